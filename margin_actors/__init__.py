@@ -1,0 +1,1 @@
+"""The margin engine: market data, mathematics and (with Ray) the actors that run them."""

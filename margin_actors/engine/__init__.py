@@ -1,0 +1,1 @@
+"""The mathematics: parameters, scenarios, revaluation, measures, margin."""

@@ -1,0 +1,153 @@
+"""The model's parameters. They are stored with each result; settings of the machine are not here."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from margin_actors.market.identity import content_id
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class HistoryParameters(_Part):
+    """Which prices make the history."""
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    """Names of price files; ``{u}`` stands for the underlying. Sources that the data lack for an
+    underlying are left out as long as one remains."""
+    frequency: Literal["1d", "1h", "1min"] = "1d"
+    """Grid of the aggregated history."""
+    aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
+    """How sources become one price; `first` takes the first source that has one, as it came."""
+    outlier_score_max: float = Field(default=12.0, gt=0)
+    """Robust score (distance from a rolling median in units of 1.4826 MAD) beyond which a price is
+    dropped, if the other sources or its own next price contradict it too."""
+    outlier_window: int = Field(default=61, ge=5)
+    """Grid points of the rolling median."""
+    disagreement_max: float = Field(default=0.10, gt=0)
+    """Largest relative distance from the other sources' median before a price is dropped."""
+    stale_points_max: int = Field(default=24, ge=1)
+    """Identical closes in a row beyond which they count as stale."""
+    gap_rule: Literal["none", "previous", "linear"] = "none"
+    """How a gap is filled."""
+    gap_points_max: int = Field(default=0, ge=0)
+    """Longest gap that is filled, in grid points."""
+    cleanse: bool = True
+    """False: take closes as they came (still refusing what is not a positive number)."""
+
+
+class QualityParameters(_Part):
+    """Limits whose breach stops a run."""
+
+    missing_fraction_max: float = Field(default=0.02, ge=0, le=1)
+    """Grid points of the lookback without a price, a fraction."""
+    repaired_fraction_max: float = Field(default=0.02, ge=0, le=1)
+    """Grid points dropped or filled, a fraction."""
+    end_age_hours_max: float = Field(default=30.0, gt=0)
+    """Age of the last price at the valuation time, hours."""
+
+
+class ScenarioParameters(_Part):
+    """Historical simulation."""
+
+    engine: Literal["historical"] = "historical"
+    underlyings: tuple[str, ...] = Field(default=("BTC", "ETH"), min_length=1)
+    """One row moves all of them together."""
+    windows: int = Field(default=1825, ge=2)
+    """Number of most recent windows (5 years of daily steps)."""
+    horizon_hours: float = Field(default=48.0, gt=0)
+    """Margin period of risk, hours."""
+    extension_hours: float = Field(default=0.0, ge=0)
+    """Added where collateral cannot be collected over a weekend or holiday, hours."""
+    step_hours: float = Field(default=24.0, gt=0)
+    """Distance of one window's end from the next, hours."""
+    sampling: Literal["overlapping", "non_overlapping"] = "overlapping"
+    surface_moves: Literal["none", "history"] = "none"
+    """`history`: volatility and basis moves from the chain history, proxied where it is missing."""
+    surface_tolerance_hours: float = Field(default=4.0, gt=0)
+    """A chain snapshot stands for a time at most this far from its own, hours."""
+    proxy_residuals: bool = True
+    """Each proxied row draws one of the fitted residuals."""
+    seed: int = Field(default=20260515, ge=0, lt=2**62)
+    """Seed of those draws."""
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> "ScenarioParameters":
+        total = self.horizon_hours + self.extension_hours
+        if abs(total / self.step_hours - round(total / self.step_hours)) > 1e-9:
+            raise ValueError(
+                f"horizon_hours + extension_hours = {total} is not a whole number of "
+                f"step_hours = {self.step_hours}"
+            )
+        return self
+
+
+class RevaluationParameters(_Part):
+    """How a scenario becomes a profit or loss."""
+
+    smile: Literal["mark", "svi", "sabr"] = "svi"
+    """`mark`: each option keeps its own mark volatility."""
+    sabr_beta: float = Field(default=1.0, ge=0, le=1)
+    anchor_to_marks: bool = True
+    """Scale the smile at each listed option so that it starts from the mark volatility."""
+    dynamics: Literal["sticky_moneyness", "sticky_strike", "sticky_delta", "frozen"] = (
+        "sticky_moneyness"
+    )
+    time: Literal["instantaneous", "horizon"] = "instantaneous"
+    settlement_window_minutes: float = Field(default=30.0, ge=0)
+    """The index is averaged over the last minutes before expiry; only the rest is shocked."""
+    unlisted_options: Literal["reject", "surface"] = "reject"
+    """Options that are not in the chain: refuse, or price on the surface of their expiry."""
+    pnl_quantum_usd: float | None = Field(default=1e-6, gt=0)
+    """Profit of one lot is rounded to it so that sums are exact in any order; null: no rounding,
+    sums run in the order of the instruments."""
+    lot_coins: float = Field(default=0.01, gt=0)
+    """Least quantity of options, spot and linear futures, coins."""
+    lot_usd: float = Field(default=10.0, gt=0)
+    """Least notional of inverse futures and perpetuals, US dollars."""
+
+    @model_validator(mode="after")
+    def _dynamics_need_a_smile(self) -> "RevaluationParameters":
+        if self.smile == "mark" and self.dynamics not in ("frozen", "sticky_strike"):
+            raise ValueError(
+                f"dynamics = {self.dynamics!r} needs a smile: set smile to 'svi' or 'sabr', or "
+                "dynamics to 'sticky_strike'"
+            )
+        return self
+
+
+class MeasureParameters(_Part):
+    """Which measure is the margin."""
+
+    confidence: float = Field(default=0.995, gt=0, lt=1)
+    core: Literal["var", "es"] = "es"
+
+
+class ModelParameters(_Part):
+    """A complete model: equal parameters have an equal id."""
+
+    name: str
+    description: str = ""
+    history: HistoryParameters
+    quality: QualityParameters = QualityParameters()
+    scenarios: ScenarioParameters = ScenarioParameters()
+    revaluation: RevaluationParameters = RevaluationParameters()
+    measure: MeasureParameters = MeasureParameters()
+
+    @model_validator(mode="after")
+    def _moves_need_a_smile(self) -> "ModelParameters":
+        if self.scenarios.surface_moves == "history" and self.revaluation.smile == "mark":
+            raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Content id; the name and description are not part of it."""
+        return content_id("model", self.model_dump(mode="json", exclude={"name", "description"}))
+
+    @property
+    def horizon_hours_total(self) -> float:
+        """Margin period of risk with its extension, hours."""
+        return self.scenarios.horizon_hours + self.scenarios.extension_hours

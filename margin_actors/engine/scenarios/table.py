@@ -1,0 +1,131 @@
+"""Scenario sets as Arrow tables and back, exact to the bit."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.scenarios.scenario_set import (
+    MONEYNESS,
+    TENORS_DAYS,
+    Provenance,
+    ScenarioSet,
+)
+from margin_actors.errors import InvalidScenario, Problem
+from margin_actors.market.tables import number_column, require_columns, time_column
+
+_META = b"margin_scenario_set"
+
+
+def _tenor(days: float) -> str:
+    return f"{days:g}d"
+
+
+def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
+    """Return one row a scenario, one column a factor, the rest as metadata.
+
+    Columns: ``scenario``, ``window_start``, ``window_end``, ``weight`` and for each underlying u
+    ``{u}.spot_return``, ``{u}.path_return.{hours}h``, ``{u}.basis_change.{tenor}``,
+    ``{u}.vol_change.{tenor}.z{z}`` and ``{u}.provenance`` (a word).
+    """
+    columns: dict[str, pa.Array] = {
+        "scenario": pa.array(np.arange(len(scenarios), dtype=np.int32)),
+        "window_start": pa.array(scenarios.start_time, pa.timestamp("ms", "UTC")),
+        "window_end": pa.array(scenarios.end_time, pa.timestamp("ms", "UTC")),
+        "weight": pa.array(scenarios.weight),
+    }
+    words = {p.value: p.name.lower() for p in Provenance}
+    for i, u in enumerate(scenarios.underlyings):
+        columns[f"{u}.spot_return"] = pa.array(scenarios.spot_return[:, i])
+        for j, hours in enumerate(scenarios.path_hours):
+            columns[f"{u}.path_return.{hours:g}h"] = pa.array(scenarios.path_return[:, i, j])
+        if scenarios.has_surface_moves:
+            for j, days in enumerate(TENORS_DAYS):
+                columns[f"{u}.basis_change.{_tenor(days)}"] = pa.array(
+                    scenarios.basis_change[:, i, j]
+                )
+            for j, days in enumerate(TENORS_DAYS):
+                for m, z in enumerate(MONEYNESS):
+                    columns[f"{u}.vol_change.{_tenor(days)}.z{z:g}"] = pa.array(
+                        np.ascontiguousarray(scenarios.vol_change[:, i, j, m])
+                    )
+        columns[f"{u}.provenance"] = pa.array([words[int(v)] for v in scenarios.provenance[:, i]])
+    meta = {
+        "id": scenarios.id,
+        "engine": scenarios.engine,
+        "underlyings": scenarios.underlyings,
+        "horizon_hours": scenarios.horizon_hours,
+        "path_hours": scenarios.path_hours.tolist(),
+        "is_synthetic": scenarios.is_synthetic,
+        "notes": scenarios.notes,
+    }
+    return pa.table(columns).replace_schema_metadata({_META: json.dumps(meta).encode()})
+
+
+def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
+    """Return the scenario set of a table written by `scenario_set_to_table`.
+
+    Raises
+    ------
+    InvalidScenario
+        If the table is of another kind, or its content does not hash to the id it claims.
+    """
+    raw = (table.schema.metadata or {}).get(_META)
+    if raw is None:
+        raise InvalidScenario(
+            f"{where} does not hold a scenario set",
+            [Problem(where, "its metadata are missing", "build it with `margin scenarios build`")],
+        )
+    meta = json.loads(raw)
+    underlyings = tuple(meta["underlyings"])
+    n, nu = table.num_rows, len(underlyings)
+    path_hours = np.array(meta["path_hours"], np.float64)
+    has_moves = f"{underlyings[0]}.vol_change.{_tenor(TENORS_DAYS[0])}.z{MONEYNESS[0]:g}" in (
+        table.column_names
+    )
+    require_columns(
+        table,
+        {"window_start": "time", "window_end": "time", "weight": "number"}
+        | {f"{u}.spot_return": "number" for u in underlyings}
+        | {f"{u}.provenance": "text" for u in underlyings},
+        where=where,
+        error=InvalidScenario,
+    )
+    basis = np.zeros((n, nu, len(TENORS_DAYS)))
+    vol = np.zeros((n, nu, len(TENORS_DAYS), len(MONEYNESS)))
+    path = np.zeros((n, nu, path_hours.size))
+    spot: FloatArray = np.zeros((n, nu))
+    provenance = np.zeros((n, nu), np.uint8)
+    values = {p.name.lower(): p.value for p in Provenance}
+    for i, u in enumerate(underlyings):
+        spot[:, i] = number_column(table, f"{u}.spot_return")
+        provenance[:, i] = [values[w] for w in table.column(f"{u}.provenance").to_pylist()]
+        for j, hours in enumerate(path_hours):
+            path[:, i, j] = number_column(table, f"{u}.path_return.{hours:g}h")
+        for j, days in enumerate(TENORS_DAYS if has_moves else ()):
+            basis[:, i, j] = number_column(table, f"{u}.basis_change.{_tenor(days)}")
+            for m, z in enumerate(MONEYNESS):
+                vol[:, i, j, m] = number_column(table, f"{u}.vol_change.{_tenor(days)}.z{z:g}")
+    loaded = ScenarioSet(
+        engine=meta["engine"],
+        underlyings=underlyings,
+        horizon_hours=meta["horizon_hours"],
+        start_time=time_column(table, "window_start"),
+        end_time=time_column(table, "window_end"),
+        spot_return=spot,
+        path_hours=path_hours,
+        path_return=path,
+        basis_change=basis,
+        vol_change=vol,
+        weight=number_column(table, "weight"),
+        provenance=provenance,
+        is_synthetic=meta["is_synthetic"],
+        notes=tuple(meta["notes"]),
+    )
+    if loaded.id != meta["id"]:
+        raise InvalidScenario(
+            f"{where} does not hold what its id says",
+            [Problem(where, f"claims {meta['id']}, hashes to {loaded.id}", "build the set again")],
+        )
+    return loaded

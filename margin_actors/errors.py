@@ -1,0 +1,88 @@
+"""Every error this project raises on purpose.
+
+An error carries all problems found in one input, not the first: each says where it is, what is
+wrong with which value, and what to do about it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an input."""
+
+    where: str
+    """File, row, field or argument."""
+    what: str
+    """The fault, with the value that is at fault."""
+    remedy: str = ""
+    """What to do about it; empty where the fault says it all."""
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
+
+
+class MarginError(Exception):
+    """Root of the errors that a caller may want to handle.
+
+    Attributes
+    ----------
+    summary : str
+        One sentence.
+    problems : tuple of Problem
+        Everything found, in the order of the input.
+    """
+
+    def __init__(self, summary: str, problems: Iterable[Problem] = ()) -> None:
+        self.summary = summary
+        self.problems = tuple(problems)
+        super().__init__(summary)
+
+    def __str__(self) -> str:
+        """Return the summary and at most 20 problems, a line each."""
+        lines = [self.summary, *(f"  - {problem}" for problem in self.problems[:_SHOWN])]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"  - … and {len(self.problems) - _SHOWN} more")
+        return "\n".join(lines)
+
+
+class InvalidPortfolio(MarginError):  # noqa: N818
+    """A book, position or collateral record is unusable; raised by readers and by revaluation."""
+
+
+class InvalidScenario(MarginError):  # noqa: N818
+    """A scenario set cannot be built as asked, or an id is unknown; change the request."""
+
+
+class InvalidParameters(MarginError):  # noqa: N818
+    """A model parameter is out of its range or unknown; correct the model file."""
+
+
+class MissingMarketData(MarginError):  # noqa: N818
+    """Something the calculation needs is not in the market data; load it and try again."""
+
+
+class InvalidMarketData(MarginError):  # noqa: N818
+    """A market file has the wrong form: a missing column, a wrong type, a damaged file."""
+
+
+class DataQualityFailure(MarginError):  # noqa: N818
+    """The cleansed data fail a limit of the model; the report says which and by how much."""
+
+
+class SourceUnavailable(MarginError):  # noqa: N818
+    """A remote source did not answer usefully within its retries; try again later."""
+
+
+def raise_if_any(
+    problems: list[Problem], error: type[MarginError], summary: str
+) -> None:
+    """Raise `error` with all `problems` if there are any."""
+    if problems:
+        count = len(problems)
+        noun = "problem" if count == 1 else "problems"
+        raise error(f"{summary} ({count} {noun})", problems)

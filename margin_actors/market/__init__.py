@@ -1,0 +1,1 @@
+"""Market data and books as the engine sees them: instruments, snapshots, prices, surfaces."""

@@ -1,0 +1,159 @@
+"""Price histories: candles of one source, whatever dialect they arrive in."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.errors import InvalidMarketData, Problem
+from margin_actors.market.identity import content_id
+from margin_actors.market.tables import number_column, require_columns, time_column
+
+
+@dataclass(frozen=True)
+class Candles:
+    """Candles of one instrument from one source, as they came: nothing sorted, nothing repaired.
+
+    All arrays have shape (n_rows,).
+    """
+
+    source: str
+    """Name of the source, as the model parameters name it, for example ``binance_BTCUSDT_1d``."""
+    underlying: str
+    interval_seconds: int
+    open_time: TimeArray
+    """datetime64[ms], UTC; a candle closes `interval_seconds` later. NaT where unreadable."""
+    open: FloatArray
+    """US dollars (or dollar tokens) a coin; NaN where absent."""
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    """Coins over the interval; NaN where the source has none."""
+    is_synthetic: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self.open_time.size)
+
+    @property
+    def close_time(self) -> TimeArray:
+        """Time at which each candle closes, datetime64[ms]."""
+        return self.open_time + np.timedelta64(self.interval_seconds * 1000, "ms")
+
+    @cached_property
+    def id(self) -> str:
+        """Content id."""
+        return content_id(
+            "candles",
+            {
+                "source": self.source,
+                "underlying": self.underlying,
+                "interval": self.interval_seconds,
+                "arrays": [
+                    self.open_time,
+                    self.open,
+                    self.high,
+                    self.low,
+                    self.close,
+                    self.volume,
+                ],
+                "synthetic": self.is_synthetic,
+            },
+        )
+
+
+_TIME_COLUMNS = ("timestamp", "date")
+
+
+def candles_from_table(
+    table: pa.Table,
+    *,
+    source: str,
+    underlying: str,
+    interval_seconds: int,
+    where: str,
+    is_synthetic: bool = False,
+) -> Candles:
+    """Return candles from a table with ``timestamp`` (or ``date``), ``close`` and what else it has.
+
+    Raises
+    ------
+    InvalidMarketData
+        Naming every column that is missing or of the wrong type.
+    """
+    time_name = next((n for n in _TIME_COLUMNS if n in table.column_names), "timestamp")
+    optional = [n for n in ("open", "high", "low", "volume") if n in table.column_names]
+    require_columns(
+        table, {time_name: "time", "close": "number", **dict.fromkeys(optional, "number")}, where=where
+    )
+    missing = np.full(table.num_rows, np.nan)
+    column = {n: number_column(table, n) if n in optional else missing for n in ("open", "high", "low", "volume")}
+    return Candles(
+        source=source,
+        underlying=underlying,
+        interval_seconds=interval_seconds,
+        open_time=time_column(table, time_name),
+        open=column["open"],
+        high=column["high"],
+        low=column["low"],
+        close=number_column(table, "close"),
+        volume=column["volume"],
+        is_synthetic=is_synthetic,
+    )
+
+
+_EPOCH_UNITS = ((1e17, 1e6), (1e14, 1e3), (1e11, 1.0), (0.0, 1e-3))
+_TIME_FORMATS = (
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%d %I-%p",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%d",
+)
+
+
+def times_from_text(texts: list[str]) -> TimeArray:
+    """Return datetime64[ms] from epoch numbers of any unit or from the known date formats.
+
+    The unit of an epoch is told per row by its size, because one known supplier changes from
+    milliseconds to seconds in the middle of a file. What cannot be read is NaT.
+    """
+    out = np.full(len(texts), np.datetime64("NaT", "ms"))
+    try:
+        numbers = np.array(texts, dtype=np.float64)
+    except ValueError:
+        numbers = None
+    if numbers is not None:
+        ms = np.full(numbers.shape, np.nan)
+        for least, divisor in reversed(_EPOCH_UNITS):
+            ms = np.where(np.abs(numbers) >= least, numbers / divisor, ms)
+        good = np.isfinite(ms)
+        out[good] = ms[good].round().astype(np.int64).astype("datetime64[ms]")
+        return out
+    from datetime import datetime
+
+    for i, text in enumerate(texts):
+        cleaned = text.strip().removesuffix("Z")
+        for form in _TIME_FORMATS:
+            try:
+                out[i] = np.datetime64(datetime.strptime(cleaned, form), "ms")  # noqa: DTZ007
+                break
+            except ValueError:
+                continue
+    return out
+
+
+def interval_from_times(times: TimeArray, *, where: str) -> int:
+    """Return the most frequent positive step between neighbouring rows, in seconds."""
+    steps = np.abs(np.diff(times[~np.isnat(times)].astype(np.int64)))
+    steps = steps[steps > 0]
+    if steps.size == 0:
+        raise InvalidMarketData(
+            f"{where} has too few rows to tell its interval",
+            [Problem(where, f"{times.size} rows with different times", "give at least two")],
+        )
+    values, counts = np.unique(steps, return_counts=True)
+    return int(values[counts.argmax()] // 1000)

@@ -1,0 +1,223 @@
+"""Option chains as exchanges give them, turned into snapshots.
+
+The rows of one snapshot are collected one after another, so index and forward differ a little
+between rows of one expiry; the median over the rows is the figure of the snapshot.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.errors import (
+    InvalidMarketData,
+    MissingMarketData,
+    Problem,
+    raise_if_any,
+)
+from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
+from margin_actors.market.snapshots import (
+    ExpiryForward,
+    MarketSnapshot,
+    OptionQuotes,
+    tenor_years,
+)
+from margin_actors.market.tables import (
+    ColumnKind,
+    number_column,
+    require_columns,
+    text_column,
+    time_column,
+)
+
+CHAIN_COLUMNS: dict[str, ColumnKind] = {
+    "snapshot": "time",
+    "instrument_name": "text",
+    "underlying": "number",
+    "bid_price": "number",
+    "ask_price": "number",
+    "mark_price": "number",
+    "implied_volatility": "number",
+    "open_interest": "number",
+    "volume": "number",
+    "index_price": "number",
+}
+
+
+def snapshot_times(table: pa.Table) -> TimeArray:
+    """Return the distinct collection times of a chain table, ascending, datetime64[ms]."""
+    unique = pc.unique(table.column("snapshot"))
+    values = np.asarray(pc.cast(unique, pa.timestamp("ms"), safe=False).to_numpy())
+    return np.sort(values.astype("datetime64[ms]"))
+
+
+def snapshot_from_chain(
+    table: pa.Table, *, time: datetime, origin: str, is_synthetic: bool = False
+) -> MarketSnapshot:
+    """Return the snapshot of `time` from a chain table.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns as in `CHAIN_COLUMNS`; prices in coins a coin (inverse options), volatilities as
+        fractions. Rows of other times are ignored, and so are options that have expired.
+    time : aware datetime
+        One of `snapshot_times`.
+    origin : str
+        Where the table came from; used in messages.
+
+    Raises
+    ------
+    InvalidMarketData
+        If columns are missing or of another type, or a name, forward or index cannot be used.
+    MissingMarketData
+        If the table has no row of that time.
+    """
+    require_columns(table, CHAIN_COLUMNS, where=origin)
+    stamp = pa.scalar(time.astimezone(UTC), table.schema.field("snapshot").type)
+    rows = table.filter(pc.equal(table.column("snapshot"), stamp))
+    if rows.num_rows == 0:
+        raise MissingMarketData(
+            f"{origin} has no snapshot of {time.isoformat()}",
+            nearest_times(snapshot_times(table), time, origin),
+        )
+    names = text_column(rows, "instrument_name")
+    instruments, kept, problems = _options_of(names, time, origin)
+    raise_if_any(problems, InvalidMarketData, f"{origin} has unusable instrument names")
+    rows = rows.take(pa.array(kept))
+    return snapshot_from_quotes(
+        instruments,
+        time=time,
+        forward_usd=number_column(rows, "underlying"),
+        index_usd=number_column(rows, "index_price"),
+        bid=number_column(rows, "bid_price"),
+        ask=number_column(rows, "ask_price"),
+        mark=number_column(rows, "mark_price"),
+        mark_vol=number_column(rows, "implied_volatility"),
+        open_interest=number_column(rows, "open_interest"),
+        volume=number_column(rows, "volume"),
+        origin=origin,
+        is_synthetic=is_synthetic,
+    )
+
+
+def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
+    """Return one problem that names the up to three times nearest to `wanted`."""
+    if times.size == 0:
+        return [Problem(origin, "holds no snapshot at all")]
+    stamp = np.datetime64(wanted.astimezone(UTC).replace(tzinfo=None), "ms")
+    order = np.argsort(np.abs(times - stamp))[:3]
+    nearest = ", ".join(f"{np.datetime_as_string(t, 's')}Z" for t in np.sort(times[order]))
+    return [Problem(origin, "no such time", f"the nearest are {nearest}")]
+
+
+def _options_of(
+    names: Iterable[str | None], time: datetime, origin: str
+) -> tuple[list[Instrument], list[int], list[Problem]]:
+    instruments: list[Instrument] = []
+    kept: list[int] = []
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for row, name in enumerate(names):
+        try:
+            instrument = instrument_from_name(name or "")
+        except ValueError as error:
+            problems.append(Problem(f"{origin}, row {row}", str(error)))
+            continue
+        if instrument.kind is not Kind.OPTION:
+            problems.append(Problem(f"{origin}, row {row}", f"{name} is not an option"))
+        elif instrument.name in seen:
+            problems.append(Problem(f"{origin}, row {row}", f"{name} stands twice in one snapshot"))
+        elif instrument.expiry is not None and instrument.expiry > time:
+            seen.add(instrument.name)
+            instruments.append(instrument)
+            kept.append(row)
+    return instruments, kept, problems
+
+
+def snapshot_from_quotes(
+    instruments: list[Instrument],
+    *,
+    time: datetime,
+    forward_usd: FloatArray,
+    index_usd: FloatArray,
+    bid: FloatArray,
+    ask: FloatArray,
+    mark: FloatArray,
+    mark_vol: FloatArray,
+    open_interest: FloatArray,
+    volume: FloatArray,
+    origin: str,
+    is_synthetic: bool = False,
+) -> MarketSnapshot:
+    """Return a snapshot of options given row by row, forward and index by the median of their rows.
+
+    All arrays have shape (n_options,) and stand in the order of `instruments`.
+    """
+    underlyings = sorted({i.underlying for i in instruments})
+    of_underlying = np.array([i.underlying for i in instruments])
+    index = {u: _median(index_usd[of_underlying == u]) for u in underlyings}
+    keys = sorted({(i.underlying, i.expiry) for i in instruments if i.expiry is not None})
+    rows_of: dict[tuple[str, datetime], list[int]] = {key: [] for key in keys}
+    for row, instrument in enumerate(instruments):
+        if instrument.expiry is not None:
+            rows_of[instrument.underlying, instrument.expiry].append(row)
+    expiries = tuple(
+        ExpiryForward(u, expiry, _median(forward_usd[rows_of[u, expiry]]), tenor_years(time, expiry))
+        for u, expiry in keys
+    )
+    position = {key: i for i, key in enumerate(keys)}
+    expiry_index = np.array(
+        [position[i.underlying, i.expiry] for i in instruments if i.expiry is not None], np.int32
+    )
+    options = OptionQuotes(
+        names=tuple(i.name for i in instruments),
+        expiry_index=expiry_index,
+        strike_usd=np.array([i.strike or np.nan for i in instruments], np.float64),
+        is_call=np.array([bool(i.is_call) for i in instruments], np.bool_),
+        is_inverse=np.array([i.is_inverse for i in instruments], np.bool_),
+        bid=_positive_or_nan(bid),
+        ask=_positive_or_nan(ask),
+        mark=mark,
+        mark_vol=_positive_or_nan(mark_vol),
+        open_interest=np.nan_to_num(open_interest),
+        volume=np.nan_to_num(volume),
+    )
+    return MarketSnapshot(
+        time=time.astimezone(UTC),
+        index_usd=index,
+        expiries=expiries,
+        options=options,
+        origin=origin,
+        is_synthetic=is_synthetic,
+    )
+
+
+def with_listed_futures(
+    snapshot: MarketSnapshot, futures: dict[tuple[str, datetime], float]
+) -> MarketSnapshot:
+    """Return the snapshot with forwards from listed futures added or put in place of medians."""
+    known = {(e.underlying, e.expiry): e for e in snapshot.expiries}
+    extra = [
+        ExpiryForward(u, expiry, price, tenor_years(snapshot.time, expiry))
+        for (u, expiry), price in sorted(futures.items())
+        if (u, expiry) not in known and expiry > snapshot.time and u in snapshot.index_usd
+    ]
+    kept = tuple(
+        replace(e, forward_usd=futures.get((e.underlying, e.expiry), e.forward_usd))
+        for e in snapshot.expiries
+    )
+    return replace(snapshot, expiries=kept + tuple(extra))
+
+
+def _median(values: FloatArray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
+def _positive_or_nan(values: FloatArray) -> FloatArray:
+    return np.where(values > 0, values, np.nan)

@@ -1,0 +1,27 @@
+"""Prices from several sources: aligned, judged, aggregated, and everything found written down."""
+
+from margin_actors.market.cleansing.aggregation import (
+    CleansingRules,
+    QualityLimits,
+    aggregate_prices,
+)
+from margin_actors.market.cleansing.report import (
+    FAULT_MEANING,
+    FAULTS,
+    PriceGrid,
+    QualityReport,
+    Repair,
+    SourceQuality,
+)
+
+__all__ = [
+    "FAULTS",
+    "FAULT_MEANING",
+    "CleansingRules",
+    "PriceGrid",
+    "QualityLimits",
+    "QualityReport",
+    "Repair",
+    "SourceQuality",
+    "aggregate_prices",
+]

@@ -1,0 +1,132 @@
+"""What was wrong with the prices and what was done about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, TimeArray
+
+FAULTS = (
+    "unreadable",
+    "not_positive",
+    "off_grid",
+    "out_of_order",
+    "duplicate",
+    "candle_open",
+    "inconsistent",
+    "stale",
+    "outlier",
+    "disagreement",
+)
+"""Kinds of fault, each counted per source."""
+
+FAULT_MEANING: Mapping[str, str] = {
+    "unreadable": "time or price missing or not a number",
+    "not_positive": "price zero or below",
+    "off_grid": "time not on the grid; moved to no grid point, dropped",
+    "out_of_order": "row earlier than the row before; sorted into place",
+    "duplicate": "second row for one time; the first is kept",
+    "candle_open": "candle not yet closed at the valuation time, dropped",
+    "inconsistent": "close outside the candle's own high and low; flagged, kept",
+    "stale": "same close too many times in a row; dropped",
+    "outlier": "far from the source's own recent prices and contradicted; dropped",
+    "disagreement": "far from the other sources; dropped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One price that was dropped or filled."""
+
+    time: str
+    """Grid time (the close), ISO 8601, UTC."""
+    source: str
+    rule: str
+    """A fault of `FAULTS`, or ``filled:previous`` / ``filled:linear``."""
+    found: float
+    """Price before, US dollars; NaN where there was none."""
+    reference: float
+    """What it was judged by: the others' median, the rolling median, or the filled price."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceQuality:
+    """Counts for one source of one underlying."""
+
+    source: str
+    rows: int
+    first: str
+    last: str
+    faults: dict[str, int]
+    missing: int
+    """Grid points between the first and the last without a usable price."""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """Findings for one underlying at one frequency."""
+
+    underlying: str
+    frequency_seconds: int
+    sources: tuple[SourceQuality, ...]
+    repairs: tuple[Repair, ...]
+    grid_points: int
+    """Points of the judged range."""
+    missing: int
+    """Of those, without a price in the end."""
+    filled: int
+    dropped: int
+    """Prices dropped from any source within the judged range."""
+    end_age_hours: float
+    """Age of the last price at the valuation time."""
+    breaches: tuple[str, ...] = ()
+    """Quality limits that do not hold; a run stops where there is any."""
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return {
+            "underlying": self.underlying,
+            "frequency_seconds": self.frequency_seconds,
+            "grid_points": self.grid_points,
+            "missing": self.missing,
+            "filled": self.filled,
+            "dropped": self.dropped,
+            "end_age_hours": self.end_age_hours,
+            "breaches": list(self.breaches),
+            "sources": [
+                {
+                    "source": s.source,
+                    "rows": s.rows,
+                    "first": s.first,
+                    "last": s.last,
+                    "missing": s.missing,
+                    "faults": s.faults,
+                }
+                for s in self.sources
+            ],
+            "repairs": [
+                {
+                    "time": r.time,
+                    "source": r.source,
+                    "rule": r.rule,
+                    "found": None if np.isnan(r.found) else r.found,
+                    "reference": None if np.isnan(r.reference) else r.reference,
+                }
+                for r in self.repairs
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class PriceGrid:
+    """One price a grid point for one underlying."""
+
+    underlying: str
+    interval_seconds: int
+    time: TimeArray
+    """datetime64[ms] (n_points,), close times, equally spaced."""
+    price_usd: FloatArray
+    """float64 (n_points,); NaN where there is none."""
+    is_synthetic: bool = False

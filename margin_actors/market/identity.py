@@ -1,0 +1,42 @@
+"""Names made of content: the id of anything immutable is the hash of what it holds."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+
+def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
+    """Return ``prefix-`` and 32 hexadecimal digits that depend on every part and its name.
+
+    Parts may be numbers, strings, None, numpy arrays (any fixed-width type; byte order and layout
+    do not matter) and sequences or mappings of these.
+    """
+    digest = sha256()
+    _feed(digest.update, parts)
+    return f"{prefix}-{digest.hexdigest()[:32]}"
+
+
+def _feed(update: Any, value: Any) -> None:  # noqa: ANN401
+    if isinstance(value, np.ndarray):
+        array = np.ascontiguousarray(value)
+        if array.dtype.kind not in "biufM":
+            raise TypeError(f"an id cannot be made of an array of {array.dtype}")
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        update(f"array {array.dtype.str[1:]} {array.shape};".encode())
+        update(little.tobytes())
+    elif isinstance(value, Mapping):
+        update(f"map {len(value)};".encode())
+        for key in sorted(value):
+            _feed(update, str(key))
+            _feed(update, value[key])
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        update(f"list {len(value)};".encode())
+        for item in value:
+            _feed(update, item)
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        text = f"{type(value).__name__} {value!r}".encode()
+        update(f"{len(text)}:".encode() + text)
+    else:
+        raise TypeError(f"an id cannot be made of a {type(value).__name__}")

@@ -1,0 +1,105 @@
+"""What can be held: options, dated futures, perpetuals and spot, linear or inverse.
+
+Names are the exchange's own (Deribit's): ``BTC-26JUN26-100000-C`` is an inverse (coin-settled)
+option, ``BTC_USDC-26JUN26-100000-C`` the linear one, ``BTC-26JUN26`` and ``BTC-PERPETUAL`` inverse
+futures, ``BTC_USDC`` (or ``BTC-SPOT``) the coin itself.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+
+EXPIRY_HOUR_UTC = 8
+"""Listed contracts settle at 08:00 UTC."""
+
+_MONTHS = {
+    m: i + 1
+    for i, m in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split())
+}
+_NAME = re.compile(
+    r"(?P<underlying>[A-Z][A-Z0-9]*?)(?P<linear>_(?:USDC|USDT|USD))?"
+    r"(?:-(?:(?P<perpetual>PERPETUAL)|(?P<spot>SPOT)|(?P<day>\d{1,2})(?P<month>[A-Z]{3})(?P<year>\d\d)"
+    r"(?:-(?P<strike>\d+(?:d\d+)?)-(?P<right>[CP]))?))?"
+)
+
+
+class Kind(IntEnum):
+    """The form of a contract."""
+
+    OPTION = 0
+    FUTURE = 1
+    PERPETUAL = 2
+    SPOT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """A contract that can be held.
+
+    One unit of an option or of spot is one coin; of an inverse future or perpetual one US dollar of
+    notional; of a linear future or perpetual one coin.
+    """
+
+    name: str
+    underlying: str
+    kind: Kind
+    is_inverse: bool
+    """True where profit is paid in the coin."""
+    expiry: datetime | None = None
+    """Aware, UTC; None for perpetuals and spot."""
+    strike: float | None = None
+    """US dollars a coin; None but for options."""
+    is_call: bool | None = None
+
+
+def instrument_from_name(name: str) -> Instrument:
+    """Return the contract that `name` denotes.
+
+    Raises
+    ------
+    ValueError
+        If the name follows none of the forms of this module.
+
+    Examples
+    --------
+    >>> instrument_from_name("ETH-3JAN26-3000-P").strike
+    3000.0
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is not the name of an option, future, perpetual or spot")
+    part = match.groupdict()
+    underlying, is_inverse = part["underlying"], part["linear"] is None
+    if part["perpetual"]:
+        return Instrument(name, underlying, Kind.PERPETUAL, is_inverse)
+    if part["day"] is None:
+        if is_inverse and not part["spot"]:
+            raise ValueError(f"{name!r} names an underlying, not a contract")
+        return Instrument(name, underlying, Kind.SPOT, is_inverse=False)
+    if part["month"] not in _MONTHS:
+        raise ValueError(f"{name!r} has the month {part['month']!r}")
+    try:
+        expiry = datetime(
+            2000 + int(part["year"]),
+            _MONTHS[part["month"]],
+            int(part["day"]),
+            EXPIRY_HOUR_UTC,
+            tzinfo=UTC,
+        )
+    except ValueError as error:
+        raise ValueError(f"{name!r} has no such day: {error}") from None
+    if part["strike"] is None:
+        return Instrument(name, underlying, Kind.FUTURE, is_inverse, expiry)
+    strike = float(part["strike"].replace("d", "."))
+    if strike <= 0:
+        raise ValueError(f"{name!r} has the strike {strike}")
+    return Instrument(
+        name, underlying, Kind.OPTION, is_inverse, expiry, strike, part["right"] == "C"
+    )
+
+
+def expiry_label(expiry: datetime) -> str:
+    """Return the expiry as names write it, for example ``3JAN26``."""
+    month = list(_MONTHS)[expiry.month - 1]
+    return f"{expiry.day}{month}{expiry.year % 100:02d}"

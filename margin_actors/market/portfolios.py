@@ -1,0 +1,216 @@
+"""Books of positions: who holds how much of what."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.market.identity import content_id
+from margin_actors.market.tables import number_column, require_columns, text_codes
+
+
+@dataclass(frozen=True)
+class Book:
+    """Positions of many accounts, an account's positions side by side.
+
+    Within an account they stand in the order of `instruments`; a sum over positions runs in it.
+    """
+
+    accounts: tuple[str, ...]
+    """Account ids in the order of first appearance; n_accounts."""
+    members: tuple[str, ...]
+    """Clearing member of each account."""
+    instruments: tuple[str, ...]
+    """Names of all instruments held, sorted; n_instruments."""
+    start: IntArray
+    """int64 (n_accounts + 1,): account a owns positions start[a] to start[a + 1]."""
+    instrument_index: IndexArray
+    """int32 (n_positions,): position in `instruments`."""
+    quantity: FloatArray
+    """float64 (n_positions,), long positive: coins, or US dollars of notional for inverse
+    futures and perpetuals."""
+
+    @cached_property
+    def id(self) -> str:
+        """Content id."""
+        return content_id(
+            "book",
+            {
+                "accounts": self.accounts,
+                "members": self.members,
+                "instruments": self.instruments,
+                "positions": [self.start, self.instrument_index, self.quantity],
+            },
+        )
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions of all accounts."""
+        return int(self.quantity.size)
+
+
+BOOK_COLUMNS = {
+    "member_id": "text",
+    "account_id": "text",
+    "instrument_name": "text",
+    "quantity": "number",
+}
+
+
+def book_from_table(table: pa.Table, *, where: str) -> Book:
+    """Return the book in a table of ``member_id, account_id, instrument_name, quantity``.
+
+    Zero quantities are dropped. Vectorised: a million rows take well under a second.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every row that has a null, a NaN or infinite quantity, repeats a position, or gives
+        an account to two members; or if there is no position at all.
+    """
+    require_columns(
+        table,
+        {"member_id": "text", "account_id": "text", "instrument_name": "text", "quantity": "number"},
+        where=where,
+        error=InvalidPortfolio,
+    )
+    member_code, members = text_codes(table, "member_id")
+    account_code, accounts = text_codes(table, "account_id")
+    name_code, names = text_codes(table, "instrument_name")
+    quantity = number_column(table, "quantity")
+    problems = _row_problems(
+        where,
+        {"member_id": member_code, "account_id": account_code, "instrument_name": name_code},
+        quantity,
+    )
+    if table.num_rows == 0:
+        problems.append(Problem(where, "the book is empty", "give at least one position"))
+    raise_if_any(problems, InvalidPortfolio, f"the book {where} cannot be used")
+
+    order_of_names = np.argsort(np.array(names, dtype=np.str_), kind="stable")
+    rank = np.empty(len(names), np.int32)
+    rank[order_of_names] = np.arange(len(names), dtype=np.int32)
+    instrument = rank[name_code]
+    key = account_code.astype(np.int64) * len(names) + instrument
+    order = np.argsort(key, kind="stable")
+    sorted_key = key[order]
+    problems = _repeats(where, order, sorted_key, accounts, names, account_code, name_code)
+    problems += _member_conflicts(where, accounts, members, account_code, member_code)
+    raise_if_any(problems, InvalidPortfolio, f"the book {where} cannot be used")
+
+    order = order[quantity[order] != 0.0]
+    counts = np.bincount(account_code[order], minlength=len(accounts))
+    start = np.zeros(len(accounts) + 1, np.int64)
+    np.cumsum(counts, out=start[1:])
+    first_member = np.zeros(len(accounts), np.int32)
+    first_member[account_code[::-1]] = member_code[::-1]
+    return Book(
+        accounts=tuple(accounts),
+        members=tuple(members[m] for m in first_member),
+        instruments=tuple(names[i] for i in order_of_names),
+        start=start,
+        instrument_index=instrument[order].astype(np.int32),
+        quantity=np.ascontiguousarray(quantity[order]),
+    )
+
+
+def _row_problems(
+    where: str, codes: dict[str, IndexArray], quantity: FloatArray
+) -> list[Problem]:
+    problems: list[Problem] = []
+    bad = ~np.isfinite(quantity)
+    for name, code in codes.items():
+        problems += [
+            Problem(f"{where}, row {row}", f"{name} is empty", "every position names it")
+            for row in np.flatnonzero(code < 0)
+        ]
+    problems += [
+        Problem(f"{where}, row {row}", f"quantity is {quantity[row]}", "give a finite number")
+        for row in np.flatnonzero(bad)
+    ]
+    return problems
+
+
+def _repeats(
+    where: str,
+    order: IntArray,
+    sorted_key: IntArray,
+    accounts: list[str],
+    names: list[str],
+    account_code: IndexArray,
+    name_code: IndexArray,
+) -> list[Problem]:
+    again = order[1:][sorted_key[1:] == sorted_key[:-1]]
+    return [
+        Problem(
+            f"{where}, row {row}",
+            f"account {accounts[account_code[row]]} already has a position in "
+            f"{names[name_code[row]]}",
+            "add the quantities into one row",
+        )
+        for row in np.sort(again)
+    ]
+
+
+def _member_conflicts(
+    where: str,
+    accounts: list[str],
+    members: list[str],
+    account_code: IndexArray,
+    member_code: IndexArray,
+) -> list[Problem]:
+    pairs = np.unique(account_code.astype(np.int64) * len(members) + member_code)
+    owner = pairs // len(members)
+    shared = np.unique(owner[1:][owner[1:] == owner[:-1]])
+    return [
+        Problem(where, f"account {accounts[a]} stands under more than one member", "give it one")
+        for a in shared
+    ]
+
+
+@dataclass(frozen=True)
+class Collateral:
+    """Deposits of accounts, a row each."""
+
+    account_ids: tuple[str, ...]
+    assets: tuple[str, ...]
+    amounts: FloatArray
+    """Units of the asset; at least 0."""
+
+    @cached_property
+    def id(self) -> str:
+        """Content id."""
+        return content_id(
+            "collateral", {"a": self.account_ids, "b": self.assets, "c": self.amounts}
+        )
+
+
+def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
+    """Return the deposits in a table of ``account_id, asset, amount``.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every row with an empty field or an amount that is negative or not finite.
+    """
+    require_columns(
+        table,
+        {"account_id": "text", "asset": "text", "amount": "number"},
+        where=where,
+        error=InvalidPortfolio,
+    )
+    account_code, accounts = text_codes(table, "account_id")
+    asset_code, assets = text_codes(table, "asset")
+    amounts = number_column(table, "amount")
+    problems = _row_problems(where, {"account_id": account_code, "asset": asset_code}, amounts)
+    problems += [
+        Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "collateral is not negative")
+        for row in np.flatnonzero(amounts < 0)
+    ]
+    raise_if_any(problems, InvalidPortfolio, f"the collateral file {where} cannot be used")
+    return Collateral(
+        tuple(accounts[c] for c in account_code), tuple(assets[c] for c in asset_code), amounts
+    )

@@ -1,0 +1,25 @@
+"""Smiles and surfaces: SVI and SABR, their calibration, their evaluation."""
+
+from margin_actors.market.surfaces.sabr import SabrSlice
+from margin_actors.market.surfaces.surface import (
+    QuoteFilter,
+    Slice,
+    SliceDiagnostics,
+    SmileModel,
+    VolatilitySurface,
+    fit_surfaces,
+    slice_parameters,
+)
+from margin_actors.market.surfaces.svi import SviSlice
+
+__all__ = [
+    "QuoteFilter",
+    "SabrSlice",
+    "Slice",
+    "SliceDiagnostics",
+    "SmileModel",
+    "SviSlice",
+    "VolatilitySurface",
+    "fit_surfaces",
+    "slice_parameters",
+]

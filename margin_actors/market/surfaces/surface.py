@@ -1,0 +1,324 @@
+"""Volatility surfaces of a snapshot: one smile an expiry, fitted to quotes, free of arbitrage."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from margin_actors.arrays import BoolArray, FloatArray
+from margin_actors.errors import MissingMarketData, Problem, raise_if_any
+from margin_actors.market.identity import content_id
+from margin_actors.market.instruments import expiry_label
+from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot
+from margin_actors.market.surfaces.calibration import SABR, SVI, fit_slice
+from margin_actors.market.surfaces.sabr import SabrSlice
+from margin_actors.market.surfaces.svi import SviSlice
+from margin_actors.numerics.black76 import (
+    black76_implied_deviation,
+    black76_price,
+    black76_vega,
+)
+from margin_actors.numerics.elementary import logarithms
+
+SmileModel: TypeAlias = Literal["svi", "sabr"]
+Slice: TypeAlias = SviSlice | SabrSlice
+
+QUOTES_MIN = 5
+"""Fewest quotes that a slice is fitted to."""
+
+# Dense near the money, out to strikes at 1/20 and 20 times the forward.
+_U = np.linspace(-1.0, 1.0, 121)
+_GRID = np.copysign(np.abs(_U) ** 1.5 * 3.0, _U)
+_V = np.linspace(-1.0, 1.0, 401)
+_CHECK = np.copysign(np.abs(_V) ** 1.5 * 3.0, _V)
+_NO_START = np.empty(0)
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteFilter:
+    """Which quotes a fit listens to."""
+
+    spread_vol_max: float = 0.5
+    """Widest bid-ask spread, annual volatility (a fraction)."""
+    vega_min: float = 1e-6
+    """Least vega, coins a coin for one unit of volatility."""
+    half_spread_vol_min: float = 1e-5
+    """Spreads are taken as at least twice this, so that no quote has an infinite weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDiagnostics:
+    """How well one slice meets the quotes of its expiry."""
+
+    underlying: str
+    expiry: str
+    tenor_days: float
+    quotes: int
+    """Options with both sides quoted and an open interest."""
+    inside: int
+    """Of those, how many the slice reprices within their own bid and ask."""
+    fitted: int
+    """Quotes the fit listened to."""
+    fitted_to: Literal["quotes", "marks"]
+    """Bid and ask, or the source's marks where fewer than five quotes were usable."""
+    no_bid: int
+    no_ask: int
+    crossed: int
+    too_wide: int
+    tiny_vega: int
+    rmse_vol: float
+    """Root mean square distance of the fitted quotes' middles, annual volatility."""
+    least_density: float
+    """Least Durrleman g; the slice has no butterfly arbitrage if it is not negative."""
+    least_calendar_rise: float
+    """Least relative rise of total variance over the expiry before, at equal log-moneyness."""
+
+    @property
+    def is_arbitrage_free(self) -> bool:
+        """True where neither check found a violation."""
+        return self.least_density >= 0.0 and self.least_calendar_rise >= 0.0
+
+
+@dataclass(frozen=True)
+class VolatilitySurface:
+    """Smiles of all expiries of one underlying, ordered by tenor."""
+
+    underlying: str
+    model: SmileModel
+    expiries: tuple[ExpiryForward, ...]
+    slices: tuple[Slice, ...]
+    diagnostics: tuple[SliceDiagnostics, ...]
+
+    @cached_property
+    def id(self) -> str:
+        """Content id."""
+        return content_id(
+            "surface",
+            {
+                "underlying": self.underlying,
+                "model": self.model,
+                "tenors": [e.tenor_years for e in self.expiries],
+                "parameters": [list(slice_parameters(s)) for s in self.slices],
+            },
+        )
+
+    def total_variance(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
+        """Return w at any log-moneyness and maturity.
+
+        Between expiries w is linear in time at equal log-moneyness, which keeps calendar arbitrage
+        out; before the first and after the last the volatility stays as it is there.
+        """
+        tenors = np.array([e.tenor_years for e in self.expiries])
+        right = int(np.searchsorted(tenors, tenor_years))
+        if right == 0:
+            return self.slices[0].total_variance(log_moneyness) * (tenor_years / tenors[0])
+        if right == tenors.size:
+            return self.slices[-1].total_variance(log_moneyness) * (tenor_years / tenors[-1])
+        weight = (tenor_years - tenors[right - 1]) / (tenors[right] - tenors[right - 1])
+        earlier = self.slices[right - 1].total_variance(log_moneyness)
+        later = self.slices[right].total_variance(log_moneyness)
+        return (1.0 - weight) * earlier + weight * later
+
+    def volatility(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
+        """Return annual volatilities at ln(K / F) and one maturity, shaped like the first."""
+        w = self.total_variance(log_moneyness, tenor_years)
+        return np.sqrt(np.maximum(w, 0.0) / tenor_years)
+
+
+def slice_parameters(smile: Slice) -> tuple[float, float, float, float, float]:
+    """Return the five numbers that kernels take: SVI's own, or alpha, beta, rho, nu, tenor."""
+    if isinstance(smile, SviSlice):
+        return smile.a, smile.b, smile.rho, smile.m, smile.sigma
+    return smile.alpha, smile.beta, smile.rho, smile.nu, smile.tenor_years
+
+
+@dataclass(frozen=True, slots=True)
+class _Quotes:
+    """The options of one expiry as volatilities."""
+
+    k: FloatArray
+    middle: FloatArray
+    half_spread: FloatArray
+    use: BoolArray
+    counts: dict[str, int]
+    kind: Literal["quotes", "marks"]
+
+
+def fit_surfaces(
+    snapshot: MarketSnapshot,
+    *,
+    model: SmileModel = "svi",
+    beta: float = 1.0,
+    target: Literal["quotes", "marks"] = "quotes",
+    quote_filter: QuoteFilter | None = None,
+) -> dict[str, VolatilitySurface]:
+    """Return one fitted surface per underlying of the snapshot.
+
+    Parameters
+    ----------
+    snapshot : MarketSnapshot
+    model : "svi" or "sabr"
+    beta : float in [0, 1]
+        SABR's exponent; ignored by SVI.
+    target : "quotes" or "marks"
+        Fit between bid and ask, or to the source's mark volatilities within one volatility point.
+    quote_filter : QuoteFilter, optional
+
+    Raises
+    ------
+    MissingMarketData
+        Naming every expiry with fewer than five usable quotes.
+    """
+    limits = quote_filter or QuoteFilter()
+    problems: list[Problem] = []
+    surfaces: dict[str, VolatilitySurface] = {}
+    for underlying in sorted({e.underlying for e in snapshot.expiries}):
+        chain = [
+            (item, rows)
+            for position, item in enumerate(snapshot.expiries)
+            if item.underlying == underlying
+            # none: a forward from a listed future, without options
+            and (rows := np.flatnonzero(snapshot.options.expiry_index == position)).size
+        ]
+        quotes = [_quotes_of(snapshot, item, rows, target, limits) for item, rows in chain]
+        problems += [
+            Problem(
+                f"{underlying} {expiry_label(item.expiry)}",
+                f"{int(q.use.sum())} usable quotes of {rows.size}, and no more marks",
+                f"a smile needs {QUOTES_MIN}; relax the quote filter or leave the expiry out",
+            )
+            for (item, rows), q in zip(chain, quotes, strict=True)
+            if int(q.use.sum()) < QUOTES_MIN
+        ]
+        if problems:
+            continue
+        free = [_fit(model, beta, item, q) for (item, _), q in zip(chain, quotes, strict=True)]
+        slices: list[Slice] = []
+        diagnostics: list[SliceDiagnostics] = []
+        for i, (item, rows) in enumerate(chain):
+            smile, _, fit = _fit(
+                model,
+                beta,
+                item,
+                quotes[i],
+                before=slices[-1] if slices else None,
+                after=free[i + 1][0] if i + 1 < len(free) else None,
+                warm=free[i][1],
+            )
+            slices.append(smile)
+            diagnostics.append(_diagnose(snapshot, item, rows, smile, quotes[i], fit))
+        surfaces[underlying] = VolatilitySurface(
+            underlying, model, tuple(item for item, _ in chain), tuple(slices), tuple(diagnostics)
+        )
+    raise_if_any(problems, MissingMarketData, f"no surface can be fitted at {snapshot.time}")
+    return surfaces
+
+
+def _quotes_of(
+    snapshot: MarketSnapshot,
+    item: ExpiryForward,
+    rows: np.ndarray,
+    target: Literal["quotes", "marks"],
+    limits: QuoteFilter,
+) -> _Quotes:
+    options, F, T = snapshot.options, item.forward_usd, item.tenor_years
+    K, call = options.strike_usd[rows], options.is_call[rows]
+    unit = np.where(options.is_inverse[rows], F, 1.0)
+    root = np.sqrt(T)
+    low = black76_implied_deviation(options.bid[rows] * unit, F, K, call) / root
+    high = black76_implied_deviation(options.ask[rows] * unit, F, K, call) / root
+    no_bid, no_ask = np.isnan(options.bid[rows]), np.isnan(options.ask[rows])
+    low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # a bid under intrinsic value bounds nothing
+    marks = options.mark_vol[rows]
+    at_money = np.nanmedian(np.where(np.isnan(marks), 0.5 * (low + high), marks))
+    vol = np.where(np.isnan(marks), at_money, marks)
+    forwards = np.full(rows.size, F)
+    vega = black76_vega(forwards, K, vol, np.full(rows.size, T)) / F
+    crossed = options.bid[rows] > options.ask[rows]
+    k = logarithms(K / F)[0]
+    half = np.maximum(0.5 * (high - low), limits.half_spread_vol_min)
+    too_wide = 2.0 * half > limits.spread_vol_max
+    tiny = vega < limits.vega_min
+    use = ~(no_bid | no_ask | crossed | too_wide | tiny) & np.isfinite(high)
+    counts = {
+        "no_bid": int(no_bid.sum()),
+        "no_ask": int(no_ask.sum()),
+        "crossed": int(crossed.sum()),
+        "too_wide": int((too_wide & ~no_bid & ~no_ask).sum()),
+        "tiny_vega": int((tiny & ~no_bid & ~no_ask).sum()),
+    }
+    if target == "quotes" and int(use.sum()) >= QUOTES_MIN:
+        return _Quotes(k, 0.5 * (low + high), half, use, counts, "quotes")
+    use = np.isfinite(marks) & (vega >= limits.vega_min)
+    if int(use.sum()) < QUOTES_MIN:  # hours before expiry only a strike or two has any vega
+        use = np.isfinite(marks)
+    return _Quotes(k, marks, np.full(rows.size, 0.01), use, counts, "marks")
+
+
+def _fit(
+    model: SmileModel, beta: float, item: ExpiryForward, quotes: _Quotes,
+    before: Slice | None = None,
+    after: Slice | None = None,
+    warm: FloatArray = _NO_START,
+) -> tuple[Slice, FloatArray, tuple[float, float]]:
+    floor, check_floor = np.zeros_like(_GRID), np.zeros_like(_CHECK)
+    if before is not None:
+        floor = np.maximum(before.total_variance(_GRID), 0.0)
+        check_floor = np.maximum(before.total_variance(_CHECK), 0.0)
+    ceiling = np.full_like(_GRID, 1e300)
+    if after is not None:
+        ceiling = after.total_variance(_GRID)
+    use = quotes.use
+    x, p, density, rise = fit_slice(
+        SVI if model == "svi" else SABR,
+        quotes.k[use],
+        item.tenor_years,
+        beta,
+        quotes.middle[use],
+        quotes.half_spread[use],
+        _GRID,
+        floor,
+        ceiling,
+        _CHECK,
+        check_floor,
+        warm,
+    )
+    values = [float(v) for v in p]
+    smile = SviSlice(*values) if model == "svi" else SabrSlice(*values)
+    return smile, x, (float(density), float(rise))
+
+
+def _diagnose(
+    snapshot: MarketSnapshot,
+    item: ExpiryForward,
+    rows: np.ndarray,
+    smile: Slice,
+    quotes: _Quotes,
+    fit: tuple[float, float],
+) -> SliceDiagnostics:
+    options, F, T = snapshot.options, item.forward_usd, item.tenor_years
+    w = np.maximum(smile.total_variance(quotes.k), 0.0)
+    model_price = black76_price(F, options.strike_usd[rows], np.sqrt(w), options.is_call[rows])
+    price = model_price / np.where(options.is_inverse[rows], F, 1.0)
+    bid, ask = options.bid[rows], options.ask[rows]
+    judged = np.isfinite(bid) & np.isfinite(ask) & (options.open_interest[rows] > 0)
+    inside = judged & (price >= bid - 1e-12) & (price <= ask + 1e-12)
+    error = (np.sqrt(w / T) - quotes.middle)[quotes.use]
+    return SliceDiagnostics(
+        underlying=item.underlying,
+        expiry=expiry_label(item.expiry),
+        tenor_days=T * 365.0,
+        quotes=int(judged.sum()),
+        inside=int(inside.sum()),
+        fitted=int(quotes.use.sum()),
+        fitted_to=quotes.kind,
+        no_bid=quotes.counts["no_bid"],
+        no_ask=quotes.counts["no_ask"],
+        crossed=quotes.counts["crossed"],
+        too_wide=quotes.counts["too_wide"],
+        tiny_vega=quotes.counts["tiny_vega"],
+        rmse_vol=float(np.sqrt(np.mean(error * error))) if error.size else float("nan"),
+        least_density=fit[0],
+        least_calendar_rise=fit[1],
+    )

@@ -1,0 +1,1 @@
+"""Deterministic arithmetic: elementary functions, Black's formula, the compiler's settings."""

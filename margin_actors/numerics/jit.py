@@ -1,0 +1,51 @@
+"""The one place where numba is configured: typed decorators and the cache of compiled kernels.
+
+numba's own cache notices a change of the file that holds a kernel, but not of a function which that
+kernel inlines from another file. The folder is therefore named by a hash of every source file that
+may be compiled: after an edit or an upgrade the old folder is simply not looked at.
+
+All kernels release the GIL, use IEEE arithmetic (no fastmath; fused multiply-adds only where they
+are written) and numpy's error model, because a check for a zero divisor keeps LLVM from vectorising
+a loop (measured: 10.8 against 1.4 ns a price).
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+from llvmlite import __version__ as llvmlite_version
+from numba import config, njit
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def kernel_source_digest() -> str:
+    """Return a short hash of all sources that may hold or feed a kernel, and of the compiler."""
+    digest = sha256(f"{numba.__version__} {llvmlite_version}".encode())
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+if not config.CACHE_DIR:  # a NUMBA_CACHE_DIR set by the operator wins
+    config.CACHE_DIR = str(_PACKAGE / "__pycache__" / f"kernels-{kernel_source_digest()}")
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function` compiled on first call, cached on disk, running without the GIL."""
+    decorate = cast("Callable[..., Any]", njit)(cache=True, nogil=True, error_model="numpy")
+    return cast("Callable[P, R]", decorate(function))
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function` as a fragment that LLVM inlines into every kernel calling it."""
+    decorate = cast("Callable[..., Any]", njit)(
+        nogil=True, error_model="numpy", forceinline=True
+    )
+    return cast("Callable[P, R]", decorate(function))
