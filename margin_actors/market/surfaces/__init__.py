@@ -9,6 +9,7 @@ from margin_actors.market.surfaces.surface import (
     VolatilitySurface,
     fit_surfaces,
     slice_parameters,
+    smile_from_parameters,
 )
 from margin_actors.market.surfaces.svi import SviSlice
 
@@ -22,4 +23,5 @@ __all__ = [
     "VolatilitySurface",
     "fit_surfaces",
     "slice_parameters",
+    "smile_from_parameters",
 ]

@@ -133,6 +133,12 @@ def slice_parameters(smile: Slice) -> tuple[float, float, float, float, float]:
     return smile.alpha, smile.beta, smile.rho, smile.nu, smile.tenor_years
 
 
+def smile_from_parameters(model: str, parameters: FloatArray) -> Slice:
+    """Return the slice whose `slice_parameters` these five numbers are."""
+    values = [float(v) for v in parameters]
+    return SabrSlice(*values) if model == "sabr" else SviSlice(*values)
+
+
 @dataclass(frozen=True, slots=True)
 class _Quotes:
     """The options of one expiry as volatilities."""
@@ -284,9 +290,7 @@ def _fit(
         check_floor,
         warm,
     )
-    values = [float(v) for v in p]
-    smile = SviSlice(*values) if model == "svi" else SabrSlice(*values)
-    return smile, x, (float(density), float(rise))
+    return smile_from_parameters(model, p), x, (float(density), float(rise))
 
 
 def _diagnose(

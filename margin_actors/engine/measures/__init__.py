@@ -1,0 +1,26 @@
+"""Measures of a loss distribution: VaR, ES, their errors, and what positions contribute."""
+
+from margin_actors.engine.measures.attribution import Attribution, attribute
+from margin_actors.engine.measures.tail import (
+    es_from_tail,
+    es_standard_error_from_tail,
+    expected_shortfall,
+    tail_count,
+    tail_size,
+    value_at_risk,
+    var_from_tail,
+    var_interval_from_tail,
+)
+
+__all__ = [
+    "Attribution",
+    "attribute",
+    "es_from_tail",
+    "es_standard_error_from_tail",
+    "expected_shortfall",
+    "tail_count",
+    "tail_size",
+    "value_at_risk",
+    "var_from_tail",
+    "var_interval_from_tail",
+]

@@ -1,0 +1,154 @@
+"""Value at risk, expected shortfall and how sure they are.
+
+With equal weights and sorted profits x_(0) <= x_(1) <= ..., m = n (1 - confidence), k = floor(m):
+
+    VaR = -x_(k),    ES = -(sum_{j<k} x_(j) + (m - k) x_(k)) / m.
+
+Both need only the k + 1 least profits. With weights the same on cumulative weight.
+
+References
+----------
+Acerbi, C. and Tasche, D. (2002), "On the coherence of expected shortfall", Journal of Banking and
+Finance 26, eq. 3.6 (the discrete form above).
+Manistre, B. and Hancock, G. (2005), "Variance of the CTE estimator", North American Actuarial
+Journal 9, eq. 2.
+"""
+
+from math import ceil, floor, sqrt
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+
+_Z95 = 1.959963984540054
+
+
+def tail_count(n_scenarios: int, confidence: float) -> tuple[float, int]:
+    """Return (m, k): the number of scenarios in the tail and its whole part.
+
+    Raises
+    ------
+    ValueError
+        If `confidence` is not in (0, 1) or there is no scenario.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
+    if n_scenarios < 1:
+        raise ValueError("there is no scenario")
+    m = round(n_scenarios * (1.0 - confidence), 9)
+    return m, min(floor(m), n_scenarios - 1)
+
+
+def tail_size(n_scenarios: int, confidence: float, effective_size: float) -> int:
+    """Return how many of the worst scenarios VaR, ES and the VaR's 95 % interval need."""
+    m, k = tail_count(n_scenarios, confidence)
+    reach = _rank_reach(n_scenarios, confidence, effective_size)
+    return min(n_scenarios, max(k + 1, ceil(m + reach) + 1))
+
+
+def _rank_reach(n_scenarios: int, confidence: float, effective_size: float) -> float:
+    """Return 1.96 standard deviations of the tail's count, widened for overlapping windows."""
+    deviation = sqrt(n_scenarios * confidence * (1.0 - confidence))
+    return _Z95 * deviation * sqrt(n_scenarios / effective_size)
+
+
+def var_from_tail(tail: FloatArray, *, n_scenarios: int, confidence: float) -> FloatArray:
+    """Return VaR, shape (n_accounts,), from ascending tails (n_accounts, >= k + 1); a loss > 0."""
+    _, k = tail_count(n_scenarios, confidence)
+    return -tail[:, k]
+
+
+def es_from_tail(tail: FloatArray, *, n_scenarios: int, confidence: float) -> FloatArray:
+    """Return expected shortfall, shape (n_accounts,), from ascending tails; a loss is positive."""
+    m, k = tail_count(n_scenarios, confidence)
+    total = np.zeros(tail.shape[0])
+    for j in range(k):  # in a fixed order: the same bits for any number of accounts
+        total += tail[:, j]
+    return -(total + (m - k) * tail[:, k]) / m
+
+
+def var_interval_from_tail(
+    tail: FloatArray, *, n_scenarios: int, confidence: float, effective_size: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return (low, high): the 95 % order-statistic interval of VaR, each (n_accounts,).
+
+    `effective_size` is the number of windows that do not overlap; n_scenarios where none does.
+    """
+    m, _ = tail_count(n_scenarios, confidence)
+    reach = _rank_reach(n_scenarios, confidence, effective_size)
+    upper = min(tail.shape[1] - 1, ceil(m + reach))
+    lower = max(0, floor(m - reach))
+    return -tail[:, upper], -tail[:, lower]
+
+
+def es_standard_error_from_tail(
+    tail: FloatArray, *, n_scenarios: int, confidence: float, effective_size: float
+) -> FloatArray:
+    """Return the standard error of expected shortfall, (n_accounts,), US dollars."""
+    m, k = tail_count(n_scenarios, confidence)
+    var = var_from_tail(tail, n_scenarios=n_scenarios, confidence=confidence)
+    es = es_from_tail(tail, n_scenarios=n_scenarios, confidence=confidence)
+    worse = tail[:, : max(k, 1)]
+    spread = worse.var(axis=1)
+    m_effective = max(m * effective_size / n_scenarios, 1e-9)
+    return np.sqrt((spread + confidence * (es - var) ** 2) / m_effective)
+
+
+def value_at_risk(
+    pnl_usd: FloatArray, *, confidence: float, weight: FloatArray | None = None
+) -> FloatArray:
+    """Return the empirical value at risk of each account.
+
+    Parameters
+    ----------
+    pnl_usd : float64 array of shape (n_accounts, n_scenarios), USD
+        Profit and loss over the margin period of risk; a profit is positive. No NaN.
+    confidence : float in (0, 1)
+        Probability that the loss is not exceeded, for example 0.995.
+    weight : float64 array of shape (n_scenarios,), optional
+        Probabilities that sum to 1; default equal.
+
+    Returns
+    -------
+    float64 array of shape (n_accounts,), USD
+        A loss is positive.
+
+    Examples
+    --------
+    >>> value_at_risk(np.arange(-5.0, 95.0)[None, :], confidence=0.98)
+    array([3.])
+    """
+    if weight is None:
+        m_k = tail_count(pnl_usd.shape[1], confidence)
+        return -np.sort(pnl_usd, axis=1)[:, m_k[1]]
+    return _weighted(pnl_usd, weight, confidence)[0]
+
+
+def expected_shortfall(
+    pnl_usd: FloatArray, *, confidence: float, weight: FloatArray | None = None
+) -> FloatArray:
+    """Return the empirical expected shortfall of each account; arguments as `value_at_risk`."""
+    if weight is None:
+        n = pnl_usd.shape[1]
+        return es_from_tail(np.sort(pnl_usd, axis=1), n_scenarios=n, confidence=confidence)
+    return _weighted(pnl_usd, weight, confidence)[1]
+
+
+def _weighted(
+    pnl: FloatArray, weight: FloatArray, confidence: float
+) -> tuple[FloatArray, FloatArray]:
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
+    if weight.shape != (pnl.shape[1],) or np.any(weight < 0) or abs(weight.sum() - 1.0) > 1e-9:
+        raise ValueError("weights must be one a scenario, not negative, and sum to 1")
+    tail = 1.0 - confidence
+    var, es = np.empty(pnl.shape[0]), np.empty(pnl.shape[0])
+    for a, row in enumerate(pnl):
+        order = np.argsort(row, kind="stable")
+        x, w = row[order], weight[order]
+        running = np.cumsum(w)
+        k = min(int(np.searchsorted(running, tail + 1e-12, side="right")), x.size - 1)
+        before = running[k - 1] if k > 0 else 0.0
+        var[a] = -x[k]
+        es[a] = -(float((x[:k] * w[:k]).sum()) + (tail - before) * x[k]) / tail
+    return var, es

@@ -1,0 +1,317 @@
+"""The instruments of a book against a snapshot, laid out as the pricing kernel reads them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IndexArray
+from margin_actors.engine.parameters import RevaluationParameters
+from margin_actors.engine.pricing import FROZEN, LINEAR, SABR, SVI
+from margin_actors.errors import InvalidPortfolio, MissingMarketData, Problem, raise_if_any
+from margin_actors.market.instruments import (
+    Instrument,
+    Kind,
+    expiry_label,
+    instrument_from_name,
+)
+from margin_actors.market.snapshots import MarketSnapshot, tenor_years
+from margin_actors.market.surfaces import VolatilitySurface, slice_parameters
+from margin_actors.numerics.elementary import exponentials, logarithms
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One price that scenarios move: the index of an underlying, or a forward of it."""
+
+    underlying: str
+    expiry: datetime | None
+    """None for the index, which perpetuals and spot follow."""
+    level_usd: float
+    tenor_years: float
+    """0 for the index."""
+    slice_index: int
+    """Position of its smile in the surface, -1 without one."""
+    discount: float | None
+    """Factor on undiscounted prices of linear contracts; None for inverse ones, whose value in
+    dollars is the price times S / F."""
+
+
+_Key: TypeAlias = tuple[str, datetime | None, bool]
+
+
+def _key(instrument: Instrument) -> _Key:
+    return instrument.underlying, instrument.expiry, instrument.is_inverse
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """Everything the kernel needs to know of n_contracts instruments; arrays in their order."""
+
+    names: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    kind: IndexArray
+    """int32: FROZEN, SVI, SABR or LINEAR."""
+    curve: IndexArray
+    """int32: position in `curves`."""
+    strike: FloatArray
+    ln_strike: FloatArray
+    ln_strike_low: FloatArray
+    sign: FloatArray
+    """+1 for calls, -1 for puts."""
+    mark_deviation: FloatArray
+    """sigma * sqrt(T) from the mark volatility; NaN without one."""
+    unit_value: FloatArray
+    """LINEAR: profit in US dollars for one dollar of its curve; else 0."""
+    settles_daily: np.ndarray
+    """bool: futures and perpetuals, whose value today is paid already."""
+    smiles: FloatArray
+    """(n_curves, 5): parameters of each curve's smile; zeros without one."""
+    at_money_deviation: FloatArray
+    """(n_curves,): sigma_atm * sqrt(T) of each curve's smile; 0 without one."""
+    ticks_per_usd: FloatArray
+    """1 without rounding."""
+    lot: FloatArray
+    """Quantity of one lot; 1 without rounding."""
+    quantum_usd: float | None
+    """US dollars of one tick of one lot; None without rounding."""
+
+    def __len__(self) -> int:
+        """Return the number of contracts."""
+        return len(self.names)
+
+
+def contracts_from_names(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    surfaces: Mapping[str, VolatilitySurface],
+    parameters: RevaluationParameters,
+    *,
+    where: str = "book",
+) -> Contracts:
+    """Return the kernel's view of `names`, in their order.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every instrument that is unknown or has expired.
+    MissingMarketData
+        Naming every expiry without a forward or quotes, and every underlying without an index.
+    """
+    instruments, problems = _parse(names, snapshot, parameters, where)
+    raise_if_any(problems, InvalidPortfolio, f"{where} holds instruments that cannot be margined")
+    curves, curve_of, missing = _curves(instruments, snapshot, surfaces, parameters, where)
+    mark_vol, more = _mark_vols(instruments, snapshot, parameters, where)
+    raise_if_any(missing + more, MissingMarketData, "the market data lack what the book needs")
+    curve = np.array([curve_of[_key(i)] for i in instruments], np.int32)
+    tenor = np.array([c.tenor_years for c in curves], np.float64)[curve]
+    is_option = np.array([i.kind is Kind.OPTION for i in instruments], np.bool_)
+    is_inverse = np.array([i.is_inverse for i in instruments], np.bool_)
+    strike = np.array([i.strike or 1.0 for i in instruments], np.float64)
+    ln_strike, ln_strike_low = logarithms(strike)
+    smile_kind = {"mark": FROZEN, "svi": SVI, "sabr": SABR}[parameters.smile]
+    if parameters.dynamics == "frozen":
+        smile_kind = FROZEN
+    kind = np.where(is_option, smile_kind, LINEAR).astype(np.int32)
+    smiles = np.zeros((len(curves), 5))
+    at_money = np.zeros(len(curves))
+    for c, item in enumerate(curves):
+        if item.slice_index >= 0:
+            smile = surfaces[item.underlying].slices[item.slice_index]
+            smiles[c] = slice_parameters(smile)
+            at_money[c] = float(np.sqrt(smile.total_variance(np.zeros(1))[0]))
+    deviation = mark_vol * np.sqrt(tenor)
+    if smile_kind == FROZEN and parameters.smile != "mark":
+        _marks_from_smiles(deviation, is_option, curve, curves, strike, surfaces)
+    lot, ticks, quantum = _lots(instruments, is_inverse, parameters)
+    return Contracts(
+        names=tuple(names),
+        curves=curves,
+        kind=kind,
+        curve=curve,
+        strike=strike,
+        ln_strike=ln_strike,
+        ln_strike_low=ln_strike_low,
+        sign=np.array([1.0 if i.is_call else -1.0 for i in instruments]),
+        mark_deviation=deviation,
+        unit_value=_unit_values(instruments, curve, curves),
+        settles_daily=np.array(
+            [i.kind in (Kind.FUTURE, Kind.PERPETUAL) for i in instruments], np.bool_
+        ),
+        smiles=smiles,
+        at_money_deviation=at_money,
+        ticks_per_usd=ticks,
+        lot=lot,
+        quantum_usd=quantum,
+    )
+
+
+def _parse(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    parameters: RevaluationParameters,
+    where: str,
+) -> tuple[list[Instrument], list[Problem]]:
+    instruments: list[Instrument] = []
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            instrument = instrument_from_name(name)
+        except ValueError as error:
+            problems.append(Problem(where, f"unknown instrument: {error}", "correct the name"))
+            continue
+        if instrument.expiry is not None and instrument.expiry <= snapshot.time:
+            problems.append(
+                Problem(
+                    where,
+                    f"{name} expired at {instrument.expiry:%Y-%m-%d %H:%M} UTC",
+                    f"the valuation time is {snapshot.time:%Y-%m-%d %H:%M}; settle it first",
+                )
+            )
+        instruments.append(instrument)
+    return instruments, problems
+
+
+def _curves(
+    instruments: list[Instrument],
+    snapshot: MarketSnapshot,
+    surfaces: Mapping[str, VolatilitySurface],
+    parameters: RevaluationParameters,
+    where: str,
+) -> tuple[tuple[Curve, ...], dict[_Key, int], list[Problem]]:
+    problems: list[Problem] = []
+    curves: list[Curve] = []
+    position: dict[_Key, int] = {}
+    needs_smile = {
+        _key(i)
+        for i in instruments
+        if i.kind is Kind.OPTION and parameters.smile != "mark"
+    }
+    for key in sorted(
+        {_key(i) for i in instruments},
+        key=lambda item: (item[0], item[1] or snapshot.time, item[2]),
+    ):
+        underlying, expiry, is_inverse = key
+        position[key] = len(curves)
+        if underlying not in snapshot.index_usd:
+            problems.append(
+                Problem(
+                    where,
+                    f"{underlying} has no index price at {snapshot.time:%Y-%m-%d %H:%M}",
+                    f"the snapshot has {', '.join(sorted(snapshot.index_usd))}",
+                )
+            )
+            continue
+        if expiry is None:
+            curves.append(Curve(underlying, None, snapshot.index_usd[underlying], 0.0, -1, None))
+            continue
+        row = snapshot.expiry_row.get((underlying, expiry))
+        if row is None:
+            problems.append(
+                Problem(
+                    where,
+                    f"{underlying} {expiry_label(expiry)} has no forward and no quotes",
+                    "add its option chain or its future to the snapshot",
+                )
+            )
+            continue
+        surface = surfaces.get(underlying)
+        tenor = tenor_years(snapshot.time, expiry)
+        rate = np.array([-snapshot.discount_annual * tenor])
+        discount = None if is_inverse else float(exponentials(rate)[0])
+        found = -1
+        if surface is not None:
+            found = next((n for n, e in enumerate(surface.expiries) if e.expiry == expiry), -1)
+        if key in needs_smile and found < 0:
+            problems.append(
+                Problem(
+                    where,
+                    f"{underlying} {expiry_label(expiry)} has no smile",
+                    "the snapshot has no quotes for this expiry",
+                )
+            )
+        curves.append(
+            Curve(underlying, expiry, snapshot.expiries[row].forward_usd, tenor, found, discount)
+        )
+    return tuple(curves), position, problems
+
+
+def _mark_vols(
+    instruments: list[Instrument],
+    snapshot: MarketSnapshot,
+    parameters: RevaluationParameters,
+    where: str,
+) -> tuple[FloatArray, list[Problem]]:
+    problems: list[Problem] = []
+    vols = np.full(len(instruments), np.nan)
+    known = set(snapshot.expiry_row)
+    for i, instrument in enumerate(instruments):
+        if instrument.kind is not Kind.OPTION:
+            continue
+        row = snapshot.option_row.get(instrument.name)
+        if row is None:
+            if parameters.unlisted_options == "reject" and (instrument.underlying, instrument.expiry) in known:
+                problems.append(
+                    Problem(
+                        where,
+                        f"{instrument.name} is not in the snapshot's chain",
+                        "correct the name, or set revaluation.unlisted_options = 'surface'",
+                    )
+                )
+            elif parameters.smile == "mark" and parameters.unlisted_options != "reject":
+                problems.append(Problem(where, f"{instrument.name} has no mark volatility"))
+            continue
+        vols[i] = snapshot.options.mark_vol[row]
+        if np.isnan(vols[i]) and parameters.smile == "mark":
+            problems.append(
+                Problem(
+                    where,
+                    f"{instrument.name} has no mark volatility in the snapshot",
+                    "use a model with a fitted smile",
+                )
+            )
+    return vols, problems
+
+
+def _marks_from_smiles(
+    deviation: FloatArray,
+    is_option: np.ndarray,
+    curve: IndexArray,
+    curves: tuple[Curve, ...],
+    strike: FloatArray,
+    surfaces: Mapping[str, VolatilitySurface],
+) -> None:
+    """Give frozen options without a mark the deviation of their smile, in place."""
+    for i in np.flatnonzero(is_option & np.isnan(deviation)):
+        item = curves[curve[i]]
+        smile = surfaces[item.underlying].slices[item.slice_index]
+        k = logarithms(np.array([strike[i] / item.level_usd]))[0]
+        deviation[i] = float(np.sqrt(max(smile.total_variance(k)[0], 0.0)))
+
+
+def _unit_values(
+    instruments: list[Instrument], curve: IndexArray, curves: tuple[Curve, ...]
+) -> FloatArray:
+    """Inverse: N * (F'/F - 1) US dollars for N of notional; linear: F' - F a coin."""
+    levels = [curves[c].level_usd for c in curve]
+    return np.array(
+        [
+            0.0 if i.kind is Kind.OPTION else (1.0 / level if i.is_inverse else 1.0)
+            for i, level in zip(instruments, levels, strict=True)
+        ]
+    )
+
+
+def _lots(
+    instruments: list[Instrument], is_inverse: np.ndarray, parameters: RevaluationParameters
+) -> tuple[FloatArray, FloatArray, float | None]:
+    n, quantum = len(instruments), parameters.pnl_quantum_usd
+    if quantum is None:
+        return np.ones(n), np.ones(n), None
+    in_usd = np.array(
+        [i.kind in (Kind.FUTURE, Kind.PERPETUAL) for i in instruments], np.bool_
+    ) & is_inverse
+    lot = np.where(in_usd, parameters.lot_usd, parameters.lot_coins)
+    return lot, lot / quantum, quantum

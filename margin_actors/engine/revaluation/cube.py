@@ -1,0 +1,166 @@
+"""The risk cube: the profit of one unit of every contract in every scenario.
+
+Stored as [tile of 64 scenarios][contract][64], the layout in which the pricing kernel writes and
+aggregation reads. With rounding, entries are whole ticks held as doubles; a position of whole lots
+then sums exactly in any order, so that shards, threads and tiles cannot change a bit.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.parameters import RevaluationParameters
+from margin_actors.engine.pricing import FROZEN, LINEAR, TILE, fill_tile
+from margin_actors.engine.revaluation.contracts import Contracts
+from margin_actors.engine.revaluation.states import (
+    curve_states,
+    deviation_factor,
+    factor_nodes,
+)
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.surfaces import smile_from_parameters
+from margin_actors.numerics.elementary import logarithms
+from margin_actors.numerics.instructions import SHIFTER
+
+_TILES_AT_ONCE = 64
+"""Tiles whose curve states are prepared together: 10 MB at 24 curves."""
+
+
+@dataclass(frozen=True)
+class RiskCube:
+    """Profits of one unit of each contract. Immutable."""
+
+    contracts: Contracts
+    values: FloatArray
+    """float64 (n_tiles, n_contracts, TILE): US dollars, or ticks where the model rounds."""
+    n_scenarios: int
+    """Scenarios; what stands behind them in the last tile is no scenario."""
+    unit_value_usd: FloatArray
+    """float64 (n_contracts,): value of one unit today, US dollars; 0 where it is paid daily."""
+    largest_move: FloatArray
+    """float64 (n_contracts,): largest absolute entry, in the unit of `values`."""
+
+    def profits_usd(self, contract: int) -> FloatArray:
+        """Return the profits of one unit of a contract, (n_scenarios,), US dollars."""
+        row = self.values[:, contract, :].reshape(-1)[: self.n_scenarios]
+        return row / self.contracts.ticks_per_usd[contract]
+
+
+def build_cube(
+    contracts: Contracts,
+    snapshot: MarketSnapshot,
+    scenarios: ScenarioSet,
+    parameters: RevaluationParameters,
+    *,
+    threads: int = 1,
+) -> RiskCube:
+    """Return the risk cube by full revaluation of every contract in every scenario.
+
+    The result does not depend on `threads`, bit for bit: each tile is filled by one call.
+    """
+    nodes = factor_nodes(contracts)
+    base_deviation = _base_deviations(contracts, parameters)
+    today = np.empty((len(contracts), TILE))
+    zeros, ones = np.zeros(len(contracts)), np.ones(len(contracts))
+    still = np.zeros(len(contracts.curves))
+    base_states = curve_states(contracts, snapshot, None, parameters)[0]
+    _fill(contracts, base_states, nodes, still, base_deviation, zeros, ones, 0.0, today)
+    base_value = np.ascontiguousarray(today[:, 0])
+    left = np.array(
+        [deviation_factor(c, scenarios.horizon_hours, parameters.time) for c in contracts.curves]
+    )[contracts.curve]
+    deviation = np.where(contracts.kind == LINEAR, base_deviation, base_deviation * left)
+    moves = scenarios.has_surface_moves and parameters.dynamics != "frozen"
+    moving = np.full(len(contracts.curves), 1.0 if moves else 0.0)
+    rounding = SHIFTER if contracts.quantum_usd is not None else 0.0
+    n_tiles = -(-len(scenarios) // TILE)
+    values = np.empty((n_tiles, len(contracts), TILE))
+
+    def fill(states: FloatArray, first: int, tile: int) -> None:
+        _fill(
+            contracts, states[tile - first], nodes, moving, deviation, base_value,
+            contracts.ticks_per_usd, rounding, values[tile],
+        )
+
+    for first in range(0, n_tiles, _TILES_AT_ONCE):
+        last = min(first + _TILES_AT_ONCE, n_tiles)
+        part = scenarios.rows(first * TILE, min(last * TILE, len(scenarios)))
+        states = curve_states(contracts, snapshot, part, parameters)
+        in_threads(lambda t, s=states, f=first: fill(s, f, t), range(first, last), threads)
+    flat_largest = np.zeros(len(contracts))
+    for tile in values:
+        np.maximum(flat_largest, np.abs(tile).max(axis=1), out=flat_largest)
+    unit_value = np.where(contracts.settles_daily, 0.0, base_value)
+    return RiskCube(contracts, values, len(scenarios), unit_value, flat_largest)
+
+
+def in_threads(work: Callable[[int], None], items: Sequence[int], threads: int) -> None:
+    """Call `work` for each item, in up to `threads` threads; kernels release the GIL."""
+    if threads <= 1 or len(items) <= 1:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, items):
+            pass
+
+
+def _base_deviations(
+    contracts: Contracts,
+    parameters: RevaluationParameters,
+) -> FloatArray:
+    """Return what the kernel calls `deviation`, before any time passes.
+
+    On a smile: the factor that makes the smile meet the contract's mark, or 1.
+    """
+    out = np.where(contracts.kind == LINEAR, contracts.unit_value, contracts.mark_deviation)
+    on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
+    if not on_smile.any():
+        return out
+    ln_level = logarithms(np.array([c.level_usd for c in contracts.curves]))[0]
+    k = contracts.ln_strike - ln_level[contracts.curve]
+    smile = np.ones(len(contracts))
+    for c, smile_parameters in enumerate(contracts.smiles):
+        rows = np.flatnonzero(on_smile & (contracts.curve == c))
+        if rows.size:
+            shape = smile_from_parameters(parameters.smile, smile_parameters)
+            smile[rows] = np.sqrt(np.maximum(shape.total_variance(k[rows]), 0.0))
+    anchored = np.isfinite(contracts.mark_deviation) & (smile > 0.0)
+    if not parameters.anchor_to_marks:
+        anchored[:] = False
+    factor = np.where(anchored, contracts.mark_deviation / smile, 1.0)
+    return np.where(on_smile, factor, out)
+
+
+def _fill(
+    contracts: Contracts,
+    states: FloatArray,
+    nodes: FloatArray,
+    moving: FloatArray,
+    deviation: FloatArray,
+    base_value: FloatArray,
+    per_tick: FloatArray,
+    rounding: float,
+    out: FloatArray,
+) -> None:
+    fill_tile(
+        states,
+        contracts.smiles,
+        nodes,
+        moving,
+        contracts.kind,
+        contracts.curve,
+        contracts.strike,
+        contracts.ln_strike,
+        contracts.ln_strike_low,
+        contracts.sign,
+        deviation,
+        base_value,
+        per_tick,
+        rounding,
+        out,
+    )

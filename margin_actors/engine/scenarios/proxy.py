@@ -1,0 +1,114 @@
+"""The named proxy of surface moves where no chain was recorded.
+
+    move = a + b r + c max(-r, 0) [+ d * change of ln(volatility index)] + residual
+
+fitted by least squares for every node of the surface and of the basis curve over the windows that
+the chain history has; r is the log return of the index over the window. A fall moves volatility more
+than a rise, hence the third term. A proxy without its residual understates volatility risk, so each
+proxied row draws one of the fitted residuals, whole (all nodes of all underlyings of one window), by
+a random number keyed with the row's own time.
+
+The normal equations are summed exactly (math.fsum) and solved by Cholesky, so that a scenario set
+has the same bits, and hence the same id, wherever it is built.
+"""
+
+from dataclasses import dataclass
+from math import fsum, sqrt
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+
+WINDOWS_MIN = 30
+"""Fewest windows a proxy is fitted to."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One fitted regression of all nodes of one underlying."""
+
+    underlying: str
+    regressors: tuple[str, ...]
+    coefficients: FloatArray
+    """float64 (n_regressors, n_nodes)."""
+    residuals: FloatArray
+    """float64 (n_windows, n_nodes): what the fit leaves."""
+    r_squared: FloatArray
+    """float64 (n_nodes,)."""
+    residual_deviation: FloatArray
+    """float64 (n_nodes,), root mean square of the residuals; log-volatility."""
+
+    def moves(self, design: FloatArray) -> FloatArray:
+        """Return the fitted part, (n_rows, n_nodes), for a design matrix (n_rows, n_regressors)."""
+        out = np.zeros((design.shape[0], self.coefficients.shape[1]))
+        for j in range(design.shape[1]):  # in a fixed order, not through BLAS
+            out += design[:, j : j + 1] * self.coefficients[j]
+        return out
+
+
+def design_matrix(spot_return: FloatArray, index_change: FloatArray | None = None) -> FloatArray:
+    """Return the regressors of each row, (n_rows, 3 or 4)."""
+    columns = [np.ones_like(spot_return), spot_return, np.maximum(-spot_return, 0.0)]
+    if index_change is not None:
+        columns.append(index_change)
+    return np.column_stack(columns)
+
+
+def fit_proxy(
+    underlying: str, design: FloatArray, moves: FloatArray, *, names: tuple[str, ...]
+) -> Proxy:
+    """Return the least-squares fit of `moves` (n_windows, n_nodes) on `design`."""
+    n_windows, n_regressors = design.shape
+    if n_windows < WINDOWS_MIN:
+        raise ValueError(f"{n_windows} windows; a proxy needs {WINDOWS_MIN}")
+    normal = np.array(
+        [
+            [fsum((design[:, i] * design[:, j]).tolist()) for j in range(n_regressors)]
+            for i in range(n_regressors)
+        ]
+    )
+    right = np.array(
+        [
+            [fsum((design[:, i] * moves[:, m]).tolist()) for m in range(moves.shape[1])]
+            for i in range(n_regressors)
+        ]
+    )
+    coefficients = _cholesky_solve(normal, right)
+    fitted = np.zeros_like(moves)
+    for j in range(n_regressors):
+        fitted += design[:, j : j + 1] * coefficients[j]
+    residuals = moves - fitted
+    total = moves - moves.mean(axis=0)
+    unexplained = (residuals**2).sum(axis=0)
+    return Proxy(
+        underlying=underlying,
+        regressors=names,
+        coefficients=coefficients,
+        residuals=residuals,
+        r_squared=1.0 - unexplained / np.maximum((total**2).sum(axis=0), 1e-300),
+        residual_deviation=np.sqrt(unexplained / n_windows),
+    )
+
+
+def _cholesky_solve(matrix: FloatArray, right: FloatArray) -> FloatArray:
+    n = matrix.shape[0]
+    lower = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            total = fsum([matrix[i, j], *(-lower[i, q] * lower[j, q] for q in range(j))])
+            if i == j:
+                if total <= 1e-14 * matrix[i, i]:
+                    raise ValueError("the regressors of the proxy depend on each other")
+                lower[i, i] = sqrt(total)
+            else:
+                lower[i, j] = total / lower[j, j]
+    out = np.array(right)
+    for i in range(n):
+        for q in range(i):
+            out[i] -= lower[i, q] * out[q]
+        out[i] /= lower[i, i]
+    for i in reversed(range(n)):
+        for q in range(i + 1, n):
+            out[i] -= lower[q, i] * out[q]
+        out[i] /= lower[i, i]
+    return out

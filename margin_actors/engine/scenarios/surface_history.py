@@ -1,0 +1,119 @@
+"""Moves of the volatility surface and the forward curve between past snapshots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IntArray, TimeArray
+from margin_actors.engine.scenarios.scenario_set import MONEYNESS, TENORS_DAYS
+from margin_actors.market.surfaces import VolatilitySurface
+from margin_actors.numerics.elementary import logarithms
+
+_TENORS = np.array(TENORS_DAYS) / 365.0
+_Z = np.array(MONEYNESS)
+
+
+@dataclass(frozen=True)
+class SurfaceHistory:
+    """Fitted surfaces of one underlying at past snapshots, ascending in time."""
+
+    underlying: str
+    time: TimeArray
+    """datetime64[ms] (n_snapshots,)."""
+    index_usd: FloatArray
+    """float64 (n_snapshots,)."""
+    surfaces: tuple[VolatilitySurface, ...]
+
+    def __post_init__(self) -> None:
+        assert self.time.size == len(self.surfaces) == self.index_usd.size
+        assert np.all(np.diff(self.time.astype(np.int64)) > 0)
+
+
+def nearest_rows(time: TimeArray, wanted: TimeArray, *, tolerance_hours: float) -> IntArray:
+    """Return the row of `time` (ascending) nearest to each wanted time, -1 beyond the tolerance."""
+    if time.size == 0:
+        return np.full(wanted.size, -1)
+    stamps, targets = time.astype(np.int64), wanted.astype(np.int64)
+    right = np.clip(np.searchsorted(stamps, targets), 1, max(stamps.size - 1, 1))
+    left = right - 1
+    right = np.minimum(right, stamps.size - 1)
+    row = np.where(np.abs(stamps[right] - targets) < np.abs(stamps[left] - targets), right, left)
+    distance = np.abs(stamps[row] - targets)
+    return np.where(distance <= tolerance_hours * 3.6e6, row, -1)
+
+
+def log_basis(surface: VolatilitySurface, index_usd: float) -> FloatArray:
+    """Return ln(F / S) at the constant maturities, shape (n_tenors,).
+
+    Linear in time between expiries; towards zero below the first, and the annual rate of the last
+    expiry is kept beyond it.
+    """
+    tenors = np.array([e.tenor_years for e in surface.expiries])
+    forwards = np.array([e.forward_usd for e in surface.expiries])
+    basis = logarithms(forwards / index_usd)[0]
+    inside = np.interp(_TENORS, np.append(0.0, tenors), np.append(0.0, basis))
+    return np.where(_TENORS > tenors[-1], basis[-1] / tenors[-1] * _TENORS, inside)
+
+
+def surface_moves(
+    history: SurfaceHistory, start: IntArray, end: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return (basis change, log-volatility change) between pairs of snapshots.
+
+    Volatilities are compared at the log-moneyness k = z * sigma_atm * sqrt(T) of the FIRST surface:
+    that is the point which the sticky-moneyness revaluation moves.
+
+    Parameters
+    ----------
+    history : SurfaceHistory
+    start, end : int64 arrays (n_windows,)
+        Rows of the history.
+
+    Returns
+    -------
+    (n_windows, n_tenors) and (n_windows, n_tenors, n_moneyness)
+    """
+    basis = np.array(
+        [log_basis(s, x) for s, x in zip(history.surfaces, history.index_usd, strict=True)]
+    )
+    change = np.empty((start.size, _TENORS.size, _Z.size))
+    for w, (a, b) in enumerate(zip(start, end, strict=True)):
+        change[w] = _log_vol_change(history.surfaces[a], history.surfaces[b])
+    return basis[end] - basis[start], change
+
+
+def _log_vol_change(first: VolatilitySurface, second: VolatilitySurface) -> FloatArray:
+    before = np.empty((_TENORS.size, _Z.size))
+    after = np.empty_like(before)
+    for j, tenor in enumerate(_TENORS):
+        at_money = first.volatility(np.zeros(1), float(tenor))[0]
+        k = _Z * (at_money * np.sqrt(tenor))
+        before[j] = first.volatility(k, float(tenor))
+        after[j] = second.volatility(k, float(tenor))
+    return logarithms(after)[0] - logarithms(before)[0]
+
+
+def windows_of(
+    histories: Sequence[SurfaceHistory], *, horizon_hours: float, tolerance_hours: float
+) -> list[tuple[IntArray, IntArray]]:
+    """Return, per history, the (start, end) rows of all windows that every history has.
+
+    A window ends at each snapshot of the first history whose start, `horizon_hours` before, is met
+    within the tolerance, divided by two so that the window's length is nearly right.
+    """
+    lead = histories[0]
+    ends = lead.time
+    starts = ends - np.timedelta64(int(horizon_hours * 3.6e6), "ms")
+    half = 0.5 * tolerance_hours
+    pairs = [
+        (
+            nearest_rows(h.time, starts, tolerance_hours=half),
+            nearest_rows(h.time, ends, tolerance_hours=half),
+        )
+        for h in histories
+    ]
+    complete = np.all([(a >= 0) & (b >= 0) & (a < b) for a, b in pairs], axis=0)
+    return [(a[complete], b[complete]) for a, b in pairs]
+
+

@@ -1,0 +1,83 @@
+"""The inner loop of aggregation: a weighted sum of cube rows held in eight vector registers.
+
+For each position one row of 64 profits is read and added to 64 sums. Written in Python the sums go
+through memory (267 us for an account of 505 positions and 2,560 scenarios); here they stay in
+registers from the first position to the last (105 us, which is what the second-level cache
+delivers; scipy.sparse takes 555). LLVM splits the vectors where the processor has narrower ones.
+
+Sums run in the order of the positions, each step one fused multiply-add.
+"""
+
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# ruff: noqa: ANN001, ANN202, ARG001
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from margin_actors.arrays import FloatArray, IndexArray
+
+WIDTH = 64
+_LANES = 8
+_DOUBLE, _I32, _I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+_VECTOR = ir.VectorType(_DOUBLE, _LANES)
+
+
+def _int(value: int, kind: ir.IntType = _I64) -> ir.Constant:
+    return ir.Constant(kind, value)
+
+
+@intrinsic
+def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
+    def generate(context, builder, signature, args):
+        def data(position):
+            return context.make_array(signature.args[position])(context, builder, args[position]).data
+
+        base, indices, weights, target = data(0), data(1), data(2), data(5)
+        start, stop = args[3], args[4]
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{_LANES}f64"
+        )
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        everywhere = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
+        entry = builder.block
+        test, body, done = (builder.append_basic_block(n) for n in ("test", "body", "done"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        position = builder.phi(_I64)
+        position.add_incoming(start, entry)
+        sums = [builder.phi(_VECTOR) for _ in range(WIDTH // _LANES)]
+        for total in sums:
+            total.add_incoming(ir.Constant(_VECTOR, [0.0] * _LANES), entry)
+        builder.cbranch(builder.icmp_signed("<", position, stop), body, done)
+        builder.position_at_end(body)
+        row_number = builder.sext(builder.load(builder.gep(indices, [position])), _I64)
+        scalar = builder.load(builder.gep(weights, [position]))
+        lanes = builder.shuffle_vector(
+            builder.insert_element(undefined, scalar, _int(0, _I32)), undefined, everywhere
+        )
+        row = builder.gep(base, [builder.mul(row_number, _int(WIDTH))])
+        for lane, total in enumerate(sums):
+            chunk = builder.bitcast(builder.gep(row, [_int(_LANES * lane)]), _VECTOR.as_pointer())
+            new = builder.call(fma, [lanes, builder.load(chunk, align=8), total])
+            total.add_incoming(new, builder.block)
+        position.add_incoming(builder.add(position, _int(1)), builder.block)
+        builder.branch(test)
+        builder.position_at_end(done)
+        for lane, total in enumerate(sums):
+            chunk = builder.bitcast(builder.gep(target, [_int(_LANES * lane)]), _VECTOR.as_pointer())
+            builder.store(total, chunk, align=8)
+        return context.get_dummy_value()
+
+    return types.void(rows, index, weight, types.int64, types.int64, out), generate
+
+
+_Signature: TypeAlias = Callable[[FloatArray, IndexArray, FloatArray, int, int, FloatArray], None]
+weighted_row_sum = cast("_Signature", cast("Any", _weighted_row_sum))
+"""(rows (n, 64), index int32, weight, start, stop, out (64,)) -> None: out becomes the sum over
+positions start <= p < stop of weight[p] * rows[index[p]]. Arrays must be C-contiguous."""
