@@ -1,6 +1,7 @@
 """Price histories: candles of one source, whatever dialect they arrive in."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -63,6 +64,43 @@ class Candles:
                 "synthetic": self.is_synthetic,
             },
         )
+
+
+def at_grid(candles: Candles, interval_seconds: int) -> Candles:
+    """Return the closes of finer candles at the grid of a coarser interval, UTC.
+
+    Open, high, low and volume of the finer candle do not speak for the coarser one and are dropped.
+    """
+    step = interval_seconds * 1000
+    close = candles.close_time.astype(np.int64)
+    rows = np.flatnonzero(~np.isnat(candles.open_time) & (close % step == 0))
+    nothing = np.full(rows.size, np.nan)
+    return Candles(
+        source=candles.source,
+        underlying=candles.underlying,
+        interval_seconds=interval_seconds,
+        open_time=(close[rows] - step).astype("datetime64[ms]"),
+        open=nothing,
+        high=nothing,
+        low=nothing,
+        close=candles.close[rows],
+        volume=nothing,
+        is_synthetic=candles.is_synthetic,
+    )
+
+
+def candles_to_table(candles: Candles) -> pa.Table:
+    """Return candles as the store keeps them; `candles_from_table` reads it back."""
+    return pa.table(
+        {
+            "timestamp": pa.array(candles.open_time, pa.timestamp("ms", "UTC")),
+            "open": candles.open,
+            "high": candles.high,
+            "low": candles.low,
+            "close": candles.close,
+            "volume": candles.volume,
+        }
+    )
 
 
 _TIME_COLUMNS = ("timestamp", "date")
@@ -133,8 +171,6 @@ def times_from_text(texts: list[str]) -> TimeArray:
         good = np.isfinite(ms)
         out[good] = ms[good].round().astype(np.int64).astype("datetime64[ms]")
         return out
-    from datetime import datetime
-
     for i, text in enumerate(texts):
         cleaned = text.strip().removesuffix("Z")
         for form in _TIME_FORMATS:

@@ -24,17 +24,21 @@ R = TypeVar("R")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def kernel_source_digest() -> str:
-    """Return a short hash of all sources that may hold or feed a kernel, and of the compiler."""
+def source_digest(*folders: str) -> str:
+    """Return a short hash of the compiler and of the sources below the given folders of the package.
+
+    Without folders: of all, which is what names the cache of compiled kernels.
+    """
     digest = sha256(f"{numba.__version__} {llvmlite_version}".encode())
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    roots = [_PACKAGE / folder for folder in folders] or [_PACKAGE]
+    for path in sorted(p for root in roots for p in root.rglob("*.py")):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 if not config.CACHE_DIR:  # a NUMBA_CACHE_DIR set by the operator wins
-    config.CACHE_DIR = str(_PACKAGE / "__pycache__" / f"kernels-{kernel_source_digest()}")
+    config.CACHE_DIR = str(_PACKAGE / "__pycache__" / f"kernels-{source_digest()}")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

@@ -15,8 +15,9 @@ class HistoryParameters(_Part):
     """Which prices make the history."""
 
     sources: tuple[str, ...] = Field(min_length=1)
-    """Names of price files; ``{u}`` stands for the underlying. Sources that the data lack for an
-    underlying are left out as long as one remains."""
+    """Names of price files without their ending; ``{u}`` stands for the underlying, ``*`` for any
+    letters. Those that match nothing are left out as long as one source remains. Sources finer than
+    the frequency are read at its grid points."""
     frequency: Literal["1d", "1h", "1min"] = "1d"
     """Grid of the aggregated history."""
     aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
@@ -68,6 +69,8 @@ class ScenarioParameters(_Part):
     """`history`: volatility and basis moves from the chain history, proxied where it is missing."""
     surface_tolerance_hours: float = Field(default=4.0, gt=0)
     """A chain snapshot stands for a time at most this far from its own, hours."""
+    vol_index_sources: tuple[str, ...] = ("deribit_dvol_{u}_1d_ohlc", "*dvol_{u}_1d")
+    """Names of volatility index files, the first that exists is used; as `history.sources`."""
     proxy_residuals: bool = True
     """Each proxied row draws one of the fitted residuals."""
     seed: int = Field(default=20260515, ge=0, lt=2**62)

@@ -14,7 +14,7 @@ from margin_actors.engine.parameters.model import (
 )
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 
-_ALL_DAILY = ("binance_{u}USDT_1d", "binance_spot_{u}_1d_open_close", "bitstamp_coinbase_{u}USD_1d")
+_ALL_SOURCES = ("*{u}USD*_1d", "*{u}USD*_1h")
 
 PRESETS: dict[str, ModelParameters] = {
     "plain-hs": ModelParameters(
@@ -38,11 +38,11 @@ PRESETS: dict[str, ModelParameters] = {
     "hs-surface": ModelParameters(
         name="hs-surface",
         description=(
-            "Historical simulation of price and volatility surface: cleansed median of all daily "
+            "Historical simulation of price and volatility surface: cleansed median of all "
             "sources, five years of overlapping 2-day windows, SVI smiles moving with the forward, "
             "surface moves from the chain history or its proxies, expected shortfall at 99.5 %."
         ),
-        history=HistoryParameters(sources=_ALL_DAILY),
+        history=HistoryParameters(sources=_ALL_SOURCES),
         scenarios=ScenarioParameters(surface_moves="history"),
     ),
 }

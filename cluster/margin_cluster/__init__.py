@@ -1,0 +1,1 @@
+"""The service around the engine: sources, results, reports, command line."""

@@ -1,0 +1,22 @@
+"""`python -m margin_cluster` and the command `margin`."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say which extra is missing."""
+    try:
+        from margin_cluster.cli import app
+    except ModuleNotFoundError as missing:
+        if missing.name and missing.name.startswith("margin_"):
+            raise
+        sys.stderr.write(
+            f"margin: the package {missing.name!r} is missing; the command line needs the whole "
+            "engine:\n\n    pip install 'margin-cluster[cluster]'\n"
+        )
+        raise SystemExit(2) from None
+    app()
+
+
+if __name__ == "__main__":
+    main()

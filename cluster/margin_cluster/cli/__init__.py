@@ -1,0 +1,23 @@
+"""The command line: `margin run`, `data`, `surface`, `scenarios`, `model`, `report`."""
+
+import typer
+
+from margin_cluster.cli.market import data_app, surface_app
+from margin_cluster.cli.model import model_app, scenarios_app
+from margin_cluster.cli.run import report, run
+
+app = typer.Typer(
+    name="margin",
+    help="Initial margin for cleared crypto options.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("run")(run)
+app.command("report")(report)
+app.add_typer(data_app, name="data")
+app.add_typer(surface_app, name="surface")
+app.add_typer(scenarios_app, name="scenarios")
+app.add_typer(model_app, name="model")
+
+__all__ = ["app"]

@@ -1,0 +1,158 @@
+"""`margin model …` and `margin scenarios …`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from margin_actors.engine.parameters import PRESETS, ModelParameters
+from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_actors.engine.scenarios import Provenance, ScenarioSet
+from margin_cluster.cli.console import (
+    DataOption,
+    JsonOption,
+    out,
+    print_json,
+    reporting_errors,
+    settings,
+    synthetic_banner,
+    workplace,
+)
+from margin_cluster.sources import ParquetStore
+from margin_cluster.wiring import build_scenarios as build_set
+from margin_cluster.wiring import load_market, load_model
+from margin_cluster.wiring import load_scenarios as load_set
+
+model_app = typer.Typer(help="Model parameters.", no_args_is_help=True)
+scenarios_app = typer.Typer(help="Scenario sets.", no_args_is_help=True)
+
+
+@model_app.command("show")
+@reporting_errors
+def show_model(
+    model: Annotated[str | None, typer.Argument(help="Preset or TOML file; none lists presets.")] = None,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Show a model's parameters with their meaning, or list the presets."""
+    if model is None:
+        if as_json:
+            print_json({n: p.model_dump(mode="json") | {"id": p.id} for n, p in PRESETS.items()})
+            return
+        for name, item in PRESETS.items():
+            default = "  (default)" if name == DEFAULT_PRESET else ""
+            out.print(f"[bold]{name}[/]{default}\n  {item.description}\n  [dim]{item.id}[/]")
+        return
+    parameters = load_model(model)
+    if as_json:
+        print_json(parameters.model_dump(mode="json") | {"id": parameters.id})
+        return
+    out.print(f"[bold]{parameters.name}[/]  [dim]{parameters.id}[/]\n{parameters.description}\n")
+    for section in ("history", "quality", "scenarios", "revaluation", "measure"):
+        table = Table(title=f"[{section}]".replace("[", "\\["), title_justify="left", show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        part = getattr(parameters, section)
+        for name in type(part).model_fields:
+            table.add_row(name, _plain(getattr(part, name)))
+        out.print(table)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+@scenarios_app.command("build")
+@reporting_errors
+def build(
+    data: Annotated[Path | None, DataOption] = None,
+    snapshot: Annotated[str | None, typer.Option("--snapshot", help="Nothing later is used.")] = None,
+    model: Annotated[str, typer.Option("--model", help="Preset or TOML file.")] = DEFAULT_PRESET,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Build a model's scenario set and keep it in the store under its id."""
+    parameters: ModelParameters = load_model(model)
+    with workplace(data, quiet=as_json) as (place, tell):
+        market, _ = load_market(place, snapshot)
+        scenarios, _ = build_set(place, parameters, market.time, tell=tell)
+    _present(scenarios, as_json=as_json)
+
+
+@scenarios_app.command("list")
+@reporting_errors
+def list_sets(as_json: Annotated[bool, JsonOption] = False) -> None:
+    """List the scenario sets of the store, the newest last."""
+    ids = ParquetStore(settings().store).ids("scenarios")
+    if as_json:
+        print_json(ids)
+        return
+    for scenarios_id in ids:
+        out.print(scenarios_id)
+    if not ids:
+        out.print("The store has no scenario set; build one with `margin scenarios build`.")
+
+
+@scenarios_app.command("show")
+@reporting_errors
+def show_set(
+    scenarios_id: Annotated[str, typer.Argument(help="Id, as `list` prints it.")],
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Show what a scenario set holds and its most extreme rows."""
+    with workplace(None, quiet=True) as (place, _):
+        scenarios = load_set(place, scenarios_id)
+    _present(scenarios, as_json=as_json)
+
+
+def _present(scenarios: ScenarioSet, *, as_json: bool) -> None:
+    counts = {
+        u: {
+            p.name.lower(): int((scenarios.provenance[:, i] == p).sum())
+            for p in Provenance
+            if (scenarios.provenance[:, i] == p).any()
+        }
+        for i, u in enumerate(scenarios.underlyings)
+    }
+    if as_json:
+        print_json(
+            {
+                "id": scenarios.id,
+                "engine": scenarios.engine,
+                "count": len(scenarios),
+                "underlyings": scenarios.underlyings,
+                "horizon_hours": scenarios.horizon_hours,
+                "first": str(scenarios.end_time[0]),
+                "last": str(scenarios.end_time[-1]),
+                "volatility": counts,
+                "synthetic": scenarios.is_synthetic,
+                "notes": scenarios.notes,
+            }
+        )
+        return
+    if scenarios.is_synthetic:
+        out.print(synthetic_banner())
+    out.print(
+        f"[bold]{scenarios.id}[/]\n{len(scenarios):,} {scenarios.engine} scenarios of "
+        f"{', '.join(scenarios.underlyings)} over {scenarios.horizon_hours:g} h, windows closing "
+        f"{scenarios.end_time[0]} to {scenarios.end_time[-1]}",
+        highlight=False,
+    )
+    table = Table(title="Largest falls", title_justify="left")
+    table.add_column("window closes")
+    for u in scenarios.underlyings:
+        table.add_column(f"{u} return", justify="right")
+        table.add_column(f"{u} 30 d ATM vol", justify="right")
+        table.add_column("volatility from")
+    for row in np.argsort(scenarios.spot_return.min(axis=1), kind="stable")[:8]:
+        cells = [f"{scenarios.end_time[row].astype('datetime64[m]')}"]
+        for i, _ in enumerate(scenarios.underlyings):
+            cells += [
+                f"{100 * (np.exp(scenarios.spot_return[row, i]) - 1):+.1f} %",
+                f"{100 * (np.exp(scenarios.vol_change[row, i, 2, 3]) - 1):+.1f} %",
+                Provenance(int(scenarios.provenance[row, i])).name.lower().replace("_", " "),
+            ]
+        table.add_row(*cells)
+    out.print(table)
+    for note in scenarios.notes:
+        out.print(f"[dim]{note}[/]", highlight=False)

@@ -1,0 +1,135 @@
+"""`margin run` and `margin report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_cluster.atomic import folder_atomically, write_atomically
+from margin_cluster.cli.console import (
+    DataOption,
+    JsonOption,
+    err,
+    out,
+    print_json,
+    reporting_errors,
+    synthetic_banner,
+    usd,
+    workplace,
+)
+from margin_cluster.report import report_html
+from margin_cluster.results import CalculationOutput, totals, write_tables
+from margin_cluster.wiring import RunRequest, load_model, run_margin
+
+_SHOWN = 12
+
+SnapshotOption = typer.Option(
+    "--snapshot", help="Valuation time (2026-05-15T11:27:31Z) or a .toml file; default the latest."
+)
+BookOption = typer.Option("--book", help="Positions: Parquet or CSV.")
+CollateralOption = typer.Option("--collateral", help="Deposits: CSV or Parquet.")
+ModelOption = typer.Option("--model", help="Preset or TOML file; see `margin model show`.")
+ScenariosOption = typer.Option("--scenarios", help="Id of a built scenario set.")
+
+
+@reporting_errors
+def run(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    data: Annotated[Path | None, DataOption] = None,
+    snapshot: Annotated[str | None, SnapshotOption] = None,
+    book: Annotated[Path | None, BookOption] = None,
+    collateral: Annotated[Path | None, CollateralOption] = None,
+    model: Annotated[str, ModelOption] = DEFAULT_PRESET,
+    scenarios: Annotated[str | None, ScenariosOption] = None,
+    pnl: Annotated[
+        bool | None,
+        typer.Option("--pnl/--no-pnl", help="Write every profit; default up to 1,000 accounts."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the folder if it exists.")] = False,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Margin every account of a book and write tables, inputs and a report."""
+    parameters = load_model(model)
+    with folder_atomically(out_dir, replace=force) as folder:
+        with workplace(data, quiet=as_json) as (place, tell):
+            request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl)
+            output = run_margin(place, request, tell=tell)
+            tell("Writing results", 0, 0)
+            write_tables(folder, output)
+            tell("Drawing the report", 0, 0)
+            (folder / "report.html").write_text(report_html(output), encoding="utf-8")
+    if as_json:
+        print_json(totals(output) | {"out": str(out_dir)})
+        return
+    _show(output)
+    out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
+
+
+def _show(output: CalculationOutput) -> None:
+    if output.is_synthetic:
+        out.print(synthetic_banner())
+    r = output.result
+    summary = totals(output)
+    out.print(
+        f"[bold]{output.model.name}[/] at {output.snapshot.time:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{summary['accounts']:,} accounts, {summary['positions']:,} positions in "
+        f"{summary['instruments']:,} instruments, {summary['scenarios']:,} scenarios "
+        f"({output.scenarios.effective_size:.0f} windows that do not overlap)",
+        highlight=False,
+    )
+    shown = np.argsort(-r.initial_margin_usd, kind="stable")[:_SHOWN]
+    excess = output.excess_usd
+    measure = f"{100 * output.model.measure.confidence:g} %"
+    table = Table(title=f"Largest requirements, US dollars ({measure})", title_justify="left")
+    for name in ("account", "positions", "value", "VaR", "ES", "worst", "worst window", "margin"):
+        text = name in ("account", "worst window")
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    if excess is not None:
+        table.add_column("excess", justify="right", no_wrap=True)
+    for a in shown:
+        row = [
+            r.book.accounts[a],
+            f"{r.positions[a]:,}",
+            usd(r.value_usd[a]),
+            usd(r.var_usd[a]),
+            usd(r.es_usd[a]),
+            usd(r.worst_usd[a]),
+            f"{output.scenarios.end_time[r.worst_scenario[a]].astype('datetime64[D]')}",
+            f"[bold]{usd(r.initial_margin_usd[a])}[/]",
+        ]
+        if excess is not None:
+            row.append(f"[red]{usd(excess[a])}[/]" if excess[a] < 0 else usd(excess[a]))
+        table.add_row(*row)
+    table.add_section()
+    total = ["all", f"{summary['positions']:,}", usd(summary["value_usd"]), usd(summary["var_usd"])]
+    total += [usd(summary["es_usd"]), "", "", f"[bold]{usd(summary['initial_margin_usd'])}[/]"]
+    table.add_row(*total, *([usd(float(excess.sum()))] if excess is not None else []))
+    out.print(table)
+    for note in output.scenarios.notes:
+        out.print(f"[dim]{note}[/]", highlight=False)
+    breaches = sum(len(q.repairs) for q in output.quality)
+    out.print(f"[dim]Data quality: {breaches} repairs listed in the report. Digest {r.digest}[/]")
+
+
+@reporting_errors
+def report(
+    target: Annotated[Path, typer.Option("--out", help="File to write, for example report.html.")],
+    data: Annotated[Path | None, DataOption] = None,
+    snapshot: Annotated[str | None, SnapshotOption] = None,
+    book: Annotated[Path | None, BookOption] = None,
+    collateral: Annotated[Path | None, CollateralOption] = None,
+    model: Annotated[str, ModelOption] = DEFAULT_PRESET,
+    scenarios: Annotated[str | None, ScenariosOption] = None,
+) -> None:
+    """Calculate as `margin run` does and write the report alone."""
+    parameters = load_model(model)
+    with workplace(data, quiet=False) as (place, tell):
+        request = RunRequest(snapshot, book, collateral, parameters, scenarios, True)
+        output = run_margin(place, request, tell=tell)
+        tell("Drawing the report", 0, 0)
+        html = report_html(output)
+        write_atomically(target, lambda aside: aside.write_text(html, encoding="utf-8"))
+    err.print(f"Report in {target}")

@@ -1,0 +1,267 @@
+"""The report's plots, as plotly figures in plain mappings."""
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from margin_actors.arrays import FloatArray
+from margin_actors.market.instruments import expiry_label
+from margin_actors.market.surfaces import VolatilitySurface
+from margin_actors.numerics.black76 import black76_implied_deviation
+from margin_cluster.results import CalculationOutput
+
+INK, PAPER, GRID = "#1d2733", "rgba(0,0,0,0)", "#e4e8ee"
+BLUE, RED, AMBER, GREEN, GREY = "#2563a8", "#c0392b", "#d68a1c", "#2e8b6f", "#8b97a5"
+_SCALE = [[0.0, "#173f6b"], [0.35, "#2f7fb5"], [0.6, "#7cc0a5"], [0.8, "#f2d06b"], [1.0, "#d9562f"]]
+_ACCOUNTS_SHOWN = 20
+
+
+def _finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 60, "r": 20, "t": 20, "b": 50},
+        paper_bgcolor=PAPER,
+        plot_bgcolor=PAPER,
+        font={"family": "Inter, 'Segoe UI', system-ui, sans-serif", "size": 13, "color": INK},
+        legend={"orientation": "h", "y": 1.08, "x": 0},
+        bargap=0.05,
+        hoverlabel={"bgcolor": "white"},
+    )
+    figure.update_xaxes(title=x, gridcolor=GRID, zerolinecolor=GREY)
+    figure.update_yaxes(title=y, gridcolor=GRID, zerolinecolor=GREY)
+    return figure
+
+
+def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
+    """Return the histogram of one account's profits with VaR and ES marked."""
+    r = output.result
+    if r.pnl_usd is None:
+        return None
+    pnl = r.pnl_usd[account]
+    counts, edges = np.histogram(pnl, bins=90)
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    colours = np.where(middle < -r.var_usd[account], RED, BLUE)
+    figure = go.Figure(
+        go.Bar(
+            x=middle,
+            y=counts,
+            width=np.diff(edges),
+            marker_color=colours.tolist(),
+            hovertemplate="%{x:$,.0f}: %{y} scenarios<extra></extra>",
+        )
+    )
+    marks = (("VaR", r.var_usd[account], AMBER), ("ES", r.es_usd[account], RED))
+    for level, (name, value, colour) in enumerate(marks):
+        figure.add_vline(x=-value, line_color=colour, line_width=2, line_dash="dash")
+        figure.add_annotation(
+            x=-value,
+            y=1.0 - 0.12 * level,
+            yref="paper",
+            text=f"{name} ${value:,.0f}",
+            showarrow=False,
+            xanchor="left",
+            xshift=5,
+            font={"color": colour},
+            bgcolor="rgba(255,255,255,.85)",
+        )
+    figure.update_yaxes(type="log")
+    return _finish(figure, height=340, x="profit over the margin period, USD", y="scenarios (log)")
+
+
+def tail_by_date(output: CalculationOutput) -> go.Figure:
+    """Return which windows make the tails: how many accounts each one hurts, by its date."""
+    r = output.result
+    k = max(1, round(len(output.scenarios) * (1 - output.model.measure.confidence)))
+    rows = r.tail_scenario[:, : k + 1].ravel()
+    loss = -r.tail_usd[:, : k + 1].ravel()
+    hits = np.bincount(rows, minlength=len(output.scenarios))
+    total = np.bincount(rows, weights=loss, minlength=len(output.scenarios))
+    used = np.flatnonzero(hits)
+    end = output.scenarios.end_time[used].astype("datetime64[m]")
+    moves = [
+        "<br>".join(
+            f"{u} {100 * (np.exp(output.scenarios.spot_return[s, i]) - 1):+.1f} %"
+            for i, u in enumerate(output.scenarios.underlyings)
+        )
+        for s in used
+    ]
+    move = output.scenarios.spot_return[used, 0]
+    figure = go.Figure(
+        go.Scatter(
+            x=[str(d) for d in end],
+            y=hits[used],
+            mode="markers",
+            text=moves,
+            customdata=total[used] / 1e6,
+            marker={
+                "size": np.sqrt(np.maximum(total[used], 0) / max(total.max(), 1)) * 34 + 5,
+                "color": 100 * (np.exp(move) - 1),
+                "colorscale": [[0, RED], [0.5, "#d8dee6"], [1, BLUE]],
+                "cmid": 0,
+                "line": {"width": 1, "color": "white"},
+                "colorbar": {
+                    "title": {"text": f"{output.scenarios.underlyings[0]} move, %", "side": "right"},
+                    "thickness": 12,
+                },
+            },
+            hovertemplate="<b>window closes %{x}</b><br>%{text}<br>in the tail of %{y} accounts, "
+            "losses %{customdata:,.1f} M USD<extra></extra>",
+        )
+    )
+    return _finish(figure, height=380, x="window closes", y="accounts with it in their tail")
+
+
+def largest_accounts(output: CalculationOutput) -> go.Figure:
+    """Return the largest requirements, VaR, ES and collateral side by side."""
+    r = output.result
+    top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
+    names = [r.book.accounts[a] for a in top]
+    figure = go.Figure()
+    bars: list[tuple[str, FloatArray, str]] = [("VaR", r.var_usd, BLUE), ("ES", r.es_usd, AMBER)]
+    if output.collateral_usd is not None:
+        bars.append(("collateral + option value", output.collateral_usd + r.value_usd, GREEN))
+    for name, values, colour in bars:
+        figure.add_bar(
+            x=names,
+            y=values[top],
+            name=name,
+            marker_color=colour,
+            hovertemplate=f"%{{x}} {name} %{{y:$,.0f}}<extra></extra>",
+        )
+    low = (r.var_usd - r.var_low_usd)[top]
+    high = (r.var_high_usd - r.var_usd)[top]
+    figure.data[0].update(
+        error_y={"type": "data", "array": high, "arrayminus": low, "thickness": 1, "color": INK}
+    )
+    figure.update_layout(barmode="group")
+    return _finish(figure, height=400, y="USD")
+
+
+def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
+    """Return fitted smiles against quotes, one expiry at a time behind a menu."""
+    surface = output.surfaces[underlying]
+    figure = go.Figure()
+    for number, item in enumerate(surface.expiries):
+        low, high, mark, k = _quoted_vols(output, underlying, number)
+        reach = max(float(np.abs(k).max()) if k.size else 0.3, 0.05) * 1.15
+        grid = np.linspace(-reach, reach, 161)
+        visible = number == min(4, len(surface.expiries) - 1)
+        strike = item.forward_usd * np.exp(grid)
+        middle = 0.5 * (low + high)
+        figure.add_scatter(
+            x=item.forward_usd * np.exp(k),
+            y=100 * middle,
+            error_y={"type": "data", "array": 50 * (high - low), "color": GREY, "thickness": 1, "width": 2},
+            mode="markers",
+            marker={"size": 4, "color": GREY},
+            name="bid to ask",
+            visible=visible,
+            hovertemplate="strike %{x:,.0f}: %{y:.1f} %<extra></extra>",
+        )
+        figure.add_scatter(
+            x=item.forward_usd * np.exp(k),
+            y=100 * mark,
+            mode="markers",
+            marker={"size": 5, "color": AMBER, "symbol": "diamond-open"},
+            name="mark",
+            visible=visible,
+        )
+        figure.add_scatter(
+            x=strike,
+            y=100 * surface.volatility(grid, item.tenor_years),
+            mode="lines",
+            line={"color": BLUE, "width": 2.5},
+            name=f"{surface.model.upper()} fit",
+            visible=visible,
+        )
+    buttons = [
+        {
+            "label": f"{expiry_label(e.expiry)} ({e.tenor_years * 365:.0f} d)",
+            "method": "update",
+            "args": [{"visible": [i // 3 == n for i in range(3 * len(surface.expiries))]}],
+        }
+        for n, e in enumerate(surface.expiries)
+    ]
+    figure.update_layout(
+        updatemenus=[
+            {
+                "buttons": buttons,
+                "active": min(4, len(buttons) - 1),
+                "x": 1.0,
+                "xanchor": "right",
+                "y": 1.16,
+                "bgcolor": "white",
+            }
+        ]
+    )
+    return _finish(figure, height=400, x="strike, USD", y="implied volatility, %")
+
+
+def _quoted_vols(
+    output: CalculationOutput, underlying: str, number: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return (bid vol, ask vol, mark vol, ln K/F) of the out-of-the-money options of an expiry."""
+    item = output.surfaces[underlying].expiries[number]
+    options = output.snapshot.options
+    position = output.snapshot.expiry_row[underlying, item.expiry]
+    F = item.forward_usd
+    rows = np.flatnonzero(
+        (options.expiry_index == position)
+        & (options.is_call == (options.strike_usd >= F))
+        & np.isfinite(options.mark_vol)
+    )
+    unit, forward = np.where(options.is_inverse[rows], F, 1.0), np.full(rows.size, F)
+    root = np.sqrt(item.tenor_years)
+    K, call = options.strike_usd[rows], options.is_call[rows]
+    low = black76_implied_deviation(options.bid[rows] * unit, forward, K, call) / root
+    high = black76_implied_deviation(options.ask[rows] * unit, forward, K, call) / root
+    order = np.argsort(K, kind="stable")
+    k = np.log(K / F)
+    return low[order], high[order], options.mark_vol[rows][order], k[order]
+
+
+def surface_plot(surface: VolatilitySurface) -> go.Figure:
+    """Return the surface in three dimensions: moneyness, maturity, volatility."""
+    tenors = np.array([e.tenor_years for e in surface.expiries])
+    grid = np.exp(np.linspace(np.log(tenors[0]), np.log(tenors[-1]), 40))
+    z = np.linspace(-2.2, 2.2, 45)
+    vol, moneyness = np.empty((grid.size, z.size)), np.empty((grid.size, z.size))
+    for i, tenor in enumerate(grid):
+        at_money = surface.volatility(np.zeros(1), float(tenor))[0]
+        k = z * at_money * np.sqrt(tenor)
+        moneyness[i] = z
+        vol[i] = 100 * surface.volatility(k, float(tenor))
+    figure = go.Figure(
+        go.Surface(
+            x=moneyness,
+            y=np.repeat(grid[:, None] * 365, z.size, axis=1),
+            z=vol,
+            colorscale=_SCALE,
+            colorbar={"title": "vol, %", "thickness": 12, "len": 0.7},
+            contours={"z": {"show": True, "usecolormap": True, "width": 1}},
+            hovertemplate="z %{x:.2f}, %{y:.0f} days: %{z:.1f} %<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        scene={
+            "xaxis": {"title": "moneyness z", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
+            "yaxis": {
+                "title": "days",
+                "type": "log",
+                "backgroundcolor": "#f6f8fa",
+                "gridcolor": GRID,
+                "tickvals": [1, 3, 7, 30, 90, 365],
+            },
+            "zaxis": {"title": "vol, %", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
+            "camera": {"eye": {"x": -1.5, "y": -1.6, "z": 0.75}},
+            "aspectratio": {"x": 1.1, "y": 1.3, "z": 0.8},
+        }
+    )
+    return _finish(figure, height=480)
+
+
+def as_json(figure: go.Figure) -> str:
+    """Return a figure as JSON that may stand inside a script element."""
+    text: Any = figure.to_json()
+    return str(text).replace("</", "<\\/")

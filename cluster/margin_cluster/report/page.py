@@ -1,0 +1,150 @@
+"""The report page, filled from a calculation."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from margin_cluster.report import figures
+from margin_cluster.results import CalculationOutput, totals
+
+_ROWS_MAX = 1000
+_DISTRIBUTIONS_MAX = 12
+_REPAIRS_MAX = 200
+
+
+def report_html(output: CalculationOutput) -> str:
+    """Return the whole report as one HTML document."""
+    template = files("margin_cluster.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    r = output.result
+    top = np.argsort(-r.initial_margin_usd, kind="stable")
+    drawn = [(r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]]
+    kept = [(name, figure) for name, figure in drawn if figure is not None]
+    return environment.from_string(template).render(
+        time=f"{output.snapshot.time:%Y-%m-%d %H:%M:%S}",
+        synthetic=output.is_synthetic,
+        model=output.model,
+        measure={"var": "VaR", "es": "expected shortfall"}[output.model.measure.core],
+        confidence=f"{100 * output.model.measure.confidence:g} %",
+        horizon=f"{output.scenarios.horizon_hours:g}",
+        n_scenarios=f"{len(output.scenarios):,}",
+        cards=_cards(output),
+        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
+        accounts_figure=_script(figures.largest_accounts(output)),
+        tail_figure=_script(figures.tail_by_date(output)),
+        distributions=[_script(figure) for _, figure in kept],
+        distribution_names=[name for name, _ in kept],
+        surfaces=[_surface(output, u) for u in output.surfaces],
+        rows=[_row(output, int(a)) for a in top[:_ROWS_MAX]],
+        accounts_note=f"The {_ROWS_MAX:,} largest of {top.size:,}." if top.size > _ROWS_MAX else "",
+        has_collateral=output.collateral_usd is not None,
+        quality=[_quality(q.to_mapping()) for q in output.quality],
+        notes=output.scenarios.notes,
+        inputs=_inputs(output),
+        files=[asdict(f) for f in output.files],
+        version=version("margin-cluster"),
+    )
+
+
+def _script(figure: Any) -> Markup:  # noqa: ANN401
+    return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
+
+
+def _usd(value: float) -> str:
+    return f"{value:,.0f}".replace("-", "−")
+
+
+def _millions(value: float) -> str:
+    return f"${value / 1e6:,.1f} M".replace("$-", "−$")
+
+
+def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
+    t = totals(output)
+    cards = [
+        ("initial margin of all accounts", _millions(t["initial_margin_usd"])),
+        ("sum of VaR", _millions(t["var_usd"])),
+        ("sum of expected shortfall", _millions(t["es_usd"])),
+        ("accounts", f"{t['accounts']:,}"),
+        (f"positions in {t['instruments']:,} instruments", f"{t['positions']:,}"),
+    ]
+    if "deficit_usd" in t:
+        cards.append((f"deficit of {t['accounts_in_deficit']} accounts", _millions(t["deficit_usd"])))
+    return cards
+
+
+def _row(output: CalculationOutput, a: int) -> list[str]:
+    r = output.result
+    row = [
+        r.book.accounts[a],
+        r.book.members[a],
+        f"{r.positions[a]:,}",
+        _usd(r.value_usd[a]),
+        _usd(r.var_usd[a]),
+        _usd(r.es_usd[a]),
+        _usd(r.worst_usd[a]),
+        str(output.scenarios.end_time[r.worst_scenario[a]].astype("datetime64[D]")),
+        _usd(r.initial_margin_usd[a]),
+    ]
+    excess = output.excess_usd
+    if excess is not None and output.collateral_usd is not None:
+        row += [_usd(output.collateral_usd[a]), _usd(excess[a])]
+    return row
+
+
+def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:
+    surface = output.surfaces[underlying]
+    free = sum(d.is_arbitrage_free for d in surface.diagnostics)
+    n = len(surface.diagnostics)
+    return {
+        "name": underlying,
+        "inside": f"{sum(d.inside for d in surface.diagnostics):,}",
+        "quotes": f"{sum(d.quotes for d in surface.diagnostics):,}",
+        "arbitrage": f"No butterfly or calendar arbitrage in {free} of {n} expiries; "
+        f"{surface.model.upper()}, z in standard deviations at the money.",
+        "smile_figure": _script(figures.smiles(output, underlying)),
+        "surface_figure": _script(figures.surface_plot(surface)),
+    }
+
+
+def _quality(mapping: dict[str, Any]) -> dict[str, Any]:
+    def price(value: float | None) -> str:
+        return "" if value is None else f"{value:,.2f}"
+
+    repairs = mapping["repairs"]
+    return mapping | {
+        "grid_points": f"{mapping['grid_points']:,}",
+        "sources": [
+            s
+            | {
+                "rows": f"{s['rows']:,}",
+                "faults": ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in s["faults"].items() if n)
+                or "none",
+            }
+            for s in mapping["sources"]
+        ],
+        "repairs": [
+            r | {"found": price(r["found"]), "reference": price(r["reference"])}
+            for r in repairs[-_REPAIRS_MAX:]
+        ],
+        "more": len(repairs) > _REPAIRS_MAX,
+        "total": len(repairs),
+    }
+
+
+def _inputs(output: CalculationOutput) -> list[tuple[str, str]]:
+    r = output.result
+    surfaces = [(f"surface {u}", s.id) for u, s in output.surfaces.items()]
+    return [
+        ("snapshot", r.snapshot_id),
+        ("scenario set", r.scenarios_id),
+        ("model", r.model_id),
+        ("book", r.book.id),
+        *surfaces,
+        ("result digest", r.digest),
+    ]

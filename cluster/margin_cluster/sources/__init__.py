@@ -1,0 +1,27 @@
+"""Where data come from: files, the converted store, the embedded set, exchanges over HTTP."""
+
+from margin_cluster.sources.chain_files import (
+    chain_files,
+    load_snapshot,
+    load_surface_histories,
+)
+from margin_cluster.sources.data_folder import DataFolder, UsedFile
+from margin_cluster.sources.files import file_sha256, read_table, read_toml
+from margin_cluster.sources.snapshot_file import snapshot_from_toml
+from margin_cluster.sources.store import ParquetStore
+from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
+
+__all__ = [
+    "DataFolder",
+    "ParquetStore",
+    "UsedFile",
+    "chain_files",
+    "file_sha256",
+    "load_snapshot",
+    "load_surface_histories",
+    "read_table",
+    "read_toml",
+    "snapshot_from_toml",
+    "synthetic_folder",
+    "write_synthetic_folder",
+]

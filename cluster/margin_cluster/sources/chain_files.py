@@ -1,0 +1,228 @@
+"""Option-chain files of a data folder: snapshots of a time, and the history of fitted surfaces."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.arrays import TimeArray
+from margin_actors.engine.scenarios import SurfaceHistory
+from margin_actors.errors import MarginError, MissingMarketData, Problem
+from margin_actors.market.chains import nearest_times, snapshot_from_chain, snapshot_times
+from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot
+from margin_actors.market.surfaces import (
+    SviSlice,
+    VolatilitySurface,
+    fit_surfaces,
+    slice_parameters,
+)
+from margin_actors.market.tables import require_columns, time_column
+from margin_actors.numerics.jit import source_digest
+from margin_cluster.sources.candle_files import SYNTHETIC_KEY
+from margin_cluster.sources.files import file_sha256, read_parquet
+from margin_cluster.sources.store import ParquetStore
+
+Advance = Callable[[int, int], None]
+"""Called with (done, of how many) while long work goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFile:
+    """One chain file and the snapshot times it holds."""
+
+    path: Path
+    times: TimeArray
+
+
+def chain_files(root: Path) -> list[ChainFile]:
+    """Return the chain files of a data folder, ordered by their first snapshot."""
+    folder = root / "options"
+    files: list[ChainFile] = []
+    for path in sorted(folder.glob("*chain*.parquet")) if folder.is_dir() else []:
+        table = read_parquet(path, what="option chain", columns=["snapshot"])
+        require_columns(table, {"snapshot": "time"}, where=str(path))
+        files.append(ChainFile(path, snapshot_times(table)))
+    return sorted((f for f in files if f.times.size), key=lambda f: int(f.times[0].astype(np.int64)))
+
+
+def _utc(stamp: np.datetime64) -> datetime:
+    return stamp.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
+
+
+def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path) -> MarketSnapshot:
+    """Return the snapshot of a time, or the latest where none is given.
+
+    Raises
+    ------
+    MissingMarketData
+        If no file has that time; the message names the nearest.
+    """
+    if not files:
+        raise MissingMarketData(
+            f"{root} has no option chain",
+            [Problem(str(root / "options"), "no file *chain*.parquet", "check --data")],
+        )
+    wanted = (
+        max(f.times[-1] for f in files)
+        if time is None
+        else np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "ms")
+    )
+    for item in files:
+        if np.any(item.times == wanted):
+            table = read_parquet(item.path, what="option chain")
+            synthetic = SYNTHETIC_KEY in (table.schema.metadata or {})
+            return snapshot_from_chain(
+                table, time=_utc(wanted), origin=str(item.path), is_synthetic=synthetic
+            )
+    every = np.sort(np.concatenate([f.times for f in files]))
+    raise MissingMarketData(
+        f"{root} has no snapshot of {_utc(wanted).isoformat()}",
+        nearest_times(every, _utc(wanted), str(root)),
+    )
+
+
+def load_surface_histories(
+    files: Sequence[ChainFile],
+    underlyings: Sequence[str],
+    *,
+    until: datetime,
+    store: ParquetStore | None,
+    threads: int,
+    advance: Advance | None = None,
+) -> dict[str, SurfaceHistory]:
+    """Return the SVI surfaces of all snapshots up to `until`, fitted once and kept in the store.
+
+    Historical surfaces are fitted to the marks, which every listed option has. A snapshot that
+    cannot be fitted is left out.
+    """
+    limit = np.datetime64(until.astimezone(UTC).replace(tzinfo=None), "ms")
+    parts: list[pa.Table] = []
+    total = sum(f.times.size for f in files)
+    done = 0
+    for item in files:
+        if item.times[0] > limit:
+            continue
+
+        def step(n: int, base: int = done) -> None:
+            if advance:
+                advance(base + n, total)
+
+        parts.append(_history_table(item, store, threads, step))
+        done += item.times.size
+        step(0, done)
+    if advance:
+        advance(total, total)
+    tables = pa.concat_tables(parts) if parts else None
+    return {} if tables is None else _histories(tables, underlyings, limit)
+
+
+def _history_table(
+    item: ChainFile, store: ParquetStore | None, threads: int, step: Callable[[int], None]
+) -> pa.Table:
+    key = f"{file_sha256(item.path)}-surfaces-{source_digest('numerics', 'market/surfaces')}"
+    if store is not None and (record := store.raw_record(key)) is not None:
+        if store.has("surface_history", record["object"]):
+            return store.get("surface_history", record["object"])
+    table = read_parquet(item.path, what="option chain")
+    rows: list[list[dict[str, object]]] = []
+
+    def fit(stamp: np.datetime64) -> list[dict[str, object]]:
+        try:
+            snapshot = snapshot_from_chain(table, time=_utc(stamp), origin=str(item.path))
+            surfaces = fit_surfaces(snapshot, target="marks")
+        except MarginError:
+            return []
+        return [row for u, s in surfaces.items() for row in _rows_of(stamp, snapshot, u, s)]
+
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        for fitted in pool.map(fit, item.times):
+            rows.append(fitted)
+            step(len(rows))
+    flat = [row for group in rows for row in group]
+    out = pa.Table.from_pylist(flat, schema=_SCHEMA)
+    if store is not None:
+        store.put("surface_history", key, out)
+        store.note_raw(key, {"object": key, "file": item.path.name, "snapshots": len(rows)})
+    return out
+
+
+_SCHEMA = pa.schema(
+    [
+        ("time", pa.timestamp("ms", "UTC")),
+        ("underlying", pa.string()),
+        ("index_usd", pa.float64()),
+        ("expiry", pa.timestamp("ms", "UTC")),
+        ("forward_usd", pa.float64()),
+        ("tenor_years", pa.float64()),
+        ("a", pa.float64()),
+        ("b", pa.float64()),
+        ("rho", pa.float64()),
+        ("m", pa.float64()),
+        ("sigma", pa.float64()),
+    ]
+)
+
+
+def _rows_of(
+    stamp: np.datetime64, snapshot: MarketSnapshot, underlying: str, surface: VolatilitySurface
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for item, smile in zip(surface.expiries, surface.slices, strict=True):
+        a, b, rho, m, sigma = slice_parameters(smile)
+        rows.append(
+            {
+                "time": _utc(stamp),
+                "underlying": underlying,
+                "index_usd": snapshot.index_usd[underlying],
+                "expiry": item.expiry,
+                "forward_usd": item.forward_usd,
+                "tenor_years": item.tenor_years,
+                "a": a,
+                "b": b,
+                "rho": rho,
+                "m": m,
+                "sigma": sigma,
+            }
+        )
+    return rows
+
+
+def _histories(
+    table: pa.Table, underlyings: Sequence[str], limit: np.datetime64
+) -> dict[str, SurfaceHistory]:
+    times = time_column(table, "time")
+    expiries = table.column("expiry").to_pylist()
+    names = np.array(table.column("underlying").to_pylist())
+    numbers: Mapping[str, np.ndarray] = {
+        n: table.column(n).to_numpy()
+        for n in ("index_usd", "forward_usd", "tenor_years", "a", "b", "rho", "m", "sigma")
+    }
+    out: dict[str, SurfaceHistory] = {}
+    for u in underlyings:
+        stamps = np.unique(times[(names == u) & (times <= limit)])
+        surfaces: list[VolatilitySurface] = []
+        index: list[float] = []
+        for stamp in stamps:
+            rows = np.flatnonzero((names == u) & (times == stamp))
+            index.append(float(numbers["index_usd"][rows[0]]))
+            forwards = tuple(
+                ExpiryForward(
+                    u,
+                    expiries[r],
+                    float(numbers["forward_usd"][r]),
+                    float(numbers["tenor_years"][r]),
+                )
+                for r in rows
+            )
+            slices = tuple(
+                SviSlice(*(float(numbers[n][r]) for n in ("a", "b", "rho", "m", "sigma")))
+                for r in rows
+            )
+            surfaces.append(VolatilitySurface(u, "svi", forwards, slices, ()))
+        if surfaces:
+            out[u] = SurfaceHistory(u, stamps, np.array(index), tuple(surfaces))
+    return out

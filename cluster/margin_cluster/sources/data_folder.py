@@ -1,0 +1,118 @@
+"""A folder of market data: prices/, options/, vol/ and books, as files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from margin_actors.engine.scenarios import VolatilityIndex
+from margin_actors.errors import MissingMarketData, Problem
+from margin_actors.market.candles import Candles, at_grid
+from margin_actors.market.tables import number_column, require_columns, time_column
+from margin_cluster.sources.candle_files import (
+    SourceFile,
+    load_candles,
+    matching_files,
+    price_files,
+)
+from margin_cluster.sources.chain_files import ChainFile, chain_files
+from margin_cluster.sources.files import file_sha256, read_table
+from margin_cluster.sources.store import ParquetStore
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class UsedFile:
+    """A raw file that went into a calculation."""
+
+    role: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Market data below one folder; conversions go through the store."""
+
+    root: Path
+    store: ParquetStore | None = None
+
+    def __post_init__(self) -> None:
+        if not self.root.is_dir():
+            raise MissingMarketData(
+                "there is no data folder",
+                [Problem(str(self.root), "is no folder", "check --data or MARGIN_DATA")],
+            )
+
+    @cached_property
+    def prices(self) -> list[SourceFile]:
+        """All price files."""
+        return price_files(self.root)
+
+    @cached_property
+    def chains(self) -> list[ChainFile]:
+        """All option-chain files."""
+        return chain_files(self.root)
+
+    def candles(
+        self, patterns: Sequence[str], underlying: str, interval_seconds: int
+    ) -> tuple[list[Candles], list[UsedFile]]:
+        """Return the sources of an underlying at one interval; finer ones are read at its grid.
+
+        Raises
+        ------
+        MissingMarketData
+            If no file matches.
+        """
+        candles: list[Candles] = []
+        used: list[UsedFile] = []
+        for item in matching_files(self.prices, patterns, underlying):
+            loaded, sha = load_candles(item, underlying, self.store)
+            if loaded.interval_seconds > interval_seconds:
+                continue
+            if loaded.interval_seconds < interval_seconds:
+                loaded = at_grid(loaded, interval_seconds)
+            candles.append(loaded)
+            used.append(UsedFile("prices", str(item.path), sha))
+        if not candles:
+            wanted = ", ".join(p.replace("{u}", underlying) for p in patterns)
+            have = ", ".join(f.name for f in self.prices) or "no price file"
+            raise MissingMarketData(
+                f"there are no prices of {underlying}",
+                [Problem(str(self.root), f"nothing matches {wanted}", f"it has {have}")],
+            )
+        return candles, used
+
+    def volatility_index(
+        self, patterns: Sequence[str], underlying: str
+    ) -> tuple[VolatilityIndex, UsedFile] | None:
+        """Return the first volatility index that exists, or None; daily values close with the day."""
+        folder = self.root / "vol"
+        for pattern in patterns:
+            for path in sorted(folder.glob(pattern.replace("{u}", underlying) + ".parquet")):
+                table = read_table(path, what="volatility index")
+                name = "close" if "close" in table.column_names else "dvol"
+                when = "date" if "date" in table.column_names else "timestamp"
+                require_columns(table, {when: "time", name: "number"}, where=str(path))
+                time, value = time_column(table, when), number_column(table, name)
+                good = np.flatnonzero(~np.isnat(time) & np.isfinite(value) & (value > 0))
+                order = good[np.argsort(time[good], kind="stable")]
+                order = order[np.append(True, np.diff(time[order].astype(np.int64)) > 0)]
+                index = VolatilityIndex(
+                    underlying, time[order] + np.timedelta64(_DAY_MS, "ms"), value[order]
+                )
+                return index, UsedFile("volatility index", str(path), file_sha256(path))
+        return None
+
+    def default_book(self) -> tuple[Path | None, Path | None]:
+        """Return (book, collateral) where the folder has exactly one of each, else None."""
+        folder = self.root / "portfolios"
+        books = sorted(folder.glob("book*.parquet")) if folder.is_dir() else []
+        deposits = sorted(folder.glob("collateral*")) if folder.is_dir() else []
+        return (
+            books[0] if len(books) == 1 else None,
+            deposits[0] if len(deposits) == 1 else None,
+        )

@@ -1,0 +1,184 @@
+"""Deribit's public JSON API: instruments, book summaries, tickers, and a chain made of them.
+
+Answers are JSON-RPC: ``{"result": …}`` or ``{"error": {"code", "message"}}``, the latter also with
+status 400 or 429. Code 10028 (too many requests), 429 and server errors are tried again with a
+growing delay; anything else is final at once.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from margin_actors.errors import InvalidMarketData, Problem, SourceUnavailable
+from margin_cluster.atomic import write_atomically
+
+_TOO_MANY_REQUESTS = 10028
+_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+
+@dataclass
+class DeribitClient:
+    """A polite reader of the public API: paced, with retries and time limits."""
+
+    base_url: str
+    """For example ``https://www.deribit.com/api/v2``; no slash at the end."""
+    requests_per_second: float = 5.0
+    attempts: int = 5
+    """Tries of one request, the first included."""
+    backoff_seconds: float = 0.5
+    """Delay before the second try; doubles each time, at most 30 s."""
+    timeout_seconds: float = 20.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _pool: urllib3.PoolManager = field(init=False, repr=False)
+    _next_at: float = field(default=0.0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.base_url = self.base_url.rstrip("/")
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(total=self.timeout_seconds), retries=False
+        )
+
+    def instruments(self, currency: str, kind: str) -> list[dict[str, Any]]:
+        """Return the live contracts of a currency; `kind` is ``option`` or ``future``."""
+        fields = {"currency": currency, "kind": kind, "expired": "false"}
+        return self._rows("get_instruments", fields)
+
+    def book_summaries(self, currency: str, kind: str) -> list[dict[str, Any]]:
+        """Return best prices, marks and open interest of all contracts of a currency."""
+        return self._rows("get_book_summary_by_currency", {"currency": currency, "kind": kind})
+
+    def ticker(self, instrument_name: str) -> dict[str, Any]:
+        """Return one contract's ticker."""
+        result = self._get("ticker", {"instrument_name": instrument_name})
+        if not isinstance(result, dict):
+            raise self._malformed("ticker", "the result is no object")
+        return cast("dict[str, Any]", result)
+
+    def _rows(self, method: str, fields: dict[str, str]) -> list[dict[str, Any]]:
+        result = self._get(method, fields)
+        if not (isinstance(result, list) and all(isinstance(r, dict) for r in result)):
+            raise self._malformed(method, "the result is no list of objects")
+        return cast("list[dict[str, Any]]", result)
+
+    def _malformed(self, method: str, what: str) -> InvalidMarketData:
+        return InvalidMarketData(
+            "the exchange's answer cannot be read",
+            [Problem(f"{self.base_url}/public/{method}", what, "check the base address")],
+        )
+
+    def _get(self, method: str, fields: dict[str, str]) -> Any:  # noqa: ANN401
+        url = f"{self.base_url}/public/{method}"
+        fault = ""
+        for attempt in range(self.attempts):
+            if attempt:
+                self.sleep(min(self.backoff_seconds * 2 ** (attempt - 1), 30.0))
+            self._pace()
+            try:
+                answer = self._pool.request("GET", url, fields=fields, preload_content=False)
+                raw = answer.read(_ANSWER_BYTES_MAX + 1, decode_content=True)
+                answer.release_conn()
+            except HTTPError as error:
+                fault = f"{type(error).__name__}: {error}"
+                continue
+            if len(raw) > _ANSWER_BYTES_MAX:
+                raise self._malformed(method, f"more than {_ANSWER_BYTES_MAX:,} bytes")
+            retry, fault, result = self._judge(method, answer.status, raw)
+            if not retry:
+                return result
+        raise SourceUnavailable(
+            "the exchange does not answer",
+            [Problem(url, f"{fault} after {self.attempts} attempts", "try again later")],
+        )
+
+    def _judge(self, method: str, status: int, raw: bytes) -> tuple[bool, str, Any]:
+        """Return (try again, fault, result); raise where trying again is of no use."""
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        error = body.get("error") if isinstance(body, dict) else None
+        if isinstance(error, dict):
+            code, message = error.get("code"), error.get("message")
+            if code == _TOO_MANY_REQUESTS or status == 429 or status >= 500:
+                return True, f"{message} ({code})", None
+            raise InvalidMarketData(
+                "the exchange refuses the request",
+                [Problem(f"{self.base_url}/public/{method}", f"{message} (code {code})")],
+            )
+        if status == 429 or status >= 500:
+            return True, f"status {status}", None
+        if status != 200 or not isinstance(body, dict) or "result" not in body:
+            raise self._malformed(method, f"status {status}, no JSON-RPC result")
+        return False, "", body["result"]
+
+    def _pace(self) -> None:
+        """Wait until the next request may go out."""
+        now = self.clock()
+        if now < self._next_at:
+            self.sleep(self._next_at - now)
+        self._next_at = max(now, self._next_at) + 1.0 / self.requests_per_second
+
+
+def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) -> tuple[Path, int]:
+    """Fetch the whole chain of the currencies into ``target/options``; return (file, rows).
+
+    Raises
+    ------
+    SourceUnavailable
+        If the API does not answer within the client's attempts.
+    InvalidMarketData
+        If it answers something else, or lists no option.
+    """
+    rows: list[dict[str, Any]] = []
+    stamps: list[int] = []
+    for currency in currencies:
+        live = {r["instrument_name"] for r in client.instruments(currency, "option")}
+        index = float(client.ticker(f"{currency}-PERPETUAL")["index_price"])
+        for summary in client.book_summaries(currency, "option"):
+            if summary.get("instrument_name") in live:
+                stamps.append(int(summary["creation_timestamp"]))
+                rows.append(_chain_row(summary, index, currency))
+    if not rows:
+        raise InvalidMarketData(
+            "the exchange lists no option",
+            [Problem(client.base_url, f"no live option of {', '.join(currencies)}")],
+        )
+    time_of = datetime.fromtimestamp(max(stamps) // 1000, UTC)
+    table = pa.Table.from_pylist([{"snapshot": time_of, **row} for row in rows])
+    table = table.set_column(
+        0, "snapshot", table.column("snapshot").cast(pa.timestamp("us", "UTC"))
+    )
+    path = target / "options" / f"deribit_chain_{time_of:%Y-%m-%dT%H%M%SZ}.parquet"
+    write_atomically(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+    return path, len(rows)
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _chain_row(summary: dict[str, Any], index: float, currency: str) -> dict[str, Any]:
+    vol = _number(summary.get("mark_iv"))
+    return {
+        "instrument_name": str(summary["instrument_name"]),
+        "currency": currency,
+        "underlying": _number(summary.get("underlying_price")),
+        "underlying_name": str(summary.get("underlying_index", "")),
+        "bid_price": _number(summary.get("bid_price")),
+        "ask_price": _number(summary.get("ask_price")),
+        "mark_price": _number(summary.get("mark_price")),
+        "implied_volatility": None if vol is None else vol / 100.0,
+        "open_interest": _number(summary.get("open_interest")),
+        "volume": _number(summary.get("volume")),
+        "index_price": index,
+    }

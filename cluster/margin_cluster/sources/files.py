@@ -1,0 +1,135 @@
+"""Files opened with messages that say what is wrong and what to do."""
+
+import csv
+import gzip
+import io
+import json
+import tomllib
+import zipfile
+import zlib
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from margin_actors.errors import InvalidMarketData, MarginError, Problem
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hash of a file's bytes."""
+    digest = sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def require_file(path: Path, *, what: str, error: type[MarginError] = InvalidMarketData) -> None:
+    """Raise `error` if `path` is not a readable file."""
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise error(f"cannot read the {what}", [Problem(str(path), kind, "check the path")])
+
+
+def read_parquet(
+    path: Path,
+    *,
+    what: str,
+    columns: list[str] | None = None,
+    error: type[MarginError] = InvalidMarketData,
+) -> pa.Table:
+    """Return a Parquet file as a table; `columns` that it lacks are left out.
+
+    Raises
+    ------
+    InvalidMarketData (or `error`)
+        If the file is absent, truncated or no Parquet file.
+    """
+    require_file(path, what=what, error=error)
+    try:
+        with pq.ParquetFile(path) as opened:
+            wanted = columns and [c for c in columns if c in opened.schema_arrow.names]
+            return opened.read(columns=wanted)
+    except (pa.ArrowException, OSError, ValueError) as fault:
+        raise error(
+            f"cannot read the {what}",
+            [
+                Problem(
+                    str(path),
+                    f"damaged or no Parquet file: {str(fault).splitlines()[0][:200]}",
+                    "fetch or write it again",
+                )
+            ],
+        ) from fault
+
+
+def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarketData) -> pa.Table:
+    """Return a table from Parquet, CSV or gzipped CSV with a header line, told by its name."""
+    if path.suffix == ".parquet":
+        return read_parquet(path, what=what, error=error)
+    require_file(path, what=what, error=error)
+    try:
+        text = pa.OSFile(str(path)) if path.suffix != ".gz" else pa.input_stream(str(path))
+        with text as stream:
+            options = pa_csv.ConvertOptions(strings_can_be_null=True)
+            return pa_csv.read_csv(stream, convert_options=options)
+    except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as fault:
+        raise error(
+            f"cannot read the {what}",
+            [
+                Problem(
+                    str(path),
+                    f"damaged or no CSV file: {str(fault).splitlines()[0][:200]}",
+                    "it needs a header line and as many fields in every row",
+                )
+            ],
+        ) from fault
+
+
+def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
+    """Return the rows of a CSV file, plain, gzipped or alone in a ZIP; the delimiter is told apart."""
+    require_file(path, what=what)
+    try:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                names = [n for n in archive.namelist() if not n.endswith("/")]
+                if len(names) != 1:
+                    raise ValueError(f"holds {len(names)} files, one is expected")
+                raw = archive.read(names[0])
+        elif path.suffix == ".gz":
+            raw = gzip.decompress(path.read_bytes())
+        else:
+            raw = path.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as fault:
+        raise InvalidMarketData(
+            f"cannot read the {what}",
+            [Problem(str(path), f"damaged: {fault}", "fetch it again")],
+        ) from fault
+    head = text[:4000]
+    delimiter = max(",;\t", key=head.count)
+    return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+
+
+def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, Any]:
+    """Return a TOML file."""
+    require_file(path, what=what, error=error)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise error(f"cannot read the {what}", [Problem(str(path), f"no TOML: {fault}")]) from fault
+
+
+def read_json(path: Path, *, what: str) -> Any:  # noqa: ANN401
+    """Return a JSON file, plain or gzipped."""
+    require_file(path, what=what)
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return json.loads(raw)
+    except (ValueError, OSError, EOFError) as fault:
+        raise InvalidMarketData(
+            f"cannot read the {what}", [Problem(str(path), f"no JSON: {fault}")]
+        ) from fault

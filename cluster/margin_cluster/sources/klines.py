@@ -1,0 +1,126 @@
+"""Candles from the files that exchanges and suppliers publish.
+
+Known dialects: Binance archives (ZIP or CSV, with and without header, milliseconds or microseconds),
+Kraken's archive (seconds, no header), plain OHLC with a header in any order (comma, semicolon or tab;
+a notice line above it; epoch seconds and milliseconds, even mixed; 24- and 12-hour dates), and
+Bitfinex' JSON arrays, whose order is open, close, high, low.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+from margin_actors.errors import InvalidMarketData, Problem
+from margin_actors.market.candles import Candles, interval_from_times, times_from_text
+from margin_cluster.sources.files import read_json, read_text_rows
+
+_BINANCE = ("timestamp", "open", "high", "low", "close", "volume")
+_ALIASES = {
+    "open_time": "timestamp",
+    "unix": "timestamp",
+    "unix timestamp": "timestamp",
+    "time": "timestamp",
+    "timestamp": "timestamp",
+    "date": "date",
+    "open": "open",
+    "high": "high",
+    "low": "low",
+    "close": "close",
+    "volume": "volume",
+}
+
+
+def candles_from_file(
+    path: Path, *, underlying: str, source: str | None = None, interval_seconds: int | None = None
+) -> Candles:
+    """Return the candles of a CSV, ZIP or JSON file.
+
+    Raises
+    ------
+    InvalidMarketData
+        If the file is damaged, or its columns cannot be told.
+    """
+    where = str(path)
+    if ".json" in path.suffixes:
+        columns = _bitfinex(path)
+    else:
+        columns = _from_rows(read_text_rows(path, what="candles"), underlying, where)
+    times = times_from_text(columns["timestamp"])
+    numbers = {n: _numbers(columns[n]) for n in ("open", "high", "low", "close", "volume")}
+    seconds = interval_seconds or interval_from_times(times, where=where)
+    return Candles(
+        source=source or path.name.split(".")[0],
+        underlying=underlying,
+        interval_seconds=seconds,
+        open_time=times,
+        open=numbers["open"],
+        high=numbers["high"],
+        low=numbers["low"],
+        close=numbers["close"],
+        volume=numbers["volume"],
+    )
+
+
+def _bitfinex(path: Path) -> dict[str, list[str]]:
+    rows = read_json(path, what="candles")
+    if not (isinstance(rows, list) and all(isinstance(r, list) and len(r) >= 6 for r in rows)):
+        raise InvalidMarketData(
+            "cannot read the candles",
+            [Problem(str(path), "is no list of [ms, open, close, high, low, volume]")],
+        )
+    order = ("timestamp", "open", "close", "high", "low", "volume")
+    return {name: [str(row[i]) for row in rows] for i, name in enumerate(order)}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, list[str]]:
+    if rows and len(rows[0]) <= 2 and not _is_number(rows[0][0]):
+        rows = rows[1:]  # a notice or an address above the header
+    if not rows:
+        raise InvalidMarketData("cannot read the candles", [Problem(where, "holds no row")])
+    if all(_is_number(cell) for cell in rows[0]):
+        if len(rows[0]) < 6:
+            raise InvalidMarketData(
+                "cannot read the candles",
+                [Problem(where, f"no header and {len(rows[0])} columns", "six or more are expected")],
+            )
+        return {name: [row[i] for row in rows] for i, name in enumerate(_BINANCE)}
+    header = [cell.strip().lower() for cell in rows[0]]
+    place: dict[str, int] = {}
+    for i, name in enumerate(header):
+        key = _ALIASES.get(name)
+        if key and key not in place:
+            place[key] = i
+        elif name == f"volume {underlying.lower()}":
+            place["volume"] = i
+    if "timestamp" not in place and "date" in place:
+        place["timestamp"] = place["date"]
+    missing = [n for n in ("timestamp", "open", "high", "low", "close") if n not in place]
+    if missing:
+        raise InvalidMarketData(
+            "cannot read the candles",
+            [
+                Problem(where, f"column {n!r} is missing", f"the header is {', '.join(header)}")
+                for n in missing
+            ],
+        )
+    width = max(place.values())
+    body = [row for row in rows[1:] if len(row) > width]
+    columns = {name: [row[i] for row in body] for name, i in place.items()}
+    columns.setdefault("volume", [""] * len(body))
+    return columns
+
+
+def _numbers(texts: list[str]) -> FloatArray:
+    try:
+        return np.array(texts, dtype=np.float64)
+    except ValueError:
+        return np.array([float(t) if _is_number(t) else np.nan for t in texts], np.float64)

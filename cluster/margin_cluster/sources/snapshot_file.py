@@ -1,0 +1,120 @@
+"""A market written by hand: index, forwards and options in one TOML file.
+
+    time = 2024-02-15T08:00:00Z
+    [index]
+    BTC = 52000.0
+    [[option]]
+    name = "BTC-16MAR24-50000-C"
+    forward = 52000.0
+    volatility = 0.65
+    bid = 0.08              # optional, in coins a coin
+    ask = 0.09              # optional
+    open_interest = 100.0   # optional, coins
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
+from margin_actors.market.chains import snapshot_from_quotes
+from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.sources.files import read_toml
+
+_NUMBERS = {"forward", "volatility", "bid", "ask", "mark", "open_interest", "volume"}
+
+
+def snapshot_from_toml(path: Path) -> MarketSnapshot:
+    """Return the snapshot that a TOML file describes.
+
+    Raises
+    ------
+    InvalidMarketData
+        Naming every fault of the file.
+    """
+    content = read_toml(path, what="snapshot", error=InvalidMarketData)
+    where = str(path)
+    problems: list[Problem] = []
+    time = content.get("time")
+    if not isinstance(time, datetime):
+        problems.append(Problem(where, "time is missing", "give time = 2024-02-15T08:00:00Z"))
+        time = datetime(1970, 1, 1, tzinfo=UTC)
+    elif time.tzinfo is None:
+        problems.append(Problem(where, f"time {time} has no zone", "end it with Z"))
+        time = time.replace(tzinfo=UTC)
+    index = content.get("index")
+    prices: dict[str, float] = {}
+    if isinstance(index, dict):
+        prices = {str(u): float(p) for u, p in index.items() if isinstance(p, (int, float))}
+    rows = content.get("option")
+    if not prices:
+        problems.append(Problem(where, "[index] is missing", "give a price for each underlying"))
+    if not isinstance(rows, list) or not rows:
+        problems.append(Problem(where, "no [[option]]", "give at least one"))
+        rows = []
+    instruments: list[Instrument] = []
+    values: list[dict[str, float]] = []
+    for number, row in enumerate(rows):
+        _read_option(row, f"{where}, option {number}", time, prices, instruments, values, problems)
+    raise_if_any(problems, InvalidMarketData, f"the snapshot {where} cannot be used")
+
+    def column(name: str) -> np.ndarray:
+        return np.array([v.get(name, np.nan) for v in values], np.float64)
+
+    return snapshot_from_quotes(
+        instruments,
+        time=time,
+        forward_usd=column("forward"),
+        index_usd=np.array([prices[i.underlying] for i in instruments]),
+        bid=column("bid"),
+        ask=column("ask"),
+        mark=column("mark"),
+        mark_vol=column("volatility"),
+        open_interest=column("open_interest"),
+        volume=column("volume"),
+        origin=where,
+    )
+
+
+def _read_option(
+    row: Any,  # noqa: ANN401
+    where: str,
+    time: datetime,
+    prices: dict[str, float],
+    instruments: list[Instrument],
+    values: list[dict[str, float]],
+    problems: list[Problem],
+) -> None:
+    if not isinstance(row, dict):
+        problems.append(Problem(where, "is no table"))
+        return
+    try:
+        instrument = instrument_from_name(str(row.get("name", "")))
+    except ValueError as fault:
+        problems.append(Problem(where, str(fault)))
+        return
+    if instrument.kind is not Kind.OPTION or instrument.expiry is None:
+        problems.append(Problem(where, f"{instrument.name} is not an option"))
+        return
+    if instrument.expiry <= time:
+        problems.append(Problem(where, f"{instrument.name} has expired by {time}"))
+    if instrument.underlying not in prices:
+        problems.append(Problem(where, f"[index] has no {instrument.underlying}"))
+        return
+    numbers: dict[str, float] = {}
+    for key, value in row.items():
+        if key == "name":
+            continue
+        if key not in _NUMBERS:
+            known = ", ".join(sorted(_NUMBERS))
+            problems.append(Problem(where, f"unknown field {key!r}", f"known are {known}"))
+        elif not isinstance(value, (int, float)) or not value >= 0:
+            problems.append(Problem(where, f"{key} is {value!r}", "give a number of at least 0"))
+        else:
+            numbers[key] = float(value)
+    numbers.setdefault("forward", prices[instrument.underlying])
+    instruments.append(instrument)
+    values.append(numbers)

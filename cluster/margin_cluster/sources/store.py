@@ -1,0 +1,76 @@
+"""The store: converted data as Parquet, named by the hash of what they hold, never overwritten.
+
+    store/objects/{kind}/{id}.parquet    content, under its own id
+    store/raw/{sha256}.json              which raw file became which object
+
+Both kinds of file are written aside and renamed, so a reader never sees half of one; two processes
+that store the same thing write the same bytes.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from margin_actors.errors import InvalidMarketData, Problem
+from margin_cluster.atomic import write_atomically
+from margin_cluster.sources.files import read_parquet
+
+
+@dataclass(frozen=True)
+class ParquetStore:
+    """An append-only, content-addressed folder of tables."""
+
+    root: Path
+
+    def _path(self, kind: str, object_id: str) -> Path:
+        assert "/" not in object_id
+        assert not object_id.startswith(".")
+        return self.root / "objects" / kind / f"{object_id}.parquet"
+
+    def put(self, kind: str, object_id: str, table: pa.Table) -> Path:
+        """Keep `table` under its id; what is there already stays as it is."""
+        path = self._path(kind, object_id)
+        if not path.exists():
+            write_atomically(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+        return path
+
+    def has(self, kind: str, object_id: str) -> bool:
+        """Return whether the store holds the object."""
+        return self._path(kind, object_id).exists()
+
+    def get(self, kind: str, object_id: str) -> pa.Table:
+        """Return the table of an id.
+
+        Raises
+        ------
+        InvalidMarketData
+            If the store does not hold it.
+        """
+        path = self._path(kind, object_id)
+        if not path.exists():
+            raise InvalidMarketData(
+                f"the store has no {kind} {object_id}",
+                [Problem(str(self.root), "no such object", f"it has {len(self.ids(kind))} {kind}")],
+            )
+        return read_parquet(path, what=kind)
+
+    def ids(self, kind: str) -> list[str]:
+        """Return the ids of a kind, the newest last."""
+        folder = self.root / "objects" / kind
+        files = sorted(folder.glob("*.parquet"), key=lambda p: (p.stat().st_mtime_ns, p.name))
+        return [p.stem for p in files]
+
+    def note_raw(self, sha256: str, record: dict[str, Any]) -> None:
+        """Remember what a raw file became."""
+        path = self.root / "raw" / f"{sha256}.json"
+        text = json.dumps(record, indent=1, sort_keys=True)
+        write_atomically(path, lambda aside: aside.write_text(text))
+
+    def raw_record(self, sha256: str) -> dict[str, Any] | None:
+        """Return what a raw file became, or None if it was never converted."""
+        path = self.root / "raw" / f"{sha256}.json"
+        return json.loads(path.read_text()) if path.exists() else None

@@ -1,0 +1,357 @@
+"""The one place where parts are put together: from names on a command line to a calculation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from margin_actors.engine.margin import (
+    MarginResult,
+    calculate_margin,
+    collateral_values,
+    fit_model_surfaces,
+)
+from margin_actors.engine.parameters import (
+    ModelParameters,
+    parameters_from_mapping,
+    preset,
+)
+from margin_actors.engine.scenarios import (
+    ScenarioSet,
+    VolatilityIndex,
+    build_historical,
+    scenario_set_from_table,
+    scenario_set_to_table,
+)
+from margin_actors.errors import (
+    DataQualityFailure,
+    InvalidParameters,
+    InvalidPortfolio,
+    Problem,
+    raise_if_any,
+)
+from margin_actors.market.cleansing import (
+    CleansingRules,
+    PriceGrid,
+    QualityLimits,
+    QualityReport,
+    aggregate_prices,
+)
+from margin_actors.market.portfolios import Book, book_from_table, collateral_from_table
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.surfaces import VolatilitySurface
+from margin_cluster.results import CalculationOutput
+from margin_cluster.settings import Settings
+from margin_cluster.sources import (
+    DataFolder,
+    ParquetStore,
+    UsedFile,
+    file_sha256,
+    load_snapshot,
+    load_surface_histories,
+    read_table,
+    read_toml,
+    snapshot_from_toml,
+    synthetic_folder,
+)
+
+Stage = Callable[[str, int, int], None]
+"""Told (what is being done, done, of how many; 0 of 0 where it cannot be counted)."""
+FREQUENCIES = {"1d": 86_400, "1h": 3_600, "1min": 60}
+
+
+def no_stage(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Settings with the store and the data folder opened."""
+
+    settings: Settings
+    store: ParquetStore
+    data: DataFolder
+    is_embedded: bool
+    """True where no folder was given and the synthetic set stands in."""
+
+
+def open_workplace(settings: Settings, data: Path | None, *, tell: Stage = no_stage) -> Workplace:
+    """Return the workplace; without a data folder the synthetic set is generated and used."""
+    store = ParquetStore(settings.store)
+    root = data or settings.data
+    if root is None:
+        tell("Generating the synthetic data set", 0, 0)
+        return Workplace(settings, store, DataFolder(synthetic_folder(settings.store), store), True)
+    return Workplace(settings, store, DataFolder(root, store), False)
+
+
+def load_model(model: str) -> ModelParameters:
+    """Return the parameters of a preset or of a TOML file.
+
+    Raises
+    ------
+    InvalidParameters
+        If there is no such preset or file, or the file is not valid.
+    """
+    path = Path(model)
+    if path.suffix == ".toml" or path.exists():
+        content = read_toml(path, what="model", error=InvalidParameters)
+        return parameters_from_mapping(content, where=str(path))
+    return preset(model)
+
+
+def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot, list[UsedFile]]:
+    """Return the snapshot of a time or of a TOML file, or the latest.
+
+    Raises
+    ------
+    MissingMarketData, InvalidMarketData
+        If it cannot be had.
+    InvalidParameters
+        If the text is neither a time nor a file.
+    """
+    if snapshot is not None and snapshot.endswith(".toml"):
+        path = Path(snapshot)
+        return snapshot_from_toml(path), [UsedFile("snapshot", snapshot, file_sha256(path))]
+    time = None if snapshot is None else time_from_text(snapshot)
+    loaded = load_snapshot(place.data.chains, time, place.data.root)
+    return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
+
+
+def time_from_text(text: str) -> datetime:
+    """Return a UTC time from ISO 8601; without a zone it is taken as UTC."""
+    try:
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as fault:
+        raise InvalidParameters(
+            f"{text!r} is not a time",
+            [Problem("--snapshot", text, "write 2026-05-15T11:27:31Z, or name a .toml file")],
+        ) from fault
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def stamp_of(time: datetime) -> np.datetime64:
+    """Return a time as datetime64[ms], UTC."""
+    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "ms")
+
+
+@dataclass
+class History:
+    """Cleansed prices of all underlyings with their findings."""
+
+    grids: dict[str, PriceGrid]
+    reports: list[QualityReport]
+    used: list[UsedFile]
+
+
+def load_history(
+    place: Workplace, model: ModelParameters, time: datetime, *, tell: Stage = no_stage
+) -> History:
+    """Return the aggregated prices up to `time`."""
+    rules = CleansingRules(**model.history.model_dump(exclude={"sources", "frequency"}))
+    limits = QualityLimits(**model.quality.model_dump())
+    interval = FREQUENCIES[model.history.frequency]
+    horizon = model.horizon_hours_total
+    lookback = model.scenarios.windows * model.scenarios.step_hours + horizon
+    history = History({}, [], [])
+    for i, u in enumerate(model.scenarios.underlyings):
+        tell("Cleansing prices", i, len(model.scenarios.underlyings))
+        candles, used = place.data.candles(model.history.sources, u, interval)
+        history.used += used
+        history.grids[u], report = aggregate_prices(
+            candles,
+            underlying=u,
+            interval_seconds=interval,
+            as_of_ms=int(stamp_of(time).astype(np.int64)),
+            rules=rules,
+            limits=limits,
+            judged_points=round(lookback * 3600 / interval),
+        )
+        history.reports.append(report)
+    return history
+
+
+def require_quality(reports: list[QualityReport]) -> None:
+    """Raise DataQualityFailure if a limit does not hold."""
+    problems = [
+        Problem("data quality", breach, "mend the data, or change the model's quality limits")
+        for report in reports
+        for breach in report.breaches
+    ]
+    raise_if_any(problems, DataQualityFailure, "the market data fail the model's quality limits")
+
+
+def build_scenarios(
+    place: Workplace,
+    model: ModelParameters,
+    time: datetime,
+    *,
+    tell: Stage = no_stage,
+    check_quality: bool = True,
+) -> tuple[ScenarioSet, History]:
+    """Return the scenario set of a model at a time, kept in the store by its id."""
+    history = load_history(place, model, time, tell=tell)
+    if check_quality:
+        require_quality(history.reports)
+    surfaces, index = {}, {}
+    if model.scenarios.surface_moves == "history":
+        tell("Fitting past surfaces", 0, 0)
+        surfaces = load_surface_histories(
+            place.data.chains,
+            model.scenarios.underlyings,
+            until=time,
+            store=place.store,
+            threads=place.settings.threads,
+            advance=lambda done, total: tell("Fitting past surfaces", done, total),
+        )
+        history.used += [
+            UsedFile("chain history", str(c.path), file_sha256(c.path))
+            for c in place.data.chains
+            if c.times[0] <= stamp_of(time)
+        ]
+        index = _volatility_indices(place, model, history)
+    tell("Building scenarios", 0, 0)
+    scenarios = build_historical(
+        history.grids, model.scenarios, as_of=stamp_of(time), surfaces=surfaces, vol_index=index
+    )
+    place.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
+    return scenarios, history
+
+
+def _volatility_indices(
+    place: Workplace, model: ModelParameters, history: History
+) -> dict[str, VolatilityIndex]:
+    out: dict[str, VolatilityIndex] = {}
+    for u in model.scenarios.underlyings:
+        found = place.data.volatility_index(model.scenarios.vol_index_sources, u)
+        if found is not None:
+            out[u] = found[0]
+            history.used.append(found[1])
+    return out
+
+
+def load_scenarios(place: Workplace, scenarios_id: str) -> ScenarioSet:
+    """Return a scenario set of the store."""
+    table = place.store.get("scenarios", scenarios_id)
+    return scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `margin run` was asked for."""
+
+    snapshot: str | None
+    book: Path | None
+    collateral: Path | None
+    model: ModelParameters
+    scenarios_id: str | None = None
+    keep_pnl: bool | None = None
+    """None: keep the profits of books of up to 1,000 accounts."""
+    notes: tuple[str, ...] = field(default=())
+
+
+KEEP_PNL_ACCOUNTS_MAX = 1000
+
+
+def run_margin(place: Workplace, request: RunRequest, *, tell: Stage = no_stage) -> CalculationOutput:
+    """Return the margins of a book with everything that a report needs."""
+    model = request.model
+    tell("Reading the snapshot", 0, 0)
+    snapshot, used = load_market(place, request.snapshot)
+    tell("Reading the book", 0, 0)
+    book, book_path, book_files = _load_book(place, request)
+    if request.scenarios_id is None:
+        scenarios, history = build_scenarios(place, model, snapshot.time, tell=tell)
+    else:
+        scenarios = load_scenarios(place, request.scenarios_id)
+        history = History({}, [], [])
+    tell("Fitting smiles", 0, 0)
+    surfaces = fit_model_surfaces(snapshot, model)
+    keep = request.keep_pnl
+    if keep is None:
+        keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    tell("Revaluing every account", 0, 0)
+    result = calculate_margin(
+        snapshot,
+        scenarios,
+        book,
+        model,
+        surfaces=surfaces,
+        keep_pnl=keep,
+        threads=place.settings.threads,
+        where=str(book_path),
+    )
+    deposits = _collateral(place, request, snapshot, book, book_files)
+    return CalculationOutput(
+        result=result,
+        model=model,
+        snapshot=snapshot,
+        scenarios=scenarios,
+        surfaces=surfaces or _display_surfaces(snapshot),
+        quality=tuple(history.reports),
+        collateral_usd=deposits,
+        files=tuple([*used, *book_files, *history.used]),
+    )
+
+
+def _display_surfaces(snapshot: MarketSnapshot) -> dict[str, VolatilitySurface]:
+    """Return smiles for the report where the model prices on marks and a chain can be fitted."""
+    from margin_actors.errors import MarginError
+    from margin_actors.market.surfaces import fit_surfaces
+
+    try:
+        return fit_surfaces(snapshot)
+    except MarginError:
+        return {}
+
+
+def _load_book(place: Workplace, request: RunRequest) -> tuple[Book, Path, list[UsedFile]]:
+    path = request.book
+    if path is None:
+        path, _ = place.data.default_book()
+    if path is None:
+        raise InvalidPortfolio(
+            "there is no book to margin",
+            [Problem("--book", "not given", "name a Parquet or CSV file of positions")],
+        )
+    table = read_table(path, what="book", error=InvalidPortfolio)
+    used = [UsedFile("book", str(path), file_sha256(path))]
+    return book_from_table(table, where=str(path)), path, used
+
+
+def _collateral(
+    place: Workplace,
+    request: RunRequest,
+    snapshot: MarketSnapshot,
+    book: Book,
+    used: list[UsedFile],
+) -> np.ndarray | None:
+    path = request.collateral
+    if path is None and request.book is None:
+        _, path = place.data.default_book()
+    if path is None:
+        return None
+    table = read_table(path, what="collateral", error=InvalidPortfolio)
+    used.append(UsedFile("collateral", str(path), file_sha256(path)))
+    deposits = collateral_from_table(table, where=str(path))
+    return collateral_values(deposits, snapshot, book, where=str(path))
+
+
+__all__ = [
+    "History",
+    "MarginResult",
+    "RunRequest",
+    "Workplace",
+    "build_scenarios",
+    "load_history",
+    "load_market",
+    "load_model",
+    "load_scenarios",
+    "open_workplace",
+    "require_quality",
+    "run_margin",
+    "stamp_of",
+    "time_from_text",
+]

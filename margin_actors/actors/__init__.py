@@ -1,0 +1,1 @@
+"""Orchestration of the engine over processes and nodes; holds no formula."""

@@ -1,0 +1,1 @@
+"""The contract between client and gateway; imports nothing of ours."""
