@@ -117,6 +117,6 @@ def _print_error(error: MarginError) -> None:
         err.print(Text(line), soft_wrap=True)
 
 
-def usd(value: float) -> str:
-    """Return dollars with separators and no cents."""
-    return f"{value:,.0f}"
+def millions(value: float) -> str:
+    """Return dollars as millions with two decimals."""
+    return f"{value / 1e6 + 0.0:,.2f}"

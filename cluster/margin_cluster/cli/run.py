@@ -13,11 +13,11 @@ from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
     err,
+    millions,
     out,
     print_json,
     reporting_errors,
     synthetic_banner,
-    usd,
     workplace,
 )
 from margin_cluster.report import report_html
@@ -83,9 +83,11 @@ def _show(output: CalculationOutput) -> None:
     shown = np.argsort(-r.initial_margin_usd, kind="stable")[:_SHOWN]
     excess = output.excess_usd
     measure = f"{100 * output.model.measure.confidence:g} %"
-    table = Table(title=f"Largest requirements, US dollars ({measure})", title_justify="left")
-    for name in ("account", "positions", "value", "VaR", "ES", "worst", "worst window", "margin"):
-        text = name in ("account", "worst window")
+    table = Table(
+        title=f"Largest requirements, million US dollars ({measure})", title_justify="left"
+    )
+    for name in ("account", "positions", "value", "VaR", "ES", "worst", "window", "margin"):
+        text = name in ("account", "window")
         table.add_column(name, justify="left" if text else "right", no_wrap=True)
     if excess is not None:
         table.add_column("excess", justify="right", no_wrap=True)
@@ -93,20 +95,22 @@ def _show(output: CalculationOutput) -> None:
         row = [
             r.book.accounts[a],
             f"{r.positions[a]:,}",
-            usd(r.value_usd[a]),
-            usd(r.var_usd[a]),
-            usd(r.es_usd[a]),
-            usd(r.worst_usd[a]),
+            millions(r.value_usd[a]),
+            millions(r.var_usd[a]),
+            millions(r.es_usd[a]),
+            millions(r.worst_usd[a]),
             f"{output.scenarios.end_time[r.worst_scenario[a]].astype('datetime64[D]')}",
-            f"[bold]{usd(r.initial_margin_usd[a])}[/]",
+            f"[bold]{millions(r.initial_margin_usd[a])}[/]",
         ]
         if excess is not None:
-            row.append(f"[red]{usd(excess[a])}[/]" if excess[a] < 0 else usd(excess[a]))
+            shown_excess = millions(excess[a])
+            row.append(f"[red]{shown_excess}[/]" if excess[a] < 0 else shown_excess)
         table.add_row(*row)
     table.add_section()
-    total = ["all", f"{summary['positions']:,}", usd(summary["value_usd"]), usd(summary["var_usd"])]
-    total += [usd(summary["es_usd"]), "", "", f"[bold]{usd(summary['initial_margin_usd'])}[/]"]
-    table.add_row(*total, *([usd(float(excess.sum()))] if excess is not None else []))
+    total = ["all", f"{summary['positions']:,}"]
+    total += [millions(summary[n]) for n in ("value_usd", "var_usd", "es_usd")]
+    total += ["", "", f"[bold]{millions(summary['initial_margin_usd'])}[/]"]
+    table.add_row(*total, *([millions(float(excess.sum()))] if excess is not None else []))
     out.print(table)
     for note in output.scenarios.notes:
         out.print(f"[dim]{note}[/]", highlight=False)

@@ -27,6 +27,7 @@ def _finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.F
         legend={"orientation": "h", "y": 1.08, "x": 0},
         bargap=0.05,
         hoverlabel={"bgcolor": "white"},
+        modebar={"bgcolor": PAPER, "color": GREY, "activecolor": BLUE},
     )
     figure.update_xaxes(title=x, gridcolor=GRID, zerolinecolor=GREY)
     figure.update_yaxes(title=y, gridcolor=GRID, zerolinecolor=GREY)
@@ -190,12 +191,13 @@ def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
                 "active": min(4, len(buttons) - 1),
                 "x": 1.0,
                 "xanchor": "right",
-                "y": 1.16,
+                "y": 1.17,
                 "bgcolor": "white",
             }
         ]
     )
-    return _finish(figure, height=400, x="strike, USD", y="implied volatility, %")
+    _finish(figure, height=480, x="strike, USD", y="implied volatility, %")
+    return figure.update_layout(margin={"l": 60, "r": 20, "t": 70, "b": 50}, legend={"y": 1.1})
 
 
 def _quoted_vols(
@@ -254,11 +256,12 @@ def surface_plot(surface: VolatilitySurface) -> go.Figure:
                 "tickvals": [1, 3, 7, 30, 90, 365],
             },
             "zaxis": {"title": "vol, %", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
-            "camera": {"eye": {"x": -1.5, "y": -1.6, "z": 0.75}},
+            "camera": {"eye": {"x": -1.65, "y": -1.75, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.15}},
             "aspectratio": {"x": 1.1, "y": 1.3, "z": 0.8},
         }
     )
-    return _finish(figure, height=480)
+    _finish(figure, height=480)
+    return figure.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 0})
 
 
 def as_json(figure: go.Figure) -> str:

@@ -29,8 +29,8 @@ class HistoryParameters(_Part):
     """Grid points of the rolling median."""
     disagreement_max: float = Field(default=0.10, gt=0)
     """Largest relative distance from the other sources' median before a price is dropped."""
-    stale_points_max: int = Field(default=24, ge=1)
-    """Identical closes in a row beyond which they count as stale."""
+    stale_points_max: int = Field(default=6, ge=1)
+    """Longest run of identical closes; the repeats of a longer one are stale and dropped."""
     gap_rule: Literal["none", "previous", "linear"] = "none"
     """How a gap is filled."""
     gap_points_max: int = Field(default=0, ge=0)

@@ -17,8 +17,9 @@ from margin_actors.market.portfolios import Book
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 
-BLOCK = 64
-"""Accounts that pass over one tile of the cube together."""
+BLOCK = 512
+"""Accounts that pass over one tile of the cube together: their profits take 10 MB at 2,560
+scenarios. Measured for 10,000 accounts: 390 ms in blocks of 64, 250 ms in blocks of 512."""
 EXACT_MAX = 2.0**53
 """Whole numbers below it are doubles, and so is every partial sum."""
 INTEGER_MAX = 2.0**62
@@ -164,7 +165,7 @@ def aggregate_book(
             int(bounds[piece]),
             int(bounds[piece + 1]),
             n,
-            np.empty((BLOCK, padded)),
+            np.empty((min(BLOCK, n_accounts), padded)),
             tail,
             rows,
             pnl,

@@ -62,40 +62,63 @@ def build_cube(
 
     The result does not depend on `threads`, bit for bit: each tile is filled by one call.
     """
-    nodes = factor_nodes(contracts)
-    base_deviation = _base_deviations(contracts, parameters)
-    today = np.empty((len(contracts), TILE))
-    zeros, ones = np.zeros(len(contracts)), np.ones(len(contracts))
-    still = np.zeros(len(contracts.curves))
-    base_states = curve_states(contracts, snapshot, None, parameters)[0]
-    _fill(contracts, base_states, nodes, still, base_deviation, zeros, ones, 0.0, today)
-    base_value = np.ascontiguousarray(today[:, 0])
-    left = np.array(
-        [deviation_factor(c, scenarios.horizon_hours, parameters.time) for c in contracts.curves]
-    )[contracts.curve]
-    deviation = np.where(contracts.kind == LINEAR, base_deviation, base_deviation * left)
-    moves = scenarios.has_surface_moves and parameters.dynamics != "frozen"
-    moving = np.full(len(contracts.curves), 1.0 if moves else 0.0)
-    rounding = SHIFTER if contracts.quantum_usd is not None else 0.0
     n_tiles = -(-len(scenarios) // TILE)
     values = np.empty((n_tiles, len(contracts), TILE))
-
-    def fill(states: FloatArray, first: int, tile: int) -> None:
-        _fill(
-            contracts, states[tile - first], nodes, moving, deviation, base_value,
-            contracts.ticks_per_usd, rounding, values[tile],
-        )
-
+    base_value = _values_today(contracts, snapshot, parameters)
     for first in range(0, n_tiles, _TILES_AT_ONCE):
         last = min(first + _TILES_AT_ONCE, n_tiles)
         part = scenarios.rows(first * TILE, min(last * TILE, len(scenarios)))
-        states = curve_states(contracts, snapshot, part, parameters)
-        in_threads(lambda t, s=states, f=first: fill(s, f, t), range(first, last), threads)
-    flat_largest = np.zeros(len(contracts))
+        fill = prepare_pricing(contracts, snapshot, part, parameters, base_value=base_value)
+        in_threads(lambda t, f=fill, b=first: f(t - b, values[t]), range(first, last), threads)
+    largest = np.zeros(len(contracts))
     for tile in values:
-        np.maximum(flat_largest, np.abs(tile).max(axis=1), out=flat_largest)
+        np.maximum(largest, np.abs(tile).max(axis=1), out=largest)
     unit_value = np.where(contracts.settles_daily, 0.0, base_value)
-    return RiskCube(contracts, values, len(scenarios), unit_value, flat_largest)
+    return RiskCube(contracts, values, len(scenarios), unit_value, largest)
+
+
+def prepare_pricing(
+    contracts: Contracts,
+    snapshot: MarketSnapshot,
+    scenarios: ScenarioSet,
+    parameters: RevaluationParameters,
+    *,
+    base_value: FloatArray | None = None,
+) -> Callable[[int, FloatArray], None]:
+    """Return a function that fills one tile (its number, its (n_contracts, TILE) array)."""
+    if base_value is None:
+        base_value = _values_today(contracts, snapshot, parameters)
+    nodes = factor_nodes(contracts)
+    left = np.array(
+        [deviation_factor(c, scenarios.horizon_hours, parameters.time) for c in contracts.curves]
+    )[contracts.curve]
+    today = _base_deviations(contracts, parameters)
+    deviation = np.where(contracts.kind == LINEAR, today, today * left)
+    moves = scenarios.has_surface_moves and parameters.dynamics != "frozen"
+    moving = np.full(len(contracts.curves), 1.0 if moves else 0.0)
+    rounding = SHIFTER if contracts.quantum_usd is not None else 0.0
+    states = curve_states(contracts, snapshot, scenarios, parameters)
+    per_tick = contracts.ticks_per_usd
+
+    def fill(tile: int, out: FloatArray) -> None:
+        _fill(
+            contracts, states[tile], nodes, moving, deviation, base_value, per_tick, rounding, out
+        )
+
+    return fill
+
+
+def _values_today(
+    contracts: Contracts, snapshot: MarketSnapshot, parameters: RevaluationParameters
+) -> FloatArray:
+    """Return the value of one unit of each contract now, US dollars, by the kernel itself."""
+    values = np.empty((len(contracts), TILE))
+    zeros, ones = np.zeros(len(contracts)), np.ones(len(contracts))
+    still = np.zeros(len(contracts.curves))
+    states = curve_states(contracts, snapshot, None, parameters)[0]
+    deviation = _base_deviations(contracts, parameters)
+    _fill(contracts, states, factor_nodes(contracts), still, deviation, zeros, ones, 0.0, values)
+    return np.ascontiguousarray(values[:, 0])
 
 
 def in_threads(work: Callable[[int], None], items: Sequence[int], threads: int) -> None:

@@ -31,7 +31,7 @@ class CleansingRules:
     outlier_score_max: float = 12.0
     outlier_window: int = 61
     disagreement_max: float = 0.10
-    stale_points_max: int = 24
+    stale_points_max: int = 6
     gap_rule: Literal["none", "previous", "linear"] = "none"
     gap_points_max: int = 0
     cleanse: bool = True
@@ -110,11 +110,18 @@ def _judge(
 
 @compiled
 def _mark_stale(price: FloatArray, points_max: int, verdict: IntArray) -> None:
-    run = 0
-    for i in range(1, price.size):
-        run = run + 1 if price[i] == price[i - 1] else 0
-        if run >= points_max:
-            verdict[i] = STALE
+    """Mark all repeats of a close that stands still for more than `points_max` points.
+
+    The whole run, from its first repeat: a source that froze must not contradict one that moved.
+    """
+    first = 0
+    for i in range(1, price.size + 1):
+        if i < price.size and price[i] == price[first]:
+            continue
+        if i - first > points_max:
+            for j in range(first + 1, i):
+                verdict[j] = STALE
+        first = i
 
 
 @compiled

@@ -17,6 +17,8 @@ from margin_actors.market.synthetic.prices import (
     synthetic_candles,
     synthetic_path,
 )
+from margin_actors.numerics.counter_random import normals
+from margin_actors.numerics.elementary import exponentials
 
 END = np.datetime64("2026-01-16T00:00:00", "ms")
 """Valuation time of the data set; its prices begin six years earlier."""
@@ -56,16 +58,15 @@ def synthetic_market(
     )
 
 
-def volatility_index(path: SyntheticPath, underlying: str) -> pa.Table:
+def volatility_index(path: SyntheticPath, seed: int, underlying: str) -> pa.Table:
     """Return a made-up 30-day volatility index, points, by the day it closes."""
     long_run = {"BTC": 0.55, "ETH": 0.68}[underlying]
     level = path.volatility[underlying]
-    values = np.array(
-        [
-            100.0 * np.sqrt(slice_variance(np.zeros(1), 30 / 365, float(v), long_run, 0.0, 1.0)[0] / (30 / 365))
-            for v in level
-        ]
-    )
+    tenor = 30.0 / 365.0
+    at_money = [slice_variance(np.zeros(1), tenor, float(v), long_run, 0.0, 1.0)[0] for v in level]
+    values = 100.0 * np.sqrt(np.array(at_money) / tenor)
+    stream = 900_000 + UNDERLYINGS.index(underlying)
+    values *= exponentials(0.02 * normals(seed, stream, values.size))  # another method, other quotes
     days = (path.time - np.timedelta64(86_400_000, "ms")).astype("datetime64[ms]")
     return pa.table({"date": pa.array(days), "close": np.round(values, 2)})
 

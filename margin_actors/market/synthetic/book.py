@@ -41,18 +41,33 @@ def book_table(snapshot: MarketSnapshot, seed: int, *, n_accounts: int) -> pa.Ta
 
 def collateral_table(book: pa.Table, snapshot: MarketSnapshot, seed: int) -> pa.Table:
     """Return deposits of every account in dollars and coins."""
-    accounts = sorted(set(book.column("account_id").to_pylist()))
-    draw = uniforms(seed, _STREAM - 1, 3 * len(accounts))
+    notional: dict[str, float] = {}
+    short_value: dict[str, float] = {}
+    for account, name, quantity in zip(
+        book.column("account_id").to_pylist(),
+        book.column("instrument_name").to_pylist(),
+        book.column("quantity").to_pylist(),
+        strict=True,
+    ):
+        index = snapshot.index_usd[name.split("-")[0]]
+        row = snapshot.option_row.get(name)
+        size = abs(quantity) * (index if row is not None else 1.0)
+        notional[account] = notional.get(account, 0.0) + size
+        mark = 0.0 if row is None else float(snapshot.options.mark[row])
+        short_value[account] = short_value.get(account, 0.0) - quantity * mark * index
+    accounts = sorted(notional)
+    draw = uniforms(seed, _STREAM - 1, 2 * len(accounts))
+    coins = sorted(snapshot.index_usd)
     ids: list[str] = []
     assets: list[str] = []
     amounts: list[float] = []
     for i, account in enumerate(accounts):
-        scale = 40.0 if account.endswith("-H") else 12.0
+        usd = 0.018 * notional[account] * (0.35 + 1.3 * draw[2 * i])
+        usd += 1.05 * max(short_value[account], 0.0)
+        share, coin = 0.6 * draw[2 * i + 1], coins[i % len(coins)]
         ids += [account] * 2
-        coin = sorted(snapshot.index_usd)[i % len(snapshot.index_usd)]
         assets += ["USDC", coin]
-        usd = 1e5 * scale * (0.2 + draw[3 * i])
-        amounts += [round(usd, 2), round(0.5 * usd * draw[3 * i + 1] / snapshot.index_usd[coin], 4)]
+        amounts += [round(usd * (1.0 - share), 2), round(usd * share / snapshot.index_usd[coin], 4)]
     return pa.table({"account_id": ids, "asset": assets, "amount": amounts})
 
 

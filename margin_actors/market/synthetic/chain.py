@@ -27,7 +27,8 @@ from margin_actors.numerics.elementary import exponentials, logarithms
 _LONG_RUN_VOL = {"BTC": 0.55, "ETH": 0.68}
 _REVERSION = 2.2
 _CARRY = 0.045
-_STRIKES_FULL, _STRIKES_HISTORY = 21, 12
+STRIKES_FULL, STRIKES_HISTORY = 21, 12
+"""About how many strikes each expiry lists: on the last day, and in the history."""
 _TICK = 0.0001
 _STREAM = 1000
 
@@ -75,7 +76,7 @@ def surface_parameters(path: SyntheticPath, seed: int, day: int, underlying: str
 
 
 def chain_rows(
-    path: SyntheticPath, seed: int, day: int, *, full: bool
+    path: SyntheticPath, seed: int, day: int, *, n_strikes: int
 ) -> dict[str, list[object] | FloatArray]:
     """Return the columns of one day's chain, both underlyings, as option-chain files have them."""
     now = path.time[day].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
@@ -88,7 +89,7 @@ def chain_rows(
         for e, expiry in enumerate(expiries_after(now)):
             tenor = tenor_years(now, expiry)
             forward = round(spot * float(exponentials(np.array([_CARRY * tenor]))[0]), 2)
-            strikes = _strikes(forward, level, tenor, _STRIKES_FULL if full else _STRIKES_HISTORY)
+            strikes = _strikes(forward, level, tenor, n_strikes)
             k = logarithms(strikes / forward)[0]
             w = slice_variance(k, tenor, level, _LONG_RUN_VOL[u], rho, eta)
             for is_call in (True, False):
@@ -154,12 +155,16 @@ def _quotes(
     }
 
 
-def chain_table(path: SyntheticPath, seed: int, *, history_days: int) -> pa.Table:
-    """Return the chain of the last `history_days` days; the last day lists every strike."""
+def chain_table(
+    path: SyntheticPath, seed: int, *, history_days: int, n_strikes: int = STRIKES_FULL
+) -> pa.Table:
+    """Return the chain of the last `history_days` days; the last one lists `n_strikes` an expiry."""
     n = path.time.size
     tables: list[pa.Table] = []
     for day in range(n - history_days, n):
-        columns = chain_rows(path, seed, day, full=day == n - 1)
+        columns = chain_rows(
+            path, seed, day, n_strikes=n_strikes if day == n - 1 else STRIKES_HISTORY
+        )
         arrays = {
             name: pa.array(values, pa.timestamp("us", "UTC"))
             if name == "snapshot"

@@ -89,7 +89,7 @@ def _student(seed: int, stream: int, n: int) -> FloatArray:
 def synthetic_candles(path: SyntheticPath, seed: int, underlying: str) -> list[Candles]:
     """Return two daily sources of one underlying; the second has the faults real ones have.
 
-    Spikes, a missing day, a repeated row and a frozen week: what the cleansing has to find.
+    Spikes, a missing day, a repeated row and a frozen week or so: what the cleansing has to find.
     """
     price = path.price_usd[underlying]
     n, shift = price.size, UNDERLYINGS.index(underlying) * 10
@@ -108,7 +108,7 @@ def synthetic_candles(path: SyntheticPath, seed: int, underlying: str) -> list[C
             where = (uniforms(seed, _FAULTS + shift, 6) * (n - 400) + 100).astype(np.int64)
             close[where[0]] *= 1.35
             close[where[1]] *= 0.62
-            close[where[2] : where[2] + 30] = close[where[2]]
+            close[where[2] : where[2] + 9] = close[where[2]]
             order = np.delete(order, where[3])
             order = np.insert(order, int(where[4]), int(where[4]))
         sources.append(

@@ -1,0 +1,57 @@
+# One list of commands; `make help` prints it. CI calls the same targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt Makefile | sha256sum | cut -c1-12)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Several directories on the path are ours; keep the tools' caches out of the way of packaging.
+export PIP_NO_INPUT := 1
+
+.PHONY: help run test test-slow check lint types floors fix bench clean
+
+help:  ## Print this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP):
+	@echo "==> Setting up $(VENV) (once; a few minutes on a slow network)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@rm -f $(VENV)/.installed-* && touch $@
+	@echo "==> Environment ready"
+
+run: $(STAMP)  ## Margin the embedded synthetic book and write run/report.html
+	@echo "==> Margining the embedded synthetic data set into run/"
+	@$(BIN)/margin run --out run --force
+
+check: lint types floors  ## Lint, format, types and import contracts
+
+lint: $(STAMP)
+	@echo "==> ruff: lint and format"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@echo "==> pyright"
+	@$(BIN)/pyright
+
+floors: $(STAMP)
+	@echo "==> import-linter: who may import whom"
+	@$(BIN)/lint-imports
+
+fix: $(STAMP)  ## Repair what ruff can repair
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+test: check  ## Lint, types, import contracts and the everyday tests
+	@echo "==> pytest"
+	@$(BIN)/pytest -m "not slow"
+
+test-slow: $(STAMP)  ## The tests that take minutes
+	@echo "==> pytest, slow tests"
+	@$(BIN)/pytest -m slow
+
+bench: $(STAMP)  ## Measure and write benchmarks/RESULTS.md
+	@echo "==> Benchmarks (about two minutes)"
+	@cd benchmarks && ../$(BIN)/pytest -q -p no:cacheprovider --benchmark-disable-gc --override-ini=addopts= --override-ini=filterwarnings= .
+
+clean:  ## Remove the environment and caches
+	rm -rf $(VENV) run .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,70 @@
+"""Aggregation against scipy.sparse, and the run of 10,000 accounts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from made_book import make
+
+from margin_actors.engine.margin import fit_model_surfaces
+from margin_actors.engine.measures import es_from_tail, tail_size, var_from_tail
+from margin_actors.engine.revaluation import aggregate_book, build_cube, contracts_from_names
+from margin_actors.market.portfolios import book_from_table
+
+N_ACCOUNTS = 64
+
+
+@pytest.fixture(scope="module")
+def small():  # noqa: ANN201
+    made = make(n_accounts=N_ACCOUNTS, n_positions=505 * N_ACCOUNTS, n_instruments=2000, n_scenarios=2560)
+    book = book_from_table(made.book, where="made")
+    surfaces = fit_model_surfaces(made.snapshot, made.model)
+    contracts = contracts_from_names(book.instruments, made.snapshot, surfaces, made.model.revaluation)
+    cube = build_cube(contracts, made.snapshot, made.scenarios, made.model.revaluation)
+    return made, book, cube
+
+
+def ours(cube, book, n, effective):  # noqa: ANN001, ANN201
+    size = tail_size(n, 0.995, effective)
+    tail = aggregate_book(cube, book, n_tail=size).tail_usd
+    return (
+        var_from_tail(tail, n_scenarios=n, confidence=0.995),
+        es_from_tail(tail, n_scenarios=n, confidence=0.995),
+    )
+
+
+def sparse(matrix, dense, quantum):  # noqa: ANN001, ANN201
+    pnl = matrix @ dense
+    n = pnl.shape[1]
+    m = n * 0.005
+    k = int(m)
+    tail = np.sort(np.partition(pnl, k, axis=1)[:, : k + 1], axis=1) * quantum
+    return -tail[:, k], -(tail[:, :k].sum(axis=1) + (m - k) * tail[:, k]) / m
+
+
+@pytest.mark.parametrize("who", ["ours", "scipy.sparse"])
+def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:  # noqa: ANN001
+    made, book, cube = small
+    n = len(made.scenarios)
+    lots = book.quantity / cube.contracts.lot[book.instrument_index]
+    matrix = sp.csr_matrix((lots, book.instrument_index, book.start), shape=(N_ACCOUNTS, 2000))
+    dense = np.ascontiguousarray(cube.values.transpose(1, 0, 2).reshape(2000, -1)[:, :n])
+    calls = {
+        "ours": lambda: ours(cube, book, n, made.scenarios.effective_size),
+        "scipy.sparse": lambda: sparse(matrix, dense, cube.contracts.quantum_usd),
+    }
+    np.testing.assert_allclose(calls["ours"](), calls["scipy.sparse"](), rtol=1e-9)
+    benchmark.extra_info.update(table="aggregation", unit="us", count=N_ACCOUNTS)
+    benchmark.pedantic(calls[who], rounds=15, iterations=1)
+
+
+def test_ten_thousand_accounts(benchmark) -> None:  # noqa: ANN001
+    """In a process of its own, so that its peak memory is its own."""
+    script = Path(__file__).parent / "ten_thousand.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    benchmark.extra_info.update(table="book", figures=json.loads(done.stdout))
+    benchmark.pedantic(lambda: None, rounds=1)
