@@ -55,7 +55,9 @@ def pytest_sessionfinish(session: Any) -> None:
         "",
         f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by `make bench`: {_processor()}, "
         f"{os.cpu_count()} processors, Python {platform.python_version()}, "
-        + ", ".join(f"{p} {version(p)}" for p in ("numpy", "numba", "llvmlite", "scipy", "QuantLib"))
+        + ", ".join(
+            f"{p} {version(p)}" for p in ("numpy", "numba", "llvmlite", "scipy", "QuantLib")
+        )
         + ". Medians over repeats in one session; machines differ, ratios less so.",
         "",
         "## Kernel: 200 options × 2,500 scenarios, one thread",
@@ -64,10 +66,11 @@ def pytest_sessionfinish(session: Any) -> None:
         "|---|---:|---:|",
         *[_row(n, f"{v:.2f}", f"{v / base:.2f}") for n, v in kernel.items()],
         "",
-        f"Error over a hard grid of {grid['points']:,} points (1 minute to 3 years, volatility 1 % to "
-        "500 %, to 30 standard deviations and strikes from 1 % to 10,000 % of the forward) against 50 "
-        f"digits: {grid['absolute']:.2g} of max(F, K); relative {grid['relative']:.2g} where the price "
-        f"exceeds 1e-8 F; {grid['negative']} negative prices.",
+        f"Error over a hard grid of {grid['points']:,} points (1 minute to 3 years, volatility 1 % "
+        "to 500 %, to 30 standard deviations and strikes from 1 % to 10,000 % of the forward) "
+        f"against 50 digits: {grid['absolute']:.2g} of max(F, K); relative "
+        f"{grid['relative']:.2g} where the price exceeds 1e-8 F; "
+        f"{grid['negative']} negative prices.",
         "",
         "## VaR and ES of an account: 505 positions × 2,560 scenarios, one thread",
         "",
@@ -77,8 +80,8 @@ def pytest_sessionfinish(session: Any) -> None:
         "",
         "## 10,000 accounts: 1,000,000 positions × 2,000 instruments × 2,560 scenarios",
         "",
-        "From snapshot, scenarios and parsed book in memory to every margin in memory, smiles fitted on "
-        "the way. The bare kernels are timed in between, on prepared arrays, one thread.",
+        "From snapshot, scenarios and parsed book in memory to every margin in memory, smiles "
+        "fitted on the way. The bare kernels are timed in between, on prepared arrays, one thread.",
         "",
         "| what | seconds |",
         "|---|---:|",
@@ -97,7 +100,9 @@ def pytest_sessionfinish(session: Any) -> None:
         _bound("kernel / scipy textbook", base / kernel["scipy textbook"], 1 / 14),
         _bound("kernel / scipy blocked", base / kernel["scipy blocked"], 1 / 7),
         _bound("kernel / QuantLib from Python", base / kernel["QuantLib from Python"], 1 / 50),
-        _bound("SVI smile inside / kernel", kernel["ours in tiles, SVI sticky moneyness"] / base, 2),
+        _bound(
+            "SVI smile inside / kernel", kernel["ours in tiles, SVI sticky moneyness"] / base, 2
+        ),
         _bound(
             "SVI smile and surface moves inside / kernel",
             kernel["ours in tiles, SVI and surface moves"] / base,

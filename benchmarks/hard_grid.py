@@ -45,6 +45,8 @@ def errors() -> dict[str, float]:
         if true > 1e-8 * point[0]:
             relative = max(relative, error / float(true))
     return {
-        "points": len(grid), "absolute": absolute, "relative": relative,
+        "points": len(grid),
+        "absolute": absolute,
+        "relative": relative,
         "negative": int((ours < 0).sum()),
     }

@@ -39,8 +39,10 @@ def make(
     time = END.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
     snapshot = snapshot_from_chain(table, time=time, origin="made", is_synthetic=True)
     return Made(
-        snapshot, scenarios(path.price_usd, n_scenarios, seed),
-        book(snapshot, n_accounts, n_positions, n_instruments, seed), model(),
+        snapshot,
+        scenarios(path.price_usd, n_scenarios, seed),
+        book(snapshot, n_accounts, n_positions, n_instruments, seed),
+        model(),
     )
 
 
@@ -54,12 +56,19 @@ def scenarios(prices: dict[str, np.ndarray], n: int, seed: int) -> ScenarioSet:
     vol = vol + rng.normal(0, 0.01, (n, len(names), 7, 7))
     end = END - DAY * np.arange(n)[::-1]
     return ScenarioSet(
-        engine="historical", underlyings=names, horizon_hours=48.0, start_time=end - 2 * DAY,
-        end_time=end, spot_return=spot, path_hours=np.array([24.0, 48.0]),
+        engine="historical",
+        underlyings=names,
+        horizon_hours=48.0,
+        start_time=end - 2 * DAY,
+        end_time=end,
+        spot_return=spot,
+        path_hours=np.array([24.0, 48.0]),
         path_return=np.stack([0.5 * spot, spot], axis=2),
-        basis_change=rng.normal(0, 0.001, (n, len(names), 7)), vol_change=vol,
+        basis_change=rng.normal(0, 0.001, (n, len(names), 7)),
+        vol_change=vol,
         weight=np.full(n, 1 / n),
-        provenance=np.full((n, len(names)), Provenance.OBSERVED, np.uint8), is_synthetic=True,
+        provenance=np.full((n, len(names)), Provenance.OBSERVED, np.uint8),
+        is_synthetic=True,
     )
 
 
@@ -67,8 +76,9 @@ def book(
     snapshot: MarketSnapshot, n_accounts: int, n_positions: int, n_instruments: int, seed: int
 ) -> pa.Table:
     rng = np.random.default_rng(seed)
-    names = np.array([*sorted(snapshot.options.names)[: n_instruments - 2],
-                      "BTC-PERPETUAL", "ETH-PERPETUAL"])
+    names = np.array(
+        [*sorted(snapshot.options.names)[: n_instruments - 2], "BTC-PERPETUAL", "ETH-PERPETUAL"]
+    )
     assert names.size == n_instruments, f"the chain has {names.size - 2} options"
     each = np.full(n_accounts, n_positions // n_accounts)
     each[: n_positions - each.sum()] += 1
@@ -77,9 +87,15 @@ def book(
     account = np.repeat(np.arange(n_accounts), each)
     lots = rng.integers(1, 500, index.size) * rng.choice([-1, 1], index.size)
     unit = np.where(index >= names.size - 2, 10.0, 0.1)
-    return pa.table({
-        "member_id": pa.array([f"M{a // 5:04d}" for a in range(n_accounts)]).take(pa.array(account)),
-        "account_id": pa.array([f"A{a:05d}" for a in range(n_accounts)]).take(pa.array(account)),
-        "instrument_name": pa.array(names).take(pa.array(index)),
-        "quantity": np.round(lots * unit, 1),
-    })
+    return pa.table(
+        {
+            "member_id": pa.array([f"M{a // 5:04d}" for a in range(n_accounts)]).take(
+                pa.array(account)
+            ),
+            "account_id": pa.array([f"A{a:05d}" for a in range(n_accounts)]).take(
+                pa.array(account)
+            ),
+            "instrument_name": pa.array(names).take(pa.array(index)),
+            "quantity": np.round(lots * unit, 1),
+        }
+    )

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from made_book import make
+from margin_cluster.results import CalculationOutput, write_tables
+from margin_cluster.sources import read_table
 
 from margin_actors.engine.margin import calculate_margin, fit_model_surfaces
 from margin_actors.engine.pricing import TILE
@@ -22,20 +24,18 @@ from margin_actors.engine.revaluation.cube import prepare_pricing
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
-from margin_cluster.results import CalculationOutput, write_tables
-from margin_cluster.sources import read_table
 
 REPEATS = 5
 
 
 @compiled
-def bare_sums(cube, start, index, lots, out):  # noqa: ANN001, ANN201
+def bare_sums(cube, start, index, lots, out):
     for t in range(cube.shape[0]):
         for a in range(start.size - 1):
             weighted_row_sum(cube[t], index, lots, start[a], start[a + 1], out)
 
 
-def timed(call):  # noqa: ANN001, ANN201
+def timed(call):
     begin = time.perf_counter()
     result = call()
     return time.perf_counter() - begin, result
@@ -63,15 +63,18 @@ def main() -> None:
     def sums() -> None:
         bare_sums(cube.values, book.start, book.instrument_index, lots, out)
 
-    def run(threads: int):  # noqa: ANN202
-        return calculate_margin(
-            made.snapshot, made.scenarios, book, made.model, threads=threads
-        )
+    def run(threads: int):
+        return calculate_margin(made.snapshot, made.scenarios, book, made.model, threads=threads)
 
     price(), sums(), run(1), run(2)
     times: dict[str, list[float]] = {"pricing": [], "sums": [], "one": [], "two": []}
     for _ in range(REPEATS):
-        for name, call in (("pricing", price), ("sums", sums), ("one", lambda: run(1)), ("two", lambda: run(2))):
+        for name, call in (
+            ("pricing", price),
+            ("sums", sums),
+            ("one", lambda: run(1)),
+            ("two", lambda: run(2)),
+        ):
             times[name].append(timed(call)[0])
     result = run(2)
     assert np.array_equal(result.var_usd, run(1).var_usd)

@@ -19,16 +19,20 @@ N_ACCOUNTS = 64
 
 
 @pytest.fixture(scope="module")
-def small():  # noqa: ANN201
-    made = make(n_accounts=N_ACCOUNTS, n_positions=505 * N_ACCOUNTS, n_instruments=2000, n_scenarios=2560)
+def small():
+    made = make(
+        n_accounts=N_ACCOUNTS, n_positions=505 * N_ACCOUNTS, n_instruments=2000, n_scenarios=2560
+    )
     book = book_from_table(made.book, where="made")
     surfaces = fit_model_surfaces(made.snapshot, made.model)
-    contracts = contracts_from_names(book.instruments, made.snapshot, surfaces, made.model.revaluation)
+    contracts = contracts_from_names(
+        book.instruments, made.snapshot, surfaces, made.model.revaluation
+    )
     cube = build_cube(contracts, made.snapshot, made.scenarios, made.model.revaluation)
     return made, book, cube
 
 
-def ours(cube, book, n, effective):  # noqa: ANN001, ANN201
+def ours(cube, book, n, effective):
     size = tail_size(n, 0.995, effective)
     tail = aggregate_book(cube, book, n_tail=size).tail_usd
     return (
@@ -37,7 +41,7 @@ def ours(cube, book, n, effective):  # noqa: ANN001, ANN201
     )
 
 
-def sparse(matrix, dense, quantum):  # noqa: ANN001, ANN201
+def sparse(matrix, dense, quantum):
     pnl = matrix @ dense
     n = pnl.shape[1]
     m = n * 0.005
@@ -47,7 +51,7 @@ def sparse(matrix, dense, quantum):  # noqa: ANN001, ANN201
 
 
 @pytest.mark.parametrize("who", ["ours", "scipy.sparse"])
-def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:  # noqa: ANN001
+def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:
     made, book, cube = small
     n = len(made.scenarios)
     lots = book.quantity / cube.contracts.lot[book.instrument_index]
@@ -62,7 +66,7 @@ def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:  #
     benchmark.pedantic(calls[who], rounds=15, iterations=1)
 
 
-def test_ten_thousand_accounts(benchmark) -> None:  # noqa: ANN001
+def test_ten_thousand_accounts(benchmark) -> None:
     """In a process of its own, so that its peak memory is its own."""
     script = Path(__file__).parent / "ten_thousand.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)

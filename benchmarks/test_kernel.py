@@ -78,13 +78,15 @@ def blocked() -> np.ndarray:
 
 
 @njit(error_model="numpy")
-def _erfc_grid(F, K, s, sign, out):  # noqa: ANN001, ANN202
+def _erfc_grid(F, K, s, sign, out):
     for i in range(K.size):
         for j in range(F.size):
             d1 = sign[i] * (math.log(F[j] / K[i]) / s[i] + 0.5 * s[i])
             d2 = d1 - sign[i] * s[i]
-            out[i, j] = sign[i] * 0.5 * (
-                F[j] * math.erfc(-d1 / math.sqrt(2.0)) - K[i] * math.erfc(-d2 / math.sqrt(2.0))
+            out[i, j] = (
+                sign[i]
+                * 0.5
+                * (F[j] * math.erfc(-d1 / math.sqrt(2.0)) - K[i] * math.erfc(-d2 / math.sqrt(2.0)))
             )
 
 
@@ -108,8 +110,14 @@ def quantlib() -> np.ndarray:
 def ours() -> np.ndarray:
     g = GRID
     price_grid(
-        g.F[:N_SCENARIOS], g.ln_F[0][:N_SCENARIOS], g.ln_F[1][:N_SCENARIOS],
-        g.K, *g.ln_K, g.sign, g.s, g.out,
+        g.F[:N_SCENARIOS],
+        g.ln_F[0][:N_SCENARIOS],
+        g.ln_F[1][:N_SCENARIOS],
+        g.K,
+        *g.ln_K,
+        g.sign,
+        g.s,
+        g.out,
     )
     return g.out
 
@@ -125,8 +133,20 @@ def tiles(kind: int, *, surface: bool) -> np.ndarray:
     zero, one = np.zeros(N_OPTIONS), np.ones(N_OPTIONS)
     for t in range(N_TILES):
         fill_tile(
-            g.states[t], smiles, g.nodes, moving, kinds, g.curve, g.K, *g.ln_K, g.sign,
-            deviation, zero, one, 0.0, g.cube[t],
+            g.states[t],
+            smiles,
+            g.nodes,
+            moving,
+            kinds,
+            g.curve,
+            g.K,
+            *g.ln_K,
+            g.sign,
+            deviation,
+            zero,
+            one,
+            0.0,
+            g.cube[t],
         )
     return g.cube
 
@@ -145,7 +165,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_prices(benchmark, name: str) -> None:  # noqa: ANN001
+def test_prices(benchmark, name: str) -> None:
     call, n = CASES[name]
     call()
     rounds = 5 if name.startswith("QuantLib") else 31

@@ -78,9 +78,7 @@ class SourceUnavailable(MarginError):  # noqa: N818
     """A remote source did not answer usefully within its retries; try again later."""
 
 
-def raise_if_any(
-    problems: list[Problem], error: type[MarginError], summary: str
-) -> None:
+def raise_if_any(problems: list[Problem], error: type[MarginError], summary: str) -> None:
     """Raise `error` with all `problems` if there are any."""
     if problems:
         count = len(problems)

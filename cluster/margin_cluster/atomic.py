@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def folder_atomically(path: Path, *, replace: bool) -> Iterator[Path]:
+def folder_atomically(path: Path, *, replace: bool) -> Generator[Path]:
     """Yield an empty folder beside `path` that becomes `path` if the block does not raise.
 
     Raises

@@ -76,7 +76,7 @@ def margin_table(output: CalculationOutput) -> pa.Table:
 
 
 def pnl_table(output: CalculationOutput) -> pa.Table | None:
-    """Return accounts x scenarios: ``account_id`` and a list column ``pnl_usd``; None if not kept."""
+    """Return ``account_id`` and a list column ``pnl_usd`` (its scenarios); None if not kept."""
     pnl = output.result.pnl_usd
     if pnl is None:
         return None
@@ -89,8 +89,11 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
     """Return the ids and hashes of all that went in, and the digest of what came out."""
     r = output.result
     return {
-        "software": {"margin-cluster": version("margin-cluster"), "numpy": version("numpy"),
-                     "numba": version("numba")},
+        "software": {
+            "margin-cluster": version("margin-cluster"),
+            "numpy": version("numpy"),
+            "numba": version("numba"),
+        },
         "synthetic": output.is_synthetic,
         "snapshot": {
             "id": r.snapshot_id,
@@ -145,7 +148,7 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, output: CalculationOutput) -> None:
-    """Write margin.parquet, margin.csv, scenarios.parquet, inputs.json and, if kept, pnl.parquet."""
+    """Write margin.parquet and .csv, scenarios.parquet, inputs.json and, if kept, pnl.parquet."""
     table = margin_table(output)
     pq.write_table(table, folder / "margin.parquet", compression="zstd")
     pa_csv.write_csv(table, folder / "margin.csv")

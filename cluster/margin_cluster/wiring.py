@@ -255,7 +255,9 @@ class RunRequest:
 KEEP_PNL_ACCOUNTS_MAX = 1000
 
 
-def run_margin(place: Workplace, request: RunRequest, *, tell: Stage = no_stage) -> CalculationOutput:
+def run_margin(
+    place: Workplace, request: RunRequest, *, tell: Stage = no_stage
+) -> CalculationOutput:
     """Return the margins of a book with everything that a report needs."""
     model = request.model
     tell("Reading the snapshot", 0, 0)
@@ -292,7 +294,7 @@ def run_margin(place: Workplace, request: RunRequest, *, tell: Stage = no_stage)
         surfaces=surfaces or _display_surfaces(snapshot),
         quality=tuple(history.reports),
         collateral_usd=deposits,
-        files=tuple([*used, *book_files, *history.used]),
+        files=(*used, *book_files, *history.used),
     )
 
 

@@ -125,10 +125,15 @@ def candles_from_table(
     time_name = next((n for n in _TIME_COLUMNS if n in table.column_names), "timestamp")
     optional = [n for n in ("open", "high", "low", "volume") if n in table.column_names]
     require_columns(
-        table, {time_name: "time", "close": "number", **dict.fromkeys(optional, "number")}, where=where
+        table,
+        {time_name: "time", "close": "number", **dict.fromkeys(optional, "number")},
+        where=where,
     )
     missing = np.full(table.num_rows, np.nan)
-    column = {n: number_column(table, n) if n in optional else missing for n in ("open", "high", "low", "volume")}
+    column = {
+        n: number_column(table, n) if n in optional else missing
+        for n in ("open", "high", "low", "volume")
+    }
     return Candles(
         source=source,
         underlying=underlying,

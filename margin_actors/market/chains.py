@@ -31,7 +31,6 @@ from margin_actors.market.tables import (
     number_column,
     require_columns,
     text_column,
-    time_column,
 )
 
 CHAIN_COLUMNS: dict[str, ColumnKind] = {
@@ -50,7 +49,7 @@ CHAIN_COLUMNS: dict[str, ColumnKind] = {
 
 def snapshot_times(table: pa.Table) -> TimeArray:
     """Return the distinct collection times of a chain table, ascending, datetime64[ms]."""
-    unique = pc.unique(table.column("snapshot"))
+    unique = table.column("snapshot").unique()
     values = np.asarray(pc.cast(unique, pa.timestamp("ms"), safe=False).to_numpy())
     return np.sort(values.astype("datetime64[ms]"))
 
@@ -79,7 +78,7 @@ def snapshot_from_chain(
     """
     require_columns(table, CHAIN_COLUMNS, where=origin)
     stamp = pa.scalar(time.astimezone(UTC), table.schema.field("snapshot").type)
-    rows = table.filter(pc.equal(table.column("snapshot"), stamp))
+    rows = table.filter(pc.field("snapshot") == stamp)
     if rows.num_rows == 0:
         raise MissingMarketData(
             f"{origin} has no snapshot of {time.isoformat()}",
@@ -167,7 +166,9 @@ def snapshot_from_quotes(
         if instrument.expiry is not None:
             rows_of[instrument.underlying, instrument.expiry].append(row)
     expiries = tuple(
-        ExpiryForward(u, expiry, _median(forward_usd[rows_of[u, expiry]]), tenor_years(time, expiry))
+        ExpiryForward(
+            u, expiry, _median(forward_usd[rows_of[u, expiry]]), tenor_years(time, expiry)
+        )
         for u, expiry in keys
     )
     position = {key: i for i, key in enumerate(keys)}

@@ -18,7 +18,7 @@ def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
     return f"{prefix}-{digest.hexdigest()[:32]}"
 
 
-def _feed(update: Any, value: Any) -> None:  # noqa: ANN401
+def _feed(update: Any, value: Any) -> None:
     if isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         if array.dtype.kind not in "biufM":

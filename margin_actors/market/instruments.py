@@ -14,8 +14,10 @@ EXPIRY_HOUR_UTC = 8
 """Listed contracts settle at 08:00 UTC."""
 
 _MONTHS = {
-    m: i + 1
-    for i, m in enumerate("JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split())
+    name: number
+    for number, name in enumerate(
+        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], 1
+    )
 }
 _NAME = re.compile(
     r"(?P<underlying>[A-Z][A-Z0-9]*?)(?P<linear>_(?:USDC|USDT|USD))?"

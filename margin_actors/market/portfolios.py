@@ -73,7 +73,12 @@ def book_from_table(table: pa.Table, *, where: str) -> Book:
     """
     require_columns(
         table,
-        {"member_id": "text", "account_id": "text", "instrument_name": "text", "quantity": "number"},
+        {
+            "member_id": "text",
+            "account_id": "text",
+            "instrument_name": "text",
+            "quantity": "number",
+        },
         where=where,
         error=InvalidPortfolio,
     )
@@ -117,9 +122,7 @@ def book_from_table(table: pa.Table, *, where: str) -> Book:
     )
 
 
-def _row_problems(
-    where: str, codes: dict[str, IndexArray], quantity: FloatArray
-) -> list[Problem]:
+def _row_problems(where: str, codes: dict[str, IndexArray], quantity: FloatArray) -> list[Problem]:
     problems: list[Problem] = []
     bad = ~np.isfinite(quantity)
     for name, code in codes.items():

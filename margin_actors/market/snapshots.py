@@ -80,7 +80,9 @@ class MarketSnapshot:
         for item in self.expiries:
             label = f"{item.underlying} {item.expiry:%Y-%m-%d}"
             if not (np.isfinite(item.forward_usd) and item.forward_usd > 0):
-                problems.append(Problem(f"forward of {label}", f"{item.forward_usd} is not a price"))
+                problems.append(
+                    Problem(f"forward of {label}", f"{item.forward_usd} is not a price")
+                )
             if not item.tenor_years > 0:
                 problems.append(Problem(f"expiry {label}", "has passed"))
             if item.underlying not in self.index_usd:

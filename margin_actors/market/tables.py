@@ -77,7 +77,7 @@ def text_codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
     """
     column = table.column(name)
     if not pat.is_dictionary(column.type):
-        column = pc.dictionary_encode(column)
+        column = column.dictionary_encode()
     chunk = column.combine_chunks().unify_dictionaries() if column.num_chunks > 1 else column
     array = chunk.combine_chunks() if isinstance(chunk, pa.ChunkedArray) else chunk
     if isinstance(array, pa.ChunkedArray):

@@ -6,8 +6,8 @@ h = |ln F - ln K|, s = sigma * sqrt(T), u = h/s - s/2 and v = h/s + s/2, its und
     min(F, K) * N(-u) - max(F, K) * N(-v).
 
 Since min(F, K) * phi(u) = max(F, K) * phi(v), one exponential serves both terms, and with N(-d) as
-exp(-d**2 / 2) * P(d) / Q(d) the two divisions by Q become one. Nothing branches, so the loop runs in
-vector registers: 1.4 ns a price on the machine of benchmarks/RESULTS.md.
+exp(-d**2 / 2) * P(d) / Q(d) the two divisions by Q become one. Nothing branches, so the loop runs
+in vector registers: 1.5 ns a price on the machine of benchmarks/RESULTS.md.
 
 Error: about 1e-15 of max(F, K); see benchmarks/RESULTS.md for the hard grid.
 
@@ -88,9 +88,7 @@ def price_grid(
 
 
 @compiled
-def _prices(
-    F: FloatArray, K: FloatArray, s: FloatArray, sign: FloatArray, out: FloatArray
-) -> None:
+def _prices(F: FloatArray, K: FloatArray, s: FloatArray, sign: FloatArray, out: FloatArray) -> None:
     for i in range(F.size):
         f_high, f_low = logarithm_in_two_parts(F[i])
         k_high, k_low = logarithm_in_two_parts(K[i])

@@ -10,7 +10,7 @@ Python sees ordinary functions of floats; only compiled code may call them.
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false, reportMissingTypeStubs=false
-# ruff: noqa: ANN001, ANN202, ARG001, D103
+# ruff: noqa: ARG001
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -81,22 +81,26 @@ def _exponent_and_mantissa(typing_context, x):
         shifted = builder.ashr(builder.sub(bits, offset), ir.Constant(_INT64, 52))
         mantissa = builder.sub(bits, builder.shl(shifted, ir.Constant(_INT64, 52)))
         exponent = builder.sitofp(shifted, _DOUBLE)
-        return context.make_tuple(
-            builder, pair, (exponent, builder.bitcast(mantissa, _DOUBLE))
-        )
+        return context.make_tuple(builder, pair, (exponent, builder.bitcast(mantissa, _DOUBLE)))
 
     return pair(_F64), generate
 
 
-fused_multiply_add = cast("Callable[[float, float, float], float]", cast("Any", _fused_multiply_add))
+fused_multiply_add = cast(
+    "Callable[[float, float, float], float]", cast("Any", _fused_multiply_add)
+)
 """(a, b, c) -> a * b + c with one rounding."""
 minimum = cast("Callable[[float, float], float]", cast("Any", _minimum))
 """(a, b) -> a where a < b, else b."""
 maximum = cast("Callable[[float, float], float]", cast("Any", _maximum))
 """(a, b) -> a where a > b, else b."""
-select_nonnegative = cast("Callable[[float, float, float], float]", cast("Any", _select_nonnegative))
+select_nonnegative = cast(
+    "Callable[[float, float, float], float]", cast("Any", _select_nonnegative)
+)
 """(x, a, b) -> a where x >= 0, else b."""
 power_of_two = cast("Callable[[float], float]", cast("Any", _power_of_two))
 """(SHIFTER + n) -> 2**n, for n in [-1022, 1023]."""
-exponent_and_mantissa = cast("Callable[[float], tuple[float, float]]", cast("Any", _exponent_and_mantissa))
+exponent_and_mantissa = cast(
+    "Callable[[float], tuple[float, float]]", cast("Any", _exponent_and_mantissa)
+)
 """x -> (n, m) with x = m * 2**n and m in [sqrt(1/2), sqrt(2)); x positive, finite and normal."""

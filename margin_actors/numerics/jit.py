@@ -16,7 +16,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 from llvmlite import __version__ as llvmlite_version
-from numba import config, njit
+from numba import config as numba_config
+from numba import njit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,7 +26,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def source_digest(*folders: str) -> str:
-    """Return a short hash of the compiler and of the sources below the given folders of the package.
+    """Return a short hash of the compiler and of the package's sources below the given folders.
 
     Without folders: of all, which is what names the cache of compiled kernels.
     """
@@ -37,6 +38,7 @@ def source_digest(*folders: str) -> str:
     return digest.hexdigest()[:12]
 
 
+config = cast("Any", numba_config)
 if not config.CACHE_DIR:  # a NUMBA_CACHE_DIR set by the operator wins
     config.CACHE_DIR = str(_PACKAGE / "__pycache__" / f"kernels-{source_digest()}")
 
@@ -49,7 +51,5 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function` as a fragment that LLVM inlines into every kernel calling it."""
-    decorate = cast("Callable[..., Any]", njit)(
-        nogil=True, error_model="numpy", forceinline=True
-    )
+    decorate = cast("Callable[..., Any]", njit)(nogil=True, error_model="numpy", forceinline=True)
     return cast("Callable[P, R]", decorate(function))

@@ -11,7 +11,7 @@ Sums run in the order of the positions, each step one fused multiply-add.
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
-# ruff: noqa: ANN001, ANN202, ARG001
+# ruff: noqa: ARG001
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -36,7 +36,9 @@ def _int(value: int, kind: ir.IntType = _I64) -> ir.Constant:
 def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
     def generate(context, builder, signature, args):
         def data(position):
-            return context.make_array(signature.args[position])(context, builder, args[position]).data
+            return context.make_array(signature.args[position])(
+                context, builder, args[position]
+            ).data
 
         base, indices, weights, target = data(0), data(1), data(2), data(5)
         start, stop = args[3], args[4]
@@ -70,7 +72,9 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
         builder.branch(test)
         builder.position_at_end(done)
         for lane, total in enumerate(sums):
-            chunk = builder.bitcast(builder.gep(target, [_int(_LANES * lane)]), _VECTOR.as_pointer())
+            chunk = builder.bitcast(
+                builder.gep(target, [_int(_LANES * lane)]), _VECTOR.as_pointer()
+            )
             builder.store(total, chunk, align=8)
         return context.get_dummy_value()
 

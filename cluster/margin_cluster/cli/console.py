@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -38,13 +38,13 @@ def settings() -> Settings:
     return settings_from_environment()
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401
+def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
 @contextmanager
-def stages(*, quiet: bool) -> Iterator[Stage]:
+def stages(*, quiet: bool) -> Generator[Stage]:
     """Yield a teller of stages that draws a spinner or bar on the terminal's standard error."""
     if quiet or not err.is_terminal:
         last = [""]
@@ -79,7 +79,7 @@ def stages(*, quiet: bool) -> Iterator[Stage]:
 
 
 @contextmanager
-def workplace(data: Path | None, *, quiet: bool) -> Iterator[tuple[Workplace, Stage]]:
+def workplace(data: Path | None, *, quiet: bool) -> Generator[tuple[Workplace, Stage]]:
     """Yield the opened workplace and a teller of stages."""
     with stages(quiet=quiet) as tell:
         yield open_workplace(settings(), data, tell=tell), tell

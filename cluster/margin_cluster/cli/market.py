@@ -34,8 +34,12 @@ surface_app = typer.Typer(help="Volatility surfaces.", no_args_is_help=True)
 @reporting_errors
 def check(
     data: Annotated[Path | None, DataOption] = None,
-    snapshot: Annotated[str | None, typer.Option("--snapshot", help="Judge up to this time.")] = None,
-    model: Annotated[str, typer.Option("--model", help="Whose sources and limits.")] = DEFAULT_PRESET,
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", help="Judge up to this time.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Whose sources and limits.")
+    ] = DEFAULT_PRESET,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Cleanse the prices a model uses and print every finding; exit 3 if a limit is broken."""
@@ -57,8 +61,8 @@ def check(
 def _show_quality(report: QualityReport) -> None:
     table = Table(
         title=f"{report.underlying}, every {report.frequency_seconds:,} s: {report.grid_points:,} "
-        f"points judged, {report.missing} missing, {report.dropped} dropped, {report.filled} filled, "
-        f"last price {report.end_age_hours:.1f} h old",
+        f"points judged, {report.missing} missing, {report.dropped} dropped, {report.filled} "
+        f"filled, last price {report.end_age_hours:.1f} h old",
         title_justify="left",
     )
     for name in ("source", "rows", "from", "to", "missing", "faults"):
@@ -86,7 +90,9 @@ def _show_quality(report: QualityReport) -> None:
 @reporting_errors
 def generate(
     target: Annotated[Path, typer.Option("--out", help="New folder.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds, equal files.")] = 20260116,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Equal seeds, equal files.")
+    ] = 20260116,
     accounts: Annotated[int, typer.Option("--accounts", min=10, max=10_000)] = 100,
 ) -> None:
     """Write a synthetic data set: six years of prices, chains, a book and collateral."""
@@ -169,5 +175,3 @@ def show(
                 "[green]none[/]" if d.is_arbitrage_free else "[red]found[/]",
             )
     out.print(table)
-
-

@@ -32,7 +32,9 @@ scenarios_app = typer.Typer(help="Scenario sets.", no_args_is_help=True)
 @model_app.command("show")
 @reporting_errors
 def show_model(
-    model: Annotated[str | None, typer.Argument(help="Preset or TOML file; none lists presets.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Preset or TOML file; none lists presets.")
+    ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Show a model's parameters with their meaning, or list the presets."""
@@ -50,7 +52,9 @@ def show_model(
         return
     out.print(f"[bold]{parameters.name}[/]  [dim]{parameters.id}[/]\n{parameters.description}\n")
     for section in ("history", "quality", "scenarios", "revaluation", "measure"):
-        table = Table(title=f"[{section}]".replace("[", "\\["), title_justify="left", show_header=False)
+        table = Table(
+            title=f"[{section}]".replace("[", "\\["), title_justify="left", show_header=False
+        )
         table.add_column(no_wrap=True)
         table.add_column()
         part = getattr(parameters, section)
@@ -59,7 +63,7 @@ def show_model(
         out.print(table)
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401
+def _plain(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -67,7 +71,9 @@ def _plain(value: Any) -> str:  # noqa: ANN401
 @reporting_errors
 def build(
     data: Annotated[Path | None, DataOption] = None,
-    snapshot: Annotated[str | None, typer.Option("--snapshot", help="Nothing later is used.")] = None,
+    snapshot: Annotated[
+        str | None, typer.Option("--snapshot", help="Nothing later is used.")
+    ] = None,
     model: Annotated[str, typer.Option("--model", help="Preset or TOML file.")] = DEFAULT_PRESET,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:

@@ -48,19 +48,23 @@ def run(
         bool | None,
         typer.Option("--pnl/--no-pnl", help="Write every profit; default up to 1,000 accounts."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the folder if it exists.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the folder if it exists.")
+    ] = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Margin every account of a book and write tables, inputs and a report."""
     parameters = load_model(model)
-    with folder_atomically(out_dir, replace=force) as folder:
-        with workplace(data, quiet=as_json) as (place, tell):
-            request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl)
-            output = run_margin(place, request, tell=tell)
-            tell("Writing results", 0, 0)
-            write_tables(folder, output)
-            tell("Drawing the report", 0, 0)
-            (folder / "report.html").write_text(report_html(output), encoding="utf-8")
+    with (
+        folder_atomically(out_dir, replace=force) as folder,
+        workplace(data, quiet=as_json) as (place, tell),
+    ):
+        request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl)
+        output = run_margin(place, request, tell=tell)
+        tell("Writing results", 0, 0)
+        write_tables(folder, output)
+        tell("Drawing the report", 0, 0)
+        (folder / "report.html").write_text(report_html(output), encoding="utf-8")
     if as_json:
         print_json(totals(output) | {"out": str(out_dir)})
         return
@@ -95,15 +99,15 @@ def _show(output: CalculationOutput) -> None:
         row = [
             r.book.accounts[a],
             f"{r.positions[a]:,}",
-            millions(r.value_usd[a]),
-            millions(r.var_usd[a]),
-            millions(r.es_usd[a]),
-            millions(r.worst_usd[a]),
+            millions(float(r.value_usd[a])),
+            millions(float(r.var_usd[a])),
+            millions(float(r.es_usd[a])),
+            millions(float(r.worst_usd[a])),
             f"{output.scenarios.end_time[r.worst_scenario[a]].astype('datetime64[D]')}",
-            f"[bold]{millions(r.initial_margin_usd[a])}[/]",
+            f"[bold]{millions(float(r.initial_margin_usd[a]))}[/]",
         ]
         if excess is not None:
-            shown_excess = millions(excess[a])
+            shown_excess = millions(float(excess[a]))
             row.append(f"[red]{shown_excess}[/]" if excess[a] < 0 else shown_excess)
         table.add_row(*row)
     table.add_section()

@@ -102,7 +102,10 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
                 "cmid": 0,
                 "line": {"width": 1, "color": "white"},
                 "colorbar": {
-                    "title": {"text": f"{output.scenarios.underlyings[0]} move, %", "side": "right"},
+                    "title": {
+                        "text": f"{output.scenarios.underlyings[0]} move, %",
+                        "side": "right",
+                    },
                     "thickness": 12,
                 },
             },
@@ -153,7 +156,13 @@ def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
         figure.add_scatter(
             x=item.forward_usd * np.exp(k),
             y=100 * middle,
-            error_y={"type": "data", "array": 50 * (high - low), "color": GREY, "thickness": 1, "width": 2},
+            error_y={
+                "type": "data",
+                "array": 50 * (high - low),
+                "color": GREY,
+                "thickness": 1,
+                "width": 2,
+            },
             mode="markers",
             marker={"size": 4, "color": GREY},
             name="bid to ask",
@@ -256,7 +265,10 @@ def surface_plot(surface: VolatilitySurface) -> go.Figure:
                 "tickvals": [1, 3, 7, 30, 90, 365],
             },
             "zaxis": {"title": "vol, %", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
-            "camera": {"eye": {"x": -1.65, "y": -1.75, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.15}},
+            "camera": {
+                "eye": {"x": -1.65, "y": -1.75, "z": 0.85},
+                "center": {"x": 0, "y": 0, "z": -0.15},
+            },
             "aspectratio": {"x": 1.1, "y": 1.3, "z": 0.8},
         }
     )

@@ -24,9 +24,13 @@ def report_html(output: CalculationOutput) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")
-    drawn = [(r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]]
+    drawn = [
+        (r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]
+    ]
     kept = [(name, figure) for name, figure in drawn if figure is not None]
-    return environment.from_string(template).render(
+    return environment.from_string(
+        template
+    ).render(
         time=f"{output.snapshot.time:%Y-%m-%d %H:%M:%S}",
         synthetic=output.is_synthetic,
         model=output.model,
@@ -52,7 +56,7 @@ def report_html(output: CalculationOutput) -> str:
     )
 
 
-def _script(figure: Any) -> Markup:  # noqa: ANN401
+def _script(figure: Any) -> Markup:
     return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
 
 
@@ -74,7 +78,9 @@ def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
         (f"positions in {t['instruments']:,} instruments", f"{t['positions']:,}"),
     ]
     if "deficit_usd" in t:
-        cards.append((f"deficit of {t['accounts_in_deficit']} accounts", _millions(t["deficit_usd"])))
+        cards.append(
+            (f"deficit of {t['accounts_in_deficit']} accounts", _millions(t["deficit_usd"]))
+        )
     return cards
 
 
@@ -123,7 +129,9 @@ def _quality(mapping: dict[str, Any]) -> dict[str, Any]:
             s
             | {
                 "rows": f"{s['rows']:,}",
-                "faults": ", ".join(f"{n:,} {k.replace('_', ' ')}" for k, n in s["faults"].items() if n)
+                "faults": ", ".join(
+                    f"{n:,} {k.replace('_', ' ')}" for k, n in s["faults"].items() if n
+                )
                 or "none",
             }
             for s in mapping["sources"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from margin_actors.market.candles import (
     Candles,
@@ -37,7 +37,9 @@ def price_files(root: Path) -> list[SourceFile]:
     folder = root / "prices" if (root / "prices").is_dir() else root
     found: dict[str, SourceFile] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        ending = next((e for e in sorted(_ENDINGS, key=len, reverse=True) if path.name.endswith(e)), None)
+        ending = next(
+            (e for e in sorted(_ENDINGS, key=len, reverse=True) if path.name.endswith(e)), None
+        )
         if path.is_file() and ending:
             name = path.name.removesuffix(ending)
             found.setdefault(name, SourceFile(name, path))
@@ -62,22 +64,28 @@ def interval_of_name(name: str) -> int | None:
     return next((s for ending, s in _INTERVALS.items() if name.endswith(ending)), None)
 
 
-def load_candles(item: SourceFile, underlying: str, store: ParquetStore | None) -> tuple[Candles, str]:
+def load_candles(
+    item: SourceFile, underlying: str, store: ParquetStore | None
+) -> tuple[Candles, str]:
     """Return (candles, sha256 of the raw file), converted once where there is a store."""
     sha = file_sha256(item.path)
     key = f"{sha}-candles-{underlying}"
-    if store is not None and (record := store.raw_record(key)) is not None:
-        if store.has("candles", record["object"]) and record["source"] == item.name:
-            table = store.get("candles", record["object"])
-            candles = candles_from_table(
-                table,
-                source=item.name,
-                underlying=underlying,
-                interval_seconds=record["interval_seconds"],
-                where=str(item.path),
-                is_synthetic=record["synthetic"],
-            )
-            return candles, sha
+    record = store.raw_record(key) if store is not None else None
+    if (
+        store is not None
+        and record is not None
+        and record["source"] == item.name
+        and store.has("candles", record["object"])
+    ):
+        candles = candles_from_table(
+            store.get("candles", record["object"]),
+            source=item.name,
+            underlying=underlying,
+            interval_seconds=record["interval_seconds"],
+            where=str(item.path),
+            is_synthetic=record["synthetic"],
+        )
+        return candles, sha
     candles = _parse(item, underlying)
     if store is not None:
         store.put("candles", candles.id, candles_to_table(candles))
@@ -106,7 +114,8 @@ def _parse(item: SourceFile, underlying: str) -> Candles:
         )
     table = read_parquet(item.path, what="candles")
     if "symbol" in table.column_names:  # several underlyings in one file
-        table = table.filter(pc.starts_with(pc.cast(table.column("symbol"), "string"), underlying))
+        symbols = table.column("symbol").to_pylist()
+        table = table.filter(pa.array([str(s).startswith(underlying) for s in symbols]))
     name = "timestamp" if "timestamp" in table.column_names else "date"
     require_columns(table, {name: "time", "close": "number"}, where=where)
     interval = interval_of_name(item.name) or interval_from_times(

@@ -46,7 +46,9 @@ def chain_files(root: Path) -> list[ChainFile]:
         table = read_parquet(path, what="option chain", columns=["snapshot"])
         require_columns(table, {"snapshot": "time"}, where=str(path))
         files.append(ChainFile(path, snapshot_times(table)))
-    return sorted((f for f in files if f.times.size), key=lambda f: int(f.times[0].astype(np.int64)))
+    return sorted(
+        (f for f in files if f.times.size), key=lambda f: int(f.times[0].astype(np.int64))
+    )
 
 
 def _utc(stamp: np.datetime64) -> datetime:
@@ -124,9 +126,8 @@ def _history_table(
     item: ChainFile, store: ParquetStore | None, threads: int, step: Callable[[int], None]
 ) -> pa.Table:
     key = f"{file_sha256(item.path)}-surfaces-{source_digest('numerics', 'market/surfaces')}"
-    if store is not None and (record := store.raw_record(key)) is not None:
-        if store.has("surface_history", record["object"]):
-            return store.get("surface_history", record["object"])
+    if store is not None and store.has("surface_history", key):
+        return store.get("surface_history", key)
     table = read_parquet(item.path, what="option chain")
     rows: list[list[dict[str, object]]] = []
 

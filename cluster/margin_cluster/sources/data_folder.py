@@ -89,7 +89,7 @@ class DataFolder:
     def volatility_index(
         self, patterns: Sequence[str], underlying: str
     ) -> tuple[VolatilityIndex, UsedFile] | None:
-        """Return the first volatility index that exists, or None; daily values close with the day."""
+        """Return the first volatility index there is, or None; daily values close with the day."""
         folder = self.root / "vol"
         for pattern in patterns:
             for path in sorted(folder.glob(pattern.replace("{u}", underlying) + ".parquet")):

@@ -76,7 +76,7 @@ class DeribitClient:
             [Problem(f"{self.base_url}/public/{method}", what, "check the base address")],
         )
 
-    def _get(self, method: str, fields: dict[str, str]) -> Any:  # noqa: ANN401
+    def _get(self, method: str, fields: dict[str, str]) -> Any:
         url = f"{self.base_url}/public/{method}"
         fault = ""
         for attempt in range(self.attempts):
@@ -163,7 +163,7 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
     return path, len(rows)
 
 
-def _number(value: Any) -> float | None:  # noqa: ANN401
+def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 

@@ -90,7 +90,7 @@ def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarke
 
 
 def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
-    """Return the rows of a CSV file, plain, gzipped or alone in a ZIP; the delimiter is told apart."""
+    """Return the rows of a CSV file (plain, gzipped, alone in a ZIP) of any delimiter."""
     require_file(path, what=what)
     try:
         if path.suffix == ".zip":
@@ -123,7 +123,7 @@ def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, A
         raise error(f"cannot read the {what}", [Problem(str(path), f"no TOML: {fault}")]) from fault
 
 
-def read_json(path: Path, *, what: str) -> Any:  # noqa: ANN401
+def read_json(path: Path, *, what: str) -> Any:
     """Return a JSON file, plain or gzipped."""
     require_file(path, what=what)
     try:

@@ -1,8 +1,8 @@
 """Candles from the files that exchanges and suppliers publish.
 
-Known dialects: Binance archives (ZIP or CSV, with and without header, milliseconds or microseconds),
-Kraken's archive (seconds, no header), plain OHLC with a header in any order (comma, semicolon or tab;
-a notice line above it; epoch seconds and milliseconds, even mixed; 24- and 12-hour dates), and
+Known dialects: Binance archives (ZIP or CSV, with and without header, milli- or microseconds),
+Kraken's archive (seconds, no header), plain OHLC with a header in any order (comma, semicolon or
+tab; a notice line above it; epoch seconds and milliseconds, even mixed; 24- and 12-hour dates), and
 Bitfinex' JSON arrays, whose order is open, close, high, low.
 """
 
@@ -90,7 +90,11 @@ def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, 
         if len(rows[0]) < 6:
             raise InvalidMarketData(
                 "cannot read the candles",
-                [Problem(where, f"no header and {len(rows[0])} columns", "six or more are expected")],
+                [
+                    Problem(
+                        where, f"no header and {len(rows[0])} columns", "six or more are expected"
+                    )
+                ],
             )
         return {name: [row[i] for row in rows] for i, name in enumerate(_BINANCE)}
     header = [cell.strip().lower() for cell in rows[0]]

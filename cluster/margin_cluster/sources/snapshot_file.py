@@ -1,15 +1,15 @@
 """A market written by hand: index, forwards and options in one TOML file.
 
-    time = 2024-02-15T08:00:00Z
-    [index]
-    BTC = 52000.0
-    [[option]]
-    name = "BTC-16MAR24-50000-C"
-    forward = 52000.0
-    volatility = 0.65
-    bid = 0.08              # optional, in coins a coin
-    ask = 0.09              # optional
-    open_interest = 100.0   # optional, coins
+time = 2024-02-15T08:00:00Z
+[index]
+BTC = 52000.0
+[[option]]
+name = "BTC-16MAR24-50000-C"
+forward = 52000.0
+volatility = 0.65
+bid = 0.08              # optional, in coins a coin
+ask = 0.09              # optional
+open_interest = 100.0   # optional, coins
 """
 
 from datetime import UTC, datetime
@@ -80,7 +80,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
 
 
 def _read_option(
-    row: Any,  # noqa: ANN401
+    row: Any,
     where: str,
     time: datetime,
     prices: dict[str, float],

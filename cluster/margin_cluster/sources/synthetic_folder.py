@@ -41,7 +41,9 @@ def write_synthetic_folder(path: Path, *, seed: int, n_accounts: int = 100) -> N
         for u in UNDERLYINGS:
             for candles in market.candles[u]:
                 write(aside, f"prices/{candles.source}.parquet", candles_to_table(candles))
-            write(aside, f"vol/synthetic_dvol_{u}_1d.parquet", volatility_index(market.path, seed, u))
+            write(
+                aside, f"vol/synthetic_dvol_{u}_1d.parquet", volatility_index(market.path, seed, u)
+            )
         write(aside, "options/synthetic_chain.parquet", market.chain)
         write(aside, "portfolios/book.parquet", market.book)
         write(aside, "portfolios/collateral.parquet", market.collateral)

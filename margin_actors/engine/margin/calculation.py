@@ -210,7 +210,8 @@ def account_values(unit_value_usd: FloatArray, book: Book) -> FloatArray:
     """Return the value of each account, US dollars, summed in the order of its positions."""
     account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
     worth = book.quantity * unit_value_usd[book.instrument_index]
-    return np.bincount(account, weights=worth, minlength=len(book.accounts))
+    summed = np.bincount(account, weights=worth, minlength=len(book.accounts))
+    return summed.astype(np.float64)
 
 
 def collateral_values(
@@ -228,7 +229,10 @@ def collateral_values(
     if unknown:
         raise InvalidPortfolio(
             f"{where} holds assets without a price",
-            [Problem(where, f"{a} has no index price", "take it out or add its price") for a in unknown],
+            [
+                Problem(where, f"{a} has no index price", "take it out or add its price")
+                for a in unknown
+            ],
         )
     position = {account: i for i, account in enumerate(book.accounts)}
     out = np.zeros(len(book.accounts))

@@ -37,7 +37,9 @@ class Attribution:
     incremental_es: FloatArray
 
 
-def attribute(position_pnl_usd: FloatArray, quantity: FloatArray, *, confidence: float) -> Attribution:
+def attribute(
+    position_pnl_usd: FloatArray, quantity: FloatArray, *, confidence: float
+) -> Attribution:
     """Return the attribution of one account with equally weighted scenarios.
 
     Parameters

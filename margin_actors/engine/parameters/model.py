@@ -1,4 +1,4 @@
-"""The model's parameters. They are stored with each result; settings of the machine are not here."""
+"""The model's parameters: stored with each result. Settings of the machine are not here."""
 
 from typing import Literal
 

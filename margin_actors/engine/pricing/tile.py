@@ -1,8 +1,8 @@
 """Full revaluation of every contract over one tile of 64 scenarios.
 
 Everything that a scenario does to one expiry is prepared once per (curve, scenario) as `FIELDS`;
-what remains per (contract, scenario) is the smile at the strike and one Black-76 price, both without
-a branch. The smile is read at
+what remains per (contract, scenario) is the smile at the strike and one Black-76 price, both
+without a branch. The smile is read at
 
     k = scale * ln K + offset,
 
@@ -53,8 +53,15 @@ N_FIELDS = 13
 
 @inlined
 def _value(
-    F: float, ln_F: float, ln_F_low: float, scale: float,
-    K: float, ln_K: float, ln_K_low: float, sign: float, s: float,
+    F: float,
+    ln_F: float,
+    ln_F_low: float,
+    scale: float,
+    K: float,
+    ln_K: float,
+    ln_K_low: float,
+    sign: float,
+    s: float,
 ) -> float:
     h = abs((ln_F - ln_K) + (ln_F_low - ln_K_low))
     price = out_of_the_money(minimum(F, K), h, maximum(s, DEVIATION_MIN))
@@ -117,8 +124,15 @@ def fill_tile(
         if kind[i] == FROZEN:
             for j in range(TILE):
                 value = _value(
-                    states[c, 0, j], states[c, 1, j], states[c, 2, j], states[c, 3, j],
-                    K, lk, lk_low, w, d,
+                    states[c, 0, j],
+                    states[c, 1, j],
+                    states[c, 2, j],
+                    states[c, 3, j],
+                    K,
+                    lk,
+                    lk_low,
+                    w,
+                    d,
                 )
                 out[i, j] = fused_multiply_add(value - v0, ticks, rounding) - rounding
             continue
@@ -149,7 +163,14 @@ def fill_tile(
                 out[i, j] *= f
         for j in range(TILE):
             value = _value(
-                states[c, 0, j], states[c, 1, j], states[c, 2, j], states[c, 3, j],
-                K, lk, lk_low, w, d * out[i, j],
+                states[c, 0, j],
+                states[c, 1, j],
+                states[c, 2, j],
+                states[c, 3, j],
+                K,
+                lk,
+                lk_low,
+                w,
+                d * out[i, j],
             )
             out[i, j] = fused_multiply_add(value - v0, ticks, rounding) - rounding

@@ -41,9 +41,7 @@ class AccountProfits:
 
 
 @compiled
-def _select_tail(
-    pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: IndexArray
-) -> None:
+def _select_tail(pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: IndexArray) -> None:
     """Write the least elements of pnl[:n_scenarios], ascending, and where they stand."""
     n_tail = tail.size
     count = 0
@@ -190,8 +188,8 @@ def _in_lots(cube: RiskCube, book: Book, where: str) -> tuple[FloatArray, float]
     problems = [
         Problem(
             f"{where}, account {book.accounts[a]}",
-            f"{book.quantity[p]:g} of {book.instruments[book.instrument_index[p]]} is no whole number "
-            f"of lots of {contracts.lot[book.instrument_index[p]]:g}",
+            f"{book.quantity[p]:g} of {book.instruments[book.instrument_index[p]]} is no whole "
+            f"number of lots of {contracts.lot[book.instrument_index[p]]:g}",
             "correct the quantity, or set revaluation.lot_coins / lot_usd to its unit",
         )
         for p, a in zip(bad, account, strict=True)

@@ -100,7 +100,7 @@ def contracts_from_names(
     MissingMarketData
         Naming every expiry without a forward or quotes, and every underlying without an index.
     """
-    instruments, problems = _parse(names, snapshot, parameters, where)
+    instruments, problems = _parse(names, snapshot, where)
     raise_if_any(problems, InvalidPortfolio, f"{where} holds instruments that cannot be margined")
     curves, curve_of, missing = _curves(instruments, snapshot, surfaces, parameters, where)
     mark_vol, more = _mark_vols(instruments, snapshot, parameters, where)
@@ -151,7 +151,6 @@ def contracts_from_names(
 def _parse(
     names: Sequence[str],
     snapshot: MarketSnapshot,
-    parameters: RevaluationParameters,
     where: str,
 ) -> tuple[list[Instrument], list[Problem]]:
     instruments: list[Instrument] = []
@@ -185,9 +184,7 @@ def _curves(
     curves: list[Curve] = []
     position: dict[_Key, int] = {}
     needs_smile = {
-        _key(i)
-        for i in instruments
-        if i.kind is Kind.OPTION and parameters.smile != "mark"
+        _key(i) for i in instruments if i.kind is Kind.OPTION and parameters.smile != "mark"
     }
     for key in sorted(
         {_key(i) for i in instruments},
@@ -252,7 +249,10 @@ def _mark_vols(
             continue
         row = snapshot.option_row.get(instrument.name)
         if row is None:
-            if parameters.unlisted_options == "reject" and (instrument.underlying, instrument.expiry) in known:
+            if (
+                parameters.unlisted_options == "reject"
+                and (instrument.underlying, instrument.expiry) in known
+            ):
                 problems.append(
                     Problem(
                         where,
@@ -310,8 +310,9 @@ def _lots(
     n, quantum = len(instruments), parameters.pnl_quantum_usd
     if quantum is None:
         return np.ones(n), np.ones(n), None
-    in_usd = np.array(
-        [i.kind in (Kind.FUTURE, Kind.PERPETUAL) for i in instruments], np.bool_
-    ) & is_inverse
+    in_usd = (
+        np.array([i.kind in (Kind.FUTURE, Kind.PERPETUAL) for i in instruments], np.bool_)
+        & is_inverse
+    )
     lot = np.where(in_usd, parameters.lot_usd, parameters.lot_coins)
     return lot, lot / quantum, quantum

@@ -135,7 +135,9 @@ def _tenor_weights(tenor_days: float) -> tuple[int, int, float]:
 def _basis_move(curve: Curve, scenarios: ScenarioSet, u: int) -> FloatArray:
     days = curve.tenor_years * 365.0
     i, j, weight = _tenor_weights(days)
-    move = (1.0 - weight) * scenarios.basis_change[:, u, i] + weight * scenarios.basis_change[:, u, j]
+    move = (1.0 - weight) * scenarios.basis_change[:, u, i] + weight * scenarios.basis_change[
+        :, u, j
+    ]
     return move * min(days / TENORS_DAYS[0], 1.0)  # the basis vanishes at expiry
 
 

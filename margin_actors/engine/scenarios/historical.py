@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray, TimeArray
+from margin_actors.arrays import BoolArray, FloatArray, IntArray, TimeArray
 from margin_actors.engine.parameters import ScenarioParameters
 from margin_actors.engine.scenarios.proxy import (
     WINDOWS_MIN,
@@ -101,7 +101,14 @@ def build_historical(
     notes: list[str] = []
     if parameters.surface_moves == "history":
         nodes, provenance, notes = _surface_nodes(
-            underlyings, parameters, as_of, spot, start_time, end_time, surfaces or {}, vol_index or {}
+            underlyings,
+            parameters,
+            as_of,
+            spot,
+            start_time,
+            end_time,
+            surfaces or {},
+            vol_index or {},
         )
         basis = np.ascontiguousarray(nodes[:, :, :_N_TENORS])
         vol = np.ascontiguousarray(nodes[:, :, _N_TENORS:]).reshape(n, nu, _N_TENORS, _N_Z)
@@ -170,10 +177,12 @@ def _find_windows(
     time = grids[0].time[rows[0] : rows[0] + max(count, 0)]
     spacing = length if parameters.sampling == "non_overlapping" else step
     # The last grid point with a price in every underlying anchors the windows.
-    complete = np.isfinite(table).all(axis=0)
+    complete: BoolArray = np.all(np.isfinite(table), axis=0)
     present = np.flatnonzero(complete)
     ends = (
-        np.arange(present[-1], length - 1, -spacing)[::-1] if present.size else np.array([], np.int64)
+        np.arange(present[-1], length - 1, -spacing)[::-1]
+        if present.size
+        else np.array([], np.int64)
     )
     ends = ends[complete[ends] & complete[ends - length]]
     if ends.size < parameters.windows:
@@ -224,7 +233,11 @@ def _surface_nodes(
 ) -> tuple[FloatArray, np.ndarray, list[str]]:
     """Return (nodes (n, nu, n_nodes), provenance, notes): basis nodes first, then volatility."""
     missing = [
-        Problem(f"chain history of {u}", "there is none", "add option chains, or set surface_moves = 'none'")
+        Problem(
+            f"chain history of {u}",
+            "there is none",
+            "add option chains, or set surface_moves = 'none'",
+        )
         for u in underlyings
         if u not in surfaces
     ]
@@ -242,7 +255,8 @@ def _surface_nodes(
                 Problem(
                     "option chains",
                     f"{histories[0].time.size} snapshots up to {as_of}",
-                    f"a proxy needs {WINDOWS_MIN} windows; add chains or set surface_moves = 'none'",
+                    f"a proxy needs {WINDOWS_MIN} windows; add chains, or set surface_moves"
+                    " = 'none'",
                 )
             ],
         )
@@ -262,8 +276,20 @@ def _surface_nodes(
         provenance[:, i] = Provenance.PROXIED_BY_SPOT
         if u in vol_index:
             _fill_from_index(
-                vol_index[u], as_of, history, begin, end, returns, moves, spot[:, i],
-                start_time, end_time, draws, nodes[:, i], provenance[:, i], notes,
+                vol_index[u],
+                as_of,
+                history,
+                begin,
+                end,
+                returns,
+                moves,
+                spot[:, i],
+                start_time,
+                end_time,
+                draws,
+                nodes[:, i],
+                provenance[:, i],
+                notes,
             )
         first = nearest_rows(history.time, start_time, tolerance_hours=tolerance)
         second = nearest_rows(history.time, end_time, tolerance_hours=tolerance)
@@ -272,7 +298,9 @@ def _surface_nodes(
             nodes[seen, i] = _nodes_between(history, first[seen], second[seen])
             provenance[seen, i] = Provenance.OBSERVED
         counts = {p.name.lower(): int((provenance[:, i] == p).sum()) for p in Provenance}
-        notes.append(f"{u} volatility moves: " + ", ".join(f"{k} {v}" for k, v in counts.items() if v))
+        notes.append(
+            f"{u} volatility moves: " + ", ".join(f"{k} {v}" for k, v in counts.items() if v)
+        )
     return nodes, provenance, notes
 
 
@@ -339,7 +367,10 @@ def _nodes_between(history: SurfaceHistory, start: IntArray, end: IntArray) -> F
 def _until(history: SurfaceHistory, as_of: np.datetime64) -> SurfaceHistory:
     known = int((history.time <= as_of.astype("datetime64[ms]")).sum())
     return SurfaceHistory(
-        history.underlying, history.time[:known], history.index_usd[:known], history.surfaces[:known]
+        history.underlying,
+        history.time[:known],
+        history.index_usd[:known],
+        history.surfaces[:known],
     )
 
 

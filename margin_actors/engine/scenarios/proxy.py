@@ -3,10 +3,10 @@
     move = a + b r + c max(-r, 0) [+ d * change of ln(volatility index)] + residual
 
 fitted by least squares for every node of the surface and of the basis curve over the windows that
-the chain history has; r is the log return of the index over the window. A fall moves volatility more
-than a rise, hence the third term. A proxy without its residual understates volatility risk, so each
-proxied row draws one of the fitted residuals, whole (all nodes of all underlyings of one window), by
-a random number keyed with the row's own time.
+the chain history has; r is the log return of the index over the window. A fall moves volatility
+more than a rise, hence the third term. A proxy without its residual understates volatility risk, so
+each proxied row draws one of the fitted residuals, whole (all nodes of all underlyings of one
+window), by a random number keyed with the row's own time.
 
 The normal equations are summed exactly (math.fsum) and solved by Cholesky, so that a scenario set
 has the same bits, and hence the same id, wherever it is built.

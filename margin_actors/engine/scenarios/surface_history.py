@@ -53,7 +53,7 @@ def log_basis(surface: VolatilitySurface, index_usd: float) -> FloatArray:
     forwards = np.array([e.forward_usd for e in surface.expiries])
     basis = logarithms(forwards / index_usd)[0]
     inside = np.interp(_TENORS, np.append(0.0, tenors), np.append(0.0, basis))
-    return np.where(_TENORS > tenors[-1], basis[-1] / tenors[-1] * _TENORS, inside)
+    return np.where(tenors[-1] < _TENORS, basis[-1] / tenors[-1] * _TENORS, inside)
 
 
 def surface_moves(
@@ -115,5 +115,3 @@ def windows_of(
     ]
     complete = np.all([(a >= 0) & (b >= 0) & (a < b) for a, b in pairs], axis=0)
     return [(a[complete], b[complete]) for a, b in pairs]
-
-

@@ -13,7 +13,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     ScenarioSet,
 )
 from margin_actors.errors import InvalidScenario, Problem
-from margin_actors.market.tables import number_column, require_columns, time_column
+from margin_actors.market.tables import ColumnKind, number_column, require_columns, time_column
 
 _META = b"margin_scenario_set"
 
@@ -84,11 +84,16 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
     has_moves = f"{underlyings[0]}.vol_change.{_tenor(TENORS_DAYS[0])}.z{MONEYNESS[0]:g}" in (
         table.column_names
     )
+    columns: dict[str, ColumnKind] = {
+        "window_start": "time",
+        "window_end": "time",
+        "weight": "number",
+    }
+    for u in underlyings:
+        columns[f"{u}.spot_return"], columns[f"{u}.provenance"] = "number", "text"
     require_columns(
         table,
-        {"window_start": "time", "window_end": "time", "weight": "number"}
-        | {f"{u}.spot_return": "number" for u in underlyings}
-        | {f"{u}.provenance": "text" for u in underlyings},
+        columns,
         where=where,
         error=InvalidScenario,
     )

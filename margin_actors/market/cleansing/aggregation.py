@@ -212,7 +212,9 @@ def aggregate_prices(
     repairs = _drops(aligned, price, verdict, reference, grid)
     filled = _fill(out, rules)
     repairs += [
-        Repair(_iso(_ms(grid, i)), "aggregate", f"filled:{rules.gap_rule}", float("nan"), out[i])
+        Repair(
+            _iso(_ms(grid, int(i))), "aggregate", f"filled:{rules.gap_rule}", float("nan"), out[i]
+        )
         for i in np.flatnonzero(filled)
     ]
     report = _report(
@@ -297,7 +299,10 @@ def _report(
     if limits is not None:
         have = {
             "missing": (missing / judged, limits.missing_fraction_max),
-            "repaired": ((dropped + n_filled) / (judged * len(aligned)), limits.repaired_fraction_max),
+            "repaired": (
+                (dropped + n_filled) / (judged * len(aligned)),
+                limits.repaired_fraction_max,
+            ),
         }
         breaches = [
             f"{underlying}: {100 * value:.2f} % of the last {judged} grid points are {name}, "

@@ -26,7 +26,7 @@ def _middle(window: FloatArray, size: int) -> float:
 
 @compiled
 def _mad(window: FloatArray, size: int, centre: float) -> float:
-    """Return the median distance to `centre`, merging outwards from it through the sorted window."""
+    """Return the median distance to `centre`, merging outwards through the sorted window."""
     left = _position(window, size, centre) - 1
     right = left + 1
     last, before = 0.0, 0.0

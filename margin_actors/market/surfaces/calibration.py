@@ -1,8 +1,8 @@
 """Least squares for one smile slice: Levenberg-Marquardt on bounded, robust residuals.
 
 A clearing house wants prices that can be traded, so a quote asks one thing of the smile: pass
-between its bid and its ask. With d the distance from the middle in half-spreads, a quote's residuals
-are a weak pull to the middle, bounded for outliers, and e / sqrt(1 + e**2) with
+between its bid and its ask. With d the distance from the middle in half-spreads, a quote's
+residuals are a weak pull to the middle, bounded for outliers, and e / sqrt(1 + e**2) with
 e = max(|d| - 0.9, 0) / 0.3, which counts how many quotes are missed rather than by how much. Two
 more residuals a grid point push Durrleman's g above zero (no butterfly arbitrage) and the total
 variance above that of the expiry before (no calendar arbitrage); their weight rises until a dense
@@ -50,7 +50,13 @@ def natural_parameters(model: int, x: FloatArray, tenor: float, beta: float) -> 
         p[0] = exponential(x[0]) - b * sigma * np.sqrt(1.0 - rho * rho)
         p[1], p[2], p[3], p[4] = b, rho, x[3], sigma
     else:
-        p[0], p[1], p[2], p[3], p[4] = exponential(x[0]), beta, _tanh(x[1]), exponential(x[2]), tenor
+        p[0], p[1], p[2], p[3], p[4] = (
+            exponential(x[0]),
+            beta,
+            _tanh(x[1]),
+            exponential(x[2]),
+            tenor,
+        )
     return p
 
 
@@ -164,7 +170,22 @@ def _descend(
     r, trial = np.empty(n_residuals), np.empty(n_residuals)
     jacobian = np.empty((n_free, n_residuals))
     step, moved = np.empty(n_free), np.empty(n_free)
-    _residuals(model, x, k, tenor, beta, middle, half_spread, grid, floor, ceiling, pull, penalty, margin, r)
+    _residuals(
+        model,
+        x,
+        k,
+        tenor,
+        beta,
+        middle,
+        half_spread,
+        grid,
+        floor,
+        ceiling,
+        pull,
+        penalty,
+        margin,
+        r,
+    )
     value = 0.0
     for i in range(n_residuals):
         value += r[i] * r[i]
@@ -175,7 +196,20 @@ def _descend(
             h = 1e-6 * max(abs(x[p]), 0.1)
             moved[p] += h
             _residuals(
-                model, moved, k, tenor, beta, middle, half_spread, grid, floor, ceiling, pull, penalty, margin, trial
+                model,
+                moved,
+                k,
+                tenor,
+                beta,
+                middle,
+                half_spread,
+                grid,
+                floor,
+                ceiling,
+                pull,
+                penalty,
+                margin,
+                trial,
             )
             for i in range(n_residuals):
                 jacobian[p, i] = (trial[i] - r[i]) / h
@@ -195,7 +229,20 @@ def _descend(
                     bounded = min(max(step[p], -1.0), 1.0)
                     moved[p] = min(max(x[p] + bounded, lower[p]), upper[p])
                 _residuals(
-                    model, moved, k, tenor, beta, middle, half_spread, grid, floor, ceiling, pull, penalty, margin, trial
+                    model,
+                    moved,
+                    k,
+                    tenor,
+                    beta,
+                    middle,
+                    half_spread,
+                    grid,
+                    floor,
+                    ceiling,
+                    pull,
+                    penalty,
+                    margin,
+                    trial,
                 )
                 reached = 0.0
                 for i in range(n_residuals):
@@ -308,7 +355,21 @@ def fit_slice(
         penalty *= 4.0
         margin *= 2.5
         _descend(
-            model, best_x, lower, upper, k, tenor, beta, middle, half_spread, grid, floor,
-            ceiling, 0.1, penalty, margin, 60,
+            model,
+            best_x,
+            lower,
+            upper,
+            k,
+            tenor,
+            beta,
+            middle,
+            half_spread,
+            grid,
+            floor,
+            ceiling,
+            0.1,
+            penalty,
+            margin,
+            60,
         )
     return best_x, best_p, density, rise

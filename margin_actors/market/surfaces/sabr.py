@@ -39,7 +39,9 @@ class SabrSlice:
         """Return w(k) = vol(k)**2 * T, shaped like `log_moneyness`; dimensionless."""
         k = np.ascontiguousarray(log_moneyness, np.float64)
         out = np.empty_like(k)
-        _variances(k.ravel(), self.alpha, self.beta, self.rho, self.nu, self.tenor_years, out.ravel())
+        _variances(
+            k.ravel(), self.alpha, self.beta, self.rho, self.nu, self.tenor_years, out.ravel()
+        )
         return out
 
     def density_factor(self, log_moneyness: FloatArray) -> FloatArray:

@@ -231,16 +231,15 @@ def _quotes_of(
     options, F, T = snapshot.options, item.forward_usd, item.tenor_years
     K, call = options.strike_usd[rows], options.is_call[rows]
     unit = np.where(options.is_inverse[rows], F, 1.0)
-    root = np.sqrt(T)
-    low = black76_implied_deviation(options.bid[rows] * unit, F, K, call) / root
-    high = black76_implied_deviation(options.ask[rows] * unit, F, K, call) / root
+    root, forward = float(np.sqrt(T)), np.full(rows.size, F)
+    low = black76_implied_deviation(options.bid[rows] * unit, forward, K, call) / root
+    high = black76_implied_deviation(options.ask[rows] * unit, forward, K, call) / root
     no_bid, no_ask = np.isnan(options.bid[rows]), np.isnan(options.ask[rows])
     low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # a bid under intrinsic value bounds nothing
     marks = options.mark_vol[rows]
     at_money = np.nanmedian(np.where(np.isnan(marks), 0.5 * (low + high), marks))
     vol = np.where(np.isnan(marks), at_money, marks)
-    forwards = np.full(rows.size, F)
-    vega = black76_vega(forwards, K, vol, np.full(rows.size, T)) / F
+    vega = black76_vega(forward, K, vol, np.full(rows.size, T)) / F
     crossed = options.bid[rows] > options.ask[rows]
     k = logarithms(K / F)[0]
     half = np.maximum(0.5 * (high - low), limits.half_spread_vol_min)
@@ -263,7 +262,10 @@ def _quotes_of(
 
 
 def _fit(
-    model: SmileModel, beta: float, item: ExpiryForward, quotes: _Quotes,
+    model: SmileModel,
+    beta: float,
+    item: ExpiryForward,
+    quotes: _Quotes,
     before: Slice | None = None,
     after: Slice | None = None,
     warm: FloatArray = _NO_START,

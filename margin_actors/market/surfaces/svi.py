@@ -61,9 +61,7 @@ def svi_variance(k: float, a: float, b: float, rho: float, m: float, sigma: floa
 
 
 @inlined
-def svi_density_factor(
-    k: float, a: float, b: float, rho: float, m: float, sigma: float
-) -> float:
+def svi_density_factor(k: float, a: float, b: float, rho: float, m: float, sigma: float) -> float:
     """Return Durrleman's g(k) inside a compiled kernel."""
     y = k - m
     root = np.sqrt(y * y + sigma * sigma)

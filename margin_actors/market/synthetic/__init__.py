@@ -66,7 +66,9 @@ def volatility_index(path: SyntheticPath, seed: int, underlying: str) -> pa.Tabl
     at_money = [slice_variance(np.zeros(1), tenor, float(v), long_run, 0.0, 1.0)[0] for v in level]
     values = 100.0 * np.sqrt(np.array(at_money) / tenor)
     stream = 900_000 + UNDERLYINGS.index(underlying)
-    values *= exponentials(0.02 * normals(seed, stream, values.size))  # another method, other quotes
+    values *= exponentials(
+        0.02 * normals(seed, stream, values.size)
+    )  # another method, other quotes
     days = (path.time - np.timedelta64(86_400_000, "ms")).astype("datetime64[ms]")
     return pa.table({"date": pa.array(days), "close": np.round(values, 2)})
 

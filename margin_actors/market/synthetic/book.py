@@ -15,7 +15,7 @@ def book_table(snapshot: MarketSnapshot, seed: int, *, n_accounts: int) -> pa.Ta
     """Return positions of `n_accounts` accounts in the snapshot's options and its perpetuals.
 
     Each instrument's open interest is cut among a few holders and as many writers, in whole lots,
-    so that longs and shorts are equal. House accounts (-H) trade wide, clients (-C0, -C1, …) narrow.
+    so that longs and shorts are equal. House accounts (-H) trade wide, clients (-C0, …) narrow.
     """
     accounts, members, appetite = _accounts(n_accounts)
     rows: list[tuple[int, str, float]] = []

@@ -1,9 +1,9 @@
 """A made-up listed chain on a surface that moves and never allows arbitrage.
 
 The surface is SSVI: every expiry an SVI slice whose wings follow from its at-the-money variance
-theta, w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)**2 + 1 - rho**2)), phi = eta / sqrt(theta (1
-+ theta)). With eta (1 + |rho|) <= 2 no slice has butterfly arbitrage, and since theta rises with
-maturity there is no calendar arbitrage either.
+theta, w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)**2 + 1 - rho**2)),
+phi = eta / sqrt(theta (1 + theta)). With eta (1 + |rho|) <= 2 no slice has butterfly arbitrage, and
+since theta rises with maturity there is no calendar arbitrage either.
 
 References
 ----------
@@ -64,7 +64,9 @@ def slice_variance(
     return 0.5 * theta * (1.0 + rho * x + np.sqrt((x + rho) ** 2 + 1.0 - rho * rho))
 
 
-def surface_parameters(path: SyntheticPath, seed: int, day: int, underlying: str) -> tuple[float, float]:
+def surface_parameters(
+    path: SyntheticPath, seed: int, day: int, underlying: str
+) -> tuple[float, float]:
     """Return (rho, eta) of one day: skew deepens in the turbulent regime and wanders slowly."""
     shift = UNDERLYINGS.index(underlying)
     n = path.time.size
@@ -130,8 +132,8 @@ def _quotes(
     seed: int,
     stream: int,
 ) -> dict[str, FloatArray]:
-    vol = np.round(np.sqrt(w / tenor), 4)
-    root = np.sqrt(tenor)
+    vol: FloatArray = np.round(np.sqrt(w / tenor), 4)
+    root = float(np.sqrt(tenor))
     call = np.full(strikes.size, is_call)
     mark = black76_price(forward, strikes, vol * root, call) / forward
     forwards, tenors = np.full(strikes.size, forward), np.full(strikes.size, tenor)
@@ -158,7 +160,7 @@ def _quotes(
 def chain_table(
     path: SyntheticPath, seed: int, *, history_days: int, n_strikes: int = STRIKES_FULL
 ) -> pa.Table:
-    """Return the chain of the last `history_days` days; the last one lists `n_strikes` an expiry."""
+    """Return the chain of the last days; the very last lists about `n_strikes` an expiry."""
     n = path.time.size
     tables: list[pa.Table] = []
     for day in range(n - history_days, n):

@@ -48,8 +48,8 @@ def synthetic_path(seed: int, end: np.datetime64, n_days: int) -> SyntheticPath:
     wild = np.zeros(n_days)
     prices = {u: np.empty(n_days) for u in UNDERLYINGS}
     vols = {u: np.empty(n_days) for u in UNDERLYINGS}
-    ln_price = {u: 0.0 for u in UNDERLYINGS}
-    excess = {u: 0.0 for u in UNDERLYINGS}
+    ln_price = dict.fromkeys(UNDERLYINGS, 0.0)
+    excess = dict.fromkeys(UNDERLYINGS, 0.0)
     ln_paths = {u: np.empty(n_days) for u in UNDERLYINGS}
     ln_vols = {u: np.empty(n_days) for u in UNDERLYINGS}
     state = 0.0
@@ -101,7 +101,9 @@ def synthetic_candles(path: SyntheticPath, seed: int, underlying: str) -> list[C
         wiggle = 0.012 * np.abs(normals(seed, _NOISE + shift + 4 + s, n))
         high = np.round(np.maximum(opened, close) * (1.0 + wiggle), 2)
         low = np.round(np.minimum(opened, close) * (1.0 - wiggle), 2)
-        volume = np.round(20_000.0 * (1.0 + 2.0 * path.is_wild) * uniforms(seed, _NOISE + 8 + s, n), 3)
+        volume = np.round(
+            20_000.0 * (1.0 + 2.0 * path.is_wild) * uniforms(seed, _NOISE + 8 + s, n), 3
+        )
         open_time = path.time - np.timedelta64(86_400_000, "ms")
         order = np.arange(n)
         if letter == "b":
