@@ -74,7 +74,7 @@ def _judge(
 ) -> None:
     """Write a verdict and what it rests on for each (source, point)."""
     n_sources, n = price.shape
-    others = np.empty(n_sources)
+    others = np.empty(max(n_sources, 3))
     for i in range(n):
         for s in range(n_sources):
             p = price[s, i]
@@ -89,7 +89,11 @@ def _judge(
             spread = max(_MAD_TO_DEVIATION * mad[s, i], _SPREAD_FLOOR * centre)
             score = abs(p - centre) / spread if np.isfinite(centre) else 0.0
             if count >= 1:
-                rest = _median_of(others, count)
+                # Two others are no majority, and one of them may be the wrong one: then the median
+                # of all three decides.
+                if count == 2:
+                    others[count] = p
+                rest = _median_of(others, 3 if count == 2 else count)
                 distance = abs(p / rest - 1.0)
                 if count >= 2 and distance > disagreement_max:
                     verdict[s, i], reference[s, i] = DISAGREEMENT, rest

@@ -38,7 +38,8 @@ def grid_over(candles: list[Candles], *, interval_seconds: int, until_ms: int) -
     step = interval_seconds * 1000
     firsts, lasts = [], []
     for item in candles:
-        closes = item.close_time[~np.isnat(item.close_time)].astype(np.int64)
+        usable = ~np.isnat(item.open_time) & (item.close > 0) & np.isfinite(item.close)
+        closes = item.close_time[usable].astype(np.int64)
         on_grid = closes[(closes % step == _phase(closes, step)) & (closes <= until_ms)]
         if on_grid.size:
             firsts.append(int(on_grid.min()))

@@ -237,8 +237,7 @@ def _quotes_of(
     no_bid, no_ask = np.isnan(options.bid[rows]), np.isnan(options.ask[rows])
     low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # a bid under intrinsic value bounds nothing
     marks = options.mark_vol[rows]
-    at_money = np.nanmedian(np.where(np.isnan(marks), 0.5 * (low + high), marks))
-    vol = np.where(np.isnan(marks), at_money, marks)
+    vol = np.nan_to_num(np.where(np.isnan(marks), 0.5 * (low + high), marks))
     vega = black76_vega(forward, K, vol, np.full(rows.size, T)) / F
     crossed = options.bid[rows] > options.ask[rows]
     k = logarithms(K / F)[0]

@@ -132,7 +132,7 @@ def _quotes(
     seed: int,
     stream: int,
 ) -> dict[str, FloatArray]:
-    vol: FloatArray = np.round(np.sqrt(w / tenor), 4)
+    vol = np.asarray(np.round(np.sqrt(w / tenor), 4), np.float64)
     root = float(np.sqrt(tenor))
     call = np.full(strikes.size, is_call)
     mark = black76_price(forward, strikes, vol * root, call) / forward

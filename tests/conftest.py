@@ -1,0 +1,56 @@
+"""Shared pieces: the collected data where they are present, a small synthetic market, a store."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
+
+# A first example compiles kernels: time limits belong to benchmarks.
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.load_profile("house")
+
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of collected market data; the test is skipped where it is absent."""
+    root = Path(os.environ.get("MARGIN_DATA") or BESIDE)
+    if not (root / "prices").is_dir():
+        pytest.skip(f"the collected market data are not at {root}; set MARGIN_DATA to run this")
+    return root
+
+
+@pytest.fixture(scope="session")
+def market() -> SyntheticMarket:
+    """The synthetic market with a short chain history."""
+    return synthetic_market(seed=5, n_days=900, history_days=40, n_accounts=20)
+
+
+@pytest.fixture(scope="session")
+def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the whole session, so that surfaces are fitted once."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, store_root: Path) -> None:
+    """Point the settings at the session's store and at no data."""
+    monkeypatch.setenv("MARGIN_STORE", str(store_root))
+    monkeypatch.delenv("MARGIN_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture(scope="session")
+def snapshot(market: SyntheticMarket) -> MarketSnapshot:
+    return market.snapshot
+
+
+@pytest.fixture(scope="session")
+def book(market: SyntheticMarket) -> Book:
+    return book_from_table(market.book, where="book")

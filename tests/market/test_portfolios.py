@@ -1,0 +1,88 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from margin_actors.errors import InvalidPortfolio
+from margin_actors.market.portfolios import book_from_table, collateral_from_table
+
+
+def rows(*items: tuple[str | None, str | None, str | None, float | None]) -> pa.Table:
+    member, account, name, quantity = zip(*items, strict=True)
+    return pa.table(
+        {
+            "member_id": pa.array(member, pa.string()),
+            "account_id": pa.array(account, pa.string()),
+            "instrument_name": pa.array(name, pa.string()),
+            "quantity": pa.array(quantity, pa.float64()),
+        }
+    )
+
+
+def test_positions_of_an_account_stand_together_in_the_order_of_instruments() -> None:
+    book = book_from_table(
+        rows(("M", "B", "Z", 1.0), ("M", "A", "Y", 2.0), ("M", "B", "X", 3.0)), where="b"
+    )
+    assert book.accounts == ("B", "A")
+    assert book.instruments == ("X", "Y", "Z")
+    np.testing.assert_array_equal(book.start, [0, 2, 3])
+    np.testing.assert_array_equal(book.instrument_index, [0, 2, 1])
+    np.testing.assert_array_equal(book.quantity, [3.0, 1.0, 2.0])
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_rows_does_not_change_who_holds_what(order: list[int]) -> None:
+    items = [("M", a, n, q) for a, n, q in zip("AABBCC", "XYXYXZ", range(1, 7), strict=True)]
+    book = book_from_table(rows(*(items[i] for i in order)), where="b")
+    held = {
+        (book.accounts[a], book.instruments[book.instrument_index[p]], book.quantity[p])
+        for a in range(3)
+        for p in range(book.start[a], book.start[a + 1])
+    }
+    assert held == {(a, n, q) for _, a, n, q in items}
+
+
+def test_every_bad_row_is_named_at_once() -> None:
+    table = rows(
+        ("M", "A", "X", float("nan")),
+        ("M", "A", None, 1.0),
+        ("M", "A", "Y", float("inf")),
+        ("M", None, "Y", 1.0),
+    )
+    with pytest.raises(InvalidPortfolio) as caught:
+        book_from_table(table, where="book.csv")
+    text = str(caught.value)
+    assert "4 problems" in text
+    for part in ("row 0: quantity is nan", "row 2: quantity is inf", "row 1: instrument_name"):
+        assert part in text
+
+
+def test_a_repeated_position_and_an_account_of_two_members_are_refused() -> None:
+    table = rows(("M", "A", "X", 1.0), ("M", "A", "X", 2.0), ("N", "A", "Y", 1.0))
+    with pytest.raises(InvalidPortfolio) as caught:
+        book_from_table(table, where="b")
+    assert "row 1: account A already has a position in X" in str(caught.value)
+    assert "account A stands under more than one member" in str(caught.value)
+
+
+def test_an_empty_book_is_refused() -> None:
+    with pytest.raises(InvalidPortfolio, match="book is empty|cannot be used"):
+        book_from_table(rows(("M", "A", "X", 1.0)).slice(0, 0), where="b")
+
+
+def test_missing_and_mistyped_columns_are_all_named() -> None:
+    table = pa.table({"account_id": [1], "quantity": ["x"], "member_id": ["M"]})
+    with pytest.raises(InvalidPortfolio) as caught:
+        book_from_table(table, where="b")
+    text = str(caught.value)
+    assert "'instrument_name' is missing" in text
+    assert "'account_id' is int64" in text
+    assert "'quantity' is string" in text
+
+
+def test_negative_collateral_is_refused() -> None:
+    table = pa.table({"account_id": ["A"], "asset": ["BTC"], "amount": [-1.0]})
+    with pytest.raises(InvalidPortfolio, match=r"cannot be used") as caught:
+        collateral_from_table(table, where="c")
+    assert "amount is -1.0" in str(caught.value)
