@@ -37,15 +37,21 @@ def pytest_sessionfinish(session: Any) -> None:
     benchmarks = session.config._benchmarksession.benchmarks
     tables: dict[str, dict[str, float]] = {"kernel": {}, "aggregation": {}}
     figures: dict[str, float] = {}
+    minutes: dict[str, float] = {}
+    fits: dict[str, dict[str, Any]] = {}
     for bench in benchmarks:
         info = bench.extra_info
         if info.get("table") == "book":
             figures = info["figures"]
+        elif info.get("table") == "minutes":
+            minutes = info["figures"]
+        elif info.get("table") == "fit":
+            fits[_name(bench)] = dict(info) | {"seconds": bench.stats.median}
         elif info.get("table") in tables:
             scale = {"ns": 1e9, "us": 1e6}[info["unit"]]
             tables[info["table"]][_name(bench)] = bench.stats.median * scale / info["count"]
     kernel, aggregation = tables["kernel"], tables["aggregation"]
-    if not (kernel and aggregation and figures):
+    if not (kernel and aggregation and figures and minutes and fits):
         return  # a part of the benchmarks: not a result to keep
     grid = errors()
     base = kernel["ours, volatilities given"]
@@ -93,6 +99,21 @@ def pytest_sessionfinish(session: Any) -> None:
         f"| writing the results | {figures['writing']:.3f} |",
         f"| peak memory of the process, GiB | {figures['peak_gib']:.2f} |",
         "",
+        f"## Smiles of {fits['svi']['market']}, one thread",
+        "",
+        "| model | seconds | expiries without arbitrage | inside bid–ask |",
+        "|---|---:|---:|---:|",
+        *[
+            f"| {n.upper()} | {f['seconds']:.3f} | {f['arbitrage_free']} of {f['expiries']} | "
+            f"{f['inside']:,} of {f['quotes']:,} ({100 * f['inside'] / f['quotes']:.2f} %) |"
+            for n, f in fits.items()
+        ],
+        "",
+        "## Cleansing five years of minutes from two sources",
+        "",
+        f"{minutes['median']:.2f} s (first call with compiled kernels loaded {minutes['first']:.2f} "
+        f"s), peak memory of the process {minutes['peak_gib']:.2f} GiB.",
+        "",
         "## Bounds",
         "",
         "| what | bound | measured | met |",
@@ -118,7 +139,16 @@ def pytest_sessionfinish(session: Any) -> None:
         ),
         _bound("10,000 accounts / bare kernels, one thread", figures["one"] / bare, 3),
         _bound("10,000 accounts / bare kernels, two threads", figures["two"] / bare, 3),
-        _bound("peak memory, GiB", figures["peak_gib"], 3),
+        _bound("peak memory of that run, GiB", figures["peak_gib"], 3),
+        _bound("SVI fit of the snapshot, s", fits["svi"]["seconds"], 1),
+        _bound(
+            "SVI: share of quotes inside bid–ask",
+            fits["svi"]["inside"] / fits["svi"]["quotes"],
+            0.975,
+            at_least=True,
+        ),
+        _bound("cleansing minutes, s", minutes["first"], 20),
+        _bound("cleansing minutes, GiB", minutes["peak_gib"], 2),
         _bound("reading and writing, s", figures["reading"] + figures["writing"], 5),
         "",
     ]

@@ -8,7 +8,9 @@ from margin_actors.engine.scenarios import Provenance, ScenarioSet
 DAY = np.timedelta64(86_400_000, "ms")
 
 
-def made_scenarios(n: int, seed: int = 0, *, surface: bool = True, scale: float = 1.0) -> ScenarioSet:
+def made_scenarios(
+    n: int, seed: int = 0, *, surface: bool = True, scale: float = 1.0
+) -> ScenarioSet:
     """Random joint moves of BTC and ETH of a realistic size."""
     rng = np.random.default_rng(seed)
     spot = scale * rng.standard_t(4, (n, 2)) * 0.03
@@ -26,7 +28,7 @@ def made_scenarios(n: int, seed: int = 0, *, surface: bool = True, scale: float 
         spot_return=spot,
         path_hours=np.array([24.0, 48.0]),
         path_return=np.stack([half, spot], axis=2),
-        basis_change=(0.001 if surface else 0.0) * scale * rng.normal(size=(n, 2, 7)),
+        basis_change=0.001 * scale * rng.normal(size=(n, 2, 7)) if surface else np.zeros((n, 2, 7)),
         vol_change=vol if surface else np.zeros_like(vol),
         weight=np.full(n, 1 / n),
         provenance=np.full((n, 2), Provenance.OBSERVED if surface else Provenance.NONE, np.uint8),

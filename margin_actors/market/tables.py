@@ -22,7 +22,7 @@ def _is_text(dtype: pa.DataType) -> bool:
 
 def _fits(dtype: pa.DataType, kind: ColumnKind) -> bool:
     if kind == "text":
-        return _is_text(dtype)
+        return _is_text(dtype) or pat.is_null(dtype)
     if kind == "time":
         return pat.is_timestamp(dtype) or pat.is_date(dtype)
     return pat.is_integer(dtype) or pat.is_floating(dtype) or pat.is_null(dtype)
@@ -76,6 +76,8 @@ def text_codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
     A null has the code -1. Values stand in the order of first appearance.
     """
     column = table.column(name)
+    if pat.is_null(column.type):
+        column = pc.cast(column, pa.string())
     if not pat.is_dictionary(column.type):
         column = column.dictionary_encode()
     chunk = column.combine_chunks().unify_dictionaries() if column.num_chunks > 1 else column

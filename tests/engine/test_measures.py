@@ -64,8 +64,14 @@ def test_equal_weights_give_what_no_weights_give(x: np.ndarray, c: float) -> Non
 def test_the_tail_alone_gives_the_same_bits(x: np.ndarray, c: float) -> None:
     n = x.size
     tail = np.sort(x)[: tail_size(n, c, n)][None]
-    assert var_from_tail(tail, n_scenarios=n, confidence=c)[0] == value_at_risk(x[None], confidence=c)[0]
-    assert es_from_tail(tail, n_scenarios=n, confidence=c)[0] == expected_shortfall(x[None], confidence=c)[0]
+    assert (
+        var_from_tail(tail, n_scenarios=n, confidence=c)[0]
+        == value_at_risk(x[None], confidence=c)[0]
+    )
+    assert (
+        es_from_tail(tail, n_scenarios=n, confidence=c)[0]
+        == expected_shortfall(x[None], confidence=c)[0]
+    )
 
 
 def test_values_counted_by_hand() -> None:
@@ -92,13 +98,17 @@ def test_the_interval_of_var_widens_where_windows_overlap() -> None:
 
 
 @given(
-    arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(5, 200)), elements=st.floats(-1e6, 1e6)),
+    arrays(
+        np.float64, st.tuples(st.integers(1, 6), st.integers(5, 200)), elements=st.floats(-1e6, 1e6)
+    ),
     levels,
 )
 def test_components_add_up_to_the_measures(pnl: np.ndarray, c: float) -> None:
     parts = attribute(pnl, np.ones(pnl.shape[0]), confidence=c)
     total = pnl.sum(axis=0)[None]
-    assert parts.component_var.sum() == pytest.approx(value_at_risk(total, confidence=c)[0], rel=1e-9, abs=1e-5)
+    assert parts.component_var.sum() == pytest.approx(
+        value_at_risk(total, confidence=c)[0], rel=1e-9, abs=1e-5
+    )
     assert parts.component_es.sum() == pytest.approx(
         expected_shortfall(total, confidence=c)[0], rel=1e-9, abs=1e-5
     )

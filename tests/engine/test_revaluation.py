@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made import made_scenarios, model
 from hypothesis import given
 from hypothesis import strategies as st
+from made import made_scenarios, model
 
 from margin_actors.engine.margin import calculate_margin, fit_model_surfaces
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
@@ -55,7 +55,9 @@ def twin(
             end = S * np.exp(r)
             out.append(max(end - K, 0) if call else max(K - end, 0))
             continue
-        at = [np.interp(np.log(days), ln_tenors, scenarios.vol_change[s, u, :, z]) for z in range(7)]
+        at = [
+            np.interp(np.log(days), ln_tenors, scenarios.vol_change[s, u, :, z]) for z in range(7)
+        ]
         basis = np.interp(np.log(days), ln_tenors, scenarios.basis_change[s, u]) * min(days / 7, 1)
         S1 = S * np.exp(scenarios.spot_return[s, u])
         F1 = F * np.exp(scenarios.spot_return[s, u] + basis)
@@ -134,7 +136,9 @@ def test_linear_contracts_have_their_textbook_profits(snapshot: MarketSnapshot) 
 
 
 def test_put_and_call_differ_by_the_forward_in_every_scenario(snapshot: MarketSnapshot) -> None:
-    call = next(n for n in snapshot.options.names if n.startswith("BTC-27MAR26") and n.endswith("C"))
+    call = next(
+        n for n in snapshot.options.names if n.startswith("BTC-27MAR26") and n.endswith("C")
+    )
     put, future = call[:-1] + "P", "BTC-27MAR26"
     chosen = model(pnl_quantum_usd=None, anchor_to_marks=False)
     contracts = contracts_from_names(
@@ -195,7 +199,10 @@ def test_accounts_beyond_exact_doubles_are_summed_in_integers(snapshot: MarketSn
     cube = result.cube
     dense = cube.values.transpose(1, 0, 2).reshape(40, -1)[:, :100]
     exact = [
-        sum(int(q / 0.01 + 0.5 * np.sign(q)) * int(x) for q, x in zip(huge.quantity, column, strict=True))
+        sum(
+            int(q / 0.01 + 0.5 * np.sign(q)) * int(x)
+            for q, x in zip(huge.quantity, column, strict=True)
+        )
         for column in dense.T
     ]
     assert max(abs(e) for e in exact) > 2**53
@@ -217,7 +224,9 @@ def test_margins_are_the_measures_of_the_profits(snapshot: MarketSnapshot, book:
     result = calculate_margin(snapshot, made_scenarios(700), book, model(), keep_pnl=True)
     assert result.pnl_usd is not None
     np.testing.assert_array_equal(result.var_usd, value_at_risk(result.pnl_usd, confidence=0.995))
-    np.testing.assert_array_equal(result.es_usd, expected_shortfall(result.pnl_usd, confidence=0.995))
+    np.testing.assert_array_equal(
+        result.es_usd, expected_shortfall(result.pnl_usd, confidence=0.995)
+    )
     np.testing.assert_array_equal(result.worst_usd, -result.pnl_usd.min(axis=1))
     np.testing.assert_array_equal(result.worst_scenario, result.pnl_usd.argmin(axis=1))
 
@@ -234,7 +243,9 @@ def test_an_offset_position_needs_no_margin(snapshot: MarketSnapshot, quantity: 
     assert result.initial_margin_usd[0] == 0.0
 
 
-def test_options_that_expire_within_the_horizon_settle_on_the_path(snapshot: MarketSnapshot) -> None:
+def test_options_that_expire_within_the_horizon_settle_on_the_path(
+    snapshot: MarketSnapshot,
+) -> None:
     name = next(n for n in snapshot.options.names if n.startswith("BTC-17JAN26"))  # 32 hours
     chosen = model(time="horizon", pnl_quantum_usd=None)
     scenarios = made_scenarios(64)

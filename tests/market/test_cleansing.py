@@ -22,7 +22,7 @@ def candles(source: str, close: np.ndarray, *, order: np.ndarray | None = None) 
     return Candles(source, "BTC", DAY, time[take], nothing, nothing, nothing, close[take], nothing)
 
 
-def run(*sources: Candles, rules: CleansingRules | None = None, **extra: object):  # noqa: ANN201
+def run(*sources: Candles, rules: CleansingRules | None = None, **extra: object):
     return aggregate_prices(
         list(sources),
         underlying="BTC",
@@ -166,7 +166,7 @@ def test_no_usable_row_at_all_is_missing_data() -> None:
 
 
 @pytest.mark.data
-def test_the_known_disagreements_of_real_sources_are_found(data_root) -> None:  # noqa: ANN001
+def test_the_known_disagreements_of_real_sources_are_found(data_root) -> None:
     from margin_cluster.sources.data_folder import DataFolder
 
     sources = ("kraken_ETHUSD_1h", "bitstamp_ETHUSD_1h", "binance_spot_ETHUSDT_1h",

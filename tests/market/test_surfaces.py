@@ -79,7 +79,9 @@ def test_svi_agrees_with_quantlib() -> None:
     smile = SviSlice(a, b, rho, m, sigma)
     for k in (-0.8, -0.1, 0.0, 0.5):
         theirs = ql.SviSmileSection(T, F, [a, b, sigma, rho, m]).volatility(F * np.exp(k))
-        assert np.sqrt(smile.total_variance(np.array([k]))[0] / T) == pytest.approx(theirs, rel=1e-12)
+        assert np.sqrt(smile.total_variance(np.array([k]))[0] / T) == pytest.approx(
+            theirs, rel=1e-12
+        )
 
 
 def test_density_factor_is_the_second_strike_derivative_of_the_call() -> None:
@@ -91,14 +93,19 @@ def test_density_factor_is_the_second_strike_derivative_of_the_call() -> None:
         density = (price[0] - 2 * price[1] + price[2]) / h**2
         s = np.sqrt(w[1])
         d2 = -k / s - s / 2
-        expected = smile.density_factor(np.array([k]))[0] * np.exp(-d2 * d2 / 2) / (
-            np.sqrt(2 * np.pi) * s * K[1]
+        expected = (
+            smile.density_factor(np.array([k]))[0]
+            * np.exp(-d2 * d2 / 2)
+            / (np.sqrt(2 * np.pi) * s * K[1])
         )
         assert density == pytest.approx(expected, rel=2e-4)
 
 
 def test_parameters_of_a_slice_give_it_back() -> None:
-    for model, smile in (("svi", SviSlice(1, 2, 0.3, 4, 5)), ("sabr", SabrSlice(1, 0.5, 0.3, 4, 5))):
+    for model, smile in (
+        ("svi", SviSlice(1, 2, 0.3, 4, 5)),
+        ("sabr", SabrSlice(1, 0.5, 0.3, 4, 5)),
+    ):
         assert smile_from_parameters(model, np.array(slice_parameters(smile))) == smile
 
 
@@ -123,7 +130,7 @@ def test_an_expiry_with_few_quotes_falls_back_to_its_marks(market: SyntheticMark
 
 
 @pytest.mark.data
-def test_svi_reprices_97_and_a_half_percent_of_the_real_chain_inside_bid_ask(data_root) -> None:  # noqa: ANN001
+def test_svi_reprices_97_and_a_half_percent_of_the_real_chain_inside_bid_ask(data_root) -> None:
     import pyarrow.parquet as pq
 
     table = pq.read_table(data_root / "options" / "deribit_chain_2026-05.parquet")

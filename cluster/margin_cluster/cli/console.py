@@ -117,6 +117,8 @@ def _print_error(error: MarginError) -> None:
         err.print(Text(line), soft_wrap=True)
 
 
-def millions(value: float) -> str:
-    """Return dollars as millions with two decimals."""
-    return f"{value / 1e6 + 0.0:,.2f}"
+def amounts_in(largest: float) -> tuple[str, Callable[[float], str]]:
+    """Return (unit, formatter) that suit amounts of up to `largest` US dollars."""
+    if largest < 1e6:
+        return "US dollars", lambda value: f"{value + 0.0:,.2f}"
+    return "million US dollars", lambda value: f"{value / 1e6 + 0.0:,.2f}"

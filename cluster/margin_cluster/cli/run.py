@@ -12,8 +12,8 @@ from margin_cluster.atomic import folder_atomically, write_atomically
 from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
+    amounts_in,
     err,
-    millions,
     out,
     print_json,
     reporting_errors,
@@ -87,9 +87,8 @@ def _show(output: CalculationOutput) -> None:
     shown = np.argsort(-r.initial_margin_usd, kind="stable")[:_SHOWN]
     excess = output.excess_usd
     measure = f"{100 * output.model.measure.confidence:g} %"
-    table = Table(
-        title=f"Largest requirements, million US dollars ({measure})", title_justify="left"
-    )
+    unit, shown_as = amounts_in(float(np.abs(r.worst_usd).max()))
+    table = Table(title=f"Largest requirements, {unit} ({measure})", title_justify="left")
     for name in ("account", "positions", "value", "VaR", "ES", "worst", "window", "margin"):
         text = name in ("account", "window")
         table.add_column(name, justify="left" if text else "right", no_wrap=True)
@@ -99,22 +98,22 @@ def _show(output: CalculationOutput) -> None:
         row = [
             r.book.accounts[a],
             f"{r.positions[a]:,}",
-            millions(float(r.value_usd[a])),
-            millions(float(r.var_usd[a])),
-            millions(float(r.es_usd[a])),
-            millions(float(r.worst_usd[a])),
+            shown_as(float(r.value_usd[a])),
+            shown_as(float(r.var_usd[a])),
+            shown_as(float(r.es_usd[a])),
+            shown_as(float(r.worst_usd[a])),
             f"{output.scenarios.end_time[r.worst_scenario[a]].astype('datetime64[D]')}",
-            f"[bold]{millions(float(r.initial_margin_usd[a]))}[/]",
+            f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]",
         ]
         if excess is not None:
-            shown_excess = millions(float(excess[a]))
+            shown_excess = shown_as(float(excess[a]))
             row.append(f"[red]{shown_excess}[/]" if excess[a] < 0 else shown_excess)
         table.add_row(*row)
     table.add_section()
     total = ["all", f"{summary['positions']:,}"]
-    total += [millions(summary[n]) for n in ("value_usd", "var_usd", "es_usd")]
-    total += ["", "", f"[bold]{millions(summary['initial_margin_usd'])}[/]"]
-    table.add_row(*total, *([millions(float(excess.sum()))] if excess is not None else []))
+    total += [shown_as(summary[n]) for n in ("value_usd", "var_usd", "es_usd")]
+    total += ["", "", f"[bold]{shown_as(summary['initial_margin_usd'])}[/]"]
+    table.add_row(*total, *([shown_as(float(excess.sum()))] if excess is not None else []))
     out.print(table)
     for note in output.scenarios.notes:
         out.print(f"[dim]{note}[/]", highlight=False)

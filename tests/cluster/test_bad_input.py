@@ -1,0 +1,217 @@
+"""Each bad input ends with one message naming file, row and remedy, and leaves nothing behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from margin_cluster.cli import app
+from margin_cluster.sources import write_synthetic_folder
+from typer.testing import CliRunner
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "made"
+    write_synthetic_folder(path, seed=11, n_accounts=10)
+    return path
+
+
+def refuse(tmp_path: Path, folder: Path, *extra: object, code: int = 2) -> str:
+    """Run on `folder`, expect a refusal, and check that nothing was left behind."""
+    out = tmp_path / "out"
+    before = sorted(tmp_path.iterdir())
+    arguments = ["run", "--data", folder, "--out", out, *extra]
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert sorted(tmp_path.iterdir()) == before
+    return " ".join(result.output.split())
+
+
+def book(tmp_path: Path, **columns: list[object]) -> Path:
+    path = tmp_path / "book.csv"
+    pa_csv.write_csv(pa.table(columns), path)
+    return path
+
+
+def option_of(folder: Path) -> str:
+    table = pq.read_table(folder / "portfolios" / "book.parquet")
+    return next(n for n in table.column("instrument_name").to_pylist() if n.endswith("-C"))
+
+
+def test_all_problems_of_a_book_are_listed_at_once(tmp_path: Path, folder: Path) -> None:
+    good = option_of(folder)
+    names = [good, good, "BTC-NOPE", good, good]
+    path = book(
+        tmp_path,
+        member_id=["M"] * 5,
+        account_id=["A", "A", "A", "B", "C"],
+        instrument_name=names,
+        quantity=[1.0, 2.0, 1.0, float("nan"), float("inf")],
+    )
+    text = refuse(tmp_path, folder, "--book", path)
+    assert "book.csv, row 3: quantity is nan (give a finite number)" in text
+    assert "book.csv, row 4: quantity is inf" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("BTC-NOPE", "unknown instrument: 'BTC-NOPE'"),
+        ("BTC-2JAN26-90000-C", "expired at 2026-01-02 08:00 UTC (the valuation time is 2026-01-16"),
+        ("BTC-3JUL26-90000-C", "BTC 3JUL26 has no forward and no quotes (add its option chain"),
+        ("DOGE-PERPETUAL", "DOGE has no index price"),
+    ],
+)
+def test_instruments_that_cannot_be_margined(
+    tmp_path: Path, folder: Path, name: str, text: str
+) -> None:
+    path = book(
+        tmp_path, member_id=["M"], account_id=["A"], instrument_name=[name], quantity=[10.0]
+    )
+    said = refuse(tmp_path, folder, "--book", path)
+    assert text in said
+    assert "book.csv" in said
+
+
+def test_duplicate_positions_and_an_empty_book(tmp_path: Path, folder: Path) -> None:
+    good = option_of(folder)
+    path = book(
+        tmp_path, member_id=["M", "M"], account_id=["A", "A"], instrument_name=[good, good],
+        quantity=[1.0, 2.0],
+    )  # fmt: skip
+    assert f"row 1: account A already has a position in {good}" in refuse(
+        tmp_path, folder, "--book", path
+    )
+    path.write_text("member_id,account_id,instrument_name,quantity\n")
+    assert "the book is empty" in refuse(tmp_path, folder, "--book", path)
+
+
+def test_missing_and_mistyped_columns(tmp_path: Path, folder: Path) -> None:
+    path = book(tmp_path, member_id=["M"], account_id=["A"], quantity=["many"])
+    text = refuse(tmp_path, folder, "--book", path)
+    assert "column 'instrument_name' is missing" in text
+    assert "column 'quantity' is string" in text
+
+
+@pytest.mark.parametrize("name", ["book.parquet", "absent.parquet", "book.csv.gz"])
+def test_damaged_and_absent_files(tmp_path: Path, folder: Path, name: str) -> None:
+    path = tmp_path / name
+    raw = (folder / "portfolios" / "book.parquet").read_bytes()
+    if not name.startswith("absent"):
+        path.write_bytes(raw[: len(raw) // 2])
+    text = refuse(tmp_path, folder, "--book", path)
+    assert name in text
+    assert "does not exist" in text or "damaged" in text
+
+
+def test_a_truncated_price_file_is_named(tmp_path: Path, folder: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for part in ("prices", "options", "vol", "portfolios"):
+        (copy / part).mkdir()
+        for item in (folder / part).iterdir():
+            (copy / part / item.name).write_bytes(item.read_bytes())
+    victim = copy / "prices" / "synthetic_a_BTCUSD_1d.parquet"
+    victim.write_bytes(victim.read_bytes()[:-100])
+    assert "synthetic_a_BTCUSD_1d.parquet: damaged" in refuse(tmp_path, copy)
+    table = pq.read_table(folder / "prices" / "synthetic_a_BTCUSD_1d.parquet")
+    pq.write_table(table.drop_columns(["close"]), victim)
+    assert "column 'close' is missing" in refuse(tmp_path, copy)
+    pq.write_table(table.set_column(4, "close", pa.array(["x"] * table.num_rows)), victim)
+    assert "column 'close' is string" in refuse(tmp_path, copy)
+
+
+def test_a_held_expiry_without_quotes(tmp_path: Path, folder: Path) -> None:
+    copy = tmp_path / "copy"
+    for part in ("prices", "options", "vol", "portfolios"):
+        (copy / part).mkdir(parents=True)
+        for item in (folder / part).iterdir():
+            (copy / part / item.name).symlink_to(item)
+    chain = copy / "options" / "synthetic_chain.parquet"
+    table = pq.read_table(chain)
+    label = option_of(folder).split("-")[1]
+    names = np.array(table.column("instrument_name").to_pylist())
+    held = np.char.find(names, f"-{label}-") >= 0
+    last = pc.equal(table.column("snapshot"), pc.max(table.column("snapshot"))).to_numpy()
+    chain.unlink()
+    pq.write_table(table.filter(pa.array(~(held & last))), chain)
+    assert f"{label} has no forward and no quotes" in refuse(tmp_path, copy)
+    for name in ("bid_price", "implied_volatility"):
+        column = table.column(name).to_numpy().copy()
+        column[held & last] = np.nan
+        table = table.set_column(
+            table.column_names.index(name), name, pa.array(column, from_pandas=True)
+        )
+    pq.write_table(table, chain)
+    assert f"{label}: 0 usable quotes" in refuse(tmp_path, copy)
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ('extends = "hs-surface"\n[scenarios]\nwindows = 5000', "the model asks for 5000"),
+        ('extends = "hs-surface"\n[measure]\nconfidence = 1.5', "measure.confidence"),
+        ('extends = "hs-surface"\n[measure]\nconfidence = 0', "measure.confidence"),
+        ('extends = "hs-surface"\n[scenarios]\nhorizon_hours = 0', "scenarios.horizon_hours"),
+        ('extends = "hs-surface"\n[scenarios]\nhorizon_hours = -2', "scenarios.horizon_hours"),
+        ('extends = "hs-surface"\n[scenarios]\nhorizn = 2', "scenarios.horizn"),
+        ('extends = "nothing"', "no model preset 'nothing'"),
+        ("extends = ", "no TOML"),
+        ('extends = "hs-surface"\n[quality]\nrepaired_fraction_max = 0.0', "quality limits"),
+    ],
+)
+def test_models_that_cannot_be(tmp_path: Path, folder: Path, model: str, text: str) -> None:
+    path = tmp_path / "model.toml"
+    path.write_text(model)
+    code = 3 if "quality" in model else 2
+    assert text in refuse(tmp_path, folder, "--model", path, code=code)
+
+
+def test_two_faults_of_a_model_are_both_named(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "model.toml"
+    path.write_text('extends = "plain-hs"\n[measure]\nconfidence = 2\n[scenarios]\nwindows = 0')
+    text = refuse(tmp_path, folder, "--model", path)
+    assert "measure.confidence" in text
+    assert "scenarios.windows" in text
+
+
+@pytest.mark.parametrize(
+    ("extra", "text"),
+    [
+        (("--snapshot", "yesterday"), "'yesterday' is not a time"),
+        (("--snapshot", "2026-01-15T12:00:00Z"), "the nearest are 2026-01-14T00:00:00Z"),
+        (("--model", "no-such"), "give a TOML file or one of: hs-surface, plain-hs"),
+        (("--scenarios", "scenarios-00"), "the store has no scenarios"),
+        (("--collateral", "nowhere.csv"), "nowhere.csv"),
+    ],
+)
+def test_requests_that_cannot_be_met(
+    tmp_path: Path, folder: Path, extra: tuple[str, str], text: str
+) -> None:
+    assert text in refuse(tmp_path, folder, *extra)
+
+
+def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
+    assert "has no option chain" in refuse(tmp_path, tmp_path)
+    assert "is no folder" in refuse(tmp_path, tmp_path / "absent")
+
+
+def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "market.toml"
+    path.write_text(
+        "time = 2026-01-16T00:00:00\n[index]\nBTC = 1.0\n"
+        '[[option]]\nname = "BTC-2JAN26-1-C"\nvolatility = -1\n'
+        '[[option]]\nname = "ETH-27MAR26-1-C"\n[[option]]\nname = "x"\n'
+        '[[option]]\nname = "BTC-27MAR26-1-C"\ncolour = 3\n'
+    )
+    text = refuse(tmp_path, folder, "--snapshot", path)
+    for part in ("has no zone", "has expired", "volatility is -1", "[index] has no ETH",
+                 "'x' is not", "unknown field 'colour'"):  # fmt: skip
+        assert part in text
