@@ -28,9 +28,7 @@ def main() -> None:
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
-        aggregate_prices(
-            sources, underlying="BTC", interval_seconds=60, as_of_ms=end, rules=rules
-        )
+        aggregate_prices(sources, underlying="BTC", interval_seconds=60, as_of_ms=end, rules=rules)
         seconds.append(time.perf_counter() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / 1024
     print(json.dumps({"first": seconds[0], "median": sorted(seconds)[1], "peak_gib": peak}))

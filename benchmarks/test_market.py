@@ -17,7 +17,7 @@ CHAIN = Path(__file__).resolve().parents[2] / "shared/data/options/deribit_chain
 
 
 @pytest.mark.parametrize("who", ["svi", "sabr"])
-def test_fit_a_snapshot(benchmark, who: str) -> None:  # noqa: ANN001
+def test_fit_a_snapshot(benchmark, who: str) -> None:
     if CHAIN.exists():
         time = datetime(2026, 5, 15, 11, 27, 31, tzinfo=UTC)
         snapshot = snapshot_from_chain(pq.read_table(CHAIN), time=time, origin="chain")
@@ -38,7 +38,7 @@ def test_fit_a_snapshot(benchmark, who: str) -> None:  # noqa: ANN001
     benchmark.pedantic(lambda: fit_surfaces(snapshot, model=who), rounds=9, iterations=1)
 
 
-def test_five_years_of_minutes(benchmark) -> None:  # noqa: ANN001
+def test_five_years_of_minutes(benchmark) -> None:
     script = Path(__file__).parent / "minutes.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     benchmark.extra_info.update(table="minutes", figures=json.loads(done.stdout))

@@ -40,6 +40,12 @@ class CalculationOutput:
         return self.snapshot.is_synthetic or self.scenarios.is_synthetic
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the scenarios and of the surfaces they shock."""
+        checks = self.result.shock_checks
+        return (*self.scenarios.notes, *(check.sentence() for check in checks))
+
+    @property
     def excess_usd(self) -> FloatArray | None:
         """Collateral plus option value less initial margin, US dollars; None without collateral."""
         if self.collateral_usd is None:
@@ -109,7 +115,7 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
             "count": len(output.scenarios),
             "horizon_hours": output.scenarios.horizon_hours,
             "windows_that_do_not_overlap": output.scenarios.effective_size,
-            "notes": list(output.scenarios.notes),
+            "notes": list(output.notes),
         },
         "model": {"id": r.model_id, **output.model.model_dump(mode="json")},
         "book": {

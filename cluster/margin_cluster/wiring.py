@@ -29,9 +29,11 @@ from margin_actors.errors import (
     DataQualityFailure,
     InvalidParameters,
     InvalidPortfolio,
+    MarginError,
     Problem,
     raise_if_any,
 )
+from margin_actors.market.chains import snapshot_to_chain
 from margin_actors.market.cleansing import (
     CleansingRules,
     PriceGrid,
@@ -41,7 +43,7 @@ from margin_actors.market.cleansing import (
 )
 from margin_actors.market.portfolios import Book, book_from_table, collateral_from_table
 from margin_actors.market.snapshots import MarketSnapshot
-from margin_actors.market.surfaces import VolatilitySurface
+from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 from margin_cluster.results import CalculationOutput
 from margin_cluster.settings import Settings
 from margin_cluster.sources import (
@@ -262,6 +264,7 @@ def run_margin(
     model = request.model
     tell("Reading the snapshot", 0, 0)
     snapshot, used = load_market(place, request.snapshot)
+    place.store.put("snapshots", snapshot.id, snapshot_to_chain(snapshot))
     tell("Reading the book", 0, 0)
     book, book_path, book_files = _load_book(place, request)
     if request.scenarios_id is None:
@@ -300,9 +303,6 @@ def run_margin(
 
 def _display_surfaces(snapshot: MarketSnapshot) -> dict[str, VolatilitySurface]:
     """Return smiles for the report where the model prices on marks and a chain can be fitted."""
-    from margin_actors.errors import MarginError
-    from margin_actors.market.surfaces import fit_surfaces
-
     try:
         return fit_surfaces(snapshot)
     except MarginError:

@@ -167,7 +167,10 @@ def snapshot_from_quotes(
             rows_of[instrument.underlying, instrument.expiry].append(row)
     expiries = tuple(
         ExpiryForward(
-            u, expiry, _median(forward_usd[rows_of[u, expiry]]), tenor_years(time, expiry)
+            u,
+            expiry,
+            _forward(instruments, rows_of[u, expiry], forward_usd, mark),
+            tenor_years(time, expiry),
         )
         for u, expiry in keys
     )
@@ -195,6 +198,53 @@ def snapshot_from_quotes(
         options=options,
         origin=origin,
         is_synthetic=is_synthetic,
+    )
+
+
+def _forward(
+    instruments: list[Instrument], rows: list[int], forward_usd: FloatArray, mark: FloatArray
+) -> float:
+    """Return the median of the forwards given, else the median forward of put-call parity.
+
+    Linear marks: F = K + C - P without discounting; inverse ones, in coins: F = K / (1 - C + P).
+    """
+    given = _median(forward_usd[rows])
+    if np.isfinite(given):
+        return given
+    pairs: dict[float, dict[bool, int]] = {}
+    for row in rows:
+        instrument = instruments[row]
+        if instrument.strike is not None and np.isfinite(mark[row]):
+            pairs.setdefault(instrument.strike, {})[bool(instrument.is_call)] = row
+    found: list[float] = []
+    for strike, sides in pairs.items():
+        if len(sides) == 2:
+            difference = float(mark[sides[True]] - mark[sides[False]])
+            if not instruments[sides[True]].is_inverse:
+                found.append(strike + difference)
+            elif difference < 1.0:
+                found.append(strike / (1.0 - difference))
+    return float(np.median(found)) if found else float("nan")
+
+
+def snapshot_to_chain(snapshot: MarketSnapshot) -> pa.Table:
+    """Return the snapshot as a chain table; `snapshot_from_chain` gives an equal one back."""
+    options = snapshot.options
+    expiry = [snapshot.expiries[e] for e in options.expiry_index]
+    n = len(options)
+    return pa.table(
+        {
+            "snapshot": pa.array([snapshot.time] * n, pa.timestamp("us", "UTC")),
+            "instrument_name": list(options.names),
+            "underlying": [e.forward_usd for e in expiry],
+            "index_price": [snapshot.index_usd[e.underlying] for e in expiry],
+            "bid_price": options.bid,
+            "ask_price": options.ask,
+            "mark_price": options.mark,
+            "implied_volatility": options.mark_vol,
+            "open_interest": options.open_interest,
+            "volume": options.volume,
+        }
     )
 
 

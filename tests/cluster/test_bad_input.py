@@ -210,8 +210,9 @@ def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> N
         '[[option]]\nname = "BTC-2JAN26-1-C"\nvolatility = -1\n'
         '[[option]]\nname = "ETH-27MAR26-1-C"\n[[option]]\nname = "x"\n'
         '[[option]]\nname = "BTC-27MAR26-1-C"\ncolour = 3\n'
+        '[[future]]\nname = "BTC-27MAR26"\nprice = -1\n[[future]]\nname = "BTC-PERPETUAL"\n'
     )
     text = refuse(tmp_path, folder, "--snapshot", path)
     for part in ("has no zone", "has expired", "volatility is -1", "[index] has no ETH",
-                 "'x' is not", "unknown field 'colour'"):  # fmt: skip
+                 "'x' is not", "unknown field 'colour'", "price is -1", "BTC-PERPETUAL is no future"):  # fmt: skip
         assert part in text

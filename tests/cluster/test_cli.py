@@ -162,3 +162,26 @@ def test_plain_hs_reproduces_the_published_spread(data_root: Path, tmp_path: Pat
         assert found[name] == pytest.approx(figure, rel=1e-9), name
     published = (8_949.38, 11_112.44, 19_204.97, 71_881.19)
     assert [round(found[n], 2) for n in expected] == list(published)
+
+
+def test_a_market_written_by_hand_takes_its_forwards_from_futures(tmp_path: Path) -> None:
+    market, book = tmp_path / "market.toml", tmp_path / "book.csv"
+    market.write_text(
+        "time = 2026-01-16T00:00:00Z\n[index]\nBTC = 100000.0\nETH = 3000.0\n"
+        '[[option]]\nname = "BTC-27MAR26-100000-C"\nvolatility = 0.5\n'
+        '[[future]]\nname = "BTC-26JUN26"\nprice = 104000.0\n'
+    )
+    book.write_text(
+        "member_id,account_id,instrument_name,quantity\nM,A,BTC-26JUN26,1000\nM,B,BTC-27MAR26,1000\n"
+        "M,C,BTC_USDC,2\n"
+    )
+    model = tmp_path / "model.toml"
+    model.write_text(
+        'extends = "plain-hs"\n[history]\nsources = ["synthetic_a_{u}USD_1d"]\n'
+        "[quality]\nmissing_fraction_max = 1.0\n"
+    )
+    margin("run", "--snapshot", market, "--book", book, "--model", model, "--out", tmp_path / "o")
+    found = pq.read_table(tmp_path / "o" / "margin.parquet").to_pydict()
+    assert found["value_usd"] == [0.0, 0.0, 200000.0]
+    assert found["var_usd"][0] == pytest.approx(found["var_usd"][1], rel=1e-12)
+    assert found["var_usd"][2] == pytest.approx(200 * found["var_usd"][0], rel=1e-9)

@@ -115,7 +115,7 @@ def _show(output: CalculationOutput) -> None:
     total += ["", "", f"[bold]{shown_as(summary['initial_margin_usd'])}[/]"]
     table.add_row(*total, *([shown_as(float(excess.sum()))] if excess is not None else []))
     out.print(table)
-    for note in output.scenarios.notes:
+    for note in output.notes:
         out.print(f"[dim]{note}[/]", highlight=False)
     breaches = sum(len(q.repairs) for q in output.quality)
     out.print(f"[dim]Data quality: {breaches} repairs listed in the report. Digest {r.digest}[/]")

@@ -49,7 +49,7 @@ def report_html(output: CalculationOutput) -> str:
         accounts_note=f"The {_ROWS_MAX:,} largest of {top.size:,}." if top.size > _ROWS_MAX else "",
         has_collateral=output.collateral_usd is not None,
         quality=[_quality(q.to_mapping()) for q in output.quality],
-        notes=output.scenarios.notes,
+        notes=output.notes,
         inputs=_inputs(output),
         files=[asdict(f) for f in output.files],
         version=version("margin-cluster"),

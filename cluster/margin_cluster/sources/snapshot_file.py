@@ -1,4 +1,4 @@
-"""A market written by hand: index, forwards and options in one TOML file.
+"""A market written by hand: index, options and futures in one TOML file.
 
 time = 2024-02-15T08:00:00Z
 [index]
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
-from margin_actors.market.chains import snapshot_from_quotes
+from margin_actors.market.chains import snapshot_from_quotes, with_listed_futures
 from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.sources.files import read_toml
@@ -59,12 +59,13 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
     values: list[dict[str, float]] = []
     for number, row in enumerate(rows):
         _read_option(row, f"{where}, option {number}", time, prices, instruments, values, problems)
+    futures = _read_futures(content.get("future", []), where, problems)
     raise_if_any(problems, InvalidMarketData, f"the snapshot {where} cannot be used")
 
     def column(name: str) -> np.ndarray:
         return np.array([v.get(name, np.nan) for v in values], np.float64)
 
-    return snapshot_from_quotes(
+    snapshot = snapshot_from_quotes(
         instruments,
         time=time,
         forward_usd=column("forward"),
@@ -77,6 +78,29 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
         volume=column("volume"),
         origin=where,
     )
+    return with_listed_futures(snapshot, futures)
+
+
+def _read_futures(
+    rows: Any,
+    where: str,
+    problems: list[Problem],
+) -> dict[tuple[str, datetime], float]:
+    futures: dict[tuple[str, datetime], float] = {}
+    for number, row in enumerate(rows if isinstance(rows, list) else []):
+        price = row.get("price") if isinstance(row, dict) else None
+        try:
+            instrument = instrument_from_name(str(row.get("name", "")))
+        except (ValueError, AttributeError) as fault:
+            problems.append(Problem(f"{where}, future {number}", str(fault)))
+            continue
+        if instrument.kind is not Kind.FUTURE or instrument.expiry is None:
+            problems.append(Problem(f"{where}, future {number}", f"{instrument.name} is no future"))
+        elif not isinstance(price, (int, float)) or not price > 0:
+            problems.append(Problem(f"{where}, future {number}", f"price is {price!r}"))
+        else:
+            futures[instrument.underlying, instrument.expiry] = float(price)
+    return futures
 
 
 def _read_option(

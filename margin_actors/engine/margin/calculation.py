@@ -1,6 +1,5 @@
 """From snapshot, scenarios and book to every account's initial margin."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,9 +16,11 @@ from margin_actors.engine.measures import (
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import (
     RiskCube,
+    ShockCheck,
     aggregate_book,
     build_cube,
     contracts_from_names,
+    repair_shocked_surfaces,
 )
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, Problem
@@ -41,6 +42,8 @@ class MarginResult:
     scenarios_id: str
     model_id: str
     surface_ids: tuple[str, ...]
+    shock_checks: tuple[ShockCheck, ...]
+    """Arbitrage found in the shocked surfaces, and how much of it was repaired."""
     positions: np.ndarray
     """int64: number of positions."""
     value_usd: FloatArray
@@ -102,7 +105,7 @@ def calculate_margin(
     book: Book,
     parameters: ModelParameters,
     *,
-    surfaces: Mapping[str, VolatilitySurface] | None = None,
+    surfaces: dict[str, VolatilitySurface] | None = None,
     keep_pnl: bool = False,
     threads: int = 1,
     where: str = "book",
@@ -135,7 +138,10 @@ def calculate_margin(
     contracts = contracts_from_names(
         book.instruments, snapshot, fitted, parameters.revaluation, where=where
     )
-    cube = build_cube(contracts, snapshot, scenarios, parameters.revaluation, threads=threads)
+    applied, checks = scenarios, ()
+    if fitted and parameters.revaluation.shocked_surfaces == "repair":
+        applied, checks = repair_shocked_surfaces(scenarios, fitted)
+    cube = build_cube(contracts, snapshot, applied, parameters.revaluation, threads=threads)
     return margin_from_cube(
         cube,
         book,
@@ -143,6 +149,7 @@ def calculate_margin(
         scenarios=scenarios,
         snapshot_id=snapshot.id,
         surface_ids=tuple(s.id for s in fitted.values()),
+        shock_checks=checks,
         keep_pnl=keep_pnl,
         threads=threads,
         where=where,
@@ -157,6 +164,7 @@ def margin_from_cube(
     scenarios: ScenarioSet,
     snapshot_id: str,
     surface_ids: tuple[str, ...] = (),
+    shock_checks: tuple[ShockCheck, ...] = (),
     keep_pnl: bool = False,
     threads: int = 1,
     where: str = "book",
@@ -185,6 +193,7 @@ def margin_from_cube(
         scenarios_id=scenarios.id,
         model_id=parameters.id,
         surface_ids=surface_ids,
+        shock_checks=shock_checks,
         positions=np.diff(book.start),
         value_usd=account_values(cube.unit_value_usd, book),
         var_usd=var,

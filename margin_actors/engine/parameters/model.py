@@ -101,6 +101,8 @@ class RevaluationParameters(_Part):
     time: Literal["instantaneous", "horizon"] = "instantaneous"
     settlement_window_minutes: float = Field(default=30.0, ge=0)
     """The index is averaged over the last minutes before expiry; only the rest is shocked."""
+    shocked_surfaces: Literal["repair", "keep"] = "repair"
+    """Draw surface moves that allow arbitrage towards their move at the money, or keep them."""
     unlisted_options: Literal["reject", "surface"] = "reject"
     """Options that are not in the chain: refuse, or price on the surface of their expiry."""
     pnl_quantum_usd: float | None = Field(default=1e-6, gt=0)

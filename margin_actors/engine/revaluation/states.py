@@ -120,7 +120,7 @@ def _moves(
     return spot, forward, False
 
 
-def _tenor_weights(tenor_days: float) -> tuple[int, int, float]:
+def tenor_weights(tenor_days: float) -> tuple[int, int, float]:
     """Return (i, j, weight of j): linear in ln T between constant maturities, flat outside."""
     grid = np.array(TENORS_DAYS)
     if tenor_days <= grid[0]:
@@ -134,7 +134,7 @@ def _tenor_weights(tenor_days: float) -> tuple[int, int, float]:
 
 def _basis_move(curve: Curve, scenarios: ScenarioSet, u: int) -> FloatArray:
     days = curve.tenor_years * 365.0
-    i, j, weight = _tenor_weights(days)
+    i, j, weight = tenor_weights(days)
     move = (1.0 - weight) * scenarios.basis_change[:, u, i] + weight * scenarios.basis_change[
         :, u, j
     ]
@@ -144,7 +144,7 @@ def _basis_move(curve: Curve, scenarios: ScenarioSet, u: int) -> FloatArray:
 def _vol_moves(curve: Curve, scenarios: ScenarioSet) -> FloatArray:
     """Return the change of log-volatility at the curve's maturity, (n_moneyness, n_scenarios)."""
     u = scenarios.underlyings.index(curve.underlying)
-    i, j, weight = _tenor_weights(curve.tenor_years * 365.0)
+    i, j, weight = tenor_weights(curve.tenor_years * 365.0)
     move = (1.0 - weight) * scenarios.vol_change[:, u, i] + weight * scenarios.vol_change[:, u, j]
     return move.T
 
