@@ -111,8 +111,8 @@ def pytest_sessionfinish(session: Any) -> None:
         "",
         "## Cleansing five years of minutes from two sources",
         "",
-        f"{minutes['median']:.2f} s (the first call, which loads the kernels, {minutes['first']:.2f} s), "
-        f"peak memory of the process {minutes['peak_gib']:.2f} GiB.",
+        f"{minutes['median']:.2f} s (the first call, which loads the kernels, "
+        f"{minutes['first']:.2f} s), peak memory of the process {minutes['peak_gib']:.2f} GiB.",
         "",
         "## Bounds",
         "",

@@ -213,6 +213,14 @@ def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> N
         '[[future]]\nname = "BTC-27MAR26"\nprice = -1\n[[future]]\nname = "BTC-PERPETUAL"\n'
     )
     text = refuse(tmp_path, folder, "--snapshot", path)
-    for part in ("has no zone", "has expired", "volatility is -1", "[index] has no ETH",
-                 "'x' is not", "unknown field 'colour'", "price is -1", "BTC-PERPETUAL is no future"):  # fmt: skip
+    for part in (
+        "has no zone",
+        "has expired",
+        "volatility is -1",
+        "[index] has no ETH",
+        "'x' is not",
+        "unknown field 'colour'",
+        "price is -1",
+        "BTC-PERPETUAL is no future",
+    ):
         assert part in text

@@ -5,11 +5,14 @@ time = 2024-02-15T08:00:00Z
 BTC = 52000.0
 [[option]]
 name = "BTC-16MAR24-50000-C"
-forward = 52000.0
+forward = 52000.0       # optional, the index by default
 volatility = 0.65
 bid = 0.08              # optional, in coins a coin
 ask = 0.09              # optional
 open_interest = 100.0   # optional, coins
+[[future]]              # optional: gives an expiry its forward, with or without options
+name = "BTC-29MAR24"
+price = 52600.0
 """
 
 from datetime import UTC, datetime

@@ -1,11 +1,11 @@
 """Whether shocked surfaces still allow no arbitrage, and the repair of those that do.
 
 A scenario's surface is the fitted smile times the scenario's factor. At the eleven points of
-standardised moneyness below, prices of calls under the scenario must fall with strike and be convex,
-and their total variance must not fall from one expiry to the next. Where a scenario breaks this at an
-underlying, its moves across moneyness are drawn towards its move at the money, by half and then
-altogether, which keeps the level of the move and gives up its shape; what is still broken then (a
-term structure that inverts) is counted and left. The shares found and mended are reported.
+standardised moneyness below, prices of calls under the scenario must fall with strike and be
+convex, and their total variance must not fall from one expiry to the next. Where a scenario breaks
+this at an underlying, its moves across moneyness are drawn towards its move at the money, by half
+and then altogether, which keeps the level of the move and gives up its shape; what is still broken
+then (a term structure that inverts) is counted and left. The shares found and mended are reported.
 """
 
 from dataclasses import dataclass, replace
