@@ -2,7 +2,7 @@
 
 For each position one row of 64 profits is read and added to 64 sums. Written in Python the sums go
 through memory (267 us for an account of 505 positions and 2,560 scenarios); here they stay in
-registers from the first position to the last (105 us, which is what the second-level cache
+registers from the first position to the last (91 us, which is what the second-level cache
 delivers; scipy.sparse takes 555). LLVM splits the vectors where the processor has narrower ones.
 
 Sums run in the order of the positions, each step one fused multiply-add.
@@ -25,6 +25,8 @@ from margin_actors.arrays import FloatArray, IndexArray
 WIDTH = 64
 _LANES = 8
 _DOUBLE, _I32, _I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
+_AHEAD = 8
+_BYTES = ir.IntType(8).as_pointer()
 _VECTOR = ir.VectorType(_DOUBLE, _LANES)
 
 
@@ -45,6 +47,11 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
         fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{_LANES}f64"
         )
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [_BYTES, _I32, _I32, _I32]),
+            "llvm.prefetch.p0",
+        )
         undefined = ir.Constant(_VECTOR, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
         entry = builder.block
@@ -64,6 +71,16 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
             builder.insert_element(undefined, scalar, _int(0, _I32)), undefined, everywhere
         )
         row = builder.gep(base, [builder.mul(row_number, _int(WIDTH))])
+        # Rows lie anywhere in the cube, so the processor cannot guess the next one: ask for the row
+        # of eight positions on (measured: 104 against 91 us).
+        ahead = builder.add(position, _int(_AHEAD))
+        last = builder.sub(stop, _int(1))
+        ahead = builder.select(builder.icmp_signed("<", ahead, last), ahead, last)
+        later = builder.sext(builder.load(builder.gep(indices, [ahead])), _I64)
+        wanted = builder.gep(base, [builder.mul(later, _int(WIDTH))])
+        for lane in range(WIDTH // _LANES):
+            line = builder.bitcast(builder.gep(wanted, [_int(_LANES * lane)]), _BYTES)
+            builder.call(prefetch, [line, _int(0, _I32), _int(3, _I32), _int(1, _I32)])
         for lane, total in enumerate(sums):
             chunk = builder.bitcast(builder.gep(row, [_int(_LANES * lane)]), _VECTOR.as_pointer())
             new = builder.call(fma, [lanes, builder.load(chunk, align=8), total])
