@@ -1,5 +1,6 @@
 """`margin run` and `margin report`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from margin_cluster.results import CalculationOutput, totals, write_tables
 from margin_cluster.wiring import RunRequest, load_model, run_margin
 
 _SHOWN = 12
+_WIDE = 100
 
 SnapshotOption = typer.Option(
     "--snapshot", help="Valuation time (2026-05-15T11:27:31Z) or a .toml file; default the latest."
@@ -89,36 +91,46 @@ def _show(output: CalculationOutput) -> None:
     measure = f"{100 * output.model.measure.confidence:g} %"
     unit, shown_as = amounts_in(float(np.abs(r.worst_usd).max()))
     table = Table(title=f"Largest requirements, {unit} ({measure})", title_justify="left")
-    for name in ("account", "positions", "value", "VaR", "ES", "worst", "window", "margin"):
+    columns: dict[str, Callable[[int], str]] = {
+        "account": lambda a: r.book.accounts[a],
+        "positions": lambda a: f"{r.positions[a]:,}",
+        "value": lambda a: shown_as(float(r.value_usd[a])),
+        "VaR": lambda a: shown_as(float(r.var_usd[a])),
+        "ES": lambda a: shown_as(float(r.es_usd[a])),
+    }
+    if out.width >= _WIDE:
+        ends = output.scenarios.end_time[r.worst_scenario].astype("datetime64[D]")
+        columns["worst"] = lambda a: shown_as(float(r.worst_usd[a]))
+        columns["window"] = lambda a: str(ends[a])
+    columns["margin"] = lambda a: f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]"
+    totals_shown = {
+        "account": "all",
+        "positions": f"{summary['positions']:,}",
+        "value": shown_as(summary["value_usd"]),
+        "VaR": shown_as(summary["var_usd"]),
+        "ES": shown_as(summary["es_usd"]),
+        "margin": f"[bold]{shown_as(summary['initial_margin_usd'])}[/]",
+    }
+    if excess is not None:
+        columns["excess"] = lambda a: _signed(float(excess[a]), shown_as)
+        totals_shown["excess"] = shown_as(float(excess.sum()))
+    for name in columns:
         text = name in ("account", "window")
         table.add_column(name, justify="left" if text else "right", no_wrap=True)
-    if excess is not None:
-        table.add_column("excess", justify="right", no_wrap=True)
     for a in shown:
-        row = [
-            r.book.accounts[a],
-            f"{r.positions[a]:,}",
-            shown_as(float(r.value_usd[a])),
-            shown_as(float(r.var_usd[a])),
-            shown_as(float(r.es_usd[a])),
-            shown_as(float(r.worst_usd[a])),
-            f"{output.scenarios.end_time[r.worst_scenario[a]].astype('datetime64[D]')}",
-            f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]",
-        ]
-        if excess is not None:
-            shown_excess = shown_as(float(excess[a]))
-            row.append(f"[red]{shown_excess}[/]" if excess[a] < 0 else shown_excess)
-        table.add_row(*row)
+        table.add_row(*(cell(int(a)) for cell in columns.values()))
     table.add_section()
-    total = ["all", f"{summary['positions']:,}"]
-    total += [shown_as(summary[n]) for n in ("value_usd", "var_usd", "es_usd")]
-    total += ["", "", f"[bold]{shown_as(summary['initial_margin_usd'])}[/]"]
-    table.add_row(*total, *([shown_as(float(excess.sum()))] if excess is not None else []))
+    table.add_row(*(totals_shown.get(name, "") for name in columns))
     out.print(table)
     for note in output.notes:
         out.print(f"[dim]{note}[/]", highlight=False)
-    breaches = sum(len(q.repairs) for q in output.quality)
-    out.print(f"[dim]Data quality: {breaches} repairs listed in the report. Digest {r.digest}[/]")
+    repairs = sum(len(q.repairs) for q in output.quality)
+    noun = "repair" if repairs == 1 else "repairs"
+    out.print(f"[dim]Data quality: {repairs} {noun} listed in the report. Digest {r.digest}[/]")
+
+
+def _signed(value: float, shown_as: Callable[[float], str]) -> str:
+    return f"[red]{shown_as(value)}[/]" if value < 0 else shown_as(value)
 
 
 @reporting_errors
