@@ -78,11 +78,9 @@ def text_codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
     column = table.column(name)
     if pat.is_null(column.type):
         column = pc.cast(column, pa.string())
-    if not pat.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    chunk = column.combine_chunks().unify_dictionaries() if column.num_chunks > 1 else column
-    array = chunk.combine_chunks() if isinstance(chunk, pa.ChunkedArray) else chunk
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], column.type)
+    if pat.is_dictionary(column.type):
+        array = column.unify_dictionaries().combine_chunks()
+    else:
+        array = column.combine_chunks().dictionary_encode()
     codes = pc.fill_null(pc.cast(array.indices, pa.int32()), -1).to_numpy()
     return np.asarray(codes, dtype=np.int32), array.dictionary.to_pylist()

@@ -86,3 +86,19 @@ def test_negative_collateral_is_refused() -> None:
     with pytest.raises(InvalidPortfolio, match=r"cannot be used") as caught:
         collateral_from_table(table, where="c")
     assert "amount is -1.0" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_book_in_many_chunks_is_the_same_book(encoded: bool) -> None:
+    items = [("M", f"A{i % 7}", f"X{i // 7}", float(i + 1)) for i in range(70)]
+    parts = [rows(*items[i : i + 9]) for i in range(0, 70, 9)]
+    if encoded:
+        parts = [
+            pa.table(
+                {n: p.column(n).dictionary_encode() for n in p.column_names[:3]}
+            ).append_column("quantity", p.column("quantity"))
+            for p in parts
+        ]
+    chunked = pa.concat_tables(parts)
+    assert chunked.column("account_id").num_chunks > 1
+    assert book_from_table(chunked, where="b").id == book_from_table(rows(*items), where="b").id
