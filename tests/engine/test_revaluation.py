@@ -8,7 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import made_scenarios, model
 
-from margin_actors.engine.margin import calculate_margin, fit_model_surfaces
+from margin_actors.engine.margin import (
+    attribute_account,
+    calculate_margin,
+    fit_model_surfaces,
+)
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.engine.revaluation import aggregate_book, build_cube, contracts_from_names
@@ -312,3 +316,25 @@ def test_broken_lots_and_sets_without_an_underlying_are_refused(snapshot: Market
     only_btc = replace(made_scenarios(64), underlyings=("SOL", "ETH"))
     with pytest.raises(InvalidScenario, match="do not move BTC"):
         calculate_margin(snapshot, only_btc, book_of({"BTC-PERPETUAL": 10.0}), model())
+
+
+def test_weights_of_scenarios_are_honoured(snapshot: MarketSnapshot, book: Book) -> None:
+    scenarios = made_scenarios(200)
+    weight = np.linspace(1, 3, 200)
+    weighted = replace(scenarios, weight=weight / weight.sum())
+    result = calculate_margin(snapshot, weighted, book, model(), keep_pnl=True)
+    assert result.pnl_usd is not None
+    for found, measure in ((result.var_usd, value_at_risk), (result.es_usd, expected_shortfall)):
+        expected = measure(result.pnl_usd, confidence=0.995, weight=weighted.weight)
+        np.testing.assert_array_equal(found, expected)
+    assert calculate_margin(snapshot, weighted, book, model()).pnl_usd is None
+
+
+def test_contributions_of_an_account_add_up_to_its_measures(
+    snapshot: MarketSnapshot, book: Book
+) -> None:
+    result = calculate_margin(snapshot, made_scenarios(300), book, model())
+    for account in (0, 3):
+        parts = attribute_account(result, account, confidence=0.995)
+        assert parts.component_var.sum() == pytest.approx(result.var_usd[account], rel=1e-9)
+        assert parts.component_es.sum() == pytest.approx(result.es_usd[account], rel=1e-9)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import typer
@@ -28,24 +28,28 @@ from margin_cluster.wiring import RunRequest, load_model, run_margin
 _SHOWN = 12
 _WIDE = 100
 
-SnapshotOption = typer.Option(
-    "--snapshot", help="Valuation time (2026-05-15T11:27:31Z) or a .toml file; default the latest."
-)
-BookOption = typer.Option("--book", help="Positions: Parquet or CSV.")
-CollateralOption = typer.Option("--collateral", help="Deposits: CSV or Parquet.")
-ModelOption = typer.Option("--model", help="Preset or TOML file; see `margin model show`.")
-ScenariosOption = typer.Option("--scenarios", help="Id of a built scenario set.")
+Data: TypeAlias = Annotated[Path | None, DataOption]
+Snapshot: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Valuation time (2026-05-15T11:27:31Z) or a .toml file; default the latest."),
+]
+BookFile: TypeAlias = Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")]
+CollateralFile: TypeAlias = Annotated[Path | None, typer.Option(help="Deposits: CSV or Parquet.")]
+Model: TypeAlias = Annotated[
+    str, typer.Option(help="Preset or TOML file; see `margin model show`.")
+]
+Scenarios: TypeAlias = Annotated[str | None, typer.Option(help="Id of a built scenario set.")]
 
 
 @reporting_errors
 def run(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
-    data: Annotated[Path | None, DataOption] = None,
-    snapshot: Annotated[str | None, SnapshotOption] = None,
-    book: Annotated[Path | None, BookOption] = None,
-    collateral: Annotated[Path | None, CollateralOption] = None,
-    model: Annotated[str, ModelOption] = DEFAULT_PRESET,
-    scenarios: Annotated[str | None, ScenariosOption] = None,
+    data: Data = None,
+    snapshot: Snapshot = None,
+    book: BookFile = None,
+    collateral: CollateralFile = None,
+    model: Model = DEFAULT_PRESET,
+    scenarios: Scenarios = None,
     pnl: Annotated[
         bool | None,
         typer.Option("--pnl/--no-pnl", help="Write every profit; default up to 1,000 accounts."),
@@ -136,12 +140,12 @@ def _signed(value: float, shown_as: Callable[[float], str]) -> str:
 @reporting_errors
 def report(
     target: Annotated[Path, typer.Option("--out", help="File to write, for example report.html.")],
-    data: Annotated[Path | None, DataOption] = None,
-    snapshot: Annotated[str | None, SnapshotOption] = None,
-    book: Annotated[Path | None, BookOption] = None,
-    collateral: Annotated[Path | None, CollateralOption] = None,
-    model: Annotated[str, ModelOption] = DEFAULT_PRESET,
-    scenarios: Annotated[str | None, ScenariosOption] = None,
+    data: Data = None,
+    snapshot: Snapshot = None,
+    book: BookFile = None,
+    collateral: CollateralFile = None,
+    model: Model = DEFAULT_PRESET,
+    scenarios: Scenarios = None,
 ) -> None:
     """Calculate as `margin run` does and write the report alone."""
     parameters = load_model(model)

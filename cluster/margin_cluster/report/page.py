@@ -10,12 +10,15 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from margin_actors.engine.margin import attribute_account
 from margin_cluster.report import figures
 from margin_cluster.results import CalculationOutput, totals
 
 _ROWS_MAX = 1000
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
+_SIDE = 6
+"""Positions shown from each end of the largest account's contributors."""
 
 
 def report_html(output: CalculationOutput) -> str:
@@ -46,6 +49,7 @@ def report_html(output: CalculationOutput) -> str:
         distribution_names=[name for name, _ in kept],
         surfaces=[_surface(output, u) for u in output.surfaces],
         rows=[_row(output, int(a)) for a in top[:_ROWS_MAX]],
+        contributors=_contributors(output, int(top[0])),
         accounts_note=f"The {_ROWS_MAX:,} largest of {top.size:,}." if top.size > _ROWS_MAX else "",
         has_collateral=output.collateral_usd is not None,
         quality=[_quality(q.to_mapping()) for q in output.quality],
@@ -101,6 +105,27 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
     if excess is not None and output.collateral_usd is not None:
         row += [_usd(output.collateral_usd[a]), _usd(excess[a])]
     return row
+
+
+def _contributors(output: CalculationOutput, account: int) -> dict[str, Any]:
+    """Return the positions that add most to, and take most from, the account's shortfall."""
+    r = output.result
+    parts = attribute_account(r, account, confidence=output.model.measure.confidence)
+    first = int(r.book.start[account])
+    order = np.argsort(-parts.component_es, kind="stable")
+    chosen = order if order.size <= 2 * _SIDE else np.append(order[:_SIDE], order[-_SIDE:])
+    rows = [
+        [
+            r.book.instruments[r.book.instrument_index[first + p]],
+            f"{r.book.quantity[first + p]:,.10g}".replace("-", "−"),
+            _usd(parts.component_es[p]),
+            _usd(parts.component_var[p]),
+            _usd(parts.incremental_es[p]),
+        ]
+        for p in chosen
+    ]
+    total = [_usd(parts.component_es.sum()), _usd(parts.component_var.sum())]
+    return {"account": r.book.accounts[account], "rows": rows, "total": total, "all": order.size}
 
 
 def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:

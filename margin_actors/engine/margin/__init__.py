@@ -2,6 +2,7 @@
 
 from margin_actors.engine.margin.calculation import (
     MarginResult,
+    attribute_account,
     calculate_margin,
     collateral_values,
     fit_model_surfaces,
@@ -10,6 +11,7 @@ from margin_actors.engine.margin.calculation import (
 
 __all__ = [
     "MarginResult",
+    "attribute_account",
     "calculate_margin",
     "collateral_values",
     "fit_model_surfaces",

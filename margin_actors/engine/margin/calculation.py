@@ -7,9 +7,13 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IndexArray
 from margin_actors.engine.measures import (
+    Attribution,
+    attribute,
     es_from_tail,
     es_standard_error_from_tail,
+    expected_shortfall,
     tail_size,
+    value_at_risk,
     var_from_tail,
     var_interval_from_tail,
 )
@@ -172,17 +176,24 @@ def margin_from_cube(
     """Return the margins of a book on a finished cube."""
     n, confidence = cube.n_scenarios, parameters.measure.confidence
     effective = scenarios.effective_size
+    is_weighted = bool(np.any(scenarios.weight != scenarios.weight[0]))
     profits = aggregate_book(
         cube,
         book,
         n_tail=tail_size(n, confidence, effective),
-        keep_pnl=keep_pnl,
+        keep_pnl=keep_pnl or is_weighted,
         threads=threads,
         where=where,
     )
     tail = profits.tail_usd
-    var = var_from_tail(tail, n_scenarios=n, confidence=confidence)
-    es = es_from_tail(tail, n_scenarios=n, confidence=confidence)
+    if profits.pnl_usd is not None and is_weighted:
+        # Which rows make the tail depends on their weights: the worst few by profit do not do.
+        pnl, weight = profits.pnl_usd, scenarios.weight
+        var = value_at_risk(pnl, confidence=confidence, weight=weight)
+        es = expected_shortfall(pnl, confidence=confidence, weight=weight)
+    else:
+        var = var_from_tail(tail, n_scenarios=n, confidence=confidence)
+        es = es_from_tail(tail, n_scenarios=n, confidence=confidence)
     low, high = var_interval_from_tail(
         tail, n_scenarios=n, confidence=confidence, effective_size=effective
     )
@@ -210,7 +221,7 @@ def margin_from_cube(
         rounding_bound_usd=profits.rounding_bound_usd,
         tail_usd=tail,
         tail_scenario=profits.tail_scenario,
-        pnl_usd=profits.pnl_usd,
+        pnl_usd=profits.pnl_usd if keep_pnl else None,
         cube=cube,
     )
 
@@ -221,6 +232,18 @@ def account_values(unit_value_usd: FloatArray, book: Book) -> FloatArray:
     worth = book.quantity * unit_value_usd[book.instrument_index]
     summed = np.bincount(account, weights=worth, minlength=len(book.accounts))
     return summed.astype(np.float64)
+
+
+def attribute_account(result: MarginResult, account: int, *, confidence: float) -> Attribution:
+    """Return what each position of one account contributes to its VaR and ES, in its own order.
+
+    Scenarios count equally.
+    """
+    book, cube = result.book, result.cube
+    held = slice(int(book.start[account]), int(book.start[account + 1]))
+    index, quantity = book.instrument_index[held], book.quantity[held]
+    pnl = np.array([q * cube.profits_usd(int(i)) for i, q in zip(index, quantity, strict=True)])
+    return attribute(pnl, quantity, confidence=confidence)
 
 
 def collateral_values(

@@ -14,6 +14,8 @@ depend on the processor. All steps here use this project's own exponential and a
 factorisation.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from margin_actors.arrays import FloatArray
@@ -28,6 +30,45 @@ _MISS_SCALE = 0.3
 _DENSITY_MARGIN = 0.002
 _CALENDAR_MARGIN = 0.0002
 _CEILING_WEIGHT = 3.0
+
+
+class SliceProblem(NamedTuple):
+    """What one slice is fitted to."""
+
+    model: int
+    """SVI or SABR."""
+    tenor: float
+    beta: float
+    """SABR's exponent."""
+    k: FloatArray
+    """float64 (n_quotes,), log-moneyness."""
+    middle: FloatArray
+    """float64 (n_quotes,), annual volatility between bid and ask."""
+    half_spread: FloatArray
+    """float64 (n_quotes,), annual volatility, positive."""
+    grid: FloatArray
+    """float64 (n_grid,), log-moneyness at which arbitrage is penalised."""
+    floor: FloatArray
+    """float64 (n_grid,), total variance of the expiry before; 0 for none."""
+    ceiling: FloatArray
+    """float64 (n_grid,), total variance of a first, unconstrained fit of the next expiry (1e300 for
+    none): a soft bound, so that a wing without quotes does not rise above what the next expiry can
+    carry."""
+    check: FloatArray
+    """float64 (n_check,), denser than the grid: where the result is judged."""
+    check_floor: FloatArray
+    """float64 (n_check,), as `floor`."""
+
+
+class Weights(NamedTuple):
+    """How much the parts of the sum of squares count."""
+
+    pull: float
+    """Of the distance to the middle of the quotes."""
+    penalty: float
+    """Of arbitrage."""
+    margin: float
+    """Multiple of the margins kept from arbitrage."""
 
 
 @inlined
@@ -80,38 +121,25 @@ def _density(model: int, k: float, p: FloatArray) -> float:
 
 
 @compiled
-def _residuals(
-    model: int,
-    x: FloatArray,
-    k: FloatArray,
-    tenor: float,
-    beta: float,
-    middle: FloatArray,
-    half_spread: FloatArray,
-    grid: FloatArray,
-    floor: FloatArray,
-    ceiling: FloatArray,
-    pull: float,
-    penalty: float,
-    margin: float,
-    out: FloatArray,
-) -> None:
-    p = natural_parameters(model, x, tenor, beta)
+def _residuals(problem: SliceProblem, x: FloatArray, weights: Weights, out: FloatArray) -> None:
+    k, tenor, grid = problem.k, problem.tenor, problem.grid
+    p = natural_parameters(problem.model, x, tenor, problem.beta)
     n, m = k.size, grid.size
     for i in range(n):
-        w = max(_variance(model, k[i], p), 1e-14)
-        d = (np.sqrt(w / tenor) - middle[i]) / half_spread[i]
-        out[i] = pull * d / np.sqrt(1.0 + d * d / 9.0)
+        w = max(_variance(problem.model, k[i], p), 1e-14)
+        d = (np.sqrt(w / tenor) - problem.middle[i]) / problem.half_spread[i]
+        out[i] = weights.pull * d / np.sqrt(1.0 + d * d / 9.0)
         e = max(abs(d) - _INSIDE, 0.0) / _MISS_SCALE
         out[n + i] = np.copysign(e / np.sqrt(1.0 + e * e), d)
     for j in range(m):
-        g = _density(model, grid[j], p)
-        w = _variance(model, grid[j], p)
-        out[2 * n + j] = penalty * max(margin * _DENSITY_MARGIN - g, 0.0)
-        short = max(floor[j] * (1.0 + margin * _CALENDAR_MARGIN) - w, 0.0)
-        out[2 * n + m + j] = 10.0 * penalty * short / (floor[j] + 1e-4)
-        over = max(w - ceiling[j], 0.0)
-        out[2 * n + 2 * m + j] = _CEILING_WEIGHT * over / (ceiling[j] + 1e-4)
+        g = _density(problem.model, grid[j], p)
+        w = _variance(problem.model, grid[j], p)
+        out[2 * n + j] = weights.penalty * max(weights.margin * _DENSITY_MARGIN - g, 0.0)
+        floor, ceiling = problem.floor[j], problem.ceiling[j]
+        short = max(floor * (1.0 + weights.margin * _CALENDAR_MARGIN) - w, 0.0)
+        out[2 * n + m + j] = 10.0 * weights.penalty * short / (floor + 1e-4)
+        over = max(w - ceiling, 0.0)
+        out[2 * n + 2 * m + j] = _CEILING_WEIGHT * over / (ceiling + 1e-4)
 
 
 @compiled
@@ -148,44 +176,19 @@ def _solve(matrix: FloatArray, vector: FloatArray, damping: float, out: FloatArr
 
 @compiled
 def _descend(
-    model: int,
+    problem: SliceProblem,
     x: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
-    k: FloatArray,
-    tenor: float,
-    beta: float,
-    middle: FloatArray,
-    half_spread: FloatArray,
-    grid: FloatArray,
-    floor: FloatArray,
-    ceiling: FloatArray,
-    pull: float,
-    penalty: float,
-    margin: float,
+    weights: Weights,
     iterations: int,
 ) -> float:
     """Improve `x` in place; return the sum of squares reached."""
-    n_residuals, n_free = 2 * k.size + 3 * grid.size, x.size
+    n_residuals, n_free = 2 * problem.k.size + 3 * problem.grid.size, x.size
     r, trial = np.empty(n_residuals), np.empty(n_residuals)
     jacobian = np.empty((n_free, n_residuals))
     step, moved = np.empty(n_free), np.empty(n_free)
-    _residuals(
-        model,
-        x,
-        k,
-        tenor,
-        beta,
-        middle,
-        half_spread,
-        grid,
-        floor,
-        ceiling,
-        pull,
-        penalty,
-        margin,
-        r,
-    )
+    _residuals(problem, x, weights, r)
     value = 0.0
     for i in range(n_residuals):
         value += r[i] * r[i]
@@ -195,22 +198,7 @@ def _descend(
             moved[:] = x
             h = 1e-6 * max(abs(x[p]), 0.1)
             moved[p] += h
-            _residuals(
-                model,
-                moved,
-                k,
-                tenor,
-                beta,
-                middle,
-                half_spread,
-                grid,
-                floor,
-                ceiling,
-                pull,
-                penalty,
-                margin,
-                trial,
-            )
+            _residuals(problem, moved, weights, trial)
             for i in range(n_residuals):
                 jacobian[p, i] = (trial[i] - r[i]) / h
         normal, gradient = np.zeros((n_free, n_free)), np.zeros(n_free)
@@ -228,22 +216,7 @@ def _descend(
                 for p in range(n_free):
                     bounded = min(max(step[p], -1.0), 1.0)
                     moved[p] = min(max(x[p] + bounded, lower[p]), upper[p])
-                _residuals(
-                    model,
-                    moved,
-                    k,
-                    tenor,
-                    beta,
-                    middle,
-                    half_spread,
-                    grid,
-                    floor,
-                    ceiling,
-                    pull,
-                    penalty,
-                    margin,
-                    trial,
-                )
+                _residuals(problem, moved, weights, trial)
                 reached = 0.0
                 for i in range(n_residuals):
                     reached += trial[i] * trial[i]
@@ -276,100 +249,69 @@ def worst_arbitrage(
 
 
 @compiled
+def _start(problem: SliceProblem, number: int, x: FloatArray) -> None:
+    """Write the start of that number, 0 to 3: tilted down or up, narrow or wide."""
+    nearest = np.argmin(np.abs(problem.k))
+    at_money = max(problem.middle[nearest], 0.01)
+    w0 = at_money * at_money * problem.tenor
+    deviation = np.sqrt(w0)
+    tilt = -0.5 if number % 2 == 0 else 0.3
+    width = 0.5 if number < 2 else 2.0
+    if problem.model == SVI:
+        ln_w, _low = logarithm_in_two_parts(0.8 * w0)
+        ln_b, _low = logarithm_in_two_parts(0.5 * deviation / (1.0 + width))
+        ln_sigma, _low = logarithm_in_two_parts(width * deviation)
+        x[0], x[1], x[2], x[3], x[4] = ln_w, ln_b, tilt, 0.0, ln_sigma
+    else:
+        ln_alpha, _low = logarithm_in_two_parts(at_money)
+        ln_nu, _low = logarithm_in_two_parts(width * 0.7 / np.sqrt(problem.tenor + 0.02))
+        x[0], x[1], x[2] = ln_alpha, tilt, ln_nu
+
+
+@compiled
 def fit_slice(
-    model: int,
-    k: FloatArray,
-    tenor: float,
-    beta: float,
-    middle: FloatArray,
-    half_spread: FloatArray,
-    grid: FloatArray,
-    floor: FloatArray,
-    ceiling: FloatArray,
-    check: FloatArray,
-    check_floor: FloatArray,
-    warm: FloatArray,
+    problem: SliceProblem, warm: FloatArray
 ) -> tuple[FloatArray, FloatArray, float, float]:
     """Return (free parameters, natural ones, least g, least calendar rise) of the best fit.
 
     Parameters
     ----------
-    model : SVI or SABR
-    k : float64 (n_quotes,), log-moneyness
-    middle, half_spread : float64 (n_quotes,), annual volatility
-    grid, floor : float64 (n_grid,)
-        Where arbitrage is penalised, and the total variance of the expiry before (0 for none).
-    ceiling : float64 (n_grid,)
-        Total variance of a first, unconstrained fit of the next expiry (1e300 for none): a soft
-        bound, so that a wing without quotes does not rise above what the next expiry can carry.
-    check, check_floor : float64 (n_check,)
-        The same, denser, where the result is judged.
+    problem : SliceProblem
     warm : float64 (n_free,) or empty
         Free parameters of an earlier fit, tried as one more start.
     """
-    nearest = np.argmin(np.abs(k))
-    at_money = max(middle[nearest], 0.01)
-    w0 = at_money * at_money * tenor
-    deviation = np.sqrt(w0)
-    n_free = 5 if model == SVI else 3
+    n_free = 5 if problem.model == SVI else 3
     lower, upper = np.empty(n_free), np.empty(n_free)
-    if model == SVI:
+    if problem.model == SVI:
         lower[:] = np.array([-30.0, -14.0, -4.0, -1.5, -7.0])
         upper[:] = np.array([4.0, 1.0, 4.0, 1.5, 1.5])
     else:
         lower[:] = np.array([-6.0, -4.0, -6.0])
         upper[:] = np.array([3.0, 4.0, 4.5])
     best, best_x = np.inf, np.zeros(n_free)
-    best_p = np.zeros(5)
     for start in range(4 if warm.size == 0 else 5):
         x = np.empty(n_free)
-        tilt = -0.5 if start % 2 == 0 else 0.3
-        width = 0.5 if start < 2 else 2.0
         if start == 4:
             x[:] = warm
-        elif model == SVI:
-            ln_w, _low = logarithm_in_two_parts(0.8 * w0)
-            ln_b, _low = logarithm_in_two_parts(0.5 * deviation / (1.0 + width))
-            ln_sigma, _low = logarithm_in_two_parts(width * deviation)
-            x[0], x[1], x[2], x[3], x[4] = ln_w, ln_b, tilt, 0.0, ln_sigma
         else:
-            ln_alpha, _low = logarithm_in_two_parts(at_money)
-            ln_nu, _low = logarithm_in_two_parts(width * 0.7 / np.sqrt(tenor + 0.02))
-            x[0], x[1], x[2] = ln_alpha, tilt, ln_nu
+            _start(problem, start, x)
         for p in range(n_free):
             x[p] = min(max(x[p], lower[p]), upper[p])
-        args = (model, x, lower, upper, k, tenor, beta, middle, half_spread, grid, floor, ceiling)
         if start < 4:
-            _descend(*args, 0.5, 30.0, 1.0, 25)
-        value = _descend(*args, 0.1, 30.0, 1.0, 30)
+            _descend(problem, x, lower, upper, Weights(0.5, 30.0, 1.0), 25)
+        value = _descend(problem, x, lower, upper, Weights(0.1, 30.0, 1.0), 30)
         if value < best:
             best = value
             best_x[:] = x
     penalty, margin = 30.0, 1.0
     density, rise = 0.0, 0.0
+    natural = np.zeros(5)
     for _ in range(6):
-        best_p = natural_parameters(model, best_x, tenor, beta)
-        density, rise = worst_arbitrage(model, best_p, check, check_floor)
+        natural = natural_parameters(problem.model, best_x, problem.tenor, problem.beta)
+        density, rise = worst_arbitrage(problem.model, natural, problem.check, problem.check_floor)
         if density >= 0.0 and rise >= 0.0:
             break
         penalty *= 4.0
         margin *= 2.5
-        _descend(
-            model,
-            best_x,
-            lower,
-            upper,
-            k,
-            tenor,
-            beta,
-            middle,
-            half_spread,
-            grid,
-            floor,
-            ceiling,
-            0.1,
-            penalty,
-            margin,
-            60,
-        )
-    return best_x, best_p, density, rise
+        _descend(problem, best_x, lower, upper, Weights(0.1, penalty, margin), 60)
+    return best_x, natural, density, rise

@@ -11,7 +11,7 @@ from margin_actors.errors import MissingMarketData, Problem, raise_if_any
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import expiry_label
 from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot
-from margin_actors.market.surfaces.calibration import SABR, SVI, fit_slice
+from margin_actors.market.surfaces.calibration import SABR, SVI, SliceProblem, fit_slice
 from margin_actors.market.surfaces.sabr import SabrSlice
 from margin_actors.market.surfaces.svi import SviSlice
 from margin_actors.numerics.black76 import (
@@ -277,20 +277,20 @@ def _fit(
     if after is not None:
         ceiling = after.total_variance(_GRID)
     use = quotes.use
-    x, p, density, rise = fit_slice(
-        SVI if model == "svi" else SABR,
-        quotes.k[use],
-        item.tenor_years,
-        beta,
-        quotes.middle[use],
-        quotes.half_spread[use],
-        _GRID,
-        floor,
-        ceiling,
-        _CHECK,
-        check_floor,
-        warm,
+    problem = SliceProblem(
+        model=SVI if model == "svi" else SABR,
+        tenor=item.tenor_years,
+        beta=beta,
+        k=quotes.k[use],
+        middle=quotes.middle[use],
+        half_spread=quotes.half_spread[use],
+        grid=_GRID,
+        floor=floor,
+        ceiling=ceiling,
+        check=_CHECK,
+        check_floor=check_floor,
     )
+    x, p, density, rise = fit_slice(problem, warm)
     return smile_from_parameters(model, p), x, (float(density), float(rise))
 
 
