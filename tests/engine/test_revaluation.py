@@ -14,7 +14,7 @@ from margin_actors.engine.margin import (
     fit_model_surfaces,
 )
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
-from margin_actors.engine.parameters import RevaluationParameters
+from margin_actors.engine.parameters import RevaluationParameters, parameters_from_mapping
 from margin_actors.engine.revaluation import aggregate_book, build_cube, contracts_from_names
 from margin_actors.engine.scenarios import MONEYNESS, TENORS_DAYS, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
@@ -338,3 +338,17 @@ def test_contributions_of_an_account_add_up_to_its_measures(
         parts = attribute_account(result, account, confidence=0.995)
         assert parts.component_var.sum() == pytest.approx(result.var_usd[account], rel=1e-9)
         assert parts.component_es.sum() == pytest.approx(result.es_usd[account], rel=1e-9)
+
+
+def test_the_mean_over_sub_samples_is_the_mean_of_their_measures(
+    snapshot: MarketSnapshot, book: Book
+) -> None:
+    changes = {"extends": "hs-surface", "measure": {"overlap": "mean_of_sub_samples"}}
+    chosen = parameters_from_mapping(changes, where="test")
+    result = calculate_margin(snapshot, made_scenarios(801), book, chosen, keep_pnl=True)
+    assert result.pnl_usd is not None
+    halves = [result.pnl_usd[:, 0::2], result.pnl_usd[:, 1::2]]
+    expected = sum(value_at_risk(h, confidence=0.995) / 2 for h in halves)
+    np.testing.assert_array_equal(result.var_usd, expected)
+    pooled = calculate_margin(snapshot, made_scenarios(801), book, model())
+    assert not np.array_equal(pooled.var_usd, result.var_usd)

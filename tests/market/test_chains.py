@@ -1,18 +1,22 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from margin_actors.errors import InvalidMarketData, MissingMarketData
 from margin_actors.market.chains import (
+    chain_from_book_summary,
     snapshot_from_chain,
     snapshot_times,
     snapshot_to_chain,
     with_listed_futures,
 )
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.surfaces import fit_surfaces
 
 NOW = datetime(2026, 1, 16, tzinfo=UTC)
 
@@ -101,3 +105,51 @@ def test_listed_futures_replace_medians_and_add_expiries(snapshot: MarketSnapsho
 def test_a_price_that_is_none_makes_a_snapshot_unusable(snapshot: MarketSnapshot) -> None:
     with pytest.raises(InvalidMarketData, match="unusable"):
         replace(snapshot, index_usd={"BTC": -1.0, "ETH": 3.0})
+
+
+def test_a_book_summary_is_a_chain_with_or_without_volatilities(snapshot: MarketSnapshot) -> None:
+    chain = snapshot_to_chain(snapshot)
+    stamp = int(snapshot.time.timestamp() * 1000)
+    summary = {
+        "instrument_name": chain.column("instrument_name"),
+        "underlying_price": chain.column("underlying"),
+        "estimated_delivery_price": chain.column("index_price"),
+        "creation_timestamp": [stamp + 17] * chain.num_rows,
+        **{
+            n: chain.column(n)
+            for n in ("bid_price", "ask_price", "mark_price", "open_interest", "volume")
+        },
+    }
+    percent = 100.0 * chain.column("implied_volatility").to_numpy()
+    for columns in (summary | {"mark_iv": percent}, summary):
+        table = chain_from_book_summary(pa.table(columns), origin="x")
+        again = snapshot_from_chain(table, time=snapshot.time, origin="x")
+        assert again.index_usd == snapshot.index_usd
+        solvable = np.isfinite(again.options.mark_vol) & (snapshot.options.mark > 1e-4)
+        solvable &= snapshot.options.mark < 0.5
+        assert solvable.mean() > 0.6
+        np.testing.assert_allclose(
+            again.options.mark_vol[solvable], snapshot.options.mark_vol[solvable], rtol=2e-3
+        )
+    with pytest.raises(InvalidMarketData, match="does not have the columns"):
+        chain_from_book_summary(chain, origin="x")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "time", "options"),
+    [
+        ("deribit_2025-06-14_BTC_book_summary", datetime(2025, 6, 14, 21, 58, 19, tzinfo=UTC), 746),
+        ("deribit_2024-01-08_ETH_book_summary", datetime(2024, 1, 8, 11, 19, 41, tzinfo=UTC), 684),
+    ],
+)
+def test_recorded_book_summaries_are_fitted_without_arbitrage(
+    data_root: Path, name: str, time: datetime, options: int
+) -> None:
+    table = pq.read_table(data_root / "options" / f"{name}.parquet")
+    snapshot = snapshot_from_chain(
+        chain_from_book_summary(table, origin=name), time=time, origin=name
+    )
+    assert len(snapshot.options) == options
+    (surface,) = fit_surfaces(snapshot).values()
+    assert all(d.is_arbitrage_free for d in surface.diagnostics)

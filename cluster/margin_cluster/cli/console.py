@@ -28,7 +28,8 @@ out = Console()
 err = Console(stderr=True)
 
 DataOption = typer.Option(
-    "--data", help="Folder of market data [env: MARGIN_DATA]; without it the synthetic set is used."
+    "--data",
+    help="Folder of market data, or MARGIN_DATA; without either the synthetic set.",
 )
 JsonOption = typer.Option("--json", help="Print JSON for machines instead of tables.")
 

@@ -12,7 +12,12 @@ import pyarrow as pa
 from margin_actors.arrays import TimeArray
 from margin_actors.engine.scenarios import SurfaceHistory
 from margin_actors.errors import MarginError, MissingMarketData, Problem
-from margin_actors.market.chains import nearest_times, snapshot_from_chain, snapshot_times
+from margin_actors.market.chains import (
+    chain_from_book_summary,
+    nearest_times,
+    snapshot_from_chain,
+    snapshot_times,
+)
 from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot
 from margin_actors.market.surfaces import (
     SviSlice,
@@ -30,6 +35,10 @@ Advance = Callable[[int, int], None]
 """Called with (done, of how many) while long work goes on."""
 
 
+_SUMMARY = "book_summary"
+_PATTERNS = ("*chain*.parquet", f"*{_SUMMARY}*.parquet")
+
+
 @dataclass(frozen=True, slots=True)
 class ChainFile:
     """One chain file and the snapshot times it holds."""
@@ -42,13 +51,22 @@ def chain_files(root: Path) -> list[ChainFile]:
     """Return the chain files of a data folder, ordered by their first snapshot."""
     folder = root / "options"
     files: list[ChainFile] = []
-    for path in sorted(folder.glob("*chain*.parquet")) if folder.is_dir() else []:
-        table = read_parquet(path, what="option chain", columns=["snapshot"])
+    paths = {p for pattern in _PATTERNS for p in folder.glob(pattern)} if folder.is_dir() else set()
+    for path in sorted(paths):
+        table = read_chain(path, columns=["snapshot"])
         require_columns(table, {"snapshot": "time"}, where=str(path))
         files.append(ChainFile(path, snapshot_times(table)))
     return sorted(
         (f for f in files if f.times.size), key=lambda f: int(f.times[0].astype(np.int64))
     )
+
+
+def read_chain(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a chain table from a chain file or from a book summary as the exchange answers it."""
+    if _SUMMARY in path.name:
+        table = read_parquet(path, what="book summary")
+        return chain_from_book_summary(table, origin=str(path))
+    return read_parquet(path, what="option chain", columns=columns)
 
 
 def _utc(stamp: np.datetime64) -> datetime:
@@ -75,7 +93,7 @@ def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path)
     )
     for item in files:
         if np.any(item.times == wanted):
-            table = read_parquet(item.path, what="option chain")
+            table = read_chain(item.path)
             synthetic = SYNTHETIC_KEY in (table.schema.metadata or {})
             return snapshot_from_chain(
                 table, time=_utc(wanted), origin=str(item.path), is_synthetic=synthetic
@@ -128,7 +146,7 @@ def _history_table(
     key = f"{file_sha256(item.path)}-surfaces-{source_digest('numerics', 'market/surfaces')}"
     if store is not None and store.has("surface_history", key):
         return store.get("surface_history", key)
-    table = read_parquet(item.path, what="option chain")
+    table = read_chain(item.path)
     rows: list[list[dict[str, object]]] = []
 
     def fit(stamp: np.datetime64) -> list[dict[str, object]]:

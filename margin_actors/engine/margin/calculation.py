@@ -177,20 +177,22 @@ def margin_from_cube(
     n, confidence = cube.n_scenarios, parameters.measure.confidence
     effective = scenarios.effective_size
     is_weighted = bool(np.any(scenarios.weight != scenarios.weight[0]))
+    n_samples = 1
+    if parameters.measure.overlap == "mean_of_sub_samples":
+        n_samples = round(parameters.horizon_hours_total / parameters.scenarios.step_hours)
     profits = aggregate_book(
         cube,
         book,
         n_tail=tail_size(n, confidence, effective),
-        keep_pnl=keep_pnl or is_weighted,
+        keep_pnl=keep_pnl or is_weighted or n_samples > 1,
         threads=threads,
         where=where,
     )
     tail = profits.tail_usd
-    if profits.pnl_usd is not None and is_weighted:
-        # Which rows make the tail depends on their weights: the worst few by profit do not do.
-        pnl, weight = profits.pnl_usd, scenarios.weight
-        var = value_at_risk(pnl, confidence=confidence, weight=weight)
-        es = expected_shortfall(pnl, confidence=confidence, weight=weight)
+    if profits.pnl_usd is not None and (is_weighted or n_samples > 1):
+        # The worst few rows of all do not do: weights, or each sub-sample, choose their own.
+        weight = scenarios.weight if is_weighted else None
+        var, es = _mean_over_samples(profits.pnl_usd, weight, n_samples, confidence)
     else:
         var = var_from_tail(tail, n_scenarios=n, confidence=confidence)
         es = es_from_tail(tail, n_scenarios=n, confidence=confidence)
@@ -224,6 +226,21 @@ def margin_from_cube(
         pnl_usd=profits.pnl_usd if keep_pnl else None,
         cube=cube,
     )
+
+
+def _mean_over_samples(
+    pnl_usd: FloatArray, weight: FloatArray | None, n_samples: int, confidence: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return (VaR, ES), the mean over every n_samples-th scenario from each start."""
+    var, es = np.zeros(pnl_usd.shape[0]), np.zeros(pnl_usd.shape[0])
+    for start in range(n_samples):
+        part = pnl_usd[:, start::n_samples]
+        share = (
+            None if weight is None else weight[start::n_samples] / weight[start::n_samples].sum()
+        )
+        var += value_at_risk(part, confidence=confidence, weight=share) / n_samples
+        es += expected_shortfall(part, confidence=confidence, weight=share) / n_samples
+    return var, es
 
 
 def account_values(unit_value_usd: FloatArray, book: Book) -> FloatArray:

@@ -128,6 +128,9 @@ class MeasureParameters(_Part):
 
     confidence: float = Field(default=0.995, gt=0, lt=1)
     core: Literal["var", "es"] = "es"
+    overlap: Literal["pooled", "mean_of_sub_samples"] = "pooled"
+    """Overlapping windows: all in one sample, or the mean of the measures over the sub-samples of
+    windows that do not overlap."""
 
 
 class ModelParameters(_Part):
