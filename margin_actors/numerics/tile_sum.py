@@ -55,14 +55,21 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
         undefined = ir.Constant(_VECTOR, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(_I32, _LANES), [0] * _LANES)
         entry = builder.block
+        carried = [
+            builder.load(
+                builder.bitcast(builder.gep(target, [_int(_LANES * v)]), _VECTOR.as_pointer()),
+                align=8,
+            )
+            for v in range(WIDTH // _LANES)
+        ]
         test, body, done = (builder.append_basic_block(n) for n in ("test", "body", "done"))
         builder.branch(test)
         builder.position_at_end(test)
         position = builder.phi(_I64)
         position.add_incoming(start, entry)
         sums = [builder.phi(_VECTOR) for _ in range(WIDTH // _LANES)]
-        for total in sums:
-            total.add_incoming(ir.Constant(_VECTOR, [0.0] * _LANES), entry)
+        for total, first in zip(sums, carried, strict=True):
+            total.add_incoming(first, entry)
         builder.cbranch(builder.icmp_signed("<", position, stop), body, done)
         builder.position_at_end(body)
         row_number = builder.sext(builder.load(builder.gep(indices, [position])), _I64)
@@ -100,5 +107,5 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
 
 _Signature: TypeAlias = Callable[[FloatArray, IndexArray, FloatArray, int, int, FloatArray], None]
 weighted_row_sum = cast("_Signature", cast("Any", _weighted_row_sum))
-"""(rows (n, 64), index int32, weight, start, stop, out (64,)) -> None: out becomes the sum over
-positions start <= p < stop of weight[p] * rows[index[p]]. Arrays must be C-contiguous."""
+"""(rows (n, 64), index int32, weight, start, stop, out (64,)) -> None: to out is added, position
+after position for start <= p < stop, weight[p] * rows[index[p]]. Arrays must be C-contiguous."""

@@ -1,7 +1,8 @@
 """Accounts against the cube: the profit of every account in every scenario, and its worst ones.
 
-Accounts are taken in blocks; within a block one tile of the cube after the other, so that the tile
-stays in the second-level cache while the block's accounts pass over it. The worst scenarios of an
+Accounts are taken in blocks; within a block one part of a tile of the cube after the other, so that
+the part stays in the second-level cache while the block's accounts pass over it; an account's sums
+are carried from part to part, and positions are added in their own order. The worst scenarios of an
 account are selected at once, so no accounts x scenarios matrix is kept unless it is asked for.
 """
 
@@ -17,9 +18,13 @@ from margin_actors.market.portfolios import Book
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 
+PART = 1024
+"""Contracts whose rows of a tile are passed over together: 512 KB, half of a second-level cache of
+1 MB, where a whole tile of 2,000 contracts would fill it. Measured: 7.1 ms in one part, 5.7 ms in
+two, for 64 accounts of 505 positions."""
 BLOCK = 512
-"""Accounts that pass over one tile of the cube together: their profits take 10 MB at 2,560
-scenarios. Measured for 10,000 accounts: 390 ms in blocks of 64, 250 ms in blocks of 512."""
+"""Accounts that pass over one part together: their profits take 10 MB at 2,560 scenarios. Measured
+for 10,000 accounts: 396 ms in blocks of 64, 218 ms in blocks of 512."""
 EXACT_MAX = 2.0**53
 """Whole numbers below it are doubles, and so is every partial sum."""
 INTEGER_MAX = 2.0**62
@@ -62,6 +67,36 @@ def _select_tail(pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: Inde
 
 
 @compiled
+def _cut(index: IndexArray, start: int, stop: int, cuts: IntArray) -> None:
+    """Write where an account's positions, ascending in contract, pass into the next part."""
+    position = start
+    for part in range(cuts.size - 1):
+        cuts[part] = position
+        while position < stop and index[position] < (part + 1) * PART:
+            position += 1
+    cuts[cuts.size - 1] = stop
+
+
+@compiled
+def _integer_sum(
+    rows: FloatArray,
+    index: IndexArray,
+    lots: FloatArray,
+    start: int,
+    stop: int,
+    integers: IntArray,
+    out: FloatArray,
+) -> None:
+    integers[:] = 0
+    for p in range(start, stop):
+        q = np.int64(lots[p])
+        for j in range(TILE):
+            integers[j] += q * np.int64(rows[index[p], j])
+    for j in range(TILE):
+        out[j] = np.float64(integers[j])
+
+
+@compiled
 def _aggregate(
     cube: FloatArray,
     start: IntArray,
@@ -77,24 +112,25 @@ def _aggregate(
     pnl: FloatArray,
 ) -> None:
     """Aggregate accounts [first, last); `pnl` has no rows where it is not wanted."""
-    n_tiles = cube.shape[0]
+    n_tiles, n_contracts = cube.shape[0], cube.shape[1]
+    n_parts = -(-n_contracts // PART)
     integers = np.empty(TILE, np.int64)
+    cuts = np.empty((BLOCK, n_parts + 1), np.int64)
     for block in range(first, last, BLOCK):
         stop = min(block + BLOCK, last)
+        for a in range(block, stop):
+            _cut(index, start[a], start[a + 1], cuts[a - block])
+        buffer[: stop - block] = 0.0
         for t in range(n_tiles):
             rows = cube[t]
-            for a in range(block, stop):
-                target = buffer[a - block, t * TILE : (t + 1) * TILE]
-                if needs_integers[a]:
-                    integers[:] = 0
-                    for p in range(start[a], start[a + 1]):
-                        q = np.int64(lots[p])
-                        for j in range(TILE):
-                            integers[j] += q * np.int64(rows[index[p], j])
-                    for j in range(TILE):
-                        target[j] = np.float64(integers[j])
-                else:
-                    weighted_row_sum(rows, index, lots, start[a], start[a + 1], target)
+            for part in range(n_parts):
+                for a in range(block, stop):
+                    begin, end = cuts[a - block, part], cuts[a - block, part + 1]
+                    target = buffer[a - block, t * TILE : (t + 1) * TILE]
+                    if not needs_integers[a]:
+                        weighted_row_sum(rows, index, lots, begin, end, target)
+                    elif part == 0:
+                        _integer_sum(rows, index, lots, start[a], start[a + 1], integers, target)
         for a in range(block, stop):
             _select_tail(buffer[a - block], n_scenarios, tail[a], tail_rows[a])
             if pnl.shape[0] > 0:
