@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping, preset
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -87,3 +89,33 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
         script = tmp_path / f"block_{number}.py"
         script.write_text(block)
         subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_every_parameter_of_the_model_says_what_it_means() -> None:
+    for name, part in ModelParameters.model_fields.items():
+        for field_name, field in getattr(part.annotation, "model_fields", {}).items():
+            assert field.description, f"{name}.{field_name}"
+
+
+def test_every_parameter_is_part_of_the_model_s_id() -> None:
+    base = preset("hs-surface")
+    other = {
+        "sources": ["x"], "frequency": "1h", "aggregate": "first", "gap_rule": "linear",
+        "underlyings": ["BTC"], "sampling": "non_overlapping", "surface_moves": "none",
+        "vol_index_sources": ["x"], "smile": "sabr", "dynamics": "frozen", "time": "horizon",
+        "unlisted_options": "surface", "shocked_surfaces": "keep", "core": "var",
+        "overlap": "mean_of_sub_samples", "horizon_hours": 72.0, "extension_hours": 24.0,
+        "step_hours": 12.0, "confidence": 0.99, "pnl_quantum_usd": None,
+    }  # fmt: skip
+    ids, changed = {base.id}, 0
+    for section in ("history", "quality", "scenarios", "revaluation", "measure"):
+        for name, value in getattr(base, section).model_dump(mode="json").items():
+            if name == "engine":
+                continue  # there is one, so far
+            new = other.get(name, not value if isinstance(value, bool) else None)
+            if new is None and name not in other:
+                new = value / 2 if isinstance(value, float) and value <= 1 else value + 7
+            changes = {"extends": "hs-surface", section: {name: new}}
+            ids.add(parameters_from_mapping(changes, where=name).id)
+            changed += 1
+    assert len(ids) == changed + 1

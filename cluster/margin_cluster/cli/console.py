@@ -121,5 +121,5 @@ def _print_error(error: MarginError) -> None:
 def amounts_in(largest: float) -> tuple[str, Callable[[float], str]]:
     """Return (unit, formatter) that suit amounts of up to `largest` US dollars."""
     if largest < 1e6:
-        return "US dollars", lambda value: f"{value + 0.0:,.2f}"
-    return "million US dollars", lambda value: f"{value / 1e6 + 0.0:,.2f}"
+        return "US dollars", lambda value: f"{round(value, 2) + 0.0:,.2f}"
+    return "million US dollars", lambda value: f"{round(value / 1e6, 2) + 0.0:,.2f}"

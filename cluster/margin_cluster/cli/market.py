@@ -26,6 +26,8 @@ from margin_cluster.sources import write_synthetic_folder
 from margin_cluster.sources.deribit import DeribitClient, fetch_chain
 from margin_cluster.wiring import load_history, load_market, load_model
 
+_DAY = 86_400
+
 data_app = typer.Typer(help="Market data: check, fetch, generate.", no_args_is_help=True)
 surface_app = typer.Typer(help="Volatility surfaces.", no_args_is_help=True)
 
@@ -65,11 +67,15 @@ def _show_quality(report: QualityReport) -> None:
         f"filled, last price {report.end_age_hours:.1f} h old",
         title_justify="left",
     )
-    for name in ("source", "rows", "from", "to", "missing", "faults"):
-        table.add_column(name, justify="right" if name in ("rows", "missing") else "left")
+    table.add_column("source", overflow="fold")
+    table.add_column("closes", no_wrap=True)
+    table.add_column("missing", justify="right")
+    table.add_column("faults", min_width=16)
     for s in report.sources:
-        faults = ", ".join(f"{n} {k}" for k, n in s.faults.items() if n) or "none"
-        table.add_row(s.source, f"{s.rows:,}", s.first, s.last, f"{s.missing:,}", faults)
+        faults = ", ".join(f"{n} {k.replace('_', ' ')}" for k, n in s.faults.items() if n) or "none"
+        shown = 10 if report.frequency_seconds >= _DAY else 16
+        span = f"{s.first[:shown]} – {s.last[:shown]}"
+        table.add_row(s.source, span, f"{s.missing:,}", faults)
     out.print(table)
     for repair in report.repairs[:10]:
         out.print(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from margin_actors.engine.parameters import PRESETS, ModelParameters
@@ -56,10 +57,12 @@ def show_model(
             title=f"[{section}]".replace("[", "\\["), title_justify="left", show_header=False
         )
         table.add_column(no_wrap=True)
-        table.add_column()
+        table.add_column(overflow="fold", ratio=2)
+        table.add_column(style="dim", ratio=3)
         part = getattr(parameters, section)
-        for name in type(part).model_fields:
-            table.add_row(name, _plain(getattr(part, name)))
+        for name, field in type(part).model_fields.items():
+            meaning = " ".join((field.description or "").split())
+            table.add_row(name, _plain(getattr(part, name)), escape(meaning))
         out.print(table)
 
 

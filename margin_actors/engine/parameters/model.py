@@ -8,7 +8,9 @@ from margin_actors.market.identity import content_id
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class HistoryParameters(_Part):
@@ -54,6 +56,7 @@ class ScenarioParameters(_Part):
     """Historical simulation."""
 
     engine: Literal["historical"] = "historical"
+    """How scenarios are made."""
     underlyings: tuple[str, ...] = Field(default=("BTC", "ETH"), min_length=1)
     """One row moves all of them together."""
     windows: int = Field(default=1825, ge=2)
@@ -65,6 +68,7 @@ class ScenarioParameters(_Part):
     step_hours: float = Field(default=24.0, gt=0)
     """Distance of one window's end from the next, hours."""
     sampling: Literal["overlapping", "non_overlapping"] = "overlapping"
+    """A window at every step, or one behind the other."""
     surface_moves: Literal["none", "history"] = "none"
     """`history`: volatility and basis moves from the chain history, proxied where it is missing."""
     surface_tolerance_hours: float = Field(default=4.0, gt=0)
@@ -93,12 +97,15 @@ class RevaluationParameters(_Part):
     smile: Literal["mark", "svi", "sabr"] = "svi"
     """`mark`: each option keeps its own mark volatility."""
     sabr_beta: float = Field(default=1.0, ge=0, le=1)
+    """SABR's exponent; the other parameters are fitted."""
     anchor_to_marks: bool = True
     """Scale the smile at each listed option so that it starts from the mark volatility."""
     dynamics: Literal["sticky_moneyness", "sticky_strike", "sticky_delta", "frozen"] = (
         "sticky_moneyness"
     )
+    """What of the smile stays when the forward moves."""
     time: Literal["instantaneous", "horizon"] = "instantaneous"
+    """Take the profit at once, or when the margin period of risk has passed."""
     settlement_window_minutes: float = Field(default=30.0, ge=0)
     """The index is averaged over the last minutes before expiry; only the rest is shocked."""
     shocked_surfaces: Literal["repair", "keep"] = "repair"
@@ -127,7 +134,9 @@ class MeasureParameters(_Part):
     """Which measure is the margin."""
 
     confidence: float = Field(default=0.995, gt=0, lt=1)
+    """Probability that the loss is not exceeded."""
     core: Literal["var", "es"] = "es"
+    """Value at risk or expected shortfall."""
     overlap: Literal["pooled", "mean_of_sub_samples"] = "pooled"
     """Overlapping windows: all in one sample, or the mean of the measures over the sub-samples of
     windows that do not overlap."""
