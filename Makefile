@@ -50,6 +50,7 @@ test-slow: $(STAMP)  ## The tests that take minutes
 
 bench: $(STAMP)  ## Measure and write benchmarks/RESULTS.md
 	@echo "==> Benchmarks (about two minutes)"
+	@$(PIP) --constraint constraints.txt --editable '.[bench]'
 	@cd benchmarks && ../$(BIN)/pytest -q -p no:cacheprovider --benchmark-disable-gc --override-ini=addopts= --override-ini=filterwarnings= .
 
 clean:  ## Remove the environment and caches

@@ -9,7 +9,7 @@ variance above that of the expiry before (no calendar arbitrage); their weight r
 check finds nothing left.
 
 scipy.optimize.least_squares solves the same problem; 24 expiries from 4 starts each took it longer
-than the second a snapshot may take, against 0.03 s here, and its steps go through BLAS, whose bits
+than the second a snapshot may take, against 0.07 s here, and its steps go through BLAS, whose bits
 depend on the processor. All steps here use this project's own exponential and a plain Cholesky
 factorisation.
 """
@@ -289,7 +289,9 @@ def fit_slice(
         lower[:] = np.array([-6.0, -4.0, -6.0])
         upper[:] = np.array([3.0, 4.0, 4.5])
     best, best_x = np.inf, np.zeros(n_free)
-    for start in range(4 if warm.size == 0 else 5):
+    # Four starts; after an earlier fit that one (number 4) and the two that tilt down.
+    for attempt in range(4 if warm.size == 0 else 3):
+        start = attempt if warm.size == 0 else 4 - 2 * attempt
         x = np.empty(n_free)
         if start == 4:
             x[:] = warm
