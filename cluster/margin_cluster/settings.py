@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from margin_actors.errors import InvalidParameters, Problem
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -24,14 +26,17 @@ def settings_from_environment() -> Settings:
 
     Raises
     ------
-    ValueError
+    InvalidParameters
         If ``MARGIN_THREADS`` is no positive whole number.
     """
     home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     given = os.environ.get("MARGIN_THREADS")
+    if given is not None and not (given.isdecimal() and int(given) > 0):
+        raise InvalidParameters(
+            "a setting is not valid",
+            [Problem("MARGIN_THREADS", f"{given!r}", "give a whole number of at least 1")],
+        )
     threads = len(os.sched_getaffinity(0)) if given is None else int(given)
-    if threads < 1:
-        raise ValueError(f"MARGIN_THREADS is {given}; it must be at least 1")
     data = os.environ.get("MARGIN_DATA")
     return Settings(
         store=Path(os.environ.get("MARGIN_STORE") or home / "margin-cluster"),

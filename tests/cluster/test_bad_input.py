@@ -224,3 +224,11 @@ def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> N
         "BTC-PERPETUAL is no future",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "many", "1.5"])
+def test_settings_that_cannot_be(
+    tmp_path: Path, folder: Path, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARGIN_THREADS", threads)
+    assert f"MARGIN_THREADS: {threads!r}" in refuse(tmp_path, folder)
