@@ -125,7 +125,7 @@ def test_plain_hs_reproduces_the_published_book(data_root: Path, tmp_path: Path)
         assert table[name][row] == pytest.approx(value, rel=1e-9), name
     assert table["positions"][row] == 70
     assert str(table["worst_scenario_end"][row])[:10] == "2023-03-14"  # the close of 03-13's candle
-    assert sum(table["var_usd"]) == pytest.approx(golden["sum_of_var_usd"], abs=0.005)
+    assert sum(table["var_usd"]) == pytest.approx(golden["sum_of_var_usd"], rel=1e-9)
 
 
 @pytest.mark.data
