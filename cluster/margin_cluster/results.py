@@ -33,6 +33,8 @@ class CalculationOutput:
     quality: tuple[QualityReport, ...]
     collateral_usd: FloatArray | None
     files: tuple[UsedFile, ...]
+    remarks: tuple[str, ...] = ()
+    """What was left out on the way."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -43,7 +45,8 @@ class CalculationOutput:
     def notes(self) -> tuple[str, ...]:
         """What people should know of the scenarios and of the surfaces they shock."""
         checks = self.result.shock_checks
-        return (*self.scenarios.notes, *(check.sentence() for check in checks))
+        found = (check.sentence() for check in checks)
+        return (*self.scenarios.notes, *found, *self.remarks)
 
     @property
     def excess_usd(self) -> FloatArray | None:

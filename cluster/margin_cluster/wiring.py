@@ -75,8 +75,6 @@ class Workplace:
     settings: Settings
     store: ParquetStore
     data: DataFolder
-    is_embedded: bool
-    """True where no folder was given and the synthetic set stands in."""
 
 
 def open_workplace(settings: Settings, data: Path | None, *, tell: Stage = no_stage) -> Workplace:
@@ -85,8 +83,8 @@ def open_workplace(settings: Settings, data: Path | None, *, tell: Stage = no_st
     root = data or settings.data
     if root is None:
         tell("Generating the synthetic data set", 0, 0)
-        return Workplace(settings, store, DataFolder(synthetic_folder(settings.store), store), True)
-    return Workplace(settings, store, DataFolder(root, store), False)
+        return Workplace(settings, store, DataFolder(synthetic_folder(settings.store), store))
+    return Workplace(settings, store, DataFolder(root, store))
 
 
 def load_model(model: str) -> ModelParameters:
@@ -119,6 +117,7 @@ def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot,
         return snapshot_from_toml(path), [UsedFile("snapshot", snapshot, file_sha256(path))]
     time = None if snapshot is None else time_from_text(snapshot)
     loaded = load_snapshot(place.data.chains, time, place.data.root)
+    place.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
     return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
 
 
@@ -146,6 +145,8 @@ class History:
     grids: dict[str, PriceGrid]
     reports: list[QualityReport]
     used: list[UsedFile]
+    remarks: list[str] = field(default_factory=list[str])
+    """What was left out on the way, in words."""
 
 
 def load_history(
@@ -191,16 +192,14 @@ def build_scenarios(
     time: datetime,
     *,
     tell: Stage = no_stage,
-    check_quality: bool = True,
 ) -> tuple[ScenarioSet, History]:
     """Return the scenario set of a model at a time, kept in the store by its id."""
     history = load_history(place, model, time, tell=tell)
-    if check_quality:
-        require_quality(history.reports)
+    require_quality(history.reports)
     surfaces, index = {}, {}
     if model.scenarios.surface_moves == "history":
         tell("Fitting past surfaces", 0, 0)
-        surfaces = load_surface_histories(
+        surfaces, left_out = load_surface_histories(
             place.data.chains,
             model.scenarios.underlyings,
             until=time,
@@ -213,6 +212,7 @@ def build_scenarios(
             for c in place.data.chains
             if c.times[0] <= stamp_of(time)
         ]
+        history.remarks += left_out
         index = _volatility_indices(place, model, history)
     tell("Building scenarios", 0, 0)
     scenarios = build_historical(
@@ -251,7 +251,6 @@ class RunRequest:
     scenarios_id: str | None = None
     keep_pnl: bool | None = None
     """None: keep the profits of books of up to 1,000 accounts."""
-    notes: tuple[str, ...] = field(default=())
 
 
 KEEP_PNL_ACCOUNTS_MAX = 1000
@@ -264,9 +263,8 @@ def run_margin(
     model = request.model
     tell("Reading the snapshot", 0, 0)
     snapshot, used = load_market(place, request.snapshot)
-    place.store.put("snapshots", snapshot.id, snapshot_to_chain(snapshot))
     tell("Reading the book", 0, 0)
-    book, book_path, book_files = _load_book(place, request)
+    book, book_path, book_files = _load_book(place, request, snapshot.time)
     if request.scenarios_id is None:
         scenarios, history = build_scenarios(place, model, snapshot.time, tell=tell)
     else:
@@ -289,27 +287,32 @@ def run_margin(
         where=str(book_path),
     )
     deposits = _collateral(place, request, snapshot, book, book_files)
+    shown = surfaces or _display_surfaces(snapshot, history.remarks)
     return CalculationOutput(
         result=result,
         model=model,
         snapshot=snapshot,
         scenarios=scenarios,
-        surfaces=surfaces or _display_surfaces(snapshot),
+        surfaces=shown,
         quality=tuple(history.reports),
         collateral_usd=deposits,
         files=(*used, *book_files, *history.used),
+        remarks=tuple(history.remarks),
     )
 
 
-def _display_surfaces(snapshot: MarketSnapshot) -> dict[str, VolatilitySurface]:
-    """Return smiles for the report where the model prices on marks and a chain can be fitted."""
+def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
+    """Return smiles to show where the model prices on marks; say so where none can be fitted."""
     try:
         return fit_surfaces(snapshot)
-    except MarginError:
+    except MarginError as error:
+        remarks.append(f"No smiles are shown: {error.summary}; the model does not use them")
         return {}
 
 
-def _load_book(place: Workplace, request: RunRequest) -> tuple[Book, Path, list[UsedFile]]:
+def _load_book(
+    place: Workplace, request: RunRequest, as_of: datetime
+) -> tuple[Book, Path, list[UsedFile]]:
     path = request.book
     if path is None:
         path, _ = place.data.default_book()
@@ -320,7 +323,7 @@ def _load_book(place: Workplace, request: RunRequest) -> tuple[Book, Path, list[
         )
     table = read_table(path, what="book", error=InvalidPortfolio)
     used = [UsedFile("book", str(path), file_sha256(path))]
-    return book_from_table(table, where=str(path)), path, used
+    return book_from_table(table, where=str(path), as_of=as_of), path, used
 
 
 def _collateral(

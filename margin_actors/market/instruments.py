@@ -101,6 +101,23 @@ def instrument_from_name(name: str) -> Instrument:
     )
 
 
+def holding_fault(name: str, now: datetime | None) -> tuple[str, str] | None:
+    """Return (fault, remedy) of holding `name` at a time, or None if nothing speaks against it.
+
+    Without a time, expiries are not looked at.
+    """
+    try:
+        instrument = instrument_from_name(name)
+    except ValueError as error:
+        return f"unknown instrument: {error}", "correct the name"
+    if now is not None and instrument.expiry is not None and instrument.expiry <= now:
+        return (
+            f"{name} expired at {instrument.expiry:%Y-%m-%d %H:%M} UTC",
+            f"the valuation time is {now:%Y-%m-%d %H:%M}; settle it first",
+        )
+    return None
+
+
 def expiry_label(expiry: datetime) -> str:
     """Return the expiry as names write it, for example ``3JAN26``."""
     month = list(_MONTHS)[expiry.month - 1]

@@ -47,17 +47,43 @@ def option_of(folder: Path) -> str:
 
 def test_all_problems_of_a_book_are_listed_at_once(tmp_path: Path, folder: Path) -> None:
     good = option_of(folder)
-    names = [good, good, "BTC-NOPE", good, good]
     path = book(
         tmp_path,
-        member_id=["M"] * 5,
-        account_id=["A", "A", "A", "B", "C"],
-        instrument_name=names,
-        quantity=[1.0, 2.0, 1.0, float("nan"), float("inf")],
+        member_id=["M"] * 6,
+        account_id=["A", "A", "A", "B", "C", "D"],
+        instrument_name=[good, good, "BTC-NOPE", good, good, "BTC-2JAN26-90000-C"],
+        quantity=[1.0, 2.0, 1.0, float("nan"), float("inf"), 1.0],
     )
     text = refuse(tmp_path, folder, "--book", path)
+    assert "(5 problems)" in text
     assert "book.csv, row 3: quantity is nan (give a finite number)" in text
     assert "book.csv, row 4: quantity is inf" in text
+    assert "book.csv, row 2: unknown instrument: 'BTC-NOPE'" in text
+    assert f"book.csv, row 1: account A already has a position in {good}" in text
+    assert "book.csv, row 5: BTC-2JAN26-90000-C expired" in text
+
+
+def test_past_snapshots_that_cannot_be_fitted_are_counted(tmp_path: Path, folder: Path) -> None:
+    copy = tmp_path / "copy"
+    for part in ("prices", "options", "vol", "portfolios"):
+        (copy / part).mkdir(parents=True)
+        for item in (folder / part).iterdir():
+            (copy / part / item.name).symlink_to(item)
+    chain = copy / "options" / "synthetic_chain.parquet"
+    table = pq.read_table(chain)
+    first = pc.equal(table.column("snapshot"), pc.min(table.column("snapshot"))).to_numpy()
+    for name in ("mark_price", "underlying"):
+        column = np.where(first, np.nan, table.column(name).to_numpy())
+        at = table.column_names.index(name)
+        table = table.set_column(at, name, pa.array(column, from_pandas=True))
+    chain.unlink()
+    pq.write_table(table, chain)
+    arguments = ["run", "--data", str(copy), "--out", str(tmp_path / "out"), "--no-pnl"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "1 of 75 snapshots of synthetic_chain.parquet cannot be fitted" in said
+    assert "cannot be fitted" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

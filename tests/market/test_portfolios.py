@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -6,6 +8,8 @@ from hypothesis import strategies as st
 
 from margin_actors.errors import InvalidPortfolio
 from margin_actors.market.portfolios import book_from_table, collateral_from_table
+
+X, Y, Z = "BTC-PERPETUAL", "ETH-PERPETUAL", "SOL-PERPETUAL"
 
 
 def rows(*items: tuple[str | None, str | None, str | None, float | None]) -> pa.Table:
@@ -22,10 +26,10 @@ def rows(*items: tuple[str | None, str | None, str | None, float | None]) -> pa.
 
 def test_positions_of_an_account_stand_together_in_the_order_of_instruments() -> None:
     book = book_from_table(
-        rows(("M", "B", "Z", 1.0), ("M", "A", "Y", 2.0), ("M", "B", "X", 3.0)), where="b"
+        rows(("M", "B", Z, 1.0), ("M", "A", Y, 2.0), ("M", "B", X, 3.0)), where="b"
     )
     assert book.accounts == ("B", "A")
-    assert book.instruments == ("X", "Y", "Z")
+    assert book.instruments == (X, Y, Z)
     np.testing.assert_array_equal(book.start, [0, 2, 3])
     np.testing.assert_array_equal(book.instrument_index, [0, 2, 1])
     np.testing.assert_array_equal(book.quantity, [3.0, 1.0, 2.0])
@@ -33,7 +37,9 @@ def test_positions_of_an_account_stand_together_in_the_order_of_instruments() ->
 
 @given(st.permutations(range(6)))
 def test_the_order_of_rows_does_not_change_who_holds_what(order: list[int]) -> None:
-    items = [("M", a, n, q) for a, n, q in zip("AABBCC", "XYXYXZ", range(1, 7), strict=True)]
+    items = [
+        ("M", a, n, q) for a, n, q in zip("AABBCC", (X, Y, X, Y, X, Z), range(1, 7), strict=True)
+    ]
     book = book_from_table(rows(*(items[i] for i in order)), where="b")
     held = {
         (book.accounts[a], book.instruments[book.instrument_index[p]], book.quantity[p])
@@ -45,10 +51,10 @@ def test_the_order_of_rows_does_not_change_who_holds_what(order: list[int]) -> N
 
 def test_every_bad_row_is_named_at_once() -> None:
     table = rows(
-        ("M", "A", "X", float("nan")),
+        ("M", "A", X, float("nan")),
         ("M", "A", None, 1.0),
-        ("M", "A", "Y", float("inf")),
-        ("M", None, "Y", 1.0),
+        ("M", "A", Y, float("inf")),
+        ("M", None, Y, 1.0),
     )
     with pytest.raises(InvalidPortfolio) as caught:
         book_from_table(table, where="book.csv")
@@ -59,16 +65,16 @@ def test_every_bad_row_is_named_at_once() -> None:
 
 
 def test_a_repeated_position_and_an_account_of_two_members_are_refused() -> None:
-    table = rows(("M", "A", "X", 1.0), ("M", "A", "X", 2.0), ("N", "A", "Y", 1.0))
+    table = rows(("M", "A", X, 1.0), ("M", "A", X, 2.0), ("N", "A", Y, 1.0))
     with pytest.raises(InvalidPortfolio) as caught:
         book_from_table(table, where="b")
-    assert "row 1: account A already has a position in X" in str(caught.value)
+    assert "row 1: account A already has a position in BTC-PERPETUAL" in str(caught.value)
     assert "account A stands under more than one member" in str(caught.value)
 
 
 def test_an_empty_book_is_refused() -> None:
     with pytest.raises(InvalidPortfolio, match="cannot be used"):
-        book_from_table(rows(("M", "A", "X", 1.0)).slice(0, 0), where="b")
+        book_from_table(rows(("M", "A", X, 1.0)).slice(0, 0), where="b")
 
 
 def test_missing_and_mistyped_columns_are_all_named() -> None:
@@ -90,7 +96,7 @@ def test_negative_collateral_is_refused() -> None:
 
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_book_in_many_chunks_is_the_same_book(encoded: bool) -> None:
-    items = [("M", f"A{i % 7}", f"X{i // 7}", float(i + 1)) for i in range(70)]
+    items = [("M", f"A{i % 7}", f"X{i // 7}-PERPETUAL", float(i + 1)) for i in range(70)]
     parts = [rows(*items[i : i + 9]) for i in range(0, 70, 9)]
     if encoded:
         parts = [
@@ -102,3 +108,32 @@ def test_a_book_in_many_chunks_is_the_same_book(encoded: bool) -> None:
     chunked = pa.concat_tables(parts)
     assert chunked.column("account_id").num_chunks > 1
     assert book_from_table(chunked, where="b").id == book_from_table(rows(*items), where="b").id
+
+
+def test_faults_of_every_kind_are_named_in_one_message() -> None:
+    old = "BTC-2JAN26-90000-C"
+    table = rows(
+        ("M", "A", X, float("nan")),
+        ("M", "A", "what", 1.0),
+        ("M", "B", "what", 1.0),
+        ("M", "B", old, 1.0),
+        ("M", "C", X, 1.0),
+        ("M", "C", X, 2.0),
+        ("N", "C", Y, 1.0),
+        ("M", None, Y, 1.0),
+    )
+    with pytest.raises(InvalidPortfolio) as caught:
+        book_from_table(table, where="b", as_of=datetime(2026, 1, 16, tzinfo=UTC))
+    text = str(caught.value)
+    assert "6 problems" in text
+    for part in (
+        "b, row 0: quantity is nan",
+        "b, row 1 and 1 more: unknown instrument: 'what'",
+        "b, row 3: BTC-2JAN26-90000-C expired at 2026-01-02 08:00 UTC",
+        "b, row 5: account C already has a position in BTC-PERPETUAL",
+        "b, row 7: account_id is empty",
+        "account C stands under more than one member",
+    ):
+        assert part in text
+    with pytest.raises(InvalidPortfolio, match="5 problems"):
+        book_from_table(table, where="b")  # without a time, expiries are not looked at

@@ -13,6 +13,7 @@ from margin_actors.arrays import TimeArray
 from margin_actors.engine.scenarios import SurfaceHistory
 from margin_actors.errors import MarginError, MissingMarketData, Problem
 from margin_actors.market.chains import (
+    CHAIN_COLUMNS,
     chain_from_book_summary,
     nearest_times,
     snapshot_from_chain,
@@ -113,14 +114,15 @@ def load_surface_histories(
     store: ParquetStore | None,
     threads: int,
     advance: Advance | None = None,
-) -> dict[str, SurfaceHistory]:
-    """Return the SVI surfaces of all snapshots up to `until`, fitted once and kept in the store.
+) -> tuple[dict[str, SurfaceHistory], list[str]]:
+    """Return the SVI surfaces of all snapshots up to `until`, and remarks on those left out.
 
-    Historical surfaces are fitted to the marks, which every listed option has. A snapshot that
-    cannot be fitted is left out.
+    Historical surfaces are fitted to the marks, which every listed option has; once, and kept in
+    the store. A snapshot that cannot be fitted is left out and counted.
     """
     limit = np.datetime64(until.astimezone(UTC).replace(tzinfo=None), "ms")
     parts: list[pa.Table] = []
+    remarks: list[str] = []
     total = sum(f.times.size for f in files)
     done = 0
     for item in files:
@@ -131,13 +133,20 @@ def load_surface_histories(
             if advance:
                 advance(base + n, total)
 
-        parts.append(_history_table(item, store, threads, step))
+        table = _history_table(item, store, threads, step)
+        parts.append(table)
+        lost = item.times.size - len(table.column("time").unique())
+        if lost:
+            remarks.append(
+                f"{lost} of {item.times.size} snapshots of {item.path.name} cannot be fitted and "
+                "are not part of the chain history"
+            )
         done += item.times.size
         step(0, done)
     if advance:
         advance(total, total)
     tables = pa.concat_tables(parts) if parts else None
-    return {} if tables is None else _histories(tables, underlyings, limit)
+    return ({} if tables is None else _histories(tables, underlyings, limit)), remarks
 
 
 def _history_table(
@@ -147,6 +156,7 @@ def _history_table(
     if store is not None and store.has("surface_history", key):
         return store.get("surface_history", key)
     table = read_chain(item.path)
+    require_columns(table, CHAIN_COLUMNS, where=str(item.path))
     rows: list[list[dict[str, object]]] = []
 
     def fit(stamp: np.datetime64) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from margin_actors.market.instruments import (
     Instrument,
     Kind,
     expiry_label,
+    holding_fault,
     instrument_from_name,
 )
 from margin_actors.market.snapshots import MarketSnapshot, tenor_years
@@ -96,15 +97,20 @@ def contracts_from_names(
     Raises
     ------
     InvalidPortfolio
-        Naming every instrument that is unknown or has expired.
+        If an instrument is unknown, has expired or is not listed; names these and whatever market
+        data are missing besides.
     MissingMarketData
         Naming every expiry without a forward or quotes, and every underlying without an index.
     """
-    instruments, problems = _parse(names, snapshot, where)
-    raise_if_any(problems, InvalidPortfolio, f"{where} holds instruments that cannot be margined")
+    instruments, unusable = _parse(names, snapshot, where)
     curves, curve_of, missing = _curves(instruments, snapshot, surfaces, parameters, where)
-    mark_vol, more = _mark_vols(instruments, snapshot, parameters, where)
-    raise_if_any(missing + more, MissingMarketData, "the market data lack what the book needs")
+    mark_vol, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters, where)
+    missing += unmarked
+    # All that is wrong is named at once; the book's own faults decide the kind of the error.
+    if unusable or unlisted:
+        unusable += unlisted + missing
+        raise_if_any(unusable, InvalidPortfolio, f"{where} holds what cannot be margined")
+    raise_if_any(missing, MissingMarketData, "the market data lack what the book needs")
     curve = np.array([curve_of[_key(i)] for i in instruments], np.int32)
     tenor = np.array([c.tenor_years for c in curves], np.float64)[curve]
     is_option = np.array([i.kind is Kind.OPTION for i in instruments], np.bool_)
@@ -156,20 +162,11 @@ def _parse(
     instruments: list[Instrument] = []
     problems: list[Problem] = []
     for name in names:
-        try:
-            instrument = instrument_from_name(name)
-        except ValueError as error:
-            problems.append(Problem(where, f"unknown instrument: {error}", "correct the name"))
-            continue
-        if instrument.expiry is not None and instrument.expiry <= snapshot.time:
-            problems.append(
-                Problem(
-                    where,
-                    f"{name} expired at {instrument.expiry:%Y-%m-%d %H:%M} UTC",
-                    f"the valuation time is {snapshot.time:%Y-%m-%d %H:%M}; settle it first",
-                )
-            )
-        instruments.append(instrument)
+        fault = holding_fault(name, snapshot.time)
+        if fault is None:
+            instruments.append(instrument_from_name(name))
+        else:
+            problems.append(Problem(where, *fault))
     return instruments, problems
 
 
@@ -240,39 +237,36 @@ def _mark_vols(
     snapshot: MarketSnapshot,
     parameters: RevaluationParameters,
     where: str,
-) -> tuple[FloatArray, list[Problem]]:
-    problems: list[Problem] = []
+) -> tuple[FloatArray, list[Problem], list[Problem]]:
+    """Return (mark volatilities, options the chain does not list, options without a mark)."""
+    unlisted: list[Problem] = []
+    unmarked: list[Problem] = []
     vols = np.full(len(instruments), np.nan)
-    known = set(snapshot.expiry_row)
     for i, instrument in enumerate(instruments):
-        if instrument.kind is not Kind.OPTION:
-            continue
+        is_option = instrument.kind is Kind.OPTION
+        if not is_option or (instrument.underlying, instrument.expiry) not in snapshot.expiry_row:
+            continue  # an expiry that is missing as a whole is named once, with its curve
         row = snapshot.option_row.get(instrument.name)
-        if row is None:
-            if (
-                parameters.unlisted_options == "reject"
-                and (instrument.underlying, instrument.expiry) in known
-            ):
-                problems.append(
-                    Problem(
-                        where,
-                        f"{instrument.name} is not in the snapshot's chain",
-                        "correct the name, or set revaluation.unlisted_options = 'surface'",
-                    )
+        if row is not None:
+            vols[i] = snapshot.options.mark_vol[row]
+        elif parameters.unlisted_options == "reject":
+            unlisted.append(
+                Problem(
+                    where,
+                    f"{instrument.name} is not in the snapshot's chain",
+                    "correct the name, or set revaluation.unlisted_options = 'surface'",
                 )
-            elif parameters.smile == "mark" and parameters.unlisted_options != "reject":
-                problems.append(Problem(where, f"{instrument.name} has no mark volatility"))
+            )
             continue
-        vols[i] = snapshot.options.mark_vol[row]
         if np.isnan(vols[i]) and parameters.smile == "mark":
-            problems.append(
+            unmarked.append(
                 Problem(
                     where,
                     f"{instrument.name} has no mark volatility in the snapshot",
                     "use a model with a fitted smile",
                 )
             )
-    return vols, problems
+    return vols, unlisted, unmarked
 
 
 def _marks_from_smiles(
