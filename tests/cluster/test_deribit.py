@@ -167,6 +167,20 @@ def test_answers_that_are_something_else_are_refused(exchange: Exchange, body: b
         made.book_summaries("BTC", "option")
 
 
+@pytest.mark.parametrize("field", ["instrument_name", "creation_timestamp"])
+def test_a_summary_without_a_field_is_refused_by_name(
+    exchange: Exchange, field: str, tmp_path: Path
+) -> None:
+    summaries = exchange.answers["get_book_summary_by_currency", "BTC"]
+    assert isinstance(summaries, list)
+    del summaries[5][field]
+    made, _ = client(exchange)
+    with pytest.raises(InvalidMarketData, match="cannot be read") as caught:
+        fetch_chain(made, ["BTC"], tmp_path)
+    assert field in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nobody_listening_is_unavailable() -> None:
     made = DeribitClient("http://127.0.0.1:9", attempts=2, sleep=lambda _: None)
     with pytest.raises(SourceUnavailable, match="does not answer"):

@@ -142,12 +142,18 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
     rows: list[dict[str, Any]] = []
     stamps: list[int] = []
     for currency in currencies:
-        live = {r["instrument_name"] for r in client.instruments(currency, "option")}
-        index = float(client.ticker(f"{currency}-PERPETUAL")["index_price"])
-        for summary in client.book_summaries(currency, "option"):
-            if summary.get("instrument_name") in live:
-                stamps.append(int(summary["creation_timestamp"]))
-                rows.append(_chain_row(summary, index, currency))
+        try:
+            live = {r["instrument_name"] for r in client.instruments(currency, "option")}
+            index = float(client.ticker(f"{currency}-PERPETUAL")["index_price"])
+            for summary in client.book_summaries(currency, "option"):
+                if summary["instrument_name"] in live:
+                    stamps.append(int(summary["creation_timestamp"]))
+                    rows.append(_chain_row(summary, index, currency))
+        except (KeyError, TypeError, ValueError) as fault:
+            raise InvalidMarketData(
+                "the exchange's answer cannot be read",
+                [Problem(f"{client.base_url}, {currency}", f"{type(fault).__name__}: {fault}")],
+            ) from fault
     if not rows:
         raise InvalidMarketData(
             "the exchange lists no option",

@@ -1,7 +1,7 @@
 """Historical simulation: overlapping windows of the past as scenarios for tomorrow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -126,14 +126,12 @@ def build_historical(
         weight=np.full(n, 1.0 / n),
         provenance=provenance,
         is_synthetic=any(p.is_synthetic for p in prices.values()),
-        notes=(),
     )
     sampling = (
         f"{n} {parameters.sampling.replace('_', '-')} windows of {result.horizon_hours:g} h; "
         f"they span {result.effective_size:.0f} windows that do not overlap"
     )
-    object.__setattr__(result, "notes", (sampling, *notes))
-    return result
+    return replace(result, notes=(sampling, *notes))
 
 
 def _find_windows(
