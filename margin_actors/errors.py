@@ -6,6 +6,7 @@ wrong with which value, and what to do about it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 _SHOWN = 20
 
@@ -42,6 +43,10 @@ class MarginError(Exception):
         self.problems = tuple(problems)
         super().__init__(summary)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what rebuilds the error in another process, problems included."""
+        return type(self), (self.summary, self.problems), self.__dict__
+
     def __str__(self) -> str:
         """Return the summary and at most 20 problems, a line each."""
         lines = [self.summary, *(f"  - {problem}" for problem in self.problems[:_SHOWN])]
@@ -76,6 +81,42 @@ class DataQualityFailure(MarginError):  # noqa: N818
 
 class SourceUnavailable(MarginError):  # noqa: N818
     """A remote source did not answer usefully within its retries; try again later."""
+
+
+class InvalidRequest(MarginError):  # noqa: N818
+    """A request has the wrong form: a field that is missing, too large or out of its range."""
+
+
+class UnknownAccount(MarginError):  # noqa: N818
+    """No positions are kept for the account; upload them, or open it with a first trade."""
+
+
+class UnknownCalculation(MarginError):  # noqa: N818
+    """No calculation is recorded under the id."""
+
+
+class KeyReused(MarginError):  # noqa: N818
+    """An idempotency key came again with other content; choose a new key."""
+
+
+class NotReady(MarginError):  # noqa: N818
+    """No market, scenario set or book is in use yet, or another one than asked for; load it."""
+
+
+class Overloaded(MarginError):  # noqa: N818
+    """More work is in progress than may be; raised before any work is done. Try again later."""
+
+    retry_seconds: float = 1.0
+
+
+class ClusterUnavailable(MarginError):  # noqa: N818
+    """A part of the cluster is lost and not yet replaced; nothing was answered. Try again."""
+
+    retry_seconds: float = 2.0
+
+
+class DeadlinePassed(MarginError):  # noqa: N818
+    """The caller's deadline came before the answer; the work was stopped."""
 
 
 def raise_if_any(problems: list[Problem], error: type[MarginError], summary: str) -> None:

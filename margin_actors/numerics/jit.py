@@ -28,10 +28,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def source_digest(*folders: str) -> str:
     """Return a short hash of the compiler and of the package's sources below the given folders.
 
-    Without folders: of all, which is what names the cache of compiled kernels.
+    Without folders: of all that hold kernels, which is what names the cache of compiled kernels.
     """
     digest = sha256(f"{numba.__version__} {llvmlite_version}".encode())
-    roots = [_PACKAGE / folder for folder in folders] or [_PACKAGE]
+    roots = [_PACKAGE / folder for folder in folders or ("numerics", "market", "engine")]
     for path in sorted(p for root in roots for p in root.rglob("*.py")):
         digest.update(path.relative_to(_PACKAGE).as_posix().encode())
         digest.update(path.read_bytes())

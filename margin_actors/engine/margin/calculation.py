@@ -5,18 +5,16 @@ from functools import cached_property
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IndexArray
-from margin_actors.engine.measures import (
-    Attribution,
-    attribute,
-    es_from_tail,
-    es_standard_error_from_tail,
-    expected_shortfall,
-    tail_size,
-    value_at_risk,
-    var_from_tail,
-    var_interval_from_tail,
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin.margins import (
+    MARGIN_FIELDS,
+    Margins,
+    margins_from_profits,
+    position_sums,
+    result_digest,
+    sample_of,
 )
+from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import (
     RiskCube,
@@ -28,7 +26,6 @@ from margin_actors.engine.revaluation import (
 )
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, Problem
-from margin_actors.market.identity import content_id
 from margin_actors.market.portfolios import Book, Collateral
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
@@ -37,9 +34,9 @@ USD_ASSETS = ("USD", "USDC", "USDT")
 """Collateral taken at one dollar a unit."""
 
 
-@dataclass(frozen=True)
-class MarginResult:
-    """Margins of all accounts; arrays have shape (n_accounts,), US dollars, in the book's order."""
+@dataclass(frozen=True, kw_only=True)
+class MarginResult(Margins):
+    """Margins of all accounts of a book, in its order, with what they came from."""
 
     book: Book
     snapshot_id: str
@@ -48,28 +45,6 @@ class MarginResult:
     surface_ids: tuple[str, ...]
     shock_checks: tuple[ShockCheck, ...]
     """Arbitrage found in the shocked surfaces, and how much of it was repaired."""
-    positions: np.ndarray
-    """int64: number of positions."""
-    value_usd: FloatArray
-    """Value of options and spot; futures and perpetuals are paid daily."""
-    var_usd: FloatArray
-    """A loss is positive."""
-    var_low_usd: FloatArray
-    """Lower end of VaR's 95 % interval."""
-    var_high_usd: FloatArray
-    es_usd: FloatArray
-    es_standard_error_usd: FloatArray
-    worst_usd: FloatArray
-    """Loss in the worst scenario."""
-    worst_scenario: IndexArray
-    core_usd: FloatArray
-    """The measure that the model names as core; not below 0."""
-    initial_margin_usd: FloatArray
-    rounding_bound_usd: FloatArray
-    """Most that rounding to ticks can have moved any of an account's profits."""
-    tail_usd: FloatArray
-    """(n_accounts, n_tail): worst profits, ascending."""
-    tail_scenario: IndexArray
     pnl_usd: FloatArray | None
     """(n_accounts, n_scenarios) if asked for."""
     cube: RiskCube
@@ -77,19 +52,12 @@ class MarginResult:
     @cached_property
     def digest(self) -> str:
         """Hash of every account's result to the bit, whatever machine or sharding made it."""
-        return content_id(
-            "result",
-            {
-                "inputs": [self.snapshot_id, self.scenarios_id, self.model_id, self.book.id],
-                "arrays": [
-                    self.value_usd,
-                    self.var_usd,
-                    self.es_usd,
-                    self.worst_usd,
-                    self.worst_scenario,
-                    self.initial_margin_usd,
-                ],
-            },
+        return result_digest(
+            self,
+            snapshot_id=self.snapshot_id,
+            scenarios_id=self.scenarios_id,
+            model_id=self.model_id,
+            book_id=self.book.id,
         )
 
 
@@ -174,81 +142,41 @@ def margin_from_cube(
     where: str = "book",
 ) -> MarginResult:
     """Return the margins of a book on a finished cube."""
-    n, confidence = cube.n_scenarios, parameters.measure.confidence
-    effective = scenarios.effective_size
-    is_weighted = bool(np.any(scenarios.weight != scenarios.weight[0]))
-    n_samples = 1
-    if parameters.measure.overlap == "mean_of_sub_samples":
-        n_samples = round(parameters.horizon_hours_total / parameters.scenarios.step_hours)
+    sample = sample_of(scenarios, parameters)
     profits = aggregate_book(
         cube,
         book,
-        n_tail=tail_size(n, confidence, effective),
-        keep_pnl=keep_pnl or is_weighted or n_samples > 1,
+        n_tail=sample.n_tail,
+        keep_pnl=keep_pnl or sample.needs_all,
         threads=threads,
         where=where,
     )
-    tail = profits.tail_usd
-    if profits.pnl_usd is not None and (is_weighted or n_samples > 1):
-        # The worst few rows of all do not do: weights, or each sub-sample, choose their own.
-        weight = scenarios.weight if is_weighted else None
-        var, es = _mean_over_samples(profits.pnl_usd, weight, n_samples, confidence)
-    else:
-        var = var_from_tail(tail, n_scenarios=n, confidence=confidence)
-        es = es_from_tail(tail, n_scenarios=n, confidence=confidence)
-    low, high = var_interval_from_tail(
-        tail, n_scenarios=n, confidence=confidence, effective_size=effective
+    margins = margins_from_profits(
+        profits,
+        sample,
+        parameters,
+        positions=np.diff(book.start),
+        value_usd=account_values(cube, book),
     )
-    core = np.maximum(var if parameters.measure.core == "var" else es, 0.0)
     return MarginResult(
+        **{name: getattr(margins, name) for name in MARGIN_FIELDS},
         book=book,
         snapshot_id=snapshot_id,
         scenarios_id=scenarios.id,
         model_id=parameters.id,
         surface_ids=surface_ids,
         shock_checks=shock_checks,
-        positions=np.diff(book.start),
-        value_usd=account_values(cube.unit_value_usd, book),
-        var_usd=var,
-        var_low_usd=low,
-        var_high_usd=high,
-        es_usd=es,
-        es_standard_error_usd=es_standard_error_from_tail(
-            tail, n_scenarios=n, confidence=confidence, effective_size=effective
-        ),
-        worst_usd=-tail[:, 0],
-        worst_scenario=profits.tail_scenario[:, 0].copy(),
-        core_usd=core,
-        initial_margin_usd=core.copy(),
-        rounding_bound_usd=profits.rounding_bound_usd,
-        tail_usd=tail,
-        tail_scenario=profits.tail_scenario,
         pnl_usd=profits.pnl_usd if keep_pnl else None,
         cube=cube,
     )
 
 
-def _mean_over_samples(
-    pnl_usd: FloatArray, weight: FloatArray | None, n_samples: int, confidence: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return (VaR, ES), the mean over every n_samples-th scenario from each start."""
-    var, es = np.zeros(pnl_usd.shape[0]), np.zeros(pnl_usd.shape[0])
-    for start in range(n_samples):
-        part = pnl_usd[:, start::n_samples]
-        share = (
-            None if weight is None else weight[start::n_samples] / weight[start::n_samples].sum()
-        )
-        var += value_at_risk(part, confidence=confidence, weight=share) / n_samples
-        es += expected_shortfall(part, confidence=confidence, weight=share) / n_samples
-    return var, es
-
-
-def account_values(unit_value_usd: FloatArray, book: Book) -> FloatArray:
+def account_values(cube: RiskCube, book: Book) -> FloatArray:
     """Return the value of each account, US dollars, summed in the order of its positions."""
-    account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
-    worth = book.quantity * unit_value_usd[book.instrument_index]
-    summed = np.bincount(account, weights=worth, minlength=len(book.accounts))
-    return summed.astype(np.float64)
+    per_unit = cube.unit_value_usd
+    if cube.contracts.names != book.instruments:
+        per_unit = per_unit[[cube.contracts.place[name] for name in book.instruments]]
+    return position_sums(per_unit, book.start, book.instrument_index, book.quantity)
 
 
 def attribute_account(result: MarginResult, account: int, *, confidence: float) -> Attribution:

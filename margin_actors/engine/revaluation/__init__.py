@@ -1,18 +1,39 @@
 """Contracts repriced in every scenario (the risk cube) and accounts summed over it."""
 
-from margin_actors.engine.revaluation.aggregation import AccountProfits, aggregate_book
-from margin_actors.engine.revaluation.contracts import Contracts, Curve, contracts_from_names
-from margin_actors.engine.revaluation.cube import RiskCube, build_cube
+from margin_actors.engine.revaluation.aggregation import aggregate_book, slice_profits
+from margin_actors.engine.revaluation.contracts import (
+    Contracts,
+    Curve,
+    contracts_from_names,
+    listed_names,
+)
+from margin_actors.engine.revaluation.cube import RiskCube, build_cube, unit_values, values_today
+from margin_actors.engine.revaluation.holdings import Holdings, holdings_from_book
+from margin_actors.engine.revaluation.profits import (
+    AccountProfits,
+    SliceProfits,
+    join_profits,
+    join_slices,
+)
 from margin_actors.engine.revaluation.shock_check import ShockCheck, repair_shocked_surfaces
 
 __all__ = [
     "AccountProfits",
     "Contracts",
     "Curve",
+    "Holdings",
     "RiskCube",
     "ShockCheck",
+    "SliceProfits",
     "aggregate_book",
     "build_cube",
     "contracts_from_names",
+    "holdings_from_book",
+    "join_profits",
+    "join_slices",
+    "listed_names",
     "repair_shocked_surfaces",
+    "slice_profits",
+    "unit_values",
+    "values_today",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -82,6 +83,11 @@ class Contracts:
     def __len__(self) -> int:
         """Return the number of contracts."""
         return len(self.names)
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Place of each contract by name."""
+        return {name: place for place, name in enumerate(self.names)}
 
 
 def contracts_from_names(
@@ -310,3 +316,28 @@ def _lots(
     )
     lot = np.where(in_usd, parameters.lot_usd, parameters.lot_coins)
     return lot, lot / quantum, quantum
+
+
+def listed_names(
+    snapshot: MarketSnapshot,
+    surfaces: Mapping[str, VolatilitySurface],
+    parameters: RevaluationParameters,
+) -> tuple[str, ...]:
+    """Return every contract that a snapshot can price under a model, sorted by name.
+
+    The listed options with a smile (or a mark, where the model prices on marks), a future of every
+    expiry, and the perpetuals and spot of every underlying.
+    """
+    fitted = {(u, e.expiry) for u, surface in surfaces.items() for e in surface.expiries}
+    options, on_marks = snapshot.options, parameters.smile == "mark"
+    names: set[str] = set()
+    for row, name in enumerate(options.names):
+        item = snapshot.expiries[options.expiry_index[row]]
+        has_smile = (item.underlying, item.expiry) in fitted
+        if np.isfinite(options.mark_vol[row]) if on_marks else has_smile:
+            names.add(name)
+    for item in snapshot.expiries:
+        names.add(f"{item.underlying}-{expiry_label(item.expiry)}")
+    for underlying in snapshot.index_usd:
+        names |= {f"{underlying}-PERPETUAL", f"{underlying}_USDC-PERPETUAL", f"{underlying}_USDC"}
+    return tuple(sorted(n for n in names if holding_fault(n, snapshot.time) is None))

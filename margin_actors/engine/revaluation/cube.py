@@ -56,15 +56,18 @@ def build_cube(
     scenarios: ScenarioSet,
     parameters: RevaluationParameters,
     *,
+    base_value: FloatArray | None = None,
     threads: int = 1,
 ) -> RiskCube:
     """Return the risk cube by full revaluation of every contract in every scenario.
 
     The result does not depend on `threads`, bit for bit: each tile is filled by one call.
+    `base_value` are the `values_today` if they are known already.
     """
     n_tiles = -(-len(scenarios) // TILE)
     values = np.empty((n_tiles, len(contracts), TILE))
-    base_value = _values_today(contracts, snapshot, parameters)
+    if base_value is None:
+        base_value = values_today(contracts, snapshot, parameters)
     for first in range(0, n_tiles, _TILES_AT_ONCE):
         last = min(first + _TILES_AT_ONCE, n_tiles)
         part = scenarios.rows(first * TILE, min(last * TILE, len(scenarios)))
@@ -73,8 +76,13 @@ def build_cube(
     largest = np.zeros(len(contracts))
     for tile in values:
         np.maximum(largest, np.abs(tile).max(axis=1), out=largest)
-    unit_value = np.where(contracts.settles_daily, 0.0, base_value)
+    unit_value = unit_values(contracts, base_value)
     return RiskCube(contracts, values, len(scenarios), unit_value, largest)
+
+
+def unit_values(contracts: Contracts, base_value: FloatArray) -> FloatArray:
+    """Return the value of one unit, US dollars; 0 for futures and perpetuals, paid daily."""
+    return np.where(contracts.settles_daily, 0.0, base_value)
 
 
 def prepare_pricing(
@@ -87,7 +95,7 @@ def prepare_pricing(
 ) -> Callable[[int, FloatArray], None]:
     """Return a function that fills one tile (its number, its (n_contracts, TILE) array)."""
     if base_value is None:
-        base_value = _values_today(contracts, snapshot, parameters)
+        base_value = values_today(contracts, snapshot, parameters)
     nodes = factor_nodes(contracts)
     left = np.array(
         [deviation_factor(c, scenarios.horizon_hours, parameters.time) for c in contracts.curves]
@@ -108,7 +116,7 @@ def prepare_pricing(
     return fill
 
 
-def _values_today(
+def values_today(
     contracts: Contracts, snapshot: MarketSnapshot, parameters: RevaluationParameters
 ) -> FloatArray:
     """Return the value of one unit of each contract now, US dollars, by the kernel itself."""

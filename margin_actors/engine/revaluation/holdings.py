@@ -1,0 +1,86 @@
+"""A book's positions as the kernels take them: columns of a cube, and whole lots."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.engine.revaluation.contracts import Contracts
+from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.market.portfolios import Book
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Positions of n_accounts accounts in the contracts of one cube; nothing but arrays."""
+
+    start: IntArray
+    """int64 (n_accounts + 1,): account a owns positions start[a] to start[a + 1]."""
+    index: IndexArray
+    """int32 (n_positions,): contract of each position; ascends within an account."""
+    lots: FloatArray
+    """float64 (n_positions,): whole lots, or quantities where the model does not round."""
+    quantum_usd: float
+    """US dollars of one tick of one lot; 1 without rounding."""
+    is_exact: bool
+    """True where the model rounds, so that sums are exact in any order."""
+
+    @property
+    def n_accounts(self) -> int:
+        """Number of accounts."""
+        return self.start.size - 1
+
+    def part(self, first: int, last: int) -> "Holdings":
+        """Return accounts [first, last) with only their own positions."""
+        begin, end = int(self.start[first]), int(self.start[last])
+        return replace(
+            self,
+            start=self.start[first : last + 1] - begin,
+            index=self.index[begin:end],
+            lots=self.lots[begin:end],
+        )
+
+    def sums(self, per_position: FloatArray) -> FloatArray:
+        """Return sums over each account's positions, (n_accounts,), in a fixed order."""
+        padded = np.append(per_position, 0.0)
+        summed = np.add.reduceat(padded, np.minimum(self.start[:-1], per_position.size))
+        return summed * (np.diff(self.start) > 0)
+
+    def gross(self, largest_move: FloatArray) -> FloatArray:
+        """Return a bound on each account's profits, (n_accounts,), in ticks."""
+        return self.sums(np.abs(self.lots) * largest_move[self.index])
+
+
+def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book") -> Holdings:
+    """Return a book's positions in a cube's contracts.
+
+    Positions of an account stay in the order of instrument names, in which unrounded sums run.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every position that is no whole number of lots.
+    """
+    index = book.instrument_index
+    if contracts.names != book.instruments:
+        place = contracts.place
+        columns = np.array([place[name] for name in book.instruments], np.int32)
+        index = columns[index]
+    quantum = contracts.quantum_usd
+    if quantum is None:
+        return Holdings(book.start, index, book.quantity, 1.0, is_exact=False)
+    lots = book.quantity / contracts.lot[index]
+    whole = np.round(lots)
+    bad = np.flatnonzero(np.abs(lots - whole) > 1e-6 * np.maximum(1.0, np.abs(whole)) ** 0.5)
+    account = np.searchsorted(book.start, bad, side="right") - 1
+    problems = [
+        Problem(
+            f"{where}, account {book.accounts[a]}",
+            f"{book.quantity[p]:g} of {contracts.names[index[p]]} is no whole "
+            f"number of lots of {contracts.lot[index[p]]:g}",
+            "correct the quantity, or set revaluation.lot_coins / lot_usd to its unit",
+        )
+        for p, a in zip(bad, account, strict=True)
+    ]
+    raise_if_any(problems, InvalidPortfolio, f"{where} holds broken lots")
+    return Holdings(book.start, index, whole, quantum, is_exact=True)
