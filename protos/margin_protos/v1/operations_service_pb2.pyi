@@ -1,0 +1,53 @@
+from margin_protos.v1 import margin_types_pb2 as _margin_types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ShardStatus(_message.Message):
+    __slots__ = ("shard", "first_scenario", "scenarios", "node_id", "slabs_priced")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SCENARIO_FIELD_NUMBER: _ClassVar[int]
+    SCENARIOS_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    SLABS_PRICED_FIELD_NUMBER: _ClassVar[int]
+    shard: int
+    first_scenario: int
+    scenarios: int
+    node_id: str
+    slabs_priced: int
+    def __init__(self, shard: _Optional[int] = ..., first_scenario: _Optional[int] = ..., scenarios: _Optional[int] = ..., node_id: _Optional[str] = ..., slabs_priced: _Optional[int] = ...) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_PENDING_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_REJECTED_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FAULT_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    uptime_seconds: float
+    generation: _margin_types_pb2.Generation
+    generation_pending: int
+    shards: _containers.RepeatedCompositeFieldContainer[ShardStatus]
+    nodes: int
+    requests_active: int
+    requests_rejected: int
+    portfolio_version: int
+    accounts: int
+    positions: int
+    last_fault: str
+    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ...) -> None: ...

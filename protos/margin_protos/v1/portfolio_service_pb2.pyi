@@ -1,0 +1,73 @@
+from margin_protos.v1 import margin_types_pb2 as _margin_types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class UploadPositionsRequest(_message.Message):
+    __slots__ = ("idempotency_key", "positions")
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    idempotency_key: str
+    positions: _margin_types_pb2.PositionColumns
+    def __init__(self, idempotency_key: _Optional[str] = ..., positions: _Optional[_Union[_margin_types_pb2.PositionColumns, _Mapping]] = ...) -> None: ...
+
+class UploadPositionsResponse(_message.Message):
+    __slots__ = ("version", "book_id", "accounts", "positions")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    BOOK_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    book_id: str
+    accounts: int
+    positions: int
+    def __init__(self, version: _Optional[int] = ..., book_id: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ...) -> None: ...
+
+class Trade(_message.Message):
+    __slots__ = ("account_id", "member_id", "instrument_name", "quantity")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTRUMENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    member_id: str
+    instrument_name: str
+    quantity: float
+    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., instrument_name: _Optional[str] = ..., quantity: _Optional[float] = ...) -> None: ...
+
+class ApplyTradesRequest(_message.Message):
+    __slots__ = ("idempotency_key", "trades")
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    TRADES_FIELD_NUMBER: _ClassVar[int]
+    idempotency_key: str
+    trades: _containers.RepeatedCompositeFieldContainer[Trade]
+    def __init__(self, idempotency_key: _Optional[str] = ..., trades: _Optional[_Iterable[_Union[Trade, _Mapping]]] = ...) -> None: ...
+
+class ApplyTradesResponse(_message.Message):
+    __slots__ = ("version", "was_repeated")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WAS_REPEATED_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    was_repeated: bool
+    def __init__(self, version: _Optional[int] = ..., was_repeated: bool = ...) -> None: ...
+
+class GetPortfolioRequest(_message.Message):
+    __slots__ = ("account_id",)
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    def __init__(self, account_id: _Optional[str] = ...) -> None: ...
+
+class GetPortfolioResponse(_message.Message):
+    __slots__ = ("account_id", "member_id", "positions", "version")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    member_id: str
+    positions: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.Position]
+    version: int
+    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[_margin_types_pb2.Position, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
