@@ -1,1 +1,7 @@
-"""Orchestration of the engine over processes and nodes; holds no formula."""
+"""Ray: scenario shards, revaluation tasks, reducers and the coordinator; no formula lives here.
+
+- `plan` decides, without Ray: who owns which scenarios, who may run, what a request may still do.
+- `work` holds the revaluation tasks, `shard` and `reducer` the actors that price and join.
+- `coordinator` names the current generation and replaces what is lost.
+- `cluster` is what a process outside uses: connect, watch generations, run a book.
+"""

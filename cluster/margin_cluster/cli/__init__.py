@@ -1,10 +1,11 @@
-"""The command line: `margin run`, `data`, `surface`, `scenarios`, `model`, `report`."""
+"""The command line: `margin run`, `report`, `serve`, `status`, `data`, `surface` and more."""
 
 import typer
 
 from margin_cluster.cli.market import data_app, surface_app
 from margin_cluster.cli.model import model_app, scenarios_app
 from margin_cluster.cli.run import report, run
+from margin_cluster.cli.serve import serve_command, status_command
 
 app = typer.Typer(
     name="margin",
@@ -15,6 +16,8 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("report")(report)
+app.command("serve")(serve_command)
+app.command("status")(status_command)
 app.add_typer(data_app, name="data")
 app.add_typer(surface_app, name="surface")
 app.add_typer(scenarios_app, name="scenarios")

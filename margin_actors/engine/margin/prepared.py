@@ -210,7 +210,9 @@ class PricedMarket:
             Naming everything that cannot be margined.
         """
         market = self.market
-        if not self.holds_prices_of(book.instruments):
+        if not book.instruments:  # nothing is held: any one contract does
+            market = market.lay_out(market.contracts.names[:1], where=where)
+        elif not self.holds_prices_of(book.instruments):
             market = market.lay_out(book.instruments, where=where)
         return market, holdings_from_book(market.contracts, book, where=where)
 

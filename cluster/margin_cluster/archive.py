@@ -1,0 +1,148 @@
+"""Stored objects and the ledger together: what a coordinator and every gateway share."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.actors.plan import Heads
+from margin_actors.engine.scenarios import (
+    ScenarioSet,
+    scenario_set_from_table,
+    scenario_set_to_table,
+)
+from margin_actors.errors import InvalidScenario, Problem
+from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.snapshot_table import snapshot_from_table, snapshot_to_table
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.ledger import Ledger, ScenarioSetRecord, SnapshotRecord
+from margin_cluster.sources import ParquetStore
+
+
+@dataclass(frozen=True)
+class StoreArchive:
+    """The archive of a service: a folder that all nodes see, and a ledger's address.
+
+    Only the two are sent to other processes; each opens its own connections.
+    """
+
+    root: Path
+    ledger_url: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "ledger_url": self.ledger_url}
+
+    @cached_property
+    def store(self) -> ParquetStore:
+        """The stored objects."""
+        return ParquetStore(self.root)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        return Ledger(self.ledger_url)
+
+    def heads(self) -> Heads:
+        """Return what is in use."""
+        return self.ledger.heads()
+
+    def note_heads(self, heads: Heads) -> None:
+        """Keep what is in use."""
+        self.ledger.note_heads(heads)
+
+    def store_snapshot(self, snapshot: MarketSnapshot) -> None:
+        """Store a snapshot under its id."""
+        self.store.put("market_snapshots", snapshot.id, snapshot_to_table(snapshot))
+
+    def note_snapshot(self, snapshot: MarketSnapshot) -> None:
+        """Note in the ledger that a stored snapshot was published."""
+        self.ledger.add_snapshot(
+            SnapshotRecord(
+                snapshot.id,
+                snapshot.time,
+                len(snapshot.options),
+                snapshot.is_synthetic,
+                datetime.now(UTC),
+            )
+        )
+
+    def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
+        """Return a stored snapshot."""
+        table = self.store.get("market_snapshots", snapshot_id)
+        return snapshot_from_table(table, where=f"snapshot {snapshot_id}")
+
+    def save_scenarios(self, scenarios: ScenarioSet) -> ScenarioSetRecord:
+        """Store a scenario set under its id, note it, and return the note."""
+        self.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
+        record = scenario_set_record(scenarios)
+        self.ledger.add_scenario_set(record)
+        return record
+
+    def load_scenarios(self, scenarios_id: str) -> ScenarioSet:
+        """Return a stored scenario set.
+
+        Raises
+        ------
+        InvalidScenario
+            If there is none under the id.
+        """
+        if not is_object_id(scenarios_id) or not self.store.has("scenarios", scenarios_id):
+            raise InvalidScenario(
+                "there is no such scenario set",
+                [Problem("scenarios_id", scenarios_id[:80], "ListScenarioSets returns those kept")],
+            )
+        table = self.store.get("scenarios", scenarios_id)
+        return scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
+
+    def save_book(self, book: Book) -> None:
+        """Store a book under its id."""
+        account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
+        table = pa.table(
+            {
+                "member_id": _coded(book.members, account),
+                "account_id": _coded(book.accounts, account),
+                "instrument_name": _coded(book.instruments, book.instrument_index),
+                "quantity": book.quantity,
+            }
+        )
+        self.store.put("books", book.id, table)
+
+    def load_book(self, book_id: str) -> Book:
+        """Return a stored book."""
+        table = self.store.get("books", book_id)
+        return book_from_table(table, where=f"book {book_id}")
+
+
+def is_object_id(text: str) -> bool:
+    """Return whether a text has the form of a content id, and so may be part of a file's name."""
+    kind, _, digest = text.partition("-")
+    return kind.isalpha() and len(digest) == 32 and all(c in "0123456789abcdef" for c in digest)
+
+
+def scenario_set_record(scenarios: ScenarioSet) -> ScenarioSetRecord:
+    """Return the ledger's note of a scenario set."""
+    return ScenarioSetRecord(
+        scenarios_id=scenarios.id,
+        engine=scenarios.engine,
+        underlyings=scenarios.underlyings,
+        scenarios=len(scenarios),
+        horizon_hours=scenarios.horizon_hours,
+        first_window_end=_moment(scenarios.end_time.min()),
+        last_window_end=_moment(scenarios.end_time.max()),
+        is_synthetic=scenarios.is_synthetic,
+        create_time=datetime.now(UTC),
+    )
+
+
+def _moment(stamp: np.datetime64) -> datetime:
+    return datetime.fromtimestamp(int(stamp.astype("datetime64[ms]").astype(np.int64)) / 1000, UTC)
+
+
+def _coded(values: tuple[str, ...], codes: np.ndarray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32)), pa.array(values, pa.string())
+    )

@@ -1,0 +1,168 @@
+"""`margin serve` and `margin status`."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from margin_actors.actors.generation import Layout
+from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_cluster.cli.console import (
+    DataOption,
+    JsonOption,
+    err,
+    out,
+    print_json,
+    reporting_errors,
+    settings,
+    stages,
+    synthetic_banner,
+)
+from margin_cluster.gateway import Gateway, GatewayOptions
+from margin_cluster.gateway.probe import service_status
+from margin_cluster.service import ServiceRequest, ray_session, serve, start_logging
+from margin_cluster.wiring import load_model
+
+
+@reporting_errors
+def serve_command(
+    data: Annotated[Path | None, DataOption] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(help="Snapshot to start with: a time or a .toml file; default the latest."),
+    ] = None,
+    book: Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")] = None,
+    scenarios: Annotated[str | None, typer.Option(help="Id of a built scenario set.")] = None,
+    model: Annotated[str, typer.Option(help="Preset or TOML file.")] = DEFAULT_PRESET,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="gRPC port; 0 for any.")] = 50051,
+    health_port: Annotated[int, typer.Option(help="Port of health alone; 0 for any.")] = 50052,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Prometheus over HTTP; default none.")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster; default one inside this process."),
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="Processors of the embedded cluster; default all.")
+    ] = None,
+    shards: Annotated[int, typer.Option(min=0, help="Scenario shards; 0 for one a processor.")] = 0,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder of the ledger and of stored objects.")
+    ] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="Database URL of the ledger; default SQLite in the folder.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM chain of the server.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key of the server.")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="PEM authority that clients' certificates must be from.")
+    ] = None,
+) -> None:
+    """Serve margins over gRPC until stopped; without data the embedded synthetic set."""
+    request = ServiceRequest(
+        model=load_model(model),
+        data=data,
+        snapshot=snapshot,
+        book=book,
+        scenarios_id=scenarios,
+        ray_address=ray_address,
+        cpus=cpus,
+        ledger_url=ledger,
+        state=state,
+        layout=Layout(shards=shards),
+    )
+    options = GatewayOptions(
+        host=host,
+        port=port,
+        health_port=health_port,
+        metrics_port=metrics_port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+    )
+    start_logging()
+    here = settings()
+    with stages(quiet=False) as tell:
+        tell("Starting Ray", 0, 0)
+
+        def ready(gateway: Gateway) -> None:
+            tell("Serving; press Ctrl-C or send SIGTERM to stop", 0, 0)
+            _say_ready(gateway)
+
+        with ray_session(request):
+            asyncio.run(serve(here, request, options, tell=tell, ready=ready))
+    err.print("Stopped.")
+
+
+def _say_ready(gateway: Gateway) -> None:
+    now = gateway.desk.cluster.current
+    book = gateway.desk.positions.book()
+    if now is not None and (
+        now.priced.scenarios.is_synthetic or now.priced.market.snapshot.is_synthetic
+    ):
+        out.print(synthetic_banner())
+    host = gateway.options.host
+    out.print(f"[bold]Ready[/] on {host}:{gateway.port}", highlight=False)
+    if now is not None:
+        out.print(
+            f"{now.parameters.name} at {now.priced.market.snapshot.time:%Y-%m-%d %H:%M:%S} UTC: "
+            f"{now.handle.n_contracts:,} contracts, {len(now.priced.scenarios):,} scenarios, "
+            f"{len(book.accounts) if book else 0:,} accounts",
+            highlight=False,
+        )
+    out.print(f"[dim]health on {host}:{gateway.health_port}[/]", highlight=False)
+    out.file.flush()
+
+
+@reporting_errors
+def status_command(
+    address: Annotated[str, typer.Option(help="Address of the service.")] = "127.0.0.1:50051",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Show what a running service is doing."""
+    found = service_status(address, timeout_seconds=timeout)
+    if as_json:
+        print_json(found)
+        return
+    generation = found.get("generation")
+    rows = {
+        "version": found["version"],
+        "up": f"{found['uptime_seconds']:,.0f} s",
+        "nodes": str(found["nodes"]),
+        "accounts": f"{found['accounts']:,} with {int(found['positions']):,} positions "
+        f"(version {found['portfolio_version']})",
+        "requests": f"{found['requests_active']} at work, "
+        f"{int(found['requests_rejected']):,} rejected",
+    }
+    if generation:
+        rows["model"] = generation["model_name"]
+        rows["market"] = f"{generation['snapshot_time']}, {generation['snapshot_id']}"
+        rows["scenarios"] = f"{generation['scenarios']:,}, {generation['scenarios_id']}"
+        rows["generation"] = f"{generation['number']}, {generation['instruments']:,} contracts"
+    else:
+        rows["generation"] = "none yet"
+    if int(found["generation_pending"]):
+        rows["in the making"] = str(found["generation_pending"])
+    if found["last_fault"]:
+        rows["fault"] = found["last_fault"]
+    facts = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        facts.add_row(f"[dim]{name}[/]", value)
+    out.print(facts)
+    shards = Table(title="Scenario shards", title_justify="left")
+    for name in ("shard", "scenarios", "slabs priced", "node"):
+        shards.add_column(name, justify="left" if name == "node" else "right")
+    for s in found["shards"]:
+        first, count = s["first_scenario"], s["scenarios"]
+        shards.add_row(
+            str(s["shard"]),
+            f"{first:,} to {first + count - 1:,}",
+            str(s["slabs_priced"]),
+            s["node_id"][:12] or "being replaced",
+        )
+    out.print(shards)

@@ -1,0 +1,218 @@
+"""margin_service.proto."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from margin_protos.v1 import margin_service_pb2 as pb
+
+from margin_actors.engine.margin import Margins
+from margin_actors.engine.measures import Attribution
+from margin_actors.engine.scenarios import (
+    MONEYNESS,
+    TENORS_DAYS,
+    Provenance,
+    ScenarioSet,
+)
+from margin_actors.errors import InvalidRequest, Problem, raise_if_any
+from margin_actors.market.portfolios import Book
+from margin_cluster.gateway.convert.margin_types import (
+    check_id,
+    generation_to_proto,
+    margin_to_proto,
+    positions_from_proto,
+    timestamp_from_stamp,
+    timestamp_from_time,
+)
+from margin_cluster.ledger import CalculationKind, CalculationRecord
+
+CANDIDATES_MAX = 100
+TRADES_MAX = 1_000
+ACCOUNTS_MAX = 100_000
+MEMBERS_MAX = 10_000
+_AT_MONEY, _MONTH = MONEYNESS.index(0.0), TENORS_DAYS.index(30.0)
+_KINDS: dict[int, CalculationKind | None] = {0: None, 1: "account", 2: "book"}
+_KIND_NUMBERS = {"account": 1, "book": 2}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose margin is asked for."""
+
+    account_id: str
+    """Empty for positions that came with the request."""
+    positions: dict[str, float] | None
+    snapshot_id: str
+
+
+def subject_from_proto(request: Any, problems: list[Problem], *, may_be_empty: bool) -> Subject:
+    """Return whose margin a request is about."""
+    which = request.WhichOneof("subject")
+    positions = None
+    if which is None:
+        problems.append(Problem("subject", "is not set", "give account_id or portfolio"))
+    elif which == "account_id":
+        check_id(request.account_id, "account_id", problems)
+    else:
+        where = "portfolio.positions"
+        positions = positions_from_proto(request.portfolio.positions, where, problems)
+        if not request.portfolio.positions and not may_be_empty:
+            problems.append(Problem(where, "is empty", "give at least one position"))
+    return Subject(request.account_id, positions, request.snapshot_id)
+
+
+def calculate_from_proto(request: Any) -> Subject:
+    """Return whose margin to calculate.
+
+    Raises
+    ------
+    InvalidRequest
+        Naming every bad field.
+    """
+    problems: list[Problem] = []
+    subject = subject_from_proto(request, problems, may_be_empty=False)
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return subject
+
+
+def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str, float]]]]:
+    """Return whose margin, and the candidates' trades by instrument; checks as above."""
+    problems: list[Problem] = []
+    subject = subject_from_proto(request, problems, may_be_empty=True)
+    count = len(request.candidates)
+    candidates: list[tuple[str, dict[str, float]]] = []
+    if not 1 <= count <= CANDIDATES_MAX:
+        problems.append(Problem("candidates", f"{count} candidates", f"give 1 to {CANDIDATES_MAX}"))
+    else:
+        for number, item in enumerate(request.candidates):
+            where = f"candidates[{number}].trades"
+            trades = positions_from_proto(item.trades, where, problems, limit=TRADES_MAX)
+            candidates.append((item.candidate_id, trades))
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return subject, candidates
+
+
+def explain_from_proto(request: Any) -> tuple[Subject, int]:
+    """Return whose margin, and how many tail scenarios; checks as above."""
+    problems: list[Problem] = []
+    subject = subject_from_proto(request, problems, may_be_empty=False)
+    if request.scenarios_max < 0:
+        problems.append(Problem("scenarios_max", f"{request.scenarios_max}", "at least 0"))
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return subject, request.scenarios_max
+
+
+@dataclass(frozen=True)
+class BookSubject:
+    """Which accounts of the book are asked for; none named: all."""
+
+    account_ids: tuple[str, ...]
+    member_ids: tuple[str, ...]
+    snapshot_id: str
+
+
+def book_from_proto(request: Any) -> BookSubject:
+    """Return which accounts; checks as above."""
+    problems: list[Problem] = []
+    for name, limit in (("account_ids", ACCOUNTS_MAX), ("member_ids", MEMBERS_MAX)):
+        ids = getattr(request, name)
+        if len(ids) > limit:
+            problems.append(Problem(name, f"{len(ids):,} ids", f"at most {limit:,}"))
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return BookSubject(tuple(request.account_ids), tuple(request.member_ids), request.snapshot_id)
+
+
+def contributions_to_proto(
+    book: Book, values_usd: np.ndarray, parts: Attribution
+) -> list[pb.PositionContribution]:
+    """Return what each position of a one-account book contributes."""
+    return [
+        pb.PositionContribution(
+            instrument_name=book.instruments[book.instrument_index[p]],
+            quantity=float(book.quantity[p]),
+            value_usd=float(values_usd[p]),
+            component_var_usd=float(parts.component_var[p]),
+            component_es_usd=float(parts.component_es[p]),
+            marginal_var_usd=float(parts.marginal_var[p]),
+            marginal_es_usd=float(parts.marginal_es[p]),
+            incremental_var_usd=float(parts.incremental_var[p]),
+            incremental_es_usd=float(parts.incremental_es[p]),
+        )
+        for p in range(book.n_positions)
+    ]
+
+
+def tail_to_proto(
+    scenarios: ScenarioSet, margins: Margins, account: int, count: int
+) -> list[pb.TailScenario]:
+    """Return the worst scenarios of an account with what they do to every underlying."""
+    out: list[pb.TailScenario] = []
+    for rank in range(min(count, margins.tail_usd.shape[1])):
+        s = int(margins.tail_scenario[account, rank])
+        out.append(
+            pb.TailScenario(
+                scenario=s,
+                window_start=timestamp_from_stamp(scenarios.start_time[s]),
+                window_end=timestamp_from_stamp(scenarios.end_time[s]),
+                profit_usd=float(margins.tail_usd[account, rank]),
+                moves=[
+                    pb.UnderlyingMove(
+                        underlying=name,
+                        spot_return=float(scenarios.spot_return[s, u]),
+                        vol_change_30d=float(scenarios.vol_change[s, u, _MONTH, _AT_MONEY]),
+                        basis_change_30d=float(scenarios.basis_change[s, u, _MONTH]),
+                        provenance=Provenance(int(scenarios.provenance[s, u])).name.lower(),
+                    )
+                    for u, name in enumerate(scenarios.underlyings)
+                ],
+            )
+        )
+    return out
+
+
+def calculation_to_proto(record: CalculationRecord) -> pb.Calculation:
+    """Return the wire form of a recorded calculation."""
+    return pb.Calculation(
+        calculation_id=record.calculation_id,
+        kind=_KIND_NUMBERS[record.kind],  # pyright: ignore[reportArgumentType]
+        create_time=timestamp_from_time(record.create_time),
+        request_id=record.request_id,
+        generation=generation_to_proto(record.generation),
+        inputs=record.inputs,  # pyright: ignore[reportArgumentType]
+        digest=record.digest,
+        accounts=record.accounts,
+        positions=record.positions,
+        initial_margin_usd=record.initial_margin_usd,
+        account_id=record.account_id,
+    )
+
+
+def kind_from_proto(number: int) -> CalculationKind | None:
+    """Return the kind a list is filtered by, None for any.
+
+    Raises
+    ------
+    InvalidRequest
+        If the number denotes no kind.
+    """
+    if number not in _KINDS:
+        raise InvalidRequest(
+            "the request is not valid",
+            [Problem("kind", f"{number} is no CalculationKind", "give 0, 1 or 2")],
+        )
+    return _KINDS[number]
+
+
+def simulated_to_proto(
+    candidate_id: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> pb.SimulatedMargin:
+    """Return the effect of a candidate."""
+    return pb.SimulatedMargin(
+        candidate_id=candidate_id,
+        after=margin_to_proto(after),
+        initial_margin_change_usd=after["initial_margin_usd"] - before["initial_margin_usd"],
+        var_change_usd=after["var_usd"] - before["var_usd"],
+        es_change_usd=after["es_usd"] - before["es_usd"],
+        value_change_usd=after["value_usd"] - before["value_usd"],
+    )

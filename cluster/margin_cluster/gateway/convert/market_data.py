@@ -1,0 +1,213 @@
+"""market_data_service.proto."""
+
+from typing import Any
+
+import numpy as np
+from margin_protos.v1 import market_data_service_pb2 as pb
+
+from margin_actors.errors import InvalidMarketData, InvalidRequest, Problem, raise_if_any
+from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
+from margin_actors.market.snapshots import (
+    ExpiryForward,
+    MarketSnapshot,
+    OptionQuotes,
+    tenor_years,
+)
+from margin_actors.market.surfaces import VolatilitySurface, slice_parameters
+from margin_actors.numerics.elementary import logarithms
+from margin_cluster.gateway.convert.margin_types import (
+    time_from_timestamp,
+    timestamp_from_time,
+)
+from margin_cluster.ledger import SnapshotRecord
+
+OPTIONS_MAX = 200_000
+OPTIONS_A_MESSAGE_MAX = 20_000
+STRIKES_MAX = 1_000
+_QUOTES = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
+
+
+class SnapshotBuilder:
+    """Collects the messages of one stream and makes a snapshot of them."""
+
+    def __init__(self) -> None:
+        self._header: Any = None
+        self._names: list[str] = []
+        self._quotes: dict[str, list[np.ndarray]] = {name: [] for name in _QUOTES}
+        self._messages = 0
+
+    def add(self, request: Any) -> None:
+        """Take one message.
+
+        Raises
+        ------
+        InvalidRequest
+            If it is out of order, too large, or its columns differ in length.
+        """
+        problems: list[Problem] = []
+        which, number = request.WhichOneof("content"), self._messages
+        self._messages += 1
+        where = f"message {number}"
+        if which == "header" and self._header is None and number == 0:
+            self._header = request.header
+        elif which != "quotes" or self._header is None:
+            problems.append(
+                Problem(where, f"holds {which or 'nothing'}", "a header first, then quotes")
+            )
+        else:
+            self._add_quotes(request.quotes, where, problems)
+        raise_if_any(problems, InvalidRequest, "the stream is not a snapshot")
+
+    def _add_quotes(self, quotes: Any, where: str, problems: list[Problem]) -> None:
+        count = len(quotes.instrument_name)
+        if count > OPTIONS_A_MESSAGE_MAX or len(self._names) + count > OPTIONS_MAX:
+            problems.append(
+                Problem(
+                    where,
+                    f"{count:,} options after {len(self._names):,}",
+                    f"at most {OPTIONS_A_MESSAGE_MAX:,} a message and {OPTIONS_MAX:,} in all",
+                )
+            )
+            return
+        for name in _QUOTES:
+            column = np.array(getattr(quotes, name), np.float64)
+            if column.size != count:
+                problems.append(
+                    Problem(f"{where}.{name}", f"{column.size} values", f"{count} names are given")
+                )
+            self._quotes[name].append(column)
+        self._names.extend(quotes.instrument_name)
+
+    def snapshot(self, *, origin: str) -> MarketSnapshot:
+        """Return the snapshot.
+
+        Raises
+        ------
+        InvalidMarketData
+            Naming every field that cannot be.
+        """
+        header = self._header
+        if header is None:
+            raise InvalidRequest(
+                "the stream is not a snapshot",
+                [Problem("message 0", "there is none", "send a header first")],
+            )
+        problems: list[Problem] = []
+        time = time_from_timestamp(header.time, "header.time", problems)
+        expiries: list[ExpiryForward] = []
+        for number, item in enumerate(header.expiries):
+            expiry = time_from_timestamp(item.expiry, f"header.expiries[{number}]", problems)
+            years = tenor_years(time, expiry)
+            expiries.append(ExpiryForward(item.underlying, expiry, item.forward_usd, years))
+        if not np.isfinite(header.discount_annual):
+            problems.append(Problem("header.discount_annual", f"{header.discount_annual}"))
+        expiries.sort(key=lambda e: (e.underlying, e.expiry))
+        options = self._options(
+            {(e.underlying, e.expiry): i for i, e in enumerate(expiries)}, problems
+        )
+        raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
+        return MarketSnapshot(
+            time=time,
+            index_usd={p.underlying: p.price_usd for p in header.index_prices},
+            expiries=tuple(expiries),
+            options=options,
+            is_synthetic=header.is_synthetic,
+            origin=origin,
+            discount_annual=header.discount_annual,
+        )
+
+    def _options(self, place: dict[Any, int], problems: list[Problem]) -> OptionQuotes:
+        parsed: list[Instrument] = []
+        expiry_index: list[int] = []
+        seen: set[str] = set()
+        for number, name in enumerate(self._names):
+            where = f"instrument_name[{number}]"
+            try:
+                item = instrument_from_name(name)
+            except ValueError as fault:
+                problems.append(Problem(where, str(fault)[:200]))
+                continue
+            at = place.get((item.underlying, item.expiry))
+            if item.kind is not Kind.OPTION or name in seen:
+                problems.append(Problem(where, f"{name} is no option, or stands here twice"))
+            elif at is None:
+                problems.append(Problem(where, f"{name}: the header lacks its expiry"))
+            seen.add(name)
+            parsed.append(item)
+            expiry_index.append(-1 if at is None else at)
+        values = {
+            name: np.concatenate([*columns, np.empty(0)]) for name, columns in self._quotes.items()
+        }
+        for name, column in values.items():
+            bad = np.flatnonzero(np.isinf(column) | (column < 0))
+            problems.extend(
+                Problem(f"{name}[{row}]", f"{column[row]}", "give a number of at least 0, or NaN")
+                for row in bad
+            )
+        return OptionQuotes(
+            names=tuple(self._names),
+            expiry_index=np.array(expiry_index, np.int32),
+            strike_usd=np.array([i.strike or np.nan for i in parsed], np.float64),
+            is_call=np.array([i.is_call for i in parsed], np.bool_),
+            is_inverse=np.array([i.is_inverse for i in parsed], np.bool_),
+            **values,
+        )
+
+
+def snapshot_summary_to_proto(record: SnapshotRecord, current: str) -> pb.SnapshotSummary:
+    """Return the wire form of a published snapshot."""
+    return pb.SnapshotSummary(
+        snapshot_id=record.snapshot_id,
+        time=timestamp_from_time(record.time),
+        create_time=timestamp_from_time(record.create_time),
+        options=record.options,
+        is_synthetic=record.is_synthetic,
+        is_current=record.snapshot_id == current,
+    )
+
+
+def surface_request_from_proto(request: Any) -> tuple[str, str, np.ndarray]:
+    """Return (underlying, snapshot id, strikes over forward).
+
+    Raises
+    ------
+    InvalidRequest
+        Naming every bad field.
+    """
+    strikes = np.array(request.strike_over_forward[: STRIKES_MAX + 1], np.float64)
+    problems: list[Problem] = []
+    if not request.underlying:
+        problems.append(Problem("underlying", "is empty", "for example BTC"))
+    if strikes.size > STRIKES_MAX:
+        problems.append(Problem("strike_over_forward", "too many", f"at most {STRIKES_MAX:,}"))
+    bad = np.flatnonzero(~(np.isfinite(strikes) & (strikes > 0)))
+    problems += [
+        Problem(f"strike_over_forward[{i}]", f"{strikes[i]}", "give a positive number") for i in bad
+    ]
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return request.underlying, request.snapshot_id, strikes
+
+
+def surface_to_proto(
+    surface: VolatilitySurface, snapshot_id: str, strikes: np.ndarray
+) -> pb.GetSurfaceResponse:
+    """Return the wire form of a surface, with volatilities at strikes over forward."""
+    k = logarithms(strikes)[0] if strikes.size else np.empty(0)
+    slices = [
+        pb.SurfaceSlice(
+            expiry=timestamp_from_time(item.expiry),
+            tenor_years=item.tenor_years,
+            forward_usd=item.forward_usd,
+            parameters=slice_parameters(smile),
+            volatility=surface.volatility(k, item.tenor_years) if k.size else [],
+            quotes=found.quotes,
+            quotes_inside=found.inside,
+            is_arbitrage_free=found.is_arbitrage_free,
+        )
+        for item, smile, found in zip(
+            surface.expiries, surface.slices, surface.diagnostics, strict=True
+        )
+    ]
+    return pb.GetSurfaceResponse(
+        surface_id=surface.id, snapshot_id=snapshot_id, smile=surface.model, slices=slices
+    )

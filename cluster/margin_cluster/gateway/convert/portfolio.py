@@ -1,0 +1,150 @@
+"""portfolio_service.proto."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, raise_if_any
+from margin_cluster.gateway.convert.margin_types import check_id
+from margin_cluster.ledger import Trade
+
+ROWS_A_MESSAGE_MAX = 100_000
+ROWS_MAX = 5_000_000
+TRADES_MAX = 10_000
+KEY_LENGTH_MAX = 128
+
+
+def check_key(key: str, problems: list[Problem], *, is_required: bool) -> str:
+    """Return an idempotency key, or note what is wrong with it."""
+    if is_required and not key:
+        problems.append(Problem("idempotency_key", "is empty", "choose one for every new change"))
+    if len(key) > KEY_LENGTH_MAX or not key.isprintable():
+        problems.append(
+            Problem("idempotency_key", f"{key[:40]!r}", f"at most {KEY_LENGTH_MAX} characters")
+        )
+    return key
+
+
+class UploadBuilder:
+    """Collects the messages of one upload and makes a table of them."""
+
+    def __init__(self) -> None:
+        self.key = ""
+        self._tables: list[pa.Table] = []
+        self._rows = 0
+        self._messages = 0
+
+    def add(self, request: Any) -> None:
+        """Take one message.
+
+        Raises
+        ------
+        InvalidRequest
+            If it is too large or its columns do not fit together.
+        """
+        problems: list[Problem] = []
+        if self._messages == 0:
+            self.key = check_key(request.idempotency_key, problems, is_required=False)
+        columns, where = request.positions, f"message {self._messages}"
+        self._messages += 1
+        n = len(columns.quantity)
+        if n > ROWS_A_MESSAGE_MAX or self._rows + n > ROWS_MAX:
+            problems.append(
+                Problem(
+                    where,
+                    f"{n:,} rows after {self._rows:,}",
+                    f"at most {ROWS_A_MESSAGE_MAX:,} a message and {ROWS_MAX:,} in all",
+                )
+            )
+            raise_if_any(problems, InvalidRequest, "the upload is not valid")
+        account = np.array(columns.account, np.int64)
+        instrument = np.array(columns.instrument, np.int64)
+        for name, codes, values in (
+            ("account", account, columns.account_ids),
+            ("instrument", instrument, columns.instrument_names),
+        ):
+            if codes.size != n:
+                problems.append(
+                    Problem(f"{where}.{name}", f"{codes.size} values", f"{n} quantities are given")
+                )
+            elif codes.size and codes.max() >= len(values):
+                problems.append(
+                    Problem(f"{where}.{name}", f"place {codes.max()}", f"{len(values)} are named")
+                )
+        if len(columns.member_ids) != len(columns.account_ids):
+            problems.append(
+                Problem(
+                    f"{where}.member_ids",
+                    f"{len(columns.member_ids)} members",
+                    f"{len(columns.account_ids)} accounts are named",
+                )
+            )
+        for name in ("account_ids", "member_ids"):
+            for i, text in enumerate(getattr(columns, name)):
+                check_id(text, f"{where}.{name}[{i}]", problems)
+        raise_if_any(problems, InvalidRequest, "the upload is not valid")
+        self._rows += n
+        self._tables.append(
+            pa.table(
+                {
+                    "member_id": _coded(columns.member_ids, account),
+                    "account_id": _coded(columns.account_ids, account),
+                    "instrument_name": _coded(columns.instrument_names, instrument),
+                    "quantity": np.array(columns.quantity, np.float64),
+                }
+            )
+        )
+
+    def table(self) -> pa.Table:
+        """Return all rows.
+
+        Raises
+        ------
+        InvalidPortfolio
+            If there are none.
+        """
+        if self._rows == 0:
+            raise InvalidPortfolio(
+                "the upload holds no position",
+                [Problem("positions", "no rows", "send at least one")],
+            )
+        return pa.concat_tables(self._tables)
+
+
+def _coded(values: Any, codes: np.ndarray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes.astype(np.int32)), pa.array(list(values), pa.string())
+    )
+
+
+def trades_from_proto(request: Any) -> tuple[str, tuple[Trade, ...]]:
+    """Return (idempotency key, trades).
+
+    Raises
+    ------
+    InvalidRequest
+        Naming every bad field.
+    """
+    problems: list[Problem] = []
+    key = check_key(request.idempotency_key, problems, is_required=True)
+    count = len(request.trades)
+    trades: list[Trade] = []
+    if not 1 <= count <= TRADES_MAX:
+        problems.append(Problem("trades", f"{count:,} trades", f"give 1 to {TRADES_MAX:,}"))
+    else:
+        for number, item in enumerate(request.trades):
+            where = f"trades[{number}]"
+            check_id(item.account_id, f"{where}.account_id", problems)
+            if item.member_id:
+                check_id(item.member_id, f"{where}.member_id", problems)
+            if not math.isfinite(item.quantity) or item.quantity == 0.0:
+                problems.append(
+                    Problem(f"{where}.quantity", f"{item.quantity}", "finite and not 0")
+                )
+            trades.append(
+                Trade(item.account_id, item.member_id, item.instrument_name, item.quantity)
+            )
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return key, tuple(trades)

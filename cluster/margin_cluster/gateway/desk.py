@@ -1,0 +1,331 @@
+"""What the services do, between the conversions: find the positions, ask the market, keep the record.
+
+Numbers are worked out in threads (kernels release the interpreter), never on the event loop. A
+small question is answered in this process from the prices in the object store of its node, without
+a hop; a book goes to the cluster.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
+from margin_actors.actors.cluster import Cluster
+from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.engine.margin import MARGIN_FIELDS, Margins, result_digest
+from margin_actors.engine.measures import Attribution, attribute
+from margin_actors.errors import InvalidRequest, NotReady, Problem, UnknownAccount
+from margin_actors.market.identity import content_id
+from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.archive import StoreArchive
+from margin_cluster.gateway.call import Call
+from margin_cluster.gateway.convert.margin import BookSubject, Subject
+from margin_cluster.gateway.convert.margin_types import (
+    generation_to_mapping,
+    inputs_to_mapping,
+    margin_to_mapping,
+)
+from margin_cluster.gateway.recorder import Recorder
+from margin_cluster.ledger import CalculationRecord, Trade
+from margin_cluster.positions import (
+    Positions,
+    account_book,
+    add_quantities,
+    books_side_by_side,
+    select_accounts,
+    trades_id,
+)
+
+R = TypeVar("R")
+SIMULATED_POSITIONS_MAX = 1_000_000
+_STORED = tuple(name for name in MARGIN_FIELDS if not name.startswith("tail"))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one account's margin is what it is."""
+
+    generation: ResidentGeneration
+    book: Book
+    margins: Margins
+    margin: dict[str, Any]
+    attribution: Attribution
+    values_usd: np.ndarray
+    """float64 (n_positions,)."""
+
+
+class Desk:
+    """One gateway's work; belongs to one event loop."""
+
+    def __init__(self, cluster: Cluster, archive: StoreArchive, *, threads: int) -> None:
+        self.cluster, self.archive = cluster, archive
+        self.positions = Positions(archive)
+        self._recorder = Recorder(archive.ledger)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="margin")
+        # Files and the ledger's slow writes have threads of their own, so that they delay nobody.
+        self._files = ThreadPoolExecutor(2, thread_name_prefix="files")
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        self._pool.shutdown()
+        self._files.shutdown()
+        self._recorder.close()
+
+    async def compute(self, work: Callable[..., R], *args: Any) -> R:
+        """Run a short piece of work in one of the computing threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    async def store(self, work: Callable[..., R], *args: Any) -> R:
+        """Run something that reads or writes files in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._files, work, *args)
+
+    async def warm(self, *, until: float) -> None:
+        """Load every kernel, here and in the cluster's tasks and reducers."""
+        generation = await self.cluster.generation(until=until)
+        contracts = generation.priced.market.contracts
+        held = {contracts.names[0]: float(contracts.lot[0])}
+        await self.compute(self._simulate, generation, Subject("", held, ""), [])
+        cpus = int(self.cluster.cpus)
+        book = books_side_by_side((f"warm{i}", held) for i in range(cpus))
+        async for _ in run_book(self.cluster, generation, book, until=until):
+            pass
+
+    # -- one account ---------------------------------------------------------------------------
+
+    async def calculate(self, subject: Subject, call: Call) -> CalculationRecord:
+        """Return the recorded margin of one account or portfolio."""
+        generation = await self.cluster.generation(
+            until=call.until, snapshot_id=subject.snapshot_id
+        )
+        record = await self.compute(self._calculate, generation, subject, call.request_id)
+        await self._recorder.keep(record)
+        return record
+
+    def _calculate(
+        self, generation: ResidentGeneration, subject: Subject, request_id: str
+    ) -> CalculationRecord:
+        member, held = self._held(subject)
+        book = account_book(subject.account_id, member, held)
+        margins = generation.priced.margins(book, where=subject.account_id or "portfolio")
+        inputs = inputs_to_mapping(generation, book.id)
+        margin = margin_to_mapping(
+            margins, 0, generation.parameters, account_id=subject.account_id, member_id=member
+        )
+        return self._record(generation, inputs, margins, "account", request_id, margin)
+
+    def _record(
+        self,
+        generation: ResidentGeneration,
+        inputs: dict[str, Any],
+        margins: Margins,
+        kind: Any,
+        request_id: str,
+        margin: dict[str, Any],
+    ) -> CalculationRecord:
+        ids = {name: inputs[name] for name in inputs if name != "surface_ids"}
+        return CalculationRecord(
+            # The same request on the same inputs is the same calculation, however often it runs.
+            calculation_id=content_id("calculation", {"request": request_id, "inputs": ids}),
+            kind=kind,
+            create_time=datetime.now(UTC),
+            request_id=request_id,
+            account_id=margin.get("account_id", ""),
+            generation=generation_to_mapping(generation),
+            inputs=inputs,
+            digest=result_digest(margins, **ids),
+            accounts=margins.positions.size,
+            positions=int(margins.positions.sum()),
+            initial_margin_usd=float(margins.initial_margin_usd.sum()),
+            margin=margin,
+        )
+
+    def _held(self, subject: Subject) -> tuple[str, dict[str, float]]:
+        if subject.positions is not None:
+            return "", subject.positions
+        member, held, _ = self.positions.account(subject.account_id)
+        return member, held
+
+    async def simulate(
+        self, subject: Subject, candidates: list[tuple[str, dict[str, float]]], call: Call
+    ) -> tuple[ResidentGeneration, list[dict[str, Any]]]:
+        """Return the margin as it stands and after each candidate, in their order."""
+        generation = await self.cluster.generation(
+            until=call.until, snapshot_id=subject.snapshot_id
+        )
+        margins = await self.compute(self._simulate, generation, subject, candidates)
+        return generation, margins
+
+    def _simulate(
+        self,
+        generation: ResidentGeneration,
+        subject: Subject,
+        candidates: list[tuple[str, dict[str, float]]],
+    ) -> list[dict[str, Any]]:
+        member, held = self._held(subject)
+        positions = len(held) * (1 + len(candidates))
+        if positions > SIMULATED_POSITIONS_MAX:
+            raise InvalidRequest(
+                "the simulation is too large",
+                [
+                    Problem(
+                        "candidates",
+                        f"{len(candidates)} on {len(held):,} positions",
+                        f"at most {SIMULATED_POSITIONS_MAX:,} positions in all; split the call",
+                    )
+                ],
+            )
+        sides = [("before", held)]
+        for number, (candidate_id, trades) in enumerate(candidates):
+            name = f"candidates[{number}] {candidate_id}".strip()
+            sides.append((name, add_quantities(held, trades.items())))
+        margins = generation.priced.margins(books_side_by_side(sides), where="simulation")
+        return [
+            margin_to_mapping(
+                margins, a, generation.parameters, account_id=subject.account_id, member_id=member
+            )
+            for a in range(len(sides))
+        ]
+
+    async def explain(self, subject: Subject, call: Call) -> Explanation:
+        """Return which positions and scenarios make a margin."""
+        generation = await self.cluster.generation(
+            until=call.until, snapshot_id=subject.snapshot_id
+        )
+        return await self.compute(self._explain, generation, subject)
+
+    def _explain(self, generation: ResidentGeneration, subject: Subject) -> Explanation:
+        member, held = self._held(subject)
+        book = account_book(subject.account_id, member, held)
+        priced, parameters = generation.priced, generation.parameters
+        margins = priced.margins(book)
+        rows = priced.position_profits_usd(book)
+        market, holdings = priced.laid_out(book)
+        return Explanation(
+            generation,
+            book,
+            margins,
+            margin_to_mapping(
+                margins, 0, parameters, account_id=subject.account_id, member_id=member
+            ),
+            attribute(rows, book.quantity, confidence=parameters.measure.confidence),
+            book.quantity * market.unit_value_usd[holdings.index],
+        )
+
+    # -- books ---------------------------------------------------------------------------------
+
+    async def calculate_book(
+        self, subject: BookSubject, call: Call
+    ) -> AsyncGenerator[tuple[Book, ResidentGeneration | Progress | Batch | CalculationRecord]]:
+        """Yield the generation, a book's run, and its record when it is kept."""
+        generation = await self.cluster.generation(
+            until=call.until, snapshot_id=subject.snapshot_id
+        )
+        book = await self.compute(self._chosen, subject)
+        yield book, generation
+        done: Completed | None = None
+        async for event in run_book(self.cluster, generation, book, until=call.until):
+            if isinstance(event, Completed):
+                done = event
+            else:
+                yield book, event
+        assert done is not None
+        inputs = inputs_to_mapping(generation, book.id)
+        record = self._record(generation, inputs, done.margins, "book", call.request_id, {})
+        assert record.digest == done.digest
+        await self.store(self._save_margins, record.calculation_id, book, done.margins)
+        await self._recorder.keep(record)
+        yield book, record
+
+    def _chosen(self, subject: BookSubject) -> Book:
+        book = self.positions.book()
+        if book is None:
+            raise NotReady(
+                "there are no positions", [Problem("book", "is empty", "upload positions")]
+            )
+        if not subject.account_ids and not subject.member_ids:
+            return book
+        wanted, members = set(subject.account_ids), set(subject.member_ids)
+        unknown = sorted(wanted - set(book.accounts))
+        unknown += sorted(members - set(book.members))
+        if unknown:
+            raise UnknownAccount(
+                "there are no such accounts or members",
+                [Problem("account_ids, member_ids", name[:128], "unknown") for name in unknown],
+            )
+        return select_accounts(
+            book,
+            np.array(
+                [
+                    a in wanted or m in members
+                    for a, m in zip(book.accounts, book.members, strict=True)
+                ],
+                np.bool_,
+            ),
+        )
+
+    def _save_margins(self, calculation_id: str, book: Book, margins: Margins) -> None:
+        columns: dict[str, Any] = {
+            "account_id": pa.array(book.accounts, pa.string()),
+            "member_id": pa.array(book.members, pa.string()),
+        } | {name: getattr(margins, name) for name in _STORED}
+        self.archive.store.put("calculations", calculation_id, pa.table(columns))
+
+    def margins_of(self, calculation_id: str, accounts: list[str]) -> list[dict[str, Any]]:
+        """Return the margins of some accounts of a recorded book."""
+        table = self.archive.store.get("calculations", calculation_id)
+        place = {a: i for i, a in enumerate(table.column("account_id").to_pylist())}
+        unknown = [a for a in accounts if a not in place]
+        if unknown:
+            raise UnknownAccount(
+                "the calculation has no such accounts",
+                [Problem("account_ids", a[:128], "not margined in it") for a in unknown],
+            )
+        return table.take(pa.array([place[a] for a in accounts], pa.int64())).to_pylist()
+
+    # -- what is put in ------------------------------------------------------------------------
+
+    async def publish(self, snapshot: MarketSnapshot, call: Call) -> int:
+        """Store a snapshot, make it current, and return the number of its generation."""
+        await self.store(self.archive.store_snapshot, snapshot)
+        number = await self.cluster.publish(snapshot, key=call.request_id, until=call.until)
+        await self.store(self.archive.note_snapshot, snapshot)
+        return number
+
+    async def upload(self, table: pa.Table, key: str) -> tuple[int, Book]:
+        """Replace all positions and return (version, book)."""
+        return await self.store(self._upload, table, key)
+
+    def _upload(self, table: pa.Table, key: str) -> tuple[int, Book]:
+        book = book_from_table(table, where="upload")
+        ledger = self.archive.ledger
+        if ledger.repeated(key, book.id) is None:
+            self.archive.save_book(book)
+        version = ledger.add_upload(
+            key=key,
+            content=book.id,
+            accounts=len(book.accounts),
+            positions=book.n_positions,
+            now=datetime.now(UTC),
+        )
+        return version, book
+
+    async def apply_trades(self, key: str, trades: tuple[Trade, ...]) -> tuple[int, bool]:
+        """Add trades and return (version, whether they had been added before)."""
+        return await self.store(self._apply, key, trades)
+
+    def _apply(self, key: str, trades: tuple[Trade, ...]) -> tuple[int, bool]:
+        content = trades_id(trades)  # as they came: members are filled in from what is known now
+        before = self.archive.ledger.repeated(key, content)
+        if before is not None:
+            return before[0], True
+        checked = self.positions.check_trades(trades)
+        return self.archive.ledger.add_trades(
+            checked, key=key, content=content, now=datetime.now(UTC)
+        )

@@ -1,0 +1,1 @@
+"""Thin handlers, one module a service: convert, call the desk, convert back."""

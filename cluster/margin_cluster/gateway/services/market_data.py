@@ -1,0 +1,63 @@
+"""MarketDataService."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from margin_protos.v1 import market_data_service_pb2 as pb
+from margin_protos.v1 import market_data_service_pb2_grpc as stubs
+
+from margin_actors.errors import InvalidRequest, NotReady, Problem
+from margin_cluster.gateway.call import current
+from margin_cluster.gateway.convert import market_data as convert
+from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.paging import page_size
+
+
+class MarketDataService(stubs.MarketDataServiceServicer):
+    """See market_data_service.proto."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def PublishSnapshot(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
+        """Store a snapshot and make it current."""
+        call, builder = current.get(), convert.SnapshotBuilder()
+        async for request in request_iterator:
+            builder.add(request)
+        origin = f"request {call.request_id}"
+        snapshot = await self._desk.compute(lambda: builder.snapshot(origin=origin))
+        number = await self._desk.publish(snapshot, call)
+        return pb.PublishSnapshotResponse(
+            snapshot_id=snapshot.id, generation=number, options=len(snapshot.options)
+        )
+
+    async def ListSnapshots(self, request: Any, context: Any) -> Any:
+        """Return published snapshots in pages."""
+        ledger, size = self._desk.archive.ledger, page_size(request.page_size)
+        records, following = await self._desk.store(ledger.list_snapshots, size, request.page_token)
+        current_id = (await self._desk.store(ledger.heads)).snapshot_id
+        return pb.ListSnapshotsResponse(
+            snapshots=[convert.snapshot_summary_to_proto(r, current_id) for r in records],
+            next_page_token=following,
+        )
+
+    async def GetSurface(self, request: Any, context: Any) -> Any:
+        """Return the fitted surface of an underlying."""
+        underlying, snapshot_id, strikes = convert.surface_request_from_proto(request)
+        generation = await self._desk.cluster.generation(
+            until=current.get().until, snapshot_id=snapshot_id
+        )
+        surfaces = generation.priced.market.surfaces
+        if not surfaces:
+            raise NotReady(
+                "the model in use prices on marks and fits no surface",
+                [Problem("model", generation.parameters.name, "serve a model with a smile")],
+            )
+        if underlying not in surfaces:
+            raise InvalidRequest(
+                "there is no such surface",
+                [Problem("underlying", underlying[:40], f"there are {', '.join(surfaces)}")],
+            )
+        return await self._desk.compute(
+            convert.surface_to_proto, surfaces[underlying], generation.handle.snapshot_id, strikes
+        )

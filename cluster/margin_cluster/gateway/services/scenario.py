@@ -1,0 +1,80 @@
+"""ScenarioService."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from margin_protos.v1 import scenario_service_pb2 as pb
+from margin_protos.v1 import scenario_service_pb2_grpc as stubs
+
+from margin_actors.actors.jobs import run_beside
+from margin_actors.actors.work import Tell
+from margin_actors.errors import InvalidRequest, NotReady, Problem, raise_if_any
+from margin_cluster.gateway.call import current
+from margin_cluster.gateway.convert import scenario as convert
+from margin_cluster.gateway.convert.margin_types import time_from_timestamp
+from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.paging import page_size
+from margin_cluster.ledger import ScenarioSetRecord
+
+ScenarioBuilder: TypeAlias = Callable[[datetime], Callable[[Tell], ScenarioSetRecord]]
+"""Given the last moment that may be known, returns the job that builds and stores the set; the job
+is sent to another process."""
+
+
+class ScenarioService(stubs.ScenarioServiceServicer):
+    """See scenario_service.proto."""
+
+    def __init__(self, desk: Desk, builder: ScenarioBuilder) -> None:
+        self._desk, self._builder = desk, builder
+
+    async def BuildScenarioSet(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """Build a set beside the service; a caller who leaves takes the work along."""
+        as_of = await self._as_of(request)
+        active = (await self._desk.store(self._desk.archive.heads)).scenarios_id
+        async with aclosing(run_beside(self._builder(as_of), until=current.get().until)) as told:
+            async for event in told:
+                if isinstance(event, ScenarioSetRecord):
+                    kept = convert.scenario_set_to_proto(event, active)
+                    yield pb.BuildScenarioSetResponse(scenario_set=kept)
+                else:
+                    stage, done, total = event
+                    yield pb.BuildScenarioSetResponse(
+                        progress=pb.BuildProgress(stage=stage, done=done, total=total)
+                    )
+
+    async def _as_of(self, request: Any) -> datetime:
+        if request.HasField("as_of"):
+            problems: list[Problem] = []
+            time = time_from_timestamp(request.as_of, "as_of", problems)
+            raise_if_any(problems, InvalidRequest, "the request is not valid")
+            return time
+        heads = await self._desk.store(self._desk.archive.heads)
+        if not heads.snapshot_id:
+            raise NotReady(
+                "no market snapshot is in use",
+                [Problem("as_of", "is not set", "give a time, or publish a snapshot first")],
+            )
+        snapshot = await self._desk.store(self._desk.archive.load_snapshot, heads.snapshot_id)
+        return snapshot.time
+
+    async def ListScenarioSets(self, request: Any, context: Any) -> Any:
+        """Return stored sets in pages."""
+        ledger, size = self._desk.archive.ledger, page_size(request.page_size)
+        records, following = await self._desk.store(
+            ledger.list_scenario_sets, size, request.page_token
+        )
+        active = (await self._desk.store(ledger.heads)).scenarios_id
+        return pb.ListScenarioSetsResponse(
+            scenario_sets=[convert.scenario_set_to_proto(r, active) for r in records],
+            next_page_token=following,
+        )
+
+    async def ActivateScenarioSet(self, request: Any, context: Any) -> Any:
+        """Put a set to use."""
+        call = current.get()
+        number = await self._desk.cluster.activate(
+            request.scenarios_id, key=call.request_id, until=call.until
+        )
+        return pb.ActivateScenarioSetResponse(generation=number)

@@ -1,0 +1,126 @@
+"""The one table from our errors to what goes over the wire."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as details
+from google.rpc.status_pb2 import Status
+
+from margin_actors import errors
+
+DOMAIN = "margin-cluster"
+DETAILS_KEY = "grpc-status-details-bin"
+REQUEST_ID_KEY = "x-request-id"
+SUMMARY_LENGTH_MAX = 400
+VIOLATIONS_BYTES_MAX = 5_000
+"""What is wrong is told until this is full and counted beyond: trailers are limited to 8 KB."""
+
+Detail: TypeAlias = Literal["fields", "precondition", "retry", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How an error is told."""
+
+    code: grpc.StatusCode
+    detail: Detail = "none"
+
+
+TABLE: dict[type[errors.MarginError], Row] = {
+    errors.InvalidRequest: Row(grpc.StatusCode.INVALID_ARGUMENT, "fields"),
+    errors.InvalidPortfolio: Row(grpc.StatusCode.INVALID_ARGUMENT, "fields"),
+    errors.InvalidScenario: Row(grpc.StatusCode.INVALID_ARGUMENT, "fields"),
+    errors.InvalidParameters: Row(grpc.StatusCode.INVALID_ARGUMENT, "fields"),
+    errors.InvalidMarketData: Row(grpc.StatusCode.INVALID_ARGUMENT, "fields"),
+    errors.UnknownAccount: Row(grpc.StatusCode.NOT_FOUND, "fields"),
+    errors.UnknownCalculation: Row(grpc.StatusCode.NOT_FOUND, "fields"),
+    errors.MissingMarketData: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
+    errors.DataQualityFailure: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
+    errors.NotReady: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
+    errors.KeyReused: Row(grpc.StatusCode.ALREADY_EXISTS, "fields"),
+    errors.Overloaded: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "retry"),
+    errors.ClusterUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
+    errors.SourceUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
+    errors.DeadlinePassed: Row(grpc.StatusCode.DEADLINE_EXCEEDED),
+}
+INTERNAL = Row(grpc.StatusCode.INTERNAL)
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ends a call."""
+
+    code: grpc.StatusCode
+    message: str
+    metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def row_of(error: errors.MarginError) -> Row:
+    """Return the row of an error's class, or INTERNAL for one that has none."""
+    return TABLE.get(type(error), INTERNAL)
+
+
+def failure_of(error: BaseException, *, request_id: str) -> Failure:
+    """Return how an error is told; nothing of our innards for one that is not on purpose."""
+    if not isinstance(error, errors.MarginError) or row_of(error) is INTERNAL:
+        message = f"an invariant broke; the request id {request_id} is in the service's log"
+        return _failure(grpc.StatusCode.INTERNAL, message, [_info("Internal")], request_id)
+    row = row_of(error)
+    extra: list[Message] = [_info(type(error).__name__)]
+    if row.detail == "fields" and error.problems:
+        extra.append(details.BadRequest(field_violations=_violations(error.problems)))
+    elif row.detail == "precondition" and error.problems:
+        extra.append(
+            details.PreconditionFailure(
+                violations=[
+                    details.PreconditionFailure.Violation(
+                        type=type(error).__name__, subject=v.field, description=v.description
+                    )
+                    for v in _violations(error.problems)
+                ]
+            )
+        )
+    elif row.detail == "retry":
+        delay = Duration()
+        delay.FromMilliseconds(round(1000 * getattr(error, "retry_seconds", _RETRY_SECONDS)))
+        extra.append(details.RetryInfo(retry_delay=delay))
+    return _failure(row.code, error.summary[:SUMMARY_LENGTH_MAX], extra, request_id)
+
+
+def _info(reason: str) -> Message:
+    return details.ErrorInfo(reason=reason, domain=DOMAIN)
+
+
+def _violations(
+    problems: tuple[errors.Problem, ...],
+) -> list[details.BadRequest.FieldViolation]:
+    told: list[details.BadRequest.FieldViolation] = []
+    used = 0
+    for number, problem in enumerate(problems):
+        what = problem.what + (f" ({problem.remedy})" if problem.remedy else "")
+        item = details.BadRequest.FieldViolation(field=problem.where[:200], description=what[:400])
+        used += item.ByteSize()
+        if used > VIOLATIONS_BYTES_MAX:
+            rest = f"{len(problems) - number:,} more problems of {len(problems):,}"
+            told.append(details.BadRequest.FieldViolation(field="…", description=rest))
+            break
+        told.append(item)
+    return told
+
+
+def _failure(code: grpc.StatusCode, message: str, extra: list[Message], request_id: str) -> Failure:
+    status = Status(code=code.value[0], message=message)
+    for item in (*extra, details.RequestInfo(request_id=request_id)):
+        packed = AnyMessage()
+        packed.Pack(item)
+        status.details.append(packed)
+    return Failure(
+        code,
+        message,
+        ((DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id)),
+    )

@@ -1,0 +1,276 @@
+"""What a process outside the actors uses: connect, follow the generation, publish, run books."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import ray
+
+from margin_actors.actors.coordinator import coordinator_actor
+from margin_actors.actors.faults import cause_of, is_loss, is_ours
+from margin_actors.actors.generation import (
+    Archive,
+    CoordinatorStatus,
+    GenerationHandle,
+    Layout,
+    ResidentGeneration,
+)
+from margin_actors.actors.plan import backoff_seconds
+from margin_actors.engine.margin import PricedMarket
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.errors import (
+    ClusterUnavailable,
+    DeadlinePassed,
+    InvalidParameters,
+    MarginError,
+    NotReady,
+    Problem,
+)
+from margin_actors.market.snapshots import MarketSnapshot
+
+NAMESPACE = "margin"
+NAME = "coordinator"
+_POLL_SECONDS = 20.0
+_READ_SECONDS = 60.0
+_START_SECONDS = 120.0
+
+
+def seconds_left(until: float) -> float:
+    """Return the seconds until a moment of the monotonic clock.
+
+    Raises
+    ------
+    DeadlinePassed
+        If there are none.
+    """
+    left = until - time.monotonic()
+    if left <= 0.0:
+        raise DeadlinePassed("the deadline passed before the answer was ready")
+    return left
+
+
+class Cluster:
+    """A connection to the coordinator of the Ray cluster that this process is attached to.
+
+    Belongs to one event loop. Holds the generation in use, read without a copy where it lies on
+    this node; older ones live on as long as a request holds them.
+    """
+
+    def __init__(self, coordinator: Any) -> None:
+        self._coordinator = coordinator
+        self._current: ResidentGeneration | None = None
+        self._changed = asyncio.Condition()
+        self._watcher: asyncio.Task[None] | None = None
+        self._reducers: list[Any] = []
+        self.cpus = 1.0
+
+    @classmethod
+    async def connect(
+        cls,
+        archive: Archive,
+        parameters: ModelParameters,
+        layout: Layout,
+        *,
+        namespace: str = NAMESPACE,
+    ) -> "Cluster":
+        """Attach to the cluster's coordinator, starting one where there is none.
+
+        Raises
+        ------
+        InvalidParameters
+            If the cluster runs another model.
+        ClusterUnavailable
+            If the coordinator does not answer.
+        """
+        coordinator = coordinator_actor.options(
+            name=NAME, namespace=namespace, lifetime="detached", get_if_exists=True
+        ).remote(archive, parameters, layout)
+        self = cls(coordinator)
+        model_id = await self._ask("model_id", until=time.monotonic() + _START_SECONDS)
+        if model_id != parameters.id:
+            raise InvalidParameters(
+                "the cluster runs another model",
+                [Problem("--model", parameters.id, f"it runs {model_id}; stop it first")],
+            )
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def close(self) -> None:
+        """Stop following the cluster; the actors stay."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        self._current = None
+
+    @property
+    def current(self) -> ResidentGeneration | None:
+        """The generation in use, if there is one."""
+        return self._current
+
+    async def generation(
+        self, *, until: float, snapshot_id: str = "", number_min: int = 0
+    ) -> ResidentGeneration:
+        """Return the generation in use, waiting for the snapshot or number asked for.
+
+        Raises
+        ------
+        NotReady
+            If nothing has been published, or the snapshot asked for is not the one in use.
+        DeadlinePassed
+            If it is in the making for too long.
+        MarginError
+            Whatever kept the generation of the snapshot asked for from being made.
+        """
+        while True:
+            now = self._current
+            if (
+                now is not None
+                and now.handle.number >= number_min
+                and (not snapshot_id or now.handle.snapshot_id == snapshot_id)
+            ):
+                return now
+            await self._require_underway(snapshot_id, until)
+            async with self._changed:
+                if self._current is now:
+                    with contextlib.suppress(TimeoutError):
+                        wait = min(1.0, seconds_left(until))
+                        await asyncio.wait_for(self._changed.wait(), wait)
+
+    async def _require_underway(self, snapshot_id: str, until: float) -> None:
+        status: CoordinatorStatus = await self._ask("status", until=until)
+        heads = status.heads
+        if not heads.is_complete:
+            missing = "scenario set" if heads.snapshot_id else "market snapshot"
+            raise NotReady(
+                f"no {missing} is in use",
+                [Problem(missing, "none", "publish a snapshot and activate a scenario set")],
+            )
+        if snapshot_id and heads.snapshot_id != snapshot_id:
+            raise NotReady(
+                "the snapshot asked for is not the one in use",
+                [Problem("snapshot_id", snapshot_id, f"in use is {heads.snapshot_id}")],
+            )
+        fault = await self._ask("fault_of", heads.snapshot_id, until=until)
+        if fault is not None:
+            raise fault
+
+    async def publish(self, snapshot: MarketSnapshot, *, key: str, until: float) -> int:
+        """Make a stored snapshot current; see `Coordinator.publish`."""
+        return await self._ask("publish", snapshot, key, until=until)
+
+    async def activate(self, scenarios_id: str, *, key: str, until: float) -> int:
+        """Make a stored scenario set the one in use; see `Coordinator.activate`."""
+        return await self._ask("activate", scenarios_id, key, until=until)
+
+    async def status(self, *, until: float) -> CoordinatorStatus:
+        """Return the cluster for people."""
+        return await self._ask("status", until=until)
+
+    async def take_slot(self, *, until: float) -> tuple[str, float]:
+        """Lease a slot for a book run: (its id, 0 or the seconds after which to ask again)."""
+        run_id = uuid4().hex
+        wait = await self._ask("take_slot", run_id, seconds_left(until), until=until)
+        return run_id, wait
+
+    def give_slot_back(self, run_id: str) -> None:
+        """End a lease."""
+        self._coordinator.give_slot_back.remote(run_id)
+
+    async def reducers(self, *, until: float, anew: bool = False) -> list[Any]:
+        """Return the reducers, asking for them again after a loss."""
+        if anew or not self._reducers:
+            self._reducers = await self._ask("reducers", until=until)
+            self.cpus = await self._ask("cpus", until=until)
+        return self._reducers
+
+    async def make_good(
+        self, generation: ResidentGeneration, *, until: float
+    ) -> ResidentGeneration:
+        """Report lost slabs and return the same generation with new ones.
+
+        Raises
+        ------
+        ClusterUnavailable
+            If another generation has taken its place.
+        """
+        seen = (generation.handle.number, generation.handle.revision)
+        await self._ask("report_loss", seen, until=until)
+        while True:
+            now = self._current
+            if now is not None and (now.handle.number, now.handle.revision) != seen:
+                if now.handle.number == seen[0]:
+                    return now
+                raise ClusterUnavailable("prices were lost and a new generation has begun")
+            async with self._changed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), min(1.0, seconds_left(until)))
+
+    async def _ask(self, method: str, *args: Any, until: float) -> Any:
+        """Call the coordinator, again after a loss, until a moment of the monotonic clock."""
+        attempt = 0
+        while True:
+            call: Callable[..., Any] = getattr(self._coordinator, method).remote
+            try:
+                return await finished(call(*args), until=until)
+            except Exception as error:
+                if is_ours(error):
+                    raise cause_of(error) from None
+                if not is_loss(error):
+                    raise
+            if time.monotonic() + backoff_seconds(attempt) >= until:
+                raise ClusterUnavailable("the cluster's coordinator does not answer")
+            await asyncio.sleep(backoff_seconds(attempt))
+            attempt += 1
+
+    async def _watch(self) -> None:
+        """Follow the generation in use, for ever."""
+        attempt = 0
+        while True:
+            now = self._current
+            seen = (now.handle.number, now.handle.revision) if now else (0, 0)
+            try:
+                handle = await self._coordinator.generation.remote(seen, _POLL_SECONDS)
+                if handle is None:
+                    continue
+                loaded = await asyncio.to_thread(_read, handle)
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # whatever it was: requests say UNAVAILABLE, and it is tried again
+                await asyncio.sleep(backoff_seconds(attempt))
+                attempt += 1
+                continue
+            attempt = 0
+            async with self._changed:
+                self._current = loaded
+                self._changed.notify_all()
+            del loaded, handle, now  # what is not current is held by its requests alone
+
+
+def _read(handle: GenerationHandle) -> ResidentGeneration:
+    """Map a generation into this process; arrays stay where they are, in the object store."""
+    market, scenarios = ray.get([handle.market, handle.scenarios], timeout=_READ_SECONDS)
+    slabs = None
+    if handle.slabs is not None:
+        slabs = tuple(ray.get(list(handle.slabs), timeout=_READ_SECONDS))
+    return ResidentGeneration(handle, PricedMarket(market, scenarios, slabs))
+
+
+async def finished(ref: Any, *, until: float) -> Any:
+    """Return a result of Ray within the deadline.
+
+    Raises
+    ------
+    DeadlinePassed
+        If it comes too late.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds_left(until))
+    except TimeoutError:
+        raise DeadlinePassed("the deadline passed before the cluster answered") from None
+
+
+__all__ = ["Cluster", "MarginError", "finished", "seconds_left"]

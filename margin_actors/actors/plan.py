@@ -1,0 +1,139 @@
+"""Decisions of the cluster as plain data and functions: no Ray, no clock, no thread.
+
+Who owns which scenarios, what the current generation is, and how many books may run at once. The
+actors carry out what is decided here, so that every failure can be a line in a synchronous test.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+KEYS_KEPT_MAX = 10_000
+"""Request keys remembered, so that a repeated request has its effect once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A contiguous slice of scenarios, beginning a tile."""
+
+    first: int
+    count: int
+
+
+def spans(n_scenarios: int, parts: int, *, tile: int) -> tuple[Span, ...]:
+    """Return at most `parts` slices of whole tiles that cover all scenarios, sizes within a tile.
+
+    Examples
+    --------
+    >>> spans(200, 2, tile=64)
+    (Span(first=0, count=128), Span(first=128, count=72))
+    """
+    n_tiles = -(-n_scenarios // tile)
+    parts = max(1, min(parts, n_tiles))
+    edges = [(-(-n_tiles * p // parts)) * tile for p in range(parts + 1)]
+    return tuple(Span(begin, min(end, n_scenarios) - begin) for begin, end in pairwise(edges))
+
+
+def account_ranges(start: Sequence[int], *, positions: int, accounts: int) -> list[tuple[int, int]]:
+    """Return ranges of accounts, each of at most about `positions` positions and `accounts`.
+
+    A range holds at least one account, however large.
+    """
+    n = len(start) - 1
+    ranges: list[tuple[int, int]] = []
+    begin = 0
+    for a in range(1, n + 1):
+        is_full = a - begin >= accounts or (a < n and start[a + 1] - start[begin] > positions)
+        if is_full or a == n:
+            ranges.append((begin, a))
+            begin = a
+    return ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What is in use: kept durably, so that a new coordinator goes on where the last stopped."""
+
+    number: int = 0
+    """Of the generation; rises with every change."""
+    snapshot_id: str = ""
+    scenarios_id: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """True where there is both a market and a scenario set."""
+        return bool(self.snapshot_id and self.scenarios_id)
+
+
+@dataclass
+class Succession:
+    """Which generation is wanted; every change is keyed, so a repeat has no second effect."""
+
+    heads: Heads
+    _keys: OrderedDict[str, int] = field(default_factory=OrderedDict[str, int])
+
+    def publish(self, snapshot_id: str, *, key: str) -> tuple[Heads, bool]:
+        """Return (heads, changed) after a snapshot was published under a request's key."""
+        return self._advance(key, replace(self.heads, snapshot_id=snapshot_id))
+
+    def activate(self, scenarios_id: str, *, key: str) -> tuple[Heads, bool]:
+        """Return (heads, changed) after a scenario set was activated under a request's key."""
+        return self._advance(key, replace(self.heads, scenarios_id=scenarios_id))
+
+    def number_of(self, key: str) -> int | None:
+        """Return the number that a request's key brought about, if it was seen."""
+        return self._keys.get(key)
+
+    def _advance(self, key: str, wanted: Heads) -> tuple[Heads, bool]:
+        if key in self._keys:
+            return self.heads, False
+        changed = wanted != self.heads
+        if changed:
+            self.heads = replace(wanted, number=self.heads.number + 1)
+        self._keys[key] = self.heads.number
+        while len(self._keys) > KEYS_KEPT_MAX:
+            self._keys.popitem(last=False)
+        return self.heads, changed
+
+
+@dataclass
+class RunSlots:
+    """Leases for book runs: so many at once in the whole cluster, each until its deadline.
+
+    A lease that its holder never returns (the holder died) ends by itself.
+    """
+
+    slots: int
+    _leases: dict[str, float] = field(default_factory=dict[str, float])
+
+    def take(self, run_id: str, *, now: float, until: float) -> float:
+        """Take a slot and return 0, or return the seconds after which to ask again.
+
+        Asking again under the same id renews the lease.
+        """
+        self._leases = {k: end for k, end in self._leases.items() if end > now}
+        if run_id not in self._leases and len(self._leases) >= self.slots:
+            soonest = min(self._leases.values()) - now
+            return min(max(soonest, 0.1), 1.0)
+        self._leases[run_id] = until
+        return 0.0
+
+    def give_back(self, run_id: str) -> None:
+        """End a lease; one that is not held is no error."""
+        self._leases.pop(run_id, None)
+
+    @property
+    def taken(self) -> int:
+        """Leases held."""
+        return len(self._leases)
+
+
+def shards_wanted(configured: int, cpus: float) -> int:
+    """Return how many shards to run: as configured, or one a processor of the living nodes."""
+    return configured if configured > 0 else max(1, int(cpus))
+
+
+def backoff_seconds(attempt: int) -> float:
+    """Return the pause before an attempt: 0.1 s doubling to 2 s."""
+    return min(0.1 * 2.0 ** min(attempt, 10), 2.0)

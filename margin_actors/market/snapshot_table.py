@@ -1,0 +1,84 @@
+"""A snapshot as one table, exactly: what is read back has the id of what was written."""
+
+import json
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from margin_actors.errors import InvalidMarketData, Problem
+from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot, OptionQuotes
+from margin_actors.market.tables import ColumnKind, number_column, require_columns
+
+_META = b"margin.snapshot"
+_NUMBERS = ("strike_usd", "bid", "ask", "mark", "mark_vol", "open_interest", "volume")
+_COLUMNS: dict[str, ColumnKind] = {
+    "instrument_name": "text",
+    "expiry_index": "number",
+    **dict[str, ColumnKind].fromkeys(_NUMBERS, "number"),
+}
+
+
+def snapshot_to_table(snapshot: MarketSnapshot) -> pa.Table:
+    """Return one row a listed option; everything else is in the schema's metadata."""
+    quotes = snapshot.options
+    columns: dict[str, object] = {
+        "instrument_name": pa.array(quotes.names, pa.string()),
+        "expiry_index": quotes.expiry_index,
+        "is_call": pa.array(quotes.is_call),
+        "is_inverse": pa.array(quotes.is_inverse),
+    } | {name: getattr(quotes, name) for name in _NUMBERS}
+    meta = {
+        "id": snapshot.id,
+        "time": snapshot.time.isoformat(),
+        "index_usd": snapshot.index_usd,
+        "expiries": [
+            [e.underlying, e.expiry.isoformat(), e.forward_usd, e.tenor_years]
+            for e in snapshot.expiries
+        ],
+        "is_synthetic": snapshot.is_synthetic,
+        "origin": snapshot.origin,
+        "discount_annual": snapshot.discount_annual,
+    }
+    return pa.table(columns).replace_schema_metadata({_META: json.dumps(meta).encode()})
+
+
+def snapshot_from_table(table: pa.Table, *, where: str) -> MarketSnapshot:
+    """Return the snapshot of a table written by `snapshot_to_table`.
+
+    Raises
+    ------
+    InvalidMarketData
+        If the table is of another kind, or its content does not hash to the id it claims.
+    """
+    raw = (table.schema.metadata or {}).get(_META)
+    if raw is None:
+        raise InvalidMarketData(
+            f"{where} does not hold a snapshot", [Problem(where, "its metadata are missing")]
+        )
+    require_columns(table, _COLUMNS, where=where)
+    meta = json.loads(raw)
+    numbers = {name: number_column(table, name) for name in _NUMBERS}
+    snapshot = MarketSnapshot(
+        time=datetime.fromisoformat(meta["time"]),
+        index_usd=meta["index_usd"],
+        expiries=tuple(
+            ExpiryForward(u, datetime.fromisoformat(e), f, t) for u, e, f, t in meta["expiries"]
+        ),
+        options=OptionQuotes(
+            names=tuple(table.column("instrument_name").to_pylist()),
+            expiry_index=number_column(table, "expiry_index").astype(np.int32),
+            is_call=np.asarray(table.column("is_call").to_pylist(), np.bool_),
+            is_inverse=np.asarray(table.column("is_inverse").to_pylist(), np.bool_),
+            **numbers,
+        ),
+        is_synthetic=meta["is_synthetic"],
+        origin=meta["origin"],
+        discount_annual=meta["discount_annual"],
+    )
+    if snapshot.id != meta["id"]:
+        raise InvalidMarketData(
+            f"{where} does not hold what its id says",
+            [Problem(where, f"claims {meta['id']}, hashes to {snapshot.id}")],
+        )
+    return snapshot
