@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
 
-.PHONY: help run test test-slow check lint types floors fix bench clean
+.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,10 @@ run: $(STAMP)  ## Margin the embedded synthetic book and write run/report.html
 	@echo "==> Margining the embedded synthetic data set into run/"
 	@$(BIN)/margin run --out run --force
 
-check: lint types floors  ## Lint, format, types and import contracts
+serve: $(STAMP)  ## Serve the embedded synthetic book over gRPC until Ctrl-C
+	@$(BIN)/margin serve
+
+check: lint types floors protos-check  ## Lint, format, types, import contracts, the contract
 
 lint: $(STAMP)
 	@echo "==> ruff: lint and format"
@@ -36,6 +39,17 @@ types: $(STAMP)
 floors: $(STAMP)
 	@echo "==> import-linter: who may import whom"
 	@$(BIN)/lint-imports
+
+protos: $(STAMP)  ## Make the stubs of the contract
+	@echo "==> protoc"
+	@$(BIN)/python protos/contract.py generate
+
+protos-check: $(STAMP)  ## Stubs are current, the contract lints and keeps its last release
+	@echo "==> contract: stubs, lint, compatibility"
+	@$(BIN)/python protos/contract.py check
+
+protos-release: $(STAMP)  ## Keep the contract as it is now as the last released one
+	@$(BIN)/python protos/contract.py release
 
 fix: $(STAMP)  ## Repair what ruff can repair
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -64,7 +64,7 @@ def test_every_dependency_is_pinned_and_no_address_is_named() -> None:
 def test_the_base_install_is_the_client_alone() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=]", item)[0] for item in project["dependencies"]}
-    assert names == {"grpcio", "protobuf", "typing_extensions"}
+    assert names == {"googleapis-common-protos", "grpcio", "protobuf", "typing_extensions"}
 
 
 def test_without_the_engine_the_command_names_the_extra() -> None:

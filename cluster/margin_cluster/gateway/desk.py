@@ -1,4 +1,4 @@
-"""What the services do, between the conversions: find the positions, ask the market, keep the record.
+"""What the services do between the conversions: find positions, ask the market, keep the record.
 
 Numbers are worked out in threads (kernels release the interpreter), never on the event loop. A
 small question is answered in this process from the prices in the object store of its node, without

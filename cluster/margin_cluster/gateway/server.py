@@ -96,7 +96,8 @@ class Gateway:
         )
         self.desk = Desk(cluster, archive, threads=options.threads)
         self._builder = builder
-        self._health = health_service.aio.HealthServicer()
+        # `aio` is added to the module as it is imported.
+        self._health = health_service.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._names: list[str] = []
         self._is_draining = False
         self.port = self.health_port = 0

@@ -13,32 +13,31 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from margin_protos.v1 import margin_types_pb2 as margin__protos_dot_v1_dot_margin__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'margin_protos/v1/scenario_service.proto\x12\x10margin_protos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#margin_protos/v1/margin_types.proto\"D\n\x17\x42uildScenarioSetRequest\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\rBuildProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\"\xbe\x02\n\x12ScenarioSetSummary\x12\x14\n\x0cscenarios_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x13\n\x0bunderlyings\x18\x03 \x03(\t\x12\x11\n\tscenarios\x18\x04 \x01(\x05\x12\x15\n\rhorizon_hours\x18\x05 \x01(\x01\x12\x34\n\x10\x66irst_window_end\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_window_end\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cis_synthetic\x18\x08 \x01(\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tis_active\x18\n \x01(\x08\"\x98\x01\n\x18\x42uildScenarioSetResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.margin_protos.v1.BuildProgressH\x00\x12<\n\x0cscenario_set\x18\x02 \x01(\x0b\x32$.margin_protos.v1.ScenarioSetSummaryH\x00\x42\t\n\x07\x63ontent\"@\n\x17ListScenarioSetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"p\n\x18ListScenarioSetsResponse\x12;\n\rscenario_sets\x18\x01 \x03(\x0b\x32$.margin_protos.v1.ScenarioSetSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x1a\x41\x63tivateScenarioSetRequest\x12\x14\n\x0cscenarios_id\x18\x01 \x01(\t\"1\n\x1b\x41\x63tivateScenarioSetResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x32\xdd\x02\n\x0fScenarioService\x12k\n\x10\x42uildScenarioSet\x12).margin_protos.v1.BuildScenarioSetRequest\x1a*.margin_protos.v1.BuildScenarioSetResponse0\x01\x12i\n\x10ListScenarioSets\x12).margin_protos.v1.ListScenarioSetsRequest\x1a*.margin_protos.v1.ListScenarioSetsResponse\x12r\n\x13\x41\x63tivateScenarioSet\x12,.margin_protos.v1.ActivateScenarioSetRequest\x1a-.margin_protos.v1.ActivateScenarioSetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'margin_protos/v1/scenario_service.proto\x12\x10margin_protos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x17\x42uildScenarioSetRequest\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\rBuildProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\"\xbe\x02\n\x12ScenarioSetSummary\x12\x14\n\x0cscenarios_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x13\n\x0bunderlyings\x18\x03 \x03(\t\x12\x11\n\tscenarios\x18\x04 \x01(\x05\x12\x15\n\rhorizon_hours\x18\x05 \x01(\x01\x12\x34\n\x10\x66irst_window_end\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0flast_window_end\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cis_synthetic\x18\x08 \x01(\x08\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tis_active\x18\n \x01(\x08\"\x98\x01\n\x18\x42uildScenarioSetResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.margin_protos.v1.BuildProgressH\x00\x12<\n\x0cscenario_set\x18\x02 \x01(\x0b\x32$.margin_protos.v1.ScenarioSetSummaryH\x00\x42\t\n\x07\x63ontent\"@\n\x17ListScenarioSetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"p\n\x18ListScenarioSetsResponse\x12;\n\rscenario_sets\x18\x01 \x03(\x0b\x32$.margin_protos.v1.ScenarioSetSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x1a\x41\x63tivateScenarioSetRequest\x12\x14\n\x0cscenarios_id\x18\x01 \x01(\t\"1\n\x1b\x41\x63tivateScenarioSetResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x32\xdd\x02\n\x0fScenarioService\x12k\n\x10\x42uildScenarioSet\x12).margin_protos.v1.BuildScenarioSetRequest\x1a*.margin_protos.v1.BuildScenarioSetResponse0\x01\x12i\n\x10ListScenarioSets\x12).margin_protos.v1.ListScenarioSetsRequest\x1a*.margin_protos.v1.ListScenarioSetsResponse\x12r\n\x13\x41\x63tivateScenarioSet\x12,.margin_protos.v1.ActivateScenarioSetRequest\x1a-.margin_protos.v1.ActivateScenarioSetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'margin_protos.v1.scenario_service_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_BUILDSCENARIOSETREQUEST']._serialized_start=131
-  _globals['_BUILDSCENARIOSETREQUEST']._serialized_end=199
-  _globals['_BUILDPROGRESS']._serialized_start=201
-  _globals['_BUILDPROGRESS']._serialized_end=260
-  _globals['_SCENARIOSETSUMMARY']._serialized_start=263
-  _globals['_SCENARIOSETSUMMARY']._serialized_end=581
-  _globals['_BUILDSCENARIOSETRESPONSE']._serialized_start=584
-  _globals['_BUILDSCENARIOSETRESPONSE']._serialized_end=736
-  _globals['_LISTSCENARIOSETSREQUEST']._serialized_start=738
-  _globals['_LISTSCENARIOSETSREQUEST']._serialized_end=802
-  _globals['_LISTSCENARIOSETSRESPONSE']._serialized_start=804
-  _globals['_LISTSCENARIOSETSRESPONSE']._serialized_end=916
-  _globals['_ACTIVATESCENARIOSETREQUEST']._serialized_start=918
-  _globals['_ACTIVATESCENARIOSETREQUEST']._serialized_end=968
-  _globals['_ACTIVATESCENARIOSETRESPONSE']._serialized_start=970
-  _globals['_ACTIVATESCENARIOSETRESPONSE']._serialized_end=1019
-  _globals['_SCENARIOSERVICE']._serialized_start=1022
-  _globals['_SCENARIOSERVICE']._serialized_end=1371
+  _globals['_BUILDSCENARIOSETREQUEST']._serialized_start=94
+  _globals['_BUILDSCENARIOSETREQUEST']._serialized_end=162
+  _globals['_BUILDPROGRESS']._serialized_start=164
+  _globals['_BUILDPROGRESS']._serialized_end=223
+  _globals['_SCENARIOSETSUMMARY']._serialized_start=226
+  _globals['_SCENARIOSETSUMMARY']._serialized_end=544
+  _globals['_BUILDSCENARIOSETRESPONSE']._serialized_start=547
+  _globals['_BUILDSCENARIOSETRESPONSE']._serialized_end=699
+  _globals['_LISTSCENARIOSETSREQUEST']._serialized_start=701
+  _globals['_LISTSCENARIOSETSREQUEST']._serialized_end=765
+  _globals['_LISTSCENARIOSETSRESPONSE']._serialized_start=767
+  _globals['_LISTSCENARIOSETSRESPONSE']._serialized_end=879
+  _globals['_ACTIVATESCENARIOSETREQUEST']._serialized_start=881
+  _globals['_ACTIVATESCENARIOSETREQUEST']._serialized_end=931
+  _globals['_ACTIVATESCENARIOSETRESPONSE']._serialized_start=933
+  _globals['_ACTIVATESCENARIOSETRESPONSE']._serialized_end=982
+  _globals['_SCENARIOSERVICE']._serialized_start=985
+  _globals['_SCENARIOSERVICE']._serialized_end=1334
 # @@protoc_insertion_point(module_scope)
