@@ -5,6 +5,85 @@ The base install holds this package and the contract alone; it loads neither num
 
 from importlib.metadata import version
 
+from margin_client._channels import Tls
+from margin_client._retries import RetryPolicy
+from margin_client.aio import AsyncMarginClient
+from margin_client.client import MarginClient
+from margin_client.errors import (
+    AccessError,
+    BusyError,
+    ConflictError,
+    DeadlineError,
+    InvalidRequestError,
+    MarginClientError,
+    NotFoundError,
+    NotReadyError,
+    Problem,
+    UnavailableError,
+)
+from margin_client.results import (
+    AccountMargin,
+    BookResult,
+    Calculation,
+    CalculationKind,
+    Explanation,
+    Generation,
+    MarginResult,
+    Portfolio,
+    Progress,
+    ScenarioSetSummary,
+    ServiceStatus,
+    Simulation,
+    SnapshotSummary,
+    Surface,
+)
+from margin_client.values import (
+    AccountPosition,
+    Candidate,
+    Forward,
+    OptionQuote,
+    Position,
+    Snapshot,
+    Trade,
+)
+
 __version__: str = version("margin-cluster")
 
-__all__ = ["__version__"]
+__all__ = [
+    "AccessError",
+    "AccountMargin",
+    "AccountPosition",
+    "AsyncMarginClient",
+    "BookResult",
+    "BusyError",
+    "Calculation",
+    "CalculationKind",
+    "Candidate",
+    "ConflictError",
+    "DeadlineError",
+    "Explanation",
+    "Forward",
+    "Generation",
+    "InvalidRequestError",
+    "MarginClient",
+    "MarginClientError",
+    "MarginResult",
+    "NotFoundError",
+    "NotReadyError",
+    "OptionQuote",
+    "Portfolio",
+    "Position",
+    "Problem",
+    "Progress",
+    "RetryPolicy",
+    "ScenarioSetSummary",
+    "ServiceStatus",
+    "Simulation",
+    "Snapshot",
+    "SnapshotSummary",
+    "Surface",
+    "Tls",
+    "Trade",
+    "UnavailableError",
+    "__version__",
+]

@@ -1,0 +1,76 @@
+"""How the client reaches the service."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc
+
+MESSAGE_BYTES_MAX = 64 * 2**20
+
+Compression = Literal["none", "gzip", "deflate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Speak TLS. Without files the system's authorities are trusted.
+
+    Raises
+    ------
+    ValueError
+        If only one of certificate and key is given.
+    """
+
+    authority: Path | str | None = None
+    """PEM file of the authorities that may have signed the service's certificate."""
+    certificate: Path | str | None = None
+    """PEM file of the client's own certificate chain, where the service asks for one."""
+    key: Path | str | None = None
+    """PEM file of its key."""
+    server_name: str | None = None
+    """The name in the service's certificate, where the address is another."""
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("give both certificate and key, or neither")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Read the files."""
+        return grpc.ssl_channel_credentials(
+            root_certificates=_bytes(self.authority),
+            private_key=_bytes(self.key),
+            certificate_chain=_bytes(self.certificate),
+        )
+
+
+def _bytes(path: Path | str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()
+
+
+def open_channel(package: Any, target: str, *, tls: Tls | None, compression: Compression) -> Any:
+    """Return a channel of `grpc` or `grpc.aio`."""
+    spread = {"loadBalancingConfig": [{"round_robin": {}}]}
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        # One place decides about attempts: ours, which knows the deadline and the service's wish.
+        ("grpc.enable_retries", 0),
+        # Where a name or a list of addresses has several gateways, use them all.
+        ("grpc.service_config", json.dumps(spread)),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]
+    method = {
+        "none": grpc.Compression.NoCompression,
+        "gzip": grpc.Compression.Gzip,
+        "deflate": grpc.Compression.Deflate,
+    }[compression]
+    if tls is None:
+        return package.insecure_channel(target, options=options, compression=method)
+    if tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return package.secure_channel(target, tls.credentials(), options=options, compression=method)

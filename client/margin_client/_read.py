@@ -1,0 +1,124 @@
+"""From the wire to results: one reader a class, made from its fields."""
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar
+
+from margin_client.results import BookResult, CalculationKind, Generation, InputIds, Progress
+
+T = TypeVar("T")
+_KINDS = {1: CalculationKind.ACCOUNT, 2: CalculationKind.BOOK}
+
+
+def read(kind: type[T], message: Any) -> T:
+    """Return a result of a class whose fields are named as the message's."""
+    return _reader(kind)(message)
+
+
+@cache
+def _reader(kind: type[Any]) -> Callable[[Any], Any]:
+    hints = typing.get_type_hints(kind)
+    parts = [(field.name, _field_reader(hints[field.name])) for field in fields(kind)]
+    plain = tuple(name for name, convert in parts if convert is None)
+    converted = tuple((name, convert) for name, convert in parts if convert is not None)
+
+    def make(message: Any) -> Any:
+        values = {name: getattr(message, name) for name in plain}
+        for name, convert in converted:
+            values[name] = convert(message, name)
+        return kind(**values)
+
+    return make
+
+
+def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
+    """Return how to read a field, or None for a plain value."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        item = arguments[0]
+        if item in (str, float, int):
+            return lambda message, name: tuple(getattr(message, name))
+        one = _reader(item)
+        return lambda message, name: tuple(one(m) for m in getattr(message, name))
+    if origin is types.UnionType:  # a message that may be unset
+        (inner,) = (a for a in arguments if a is not types.NoneType)
+        set_reader = _field_reader(inner)
+        assert set_reader is not None
+        return lambda message, name: set_reader(message, name) if message.HasField(name) else None
+    if hint is datetime:
+        return lambda message, name: getattr(message, name).ToDatetime(tzinfo=UTC)
+    if hint in (str, float, int, bool):
+        return None
+    if hint is CalculationKind:
+        return lambda message, name: _KINDS.get(getattr(message, name), CalculationKind.UNKNOWN)
+    nested = _reader(hint)
+    return lambda message, name: nested(getattr(message, name))
+
+
+class BookReader:
+    """Puts the messages of a book's stream together; the result is there once all have come."""
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
+        self._on_progress = on_progress
+        self._generation: Any = None
+        self._columns: dict[str, list[Any]] = {}
+        self._summary: Any = None
+
+    def add(self, message: Any) -> None:
+        """Take one message."""
+        which = message.WhichOneof("content")
+        if which == "generation":
+            self._generation = message.generation
+        elif which == "progress" and self._on_progress is not None:
+            self._on_progress(Progress(message.progress.done, message.progress.total))
+        elif which == "batch":
+            for field in message.batch.DESCRIPTOR.fields:
+                column = self._columns.setdefault(field.name, [])
+                column.extend(getattr(message.batch, field.name))
+        elif which == "summary":
+            self._summary = message.summary
+
+    def result(self) -> BookResult | None:
+        """Return the book, or None where the stream ended before its end."""
+        if self._summary is None or self._generation is None:
+            return None
+        end, accounts = self._summary, self._columns.get("account_id", [])
+        if len(accounts) != end.accounts:
+            return None
+        return BookResult(
+            calculation_id=end.calculation_id,
+            generation=read(Generation, self._generation),
+            inputs=read(InputIds, end.inputs),
+            digest=end.digest,
+            positions=end.positions,
+            initial_margin_usd=end.initial_margin_usd,
+            columns=self._columns,
+            places={account: row for row, account in enumerate(accounts)},
+        )
+
+
+class LastReader(typing.Generic[T]):
+    """Waits for the message that carries the result; tells of progress before it."""
+
+    def __init__(
+        self, kind: type[T], name: str, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self._kind, self._name, self._on_progress = kind, name, on_progress
+        self._result: T | None = None
+
+    def add(self, message: Any) -> None:
+        """Take one message."""
+        which = message.WhichOneof("content")
+        if which == self._name:
+            self._result = read(self._kind, getattr(message, which))
+        elif which == "progress" and self._on_progress is not None:
+            step = message.progress
+            self._on_progress(Progress(step.done, step.total, step.stage))
+
+    def result(self) -> T | None:
+        """Return the result, or None where it never came."""
+        return self._result

@@ -1,0 +1,81 @@
+"""From a gRPC failure to one of our errors: the client's side of the service's table."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2 as details
+from google.rpc.status_pb2 import Status
+
+from margin_client.errors import (
+    AccessError,
+    BusyError,
+    ConflictError,
+    DeadlineError,
+    InvalidRequestError,
+    MarginClientError,
+    NotFoundError,
+    NotReadyError,
+    Problem,
+    UnavailableError,
+)
+
+DETAILS_KEY = "grpc-status-details-bin"
+REQUEST_ID_KEY = "x-request-id"
+
+TABLE: dict[grpc.StatusCode, type[MarginClientError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidRequestError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.FAILED_PRECONDITION: NotReadyError,
+    grpc.StatusCode.ALREADY_EXISTS: ConflictError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: BusyError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
+    grpc.StatusCode.UNAUTHENTICATED: AccessError,
+    grpc.StatusCode.PERMISSION_DENIED: AccessError,
+}
+
+
+def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
+    """Return our error for a failed call, sync or async, with all that the service told."""
+    code: grpc.StatusCode = fault.code()  # pyright: ignore[reportAttributeAccessIssue]
+    message: str = fault.details() or code.name  # pyright: ignore[reportAttributeAccessIssue]
+    trailers = fault.trailing_metadata() or ()  # pyright: ignore[reportAttributeAccessIssue]
+    problems: list[Problem] = []
+    retry_seconds: float | None = None
+    for detail in _details(trailers):
+        bad, missing, retry = (
+            details.BadRequest(),
+            details.PreconditionFailure(),
+            details.RetryInfo(),
+        )
+        if detail.Unpack(bad):
+            problems += [Problem(v.field, v.description) for v in bad.field_violations]
+        elif detail.Unpack(missing):
+            problems += [Problem(v.subject, v.description) for v in missing.violations]
+        elif detail.Unpack(retry):
+            retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
+    kind = TABLE.get(code, MarginClientError)
+    if kind is BusyError and retry_seconds is None:
+        # Without a delay it is no question of load: a message was larger than a limit.
+        kind = InvalidRequestError
+    return kind(
+        message,
+        code=code.name,
+        problems=tuple(problems),
+        request_id=request_id,
+        retry_seconds=retry_seconds,
+    )
+
+
+def _details(trailers: Iterable[Any]) -> list[AnyMessage]:
+    for key, value in trailers:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return list(Status.FromString(value).details)
+            except DecodeError:
+                return []
+    return []

@@ -1,0 +1,75 @@
+"""pandas, in and out; loaded only where a table is asked for or given."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypeIs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame_of(items: Iterable[Any]) -> "pd.DataFrame":
+    """Return one row a result; what is inside another result is named with dots."""
+    pandas = _pandas()
+    return pandas.json_normalize([asdict(item) for item in items])
+
+
+def frame_of_columns(columns: Mapping[str, Sequence[Any]], *, index: str) -> "pd.DataFrame":
+    """Return a table of columns of equal length."""
+    return _pandas().DataFrame({name: list(c) for name, c in columns.items()}).set_index(index)
+
+
+def is_frame(value: object) -> TypeIs["pd.DataFrame"]:
+    """Return whether it is a pandas table; pandas is not loaded to find out."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
+
+
+def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["pd.Series[Any]"]:
+    """Return columns of a table, looked for among its index levels too.
+
+    Raises
+    ------
+    ValueError
+        If one is missing.
+    """
+    flat = frame.reset_index() if set(frame.index.names) & set(names) else frame
+    missing = [name for name in names if name not in flat.columns]
+    if missing:
+        raise ValueError(
+            f"{what}: no column {', '.join(missing)}; the table has "
+            f"{', '.join(map(str, flat.columns))}"
+        )
+    return [flat[name] for name in names]
+
+
+def chunks_of(frame: "pd.DataFrame", rows: int) -> Iterator["pd.DataFrame"]:
+    """Yield a table in pieces of so many rows; one empty piece for an empty table."""
+    for start in range(0, max(len(frame), 1), rows):
+        yield frame.iloc[start : start + rows]
+
+
+def places_of(column: "pd.Series[Any]") -> tuple[list[int], list[Any]]:
+    """Return for every row the place of its value among the distinct ones, and those.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing.
+    """
+    codes, distinct = _pandas().factorize(column)
+    if len(codes) and codes.min() < 0:
+        raise ValueError(f"{column.name}: a value is missing in {int((codes < 0).sum())} rows")
+    return codes.tolist(), list(distinct)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "tables need pandas: pip install 'margin-cluster[pandas]'", name="pandas"
+        ) from error
+    return pd

@@ -1,0 +1,261 @@
+"""From what a caller hands in to the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from margin_protos.v1 import margin_service_pb2, margin_types_pb2, market_data_service_pb2
+from margin_protos.v1 import portfolio_service_pb2 as portfolio_pb
+
+from margin_client import _tables
+from margin_client.values import (
+    AccountPosition,
+    Candidate,
+    Forward,
+    OptionQuote,
+    Position,
+    Snapshot,
+    Trade,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Quantities: TypeAlias = "Mapping[str, float] | Iterable[Position] | pd.DataFrame"
+"""Quantity by instrument, positions, or a table with instrument_name and quantity."""
+AccountPositions: TypeAlias = "Iterable[AccountPosition] | pd.DataFrame"
+"""Positions of accounts, or a table with columns named as the fields of AccountPosition."""
+Trades: TypeAlias = "Iterable[Trade] | pd.DataFrame"
+"""Trades, or a table with columns named as the fields of Trade; member_id may be missing."""
+Quotes: TypeAlias = "Iterable[OptionQuote] | pd.DataFrame"
+"""Quotes, or a table with columns named as the fields of OptionQuote; any but the name may lack."""
+
+T = TypeVar("T")
+POSITION_ROWS = 100_000
+QUOTE_ROWS = 20_000
+_NUMBERS = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
+
+
+def timestamp(time: datetime, what: str) -> Timestamp:
+    """Return a wire time.
+
+    Raises
+    ------
+    ValueError
+        If the time says no timezone: it would be read differently on another machine.
+    """
+    if time.tzinfo is None:
+        raise ValueError(f"{what}: {time} has no timezone; use datetime(..., tzinfo=UTC)")
+    stamp = Timestamp()
+    stamp.FromDatetime(time.astimezone(UTC).replace(tzinfo=None))
+    return stamp
+
+
+def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Position]:
+    """Return wire positions in the given order."""
+    if _tables.is_frame(quantities):
+        names, amounts = _tables.columns_of(quantities, ("instrument_name", "quantity"), what)
+        pairs: Iterable[tuple[str, float]] = zip(names.tolist(), amounts.tolist(), strict=True)
+    elif isinstance(quantities, Mapping):
+        pairs = cast("Mapping[str, float]", quantities).items()
+    else:
+        pairs = ((p.instrument_name, p.quantity) for p in quantities)
+    return [margin_types_pb2.Position(instrument_name=n, quantity=q) for n, q in pairs]
+
+
+def subject(account_id: str | None, portfolio: Quantities | None) -> dict[str, Any]:
+    """Return the fields that say whose margin is asked for.
+
+    Raises
+    ------
+    ValueError
+        Unless exactly one of the two is given.
+    """
+    if (account_id is None) == (portfolio is None):
+        raise ValueError("give either account_id or portfolio")
+    if portfolio is None:
+        return {"account_id": account_id}
+    held = positions(portfolio, "portfolio")
+    return {"portfolio": margin_types_pb2.Portfolio(positions=held)}
+
+
+def candidates(
+    trades: Quantities | None,
+    several: Iterable[Candidate] | None,
+) -> list[margin_service_pb2.Candidate]:
+    """Return the wire candidates.
+
+    Raises
+    ------
+    ValueError
+        Unless exactly one of the two is given.
+    """
+    if (trades is None) == (several is None):
+        raise ValueError("give either trades or candidates")
+    if trades is not None:
+        return [margin_service_pb2.Candidate(trades=positions(trades, "trades"))]
+    return [
+        margin_service_pb2.Candidate(
+            candidate_id=c.candidate_id, trades=positions(c.trades, "candidates")
+        )
+        for c in several or ()
+    ]
+
+
+def trades_to_wire(trades: Trades) -> list[portfolio_pb.Trade]:
+    """Return wire trades in the given order."""
+    if not _tables.is_frame(trades):
+        rows = ((t.account_id, t.member_id, t.instrument_name, t.quantity) for t in trades)
+    else:
+        names = ["account_id", "instrument_name", "quantity"]
+        accounts, instruments, amounts = _tables.columns_of(trades, names, "trades")
+        has_members = "member_id" in trades
+        members = (
+            _tables.columns_of(trades, ["member_id"], "trades")[0].fillna("").tolist()
+            if has_members
+            else [""] * len(accounts)
+        )
+        rows = zip(accounts.tolist(), members, instruments.tolist(), amounts.tolist(), strict=True)
+    return [
+        portfolio_pb.Trade(account_id=a, member_id=m, instrument_name=n, quantity=q)
+        for a, m, n, q in rows
+    ]
+
+
+def uploads(
+    rows: AccountPositions, key: str
+) -> Callable[[], Iterator[portfolio_pb.UploadPositionsRequest]]:
+    """Return what makes the messages of an upload, anew for every attempt.
+
+    A table or a sequence is cut up as it is sent; what can be read only once is read into memory.
+    """
+    if _tables.is_frame(rows):
+        frame = rows
+        names = ["account_id", "member_id", "instrument_name", "quantity"]
+        _tables.columns_of(frame, names, "positions")  # refuse before the call begins
+
+        def chunks() -> Iterator[margin_types_pb2.PositionColumns]:
+            for part in _tables.chunks_of(frame, POSITION_ROWS):
+                yield _columns_of_frame(part, names)
+    else:
+        kept: Sequence[AccountPosition] = rows if isinstance(rows, Sequence) else list(rows)
+
+        def chunks() -> Iterator[margin_types_pb2.PositionColumns]:
+            for part in _parts(kept, POSITION_ROWS):
+                yield _columns_of_rows(part)
+
+    def messages() -> Iterator[portfolio_pb.UploadPositionsRequest]:
+        for number, columns in enumerate(chunks()):
+            first = key if number == 0 else ""
+            yield portfolio_pb.UploadPositionsRequest(idempotency_key=first, positions=columns)
+
+    return messages
+
+
+def _columns_of_frame(part: Any, names: list[str]) -> margin_types_pb2.PositionColumns:
+    accounts, members, instruments, amounts = _tables.columns_of(part, names, "positions")
+    account, account_ids = _tables.places_of(accounts)
+    instrument, instrument_names = _tables.places_of(instruments)
+    # An account's member is that of its first row here; the rest must say the same.
+    first = ~accounts.duplicated().to_numpy()
+    member_ids = members.to_numpy()[first].tolist()
+    expected = [member_ids[place] for place in account]
+    if expected != members.tolist():
+        raise ValueError("positions: an account has two members")
+    return margin_types_pb2.PositionColumns(
+        account_ids=account_ids,
+        member_ids=member_ids,
+        instrument_names=instrument_names,
+        account=account,
+        instrument=instrument,
+        quantity=amounts.tolist(),
+    )
+
+
+def _columns_of_rows(part: Sequence[AccountPosition]) -> margin_types_pb2.PositionColumns:
+    accounts: dict[str, int] = {}
+    members: list[str] = []
+    instruments: dict[str, int] = {}
+    for row in part:
+        place = accounts.setdefault(row.account_id, len(accounts))
+        if place == len(members):
+            members.append(row.member_id)
+        elif members[place] != row.member_id:
+            raise ValueError(f"positions: account {row.account_id} has two members")
+        instruments.setdefault(row.instrument_name, len(instruments))
+    return margin_types_pb2.PositionColumns(
+        account_ids=list(accounts),
+        member_ids=members,
+        instrument_names=list(instruments),
+        account=[accounts[row.account_id] for row in part],
+        instrument=[instruments[row.instrument_name] for row in part],
+        quantity=[row.quantity for row in part],
+    )
+
+
+def publication(
+    snapshot: Snapshot, quotes: Quotes
+) -> Callable[[], Iterator[market_data_service_pb2.PublishSnapshotRequest]]:
+    """Return what makes the messages of a snapshot, anew for every attempt."""
+    pb = market_data_service_pb2
+    header = pb.SnapshotHeader(
+        time=timestamp(snapshot.time, "snapshot.time"),
+        index_prices=[
+            pb.IndexPrice(underlying=u, price_usd=p) for u, p in snapshot.index_prices.items()
+        ],
+        expiries=[_forward(item) for item in snapshot.forwards],
+        discount_annual=snapshot.discount_annual,
+        is_synthetic=snapshot.is_synthetic,
+    )
+    if _tables.is_frame(quotes):
+        frame = quotes
+        _tables.columns_of(frame, ["instrument_name"], "quotes")
+
+        def chunks() -> Iterator[market_data_service_pb2.OptionQuoteColumns]:
+            for part in _tables.chunks_of(frame, QUOTE_ROWS):
+                yield _quotes_of_frame(part)
+    else:
+        kept: Sequence[OptionQuote] = quotes if isinstance(quotes, Sequence) else list(quotes)
+
+        def chunks() -> Iterator[market_data_service_pb2.OptionQuoteColumns]:
+            for part in _parts(kept, QUOTE_ROWS):
+                yield pb.OptionQuoteColumns(
+                    instrument_name=[q.instrument_name for q in part],
+                    **{name: [getattr(q, name) for q in part] for name in _NUMBERS},
+                )
+
+    def messages() -> Iterator[market_data_service_pb2.PublishSnapshotRequest]:
+        yield pb.PublishSnapshotRequest(header=header)
+        for columns in chunks():
+            yield pb.PublishSnapshotRequest(quotes=columns)
+
+    return messages
+
+
+def _forward(item: Forward) -> market_data_service_pb2.ExpiryForward:
+    return market_data_service_pb2.ExpiryForward(
+        underlying=item.underlying,
+        expiry=timestamp(item.expiry, "forward.expiry"),
+        forward_usd=item.forward_usd,
+    )
+
+
+def _quotes_of_frame(part: Any) -> market_data_service_pb2.OptionQuoteColumns:
+    (names,) = _tables.columns_of(part, ["instrument_name"], "quotes")
+    numbers: dict[str, list[float]] = {}
+    for name in _NUMBERS:
+        absent = 0.0 if name in ("open_interest", "volume") else float("nan")
+        numbers[name] = part[name].tolist() if name in part else [absent] * len(part)
+    return market_data_service_pb2.OptionQuoteColumns(instrument_name=names.tolist(), **numbers)
+
+
+def _parts(rows: Sequence[T], size: int) -> Iterator[list[T]]:
+    """Yield rows in pieces; one empty piece where there are none."""
+    source = iter(rows)
+    yield list(islice(source, size))
+    while part := list(islice(source, size)):
+        yield part

@@ -1,0 +1,367 @@
+"""The client for programs that wait for their answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from margin_client import _calls, results
+from margin_client._calls import Asked, Followed, OnProgress, Paged
+from margin_client._channels import Compression, Tls, open_channel
+from margin_client._retries import Attempts, RetryPolicy
+from margin_client._status import error_of
+from margin_client._write import AccountPositions, Quantities, Quotes, Trades
+from margin_client.errors import MarginClientError
+from margin_client.results import CalculationKind
+from margin_client.values import Candidate, Snapshot
+
+T = TypeVar("T")
+PAGE_SIZE = 200
+
+
+class MarginClient:
+    """Asks a margin service; safe to share between threads.
+
+    Parameters
+    ----------
+    target : str
+        host:port, or a gRPC name such as dns:///margin.example:50051. Where it stands for several
+        gateways, calls are spread over them.
+    tls : Tls, optional
+        Without it the connection is not encrypted: for this machine, or inside a mesh.
+    timeout_seconds, long_timeout_seconds : float
+        Time allowed for a call in all, repeats included, where the call does not say it: for one
+        answer, and for books, uploads, snapshots and builds.
+    retries : RetryPolicy
+        When to try again.
+    compression : {"none", "gzip", "deflate"}
+        Of requests; the service answers in kind.
+
+    Notes
+    -----
+    Every call raises a MarginClientError where it fails, and ValueError where what it was given
+    cannot be sent. Every call takes `timeout_seconds`, and a `request_id` under which the service
+    logs it: made here where it is not given, and the same for all attempts of the call.
+
+    Examples
+    --------
+    >>> from margin_client import MarginClient
+    >>> with MarginClient("127.0.0.1:50051") as client:  # doctest: +SKIP
+    ...     print(client.calculate_margin("A00001").margin.initial_margin_usd)
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: Tls | None = None,
+        timeout_seconds: float = 30.0,
+        long_timeout_seconds: float = 3_600.0,
+        retries: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
+        compression: Compression = "none",
+    ) -> None:
+        self._channel = open_channel(grpc, target, tls=tls, compression=compression)
+        self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
+        self._retries = retries
+        self._stubs: dict[type[Any], Any] = {}
+
+    def close(self) -> None:
+        """Close the connection; calls in progress are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> MarginClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- margins -------------------------------------------------------------------------------
+
+    def calculate_margin(
+        self,
+        account_id: str | None = None,
+        *,
+        portfolio: Quantities | None = None,
+        snapshot_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.MarginResult:
+        """Return the margin of an account, or of any portfolio, and record it."""
+        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def calculate_book(
+        self,
+        *,
+        account_ids: Iterable[str] = (),
+        member_ids: Iterable[str] = (),
+        snapshot_id: str = "",
+        on_progress: OnProgress | None = None,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.BookResult:
+        """Return the margins of all accounts, or of those named; whole, or an error.
+
+        `on_progress` is called as the work proceeds; raise in it to stop the work.
+        """
+        asked = _calls.calculate_book(account_ids, member_ids, snapshot_id, on_progress)
+        return self._follow(asked, timeout_seconds, request_id)
+
+    def simulate_margin(
+        self,
+        account_id: str | None = None,
+        *,
+        portfolio: Quantities | None = None,
+        trades: Quantities | None = None,
+        candidates: Iterable[Candidate] | None = None,
+        snapshot_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.Simulation:
+        """Return what trades would do to a margin; several candidates are judged one by one."""
+        asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def explain_margin(
+        self,
+        account_id: str | None = None,
+        *,
+        portfolio: Quantities | None = None,
+        scenarios_max: int = 0,
+        snapshot_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.Explanation:
+        """Return which positions and which scenarios make a margin; 0 for the whole tail."""
+        asked = _calls.explain_margin(account_id, portfolio, scenarios_max, snapshot_id)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def get_calculation(
+        self,
+        calculation_id: str,
+        *,
+        account_ids: Sequence[str] = (),
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.CalculationDetail:
+        """Return a recorded calculation; of a book, with the margins of the accounts named."""
+        asked = _calls.get_calculation(calculation_id, account_ids)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def list_calculations(
+        self,
+        *,
+        account_id: str = "",
+        kind: CalculationKind | None = None,
+        page_size: int = PAGE_SIZE,
+        timeout_seconds: float | None = None,
+    ) -> Iterator[results.Calculation]:
+        """Yield recorded calculations, the latest first; pages are fetched as they are read."""
+        return self._turn(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
+
+    # -- market data ---------------------------------------------------------------------------
+
+    def publish_snapshot(
+        self,
+        snapshot: Snapshot,
+        quotes: Quotes,
+        *,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.PublishedSnapshot:
+        """Store a snapshot and make it current."""
+        asked = _calls.publish_snapshot(snapshot, quotes)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def list_snapshots(
+        self, *, page_size: int = PAGE_SIZE, timeout_seconds: float | None = None
+    ) -> Iterator[results.SnapshotSummary]:
+        """Yield published snapshots, the latest first; pages are fetched as they are read."""
+        return self._turn(_calls.list_snapshots(page_size), timeout_seconds)
+
+    def get_surface(
+        self,
+        underlying: str,
+        *,
+        strike_over_forward: Sequence[float] = (),
+        snapshot_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.Surface:
+        """Return a fitted volatility surface, with volatilities at the strikes named."""
+        asked = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    # -- portfolios ----------------------------------------------------------------------------
+
+    def upload_positions(
+        self,
+        positions: AccountPositions,
+        *,
+        idempotency_key: str | None = None,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.UploadedPositions:
+        """Replace the positions of all accounts, all or nothing, in a stream of columns."""
+        asked = _calls.upload_positions(positions, idempotency_key)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def apply_trades(
+        self,
+        trades: Trades,
+        *,
+        idempotency_key: str | None = None,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.AppliedTrades:
+        """Add trades to positions, all or none, once however often the call is repeated.
+
+        The key is made here for the attempts of this one call. Give your own, for example the id of
+        your order, where your program might ask again after it was restarted.
+        """
+        asked = _calls.apply_trades(trades, idempotency_key)
+        return self._ask(asked, timeout_seconds, request_id)
+
+    def get_portfolio(
+        self,
+        account_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.Portfolio:
+        """Return the positions of an account."""
+        return self._ask(_calls.get_portfolio(account_id), timeout_seconds, request_id)
+
+    # -- scenarios -----------------------------------------------------------------------------
+
+    def build_scenario_set(
+        self,
+        *,
+        as_of: datetime | None = None,
+        on_progress: OnProgress | None = None,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.ScenarioSetSummary:
+        """Build a scenario set of what was known at a time, now where none is given, and store it.
+
+        `on_progress` is called as the work proceeds; raise in it to stop the work.
+        """
+        asked = _calls.build_scenario_set(as_of, on_progress)
+        return self._follow(asked, timeout_seconds, request_id)
+
+    def list_scenario_sets(
+        self, *, page_size: int = PAGE_SIZE, timeout_seconds: float | None = None
+    ) -> Iterator[results.ScenarioSetSummary]:
+        """Yield stored scenario sets, the latest first; pages are fetched as they are read."""
+        return self._turn(_calls.list_scenario_sets(page_size), timeout_seconds)
+
+    def activate_scenario_set(
+        self,
+        scenarios_id: str,
+        *,
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.ActivatedScenarioSet:
+        """Make a stored set the one in use."""
+        return self._ask(_calls.activate_scenario_set(scenarios_id), timeout_seconds, request_id)
+
+    # -- operations ----------------------------------------------------------------------------
+
+    def get_status(
+        self, *, timeout_seconds: float | None = None, request_id: str | None = None
+    ) -> results.ServiceStatus:
+        """Return the state of the service."""
+        return self._ask(_calls.get_status(), timeout_seconds, request_id)
+
+    def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> results.ServiceStatus:
+        """Return the state of the service once it has a market to answer from.
+
+        Raises
+        ------
+        UnavailableError
+            If it has none, or cannot be reached, for so long.
+        """
+        attempts = Attempts(self._retries, timeout_seconds=timeout_seconds)
+        while True:
+            status = self.get_status(timeout_seconds=attempts.seconds_left)
+            if status.generation is not None:
+                return status
+            time.sleep(attempts.wait_after(_calls.no_market(status)))
+
+    # -- how calls are made --------------------------------------------------------------------
+
+    def _method(self, service: type[Any], name: str) -> Any:
+        stub = self._stubs.get(service)
+        if stub is None:
+            stub = self._stubs[service] = service(self._channel)
+        return getattr(stub, name)
+
+    def _ask(self, asked: Asked[T], timeout_seconds: float | None, request_id: str | None) -> T:
+        method = self._method(asked.service, asked.method)
+        usual = self._long_seconds if asked.is_long else self._seconds
+        attempts = Attempts(
+            self._retries,
+            timeout_seconds=usual if timeout_seconds is None else timeout_seconds,
+            request_id=request_id,
+        )
+        while True:
+            try:
+                answer = method(
+                    asked.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
+                )
+            except grpc.RpcError as fault:
+                error = error_of(fault, request_id=attempts.request_id)
+                time.sleep(_wait(attempts, error, fault))
+            else:
+                return asked.read(answer)
+
+    def _follow(
+        self, asked: Followed[T], timeout_seconds: float | None, request_id: str | None
+    ) -> T:
+        method = self._method(asked.service, asked.method)
+        attempts = Attempts(
+            self._retries,
+            timeout_seconds=self._long_seconds if timeout_seconds is None else timeout_seconds,
+            request_id=request_id,
+        )
+        while True:
+            fold = asked.fold()
+            call = method(asked.request, timeout=attempts.seconds_left, metadata=attempts.metadata)
+            try:
+                for message in call:
+                    fold.add(message)
+            except grpc.RpcError as fault:
+                error = error_of(fault, request_id=attempts.request_id)
+                time.sleep(_wait(attempts, error, fault))
+                continue
+            finally:
+                call.cancel()  # nothing to stop where it has ended
+            result = fold.result()
+            if result is not None:
+                return result
+            time.sleep(attempts.wait_after(_calls.cut_short(attempts.request_id)))
+
+    def _turn(self, paged: Paged[T], timeout_seconds: float | None) -> Iterator[T]:
+        token = ""
+        while True:
+            items, token = self._ask(paged.page(token), timeout_seconds, None)
+            yield from items
+            if not token:
+                return
+
+
+def _wait(attempts: Attempts, error: MarginClientError, fault: grpc.RpcError) -> float:
+    try:
+        return attempts.wait_after(error)
+    except MarginClientError:
+        raise error from fault
