@@ -35,7 +35,9 @@ def make(
 ) -> Made:
     path = synthetic_path(seed, END, n_scenarios + 3)
     n_strikes = int(n_instruments / 26 / 2 * 1.35) + 2
-    table = chain_table(path, seed, history_days=1, n_strikes=n_strikes)
+    # Returns may reach back for centuries; the market of today is one of a few years.
+    today = synthetic_path(seed, END, min(n_scenarios, 2_560) + 3)
+    table = chain_table(today, seed, history_days=1, n_strikes=n_strikes)
     time = END.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
     snapshot = snapshot_from_chain(table, time=time, origin="made", is_synthetic=True)
     return Made(

@@ -55,9 +55,7 @@ def wire_snapshot(snapshot: MarketSnapshot) -> tuple[Snapshot, pd.DataFrame]:
     header = Snapshot(
         time=snapshot.time,
         index_prices=snapshot.index_usd,
-        forwards=tuple(
-            Forward(e.underlying, e.expiry, e.forward_usd) for e in snapshot.expiries
-        ),
+        forwards=tuple(Forward(e.underlying, e.expiry, e.forward_usd) for e in snapshot.expiries),
         discount_annual=snapshot.discount_annual,
         is_synthetic=snapshot.is_synthetic,
     )

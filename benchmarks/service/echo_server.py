@@ -5,7 +5,7 @@ import asyncio
 import grpc
 
 
-async def echo(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+async def echo(request: bytes, _context: grpc.aio.ServicerContext) -> bytes:
     return request
 
 

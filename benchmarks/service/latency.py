@@ -64,9 +64,7 @@ def main() -> None:
                         times[name].append(time.perf_counter() - begin)
         figures = {name: summary(seconds) for name, seconds in times.items()}
     ray.shutdown()
-    bare = sum(
-        figures[n]["p50_ms"] for n in ("bare gRPC echo", "bare Ray actor round trip")
-    )
+    bare = sum(figures[n]["p50_ms"] for n in ("bare gRPC echo", "bare Ray actor round trip"))
     for entry in figures.values():
         entry["p50 / (echo + actor)"] = entry["p50_ms"] / bare
     report("latency", figures)

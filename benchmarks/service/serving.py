@@ -45,9 +45,7 @@ class Served:
     """Most memory that the gateway's process had, known at the end."""
 
 
-def made_market(
-    *, n_accounts: int, n_positions: int, n_instruments: int = N_INSTRUMENTS
-) -> Made:
+def made_market(*, n_accounts: int, n_positions: int, n_instruments: int = N_INSTRUMENTS) -> Made:
     """Return the market of the benchmarks with a book of that size."""
     return make(
         n_accounts=n_accounts,

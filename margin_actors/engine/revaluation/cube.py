@@ -8,10 +8,11 @@ then sums exactly in any order, so that shards, threads and tiles cannot change 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray
+from margin_actors.arrays import FloatArray, IndexArray
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.engine.pricing import FROZEN, LINEAR, TILE, fill_tile
 from margin_actors.engine.revaluation.contracts import Contracts
@@ -25,7 +26,10 @@ from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import smile_from_parameters
 from margin_actors.numerics.elementary import logarithms
 from margin_actors.numerics.instructions import SHIFTER
+from margin_actors.numerics.jit import compiled
 
+_NO_SIGN = np.int64(2**63 - 1)
+Fill: TypeAlias = Callable[[int, FloatArray], None]
 _TILES_AT_ONCE = 64
 """Tiles whose curve states are prepared together: 10 MB at 24 curves."""
 
@@ -58,26 +62,47 @@ def build_cube(
     *,
     base_value: FloatArray | None = None,
     threads: int = 1,
+    out: FloatArray | None = None,
 ) -> RiskCube:
     """Return the risk cube by full revaluation of every contract in every scenario.
 
     The result does not depend on `threads`, bit for bit: each tile is filled by one call.
-    `base_value` are the `values_today` if they are known already.
+    `base_value` are the `values_today` if they are known already. `out`, float64 of shape
+    (n_tiles or more, n_contracts, TILE), is written to in place of new memory.
     """
     n_tiles = -(-len(scenarios) // TILE)
-    values = np.empty((n_tiles, len(contracts), TILE))
+    shape = (n_tiles, len(contracts), TILE)
+    values = np.empty(shape) if out is None else out[:n_tiles]
+    assert values.shape == shape
+    largest = np.zeros(shape[:2])
     if base_value is None:
         base_value = values_today(contracts, snapshot, parameters)
     for first in range(0, n_tiles, _TILES_AT_ONCE):
         last = min(first + _TILES_AT_ONCE, n_tiles)
         part = scenarios.rows(first * TILE, min(last * TILE, len(scenarios)))
         fill = prepare_pricing(contracts, snapshot, part, parameters, base_value=base_value)
-        in_threads(lambda t, f=fill, b=first: f(t - b, values[t]), range(first, last), threads)
-    largest = np.zeros(len(contracts))
-    for tile in values:
-        np.maximum(largest, np.abs(tile).max(axis=1), out=largest)
+
+        def work(tile: int, fill: Fill = fill, begin: int = first) -> None:
+            fill(tile - begin, values[tile])
+            # While the tile is still in the cache.
+            raise_to_largest(values[tile].view(np.int64), largest[tile].view(np.int64))
+
+        in_threads(work, range(first, last), threads)
     unit_value = unit_values(contracts, base_value)
-    return RiskCube(contracts, values, len(scenarios), unit_value, largest)
+    return RiskCube(contracts, values, len(scenarios), unit_value, largest.max(axis=0))
+
+
+@compiled
+def raise_to_largest(rows: IndexArray, largest: IndexArray) -> None:
+    """Raise each of `largest` to the largest absolute value of its row, both as bits of doubles.
+
+    Without its sign bit a double orders as an integer does, NaN above all: one pass, no branches.
+    """
+    for i in range(rows.shape[0]):
+        top = largest[i]
+        for j in range(rows.shape[1]):
+            top = max(top, rows[i, j] & _NO_SIGN)
+        largest[i] = top
 
 
 def unit_values(contracts: Contracts, base_value: FloatArray) -> FloatArray:
@@ -92,7 +117,7 @@ def prepare_pricing(
     parameters: RevaluationParameters,
     *,
     base_value: FloatArray | None = None,
-) -> Callable[[int, FloatArray], None]:
+) -> Fill:
     """Return a function that fills one tile (its number, its (n_contracts, TILE) array)."""
     if base_value is None:
         base_value = values_today(contracts, snapshot, parameters)

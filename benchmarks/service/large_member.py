@@ -1,0 +1,165 @@
+"""The largest member: 20,000 positions, 5,000 of them at bespoke strikes, × 100,000 scenarios.
+
+Two services side by side, one with a worker and one with two, asked by turns; beside them, in the
+same run, what two spinning processes get done against one, because a second processor is not always
+a whole one. Sampled on the way: the memory of everything below both services.
+"""
+
+import multiprocessing
+import statistics
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+from margin_client import MarginClient, Progress
+from serving import Made, Served, make, report, serving
+
+N_LISTED, N_BESPOKE, N_SCENARIOS = 15_000, 5_000, 100_000
+ROUNDS = 12
+SPIN_SECONDS = 1.0
+WHOLE_PROCESSOR = 1.9
+"""Only rounds before and after which two spinning processes did so much are judged."""
+ACCOUNT = "LARGE"
+
+
+def spin(seconds: float, out: "multiprocessing.Queue[int]") -> None:
+    until, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < until:
+        count += 1
+    out.put(count)
+
+
+def spinning(processes: int) -> int:
+    """Return how far so many processes count together."""
+    out: multiprocessing.Queue[int] = multiprocessing.Queue()
+    workers = [
+        multiprocessing.Process(target=spin, args=(SPIN_SECONDS, out)) for _ in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    total = sum(out.get() for _ in workers)
+    for worker in workers:
+        worker.join()
+    return total
+
+
+def spinning_ratio() -> float:
+    """Return how much two spinning processes do for each one that spins alone."""
+    alone = spinning(1)
+    return spinning(2) / alone
+
+
+def large_book(made: Made) -> pa.Table:
+    """Every listed contract once, and strikes between the listed ones."""
+    rng = np.random.default_rng(5)
+    listed = made.book.column("instrument_name").to_pylist()
+    known = set(listed) | set(made.snapshot.options.names)
+    bespoke: list[str] = []
+    for name in rng.permutation(sorted(made.snapshot.options.names)):
+        underlying, expiry, strike, right = str(name).split("-")
+        other = f"{underlying}-{expiry}-{int(strike) + 7}-{right}"
+        if other not in known:
+            bespoke.append(other)
+        if len(bespoke) == N_BESPOKE:
+            break
+    names = listed + bespoke
+    lots = rng.integers(1, 500, len(names)) * rng.choice([-1, 1], len(names))
+    quantity = np.round(lots * np.where(np.char.find(names, "PERP") >= 0, 10.0, 0.1), 1)
+    return pa.table(
+        {
+            "member_id": ["LARGEST"] * len(names),
+            "account_id": [ACCOUNT] * len(names),
+            "instrument_name": names,
+            "quantity": quantity,
+        }
+    )
+
+
+class Memory(threading.Thread):
+    """Samples the private memory of process trees and what they share, and keeps the most."""
+
+    def __init__(self, roots: list[int]) -> None:
+        super().__init__(daemon=True)
+        self.roots, self.most_gib, self.ends = roots, 0.0, threading.Event()
+
+    def run(self) -> None:
+        while not self.ends.wait(0.25):
+            self.most_gib = max(self.most_gib, sum(map(tree_gib, self.roots)))
+
+
+def tree_gib(root: int) -> float:
+    """Proportional memory of a process and all below it: what is shared counts once."""
+    total = 0
+    try:
+        for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
+            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        pass
+    return total / 2**20
+
+
+def ask(served: Served, steps: list[Progress]) -> tuple[float, str]:
+    """Return (seconds, digest) of one calculation with progress."""
+    steps.clear()
+    with MarginClient(served.target) as client:
+        begin = time.perf_counter()
+        book = client.calculate_book(account_ids=[ACCOUNT], on_progress=steps.append)
+        return time.perf_counter() - begin, book.digest
+
+
+def main() -> None:
+    made = make(n_accounts=1, n_positions=N_LISTED, n_instruments=N_LISTED, n_scenarios=N_SCENARIOS)
+    made = Made(made.snapshot, made.scenarios, large_book(made), made.model)
+    assert made.book.num_rows == N_LISTED + N_BESPOKE
+    toml = Path(__file__).with_name("bespoke.toml")
+    common = ("--model", str(toml))
+    times: dict[int, list[float]] = {1: [], 2: []}
+    steps: list[Progress] = []
+    with (
+        serving(made, options=(*common, "--cpus", "1"), singles=False) as one,
+        serving(made, options=(*common, "--cpus", "2"), singles=False) as two,
+    ):
+        memory = Memory([one.process.pid, two.process.pid])
+        memory.start()
+        digests = {ask(one, steps)[1], ask(two, steps)[1]}
+        memory.ends.set()  # looking costs time, so not while times are taken
+        memory.join()
+        spins = [spinning_ratio()]
+        for _ in range(ROUNDS):
+            for workers, served in ((1, one), (2, two)):
+                seconds, digest = ask(served, steps)
+                times[workers].append(seconds)
+                digests.add(digest)
+                assert len(steps) > 10, steps
+                assert steps[-1].done == steps[-1].total
+            spins.append(spinning_ratio())
+    assert len(digests) == 1
+    ratios = [a / b for a, b in zip(times[1], times[2], strict=True)]
+    spun = [min(pair) for pair in pairwise(spins)]
+    judged = [r for r, s in zip(ratios, spun, strict=True) if s >= WHOLE_PROCESSOR]
+    report(
+        "large_member",
+        {
+            "one_worker_s": statistics.median(times[1]),
+            "two_workers_s": statistics.median(times[2]),
+            "speed_up": statistics.median(ratios),
+            "judged_rounds": len(judged),
+            "judged_speed_up": statistics.median(judged) if judged else None,
+            "rounds": [
+                {"speed_up": round(r, 3), "two_spinning": round(s, 3)}
+                for r, s in zip(ratios, spun, strict=True)
+            ],
+            "progress_messages": len(steps),
+            "most_memory_of_both_gib": memory.most_gib,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
