@@ -149,9 +149,10 @@ def uploads(
                 yield _columns_of_rows(part)
 
     def messages() -> Iterator[portfolio_pb.UploadPositionsRequest]:
-        for number, columns in enumerate(chunks()):
-            first = key if number == 0 else ""
-            yield portfolio_pb.UploadPositionsRequest(idempotency_key=first, positions=columns)
+        for number, (columns, is_last) in enumerate(_with_end(chunks())):
+            yield portfolio_pb.UploadPositionsRequest(
+                idempotency_key=key if number == 0 else "", positions=columns, is_last=is_last
+            )
 
     return messages
 
@@ -230,8 +231,8 @@ def publication(
 
     def messages() -> Iterator[market_data_service_pb2.PublishSnapshotRequest]:
         yield pb.PublishSnapshotRequest(header=header)
-        for columns in chunks():
-            yield pb.PublishSnapshotRequest(quotes=columns)
+        for columns, is_last in _with_end(chunks()):
+            yield pb.PublishSnapshotRequest(quotes=columns, is_last=is_last)
 
     return messages
 
@@ -251,6 +252,15 @@ def _quotes_of_frame(part: Any) -> market_data_service_pb2.OptionQuoteColumns:
         absent = 0.0 if name in ("open_interest", "volume") else float("nan")
         numbers[name] = part[name].tolist() if name in part else [absent] * len(part)
     return market_data_service_pb2.OptionQuoteColumns(instrument_name=names.tolist(), **numbers)
+
+
+def _with_end(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
+    """Yield items, each with whether it is the last; there is at least one."""
+    waiting = next(items)
+    for item in items:
+        yield waiting, False
+        waiting = item
+    yield waiting, True
 
 
 def _parts(rows: Sequence[T], size: int) -> Iterator[list[T]]:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import ray
 
@@ -93,16 +94,17 @@ async def run_book(
     DeadlinePassed, ClusterUnavailable
         If it cannot be completed; what was yielded before is no result.
     """
-    run_id, wait = await cluster.take_slot(until=until)
-    if wait > 0.0:
-        busy = Overloaded("as many books are being margined as may be at once")
-        busy.retry_seconds = wait
-        raise busy
+    run_id = uuid4().hex
     try:
+        wait = await cluster.take_slot(run_id, until=until)
+        if wait > 0.0:
+            busy = Overloaded("as many books are being margined as may be at once")
+            busy.retry_seconds = wait
+            raise busy
         async for event in _run(cluster, generation, book, until, where):
             yield event
     finally:
-        cluster.give_slot_back(run_id)
+        cluster.give_slot_back(run_id)  # also where the caller left before the lease was told
 
 
 async def _run(

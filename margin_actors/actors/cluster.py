@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import ray
 
@@ -170,11 +169,9 @@ class Cluster:
         """Return the cluster for people."""
         return await self._ask("status", until=until)
 
-    async def take_slot(self, *, until: float) -> tuple[str, float]:
-        """Lease a slot for a book run: (its id, 0 or the seconds after which to ask again)."""
-        run_id = uuid4().hex
-        wait = await self._ask("take_slot", run_id, seconds_left(until), until=until)
-        return run_id, wait
+    async def take_slot(self, run_id: str, *, until: float) -> float:
+        """Lease a slot for a book run: 0, or the seconds after which to ask again."""
+        return await self._ask("take_slot", run_id, seconds_left(until), until=until)
 
     def give_slot_back(self, run_id: str) -> None:
         """End a lease."""

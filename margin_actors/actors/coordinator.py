@@ -173,7 +173,7 @@ class Coordinator:
             pending=self._making,
             fault=self._fault,
             nodes=self._nodes,
-            runs=self._slots.taken,
+            runs=self._slots.taken(now=time.monotonic()),
             shards=tuple([await self._state(i) for i in range(len(self._shards))]),
         )
 

@@ -123,10 +123,9 @@ class RunSlots:
         """End a lease; one that is not held is no error."""
         self._leases.pop(run_id, None)
 
-    @property
-    def taken(self) -> int:
-        """Leases held."""
-        return len(self._leases)
+    def taken(self, *, now: float) -> int:
+        """Return the leases held."""
+        return sum(end > now for end in self._leases.values())
 
 
 def shards_wanted(configured: int, cpus: float) -> int:

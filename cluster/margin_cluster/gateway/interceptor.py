@@ -9,11 +9,13 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from margin_actors.errors import DeadlinePassed, InvalidRequest, Problem
 from margin_cluster.gateway.admission import Lane, Lanes
@@ -137,6 +139,8 @@ class Conduct(grpc.aio.ServerInterceptor):
             try:
                 if handler.request_streaming:
                     request = self._unstalled(request)
+                else:
+                    _checked(request)
                 if not handler.response_streaming:
                     return await behaviour(request, context)
                 await self._write_all(behaviour(request, context), context)
@@ -172,7 +176,7 @@ class Conduct(grpc.aio.ServerInterceptor):
         source = aiter(requests)
         while True:
             try:
-                yield await asyncio.wait_for(anext(source), self._stall)
+                yield _checked(await asyncio.wait_for(anext(source), self._stall))
             except StopAsyncIteration:
                 return
             except TimeoutError:
@@ -220,5 +224,28 @@ def _same_kind(handler: Any, behaviour: Callable[..., Any], *, parse: bool) -> A
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     make = makers[handler.request_streaming, handler.response_streaming]
-    parser = handler.request_deserializer if parse else None
+    parser = _tolerant(handler.request_deserializer) if parse else None
     return make(behaviour, parser, handler.response_serializer)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoMessage:
+    """Bytes that are no message: known while they are parsed, told where errors are told."""
+
+    fault: str
+
+
+def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError as error:
+            return _NoMessage(str(error))
+
+    return read
+
+
+def _checked(request: Any) -> Any:
+    if isinstance(request, _NoMessage):
+        raise InvalidRequest("the bytes are no message", [Problem("request", request.fault)])
+    return request

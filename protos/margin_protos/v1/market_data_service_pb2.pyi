@@ -57,12 +57,14 @@ class OptionQuoteColumns(_message.Message):
     def __init__(self, instrument_name: _Optional[_Iterable[str]] = ..., bid: _Optional[_Iterable[float]] = ..., ask: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[float]] = ..., mark_vol: _Optional[_Iterable[float]] = ..., open_interest: _Optional[_Iterable[float]] = ..., volume: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class PublishSnapshotRequest(_message.Message):
-    __slots__ = ("header", "quotes")
+    __slots__ = ("header", "quotes", "is_last")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     QUOTES_FIELD_NUMBER: _ClassVar[int]
+    IS_LAST_FIELD_NUMBER: _ClassVar[int]
     header: SnapshotHeader
     quotes: OptionQuoteColumns
-    def __init__(self, header: _Optional[_Union[SnapshotHeader, _Mapping]] = ..., quotes: _Optional[_Union[OptionQuoteColumns, _Mapping]] = ...) -> None: ...
+    is_last: bool
+    def __init__(self, header: _Optional[_Union[SnapshotHeader, _Mapping]] = ..., quotes: _Optional[_Union[OptionQuoteColumns, _Mapping]] = ..., is_last: bool = ...) -> None: ...
 
 class PublishSnapshotResponse(_message.Message):
     __slots__ = ("snapshot_id", "generation", "options")

@@ -7,12 +7,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class UploadPositionsRequest(_message.Message):
-    __slots__ = ("idempotency_key", "positions")
+    __slots__ = ("idempotency_key", "positions", "is_last")
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    IS_LAST_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     positions: _margin_types_pb2.PositionColumns
-    def __init__(self, idempotency_key: _Optional[str] = ..., positions: _Optional[_Union[_margin_types_pb2.PositionColumns, _Mapping]] = ...) -> None: ...
+    is_last: bool
+    def __init__(self, idempotency_key: _Optional[str] = ..., positions: _Optional[_Union[_margin_types_pb2.PositionColumns, _Mapping]] = ..., is_last: bool = ...) -> None: ...
 
 class UploadPositionsResponse(_message.Message):
     __slots__ = ("version", "book_id", "accounts", "positions")

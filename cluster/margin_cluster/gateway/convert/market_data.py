@@ -19,6 +19,7 @@ from margin_cluster.gateway.convert.margin_types import (
     time_from_timestamp,
     timestamp_from_time,
 )
+from margin_cluster.gateway.convert.stream import Ending
 from margin_cluster.ledger import SnapshotRecord
 
 OPTIONS_MAX = 200_000
@@ -34,7 +35,7 @@ class SnapshotBuilder:
         self._header: Any = None
         self._names: list[str] = []
         self._quotes: dict[str, list[np.ndarray]] = {name: [] for name in _QUOTES}
-        self._messages = 0
+        self._ending = Ending()
 
     def add(self, request: Any) -> None:
         """Take one message.
@@ -45,8 +46,8 @@ class SnapshotBuilder:
             If it is out of order, too large, or its columns differ in length.
         """
         problems: list[Problem] = []
-        which, number = request.WhichOneof("content"), self._messages
-        self._messages += 1
+        which, number = request.WhichOneof("content"), self._ending.messages
+        self._ending.note(request)
         where = f"message {number}"
         if which == "header" and self._header is None and number == 0:
             self._header = request.header
@@ -92,6 +93,7 @@ class SnapshotBuilder:
                 "the stream is not a snapshot",
                 [Problem("message 0", "there is none", "send a header first")],
             )
+        self._ending.require()
         problems: list[Problem] = []
         time = time_from_timestamp(header.time, "header.time", problems)
         expiries: list[ExpiryForward] = []

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, raise_if_any
 from margin_cluster.gateway.convert.margin_types import check_id
+from margin_cluster.gateway.convert.stream import Ending
 from margin_cluster.ledger import Trade
 
 ROWS_A_MESSAGE_MAX = 100_000
@@ -34,7 +35,7 @@ class UploadBuilder:
         self.key = ""
         self._tables: list[pa.Table] = []
         self._rows = 0
-        self._messages = 0
+        self._ending = Ending()
 
     def add(self, request: Any) -> None:
         """Take one message.
@@ -45,10 +46,11 @@ class UploadBuilder:
             If it is too large or its columns do not fit together.
         """
         problems: list[Problem] = []
-        if self._messages == 0:
+        number = self._ending.messages
+        self._ending.note(request)
+        if number == 0:
             self.key = check_key(request.idempotency_key, problems, is_required=False)
-        columns, where = request.positions, f"message {self._messages}"
-        self._messages += 1
+        columns, where = request.positions, f"message {number}"
         n = len(columns.quantity)
         if n > ROWS_A_MESSAGE_MAX or self._rows + n > ROWS_MAX:
             problems.append(
@@ -102,9 +104,12 @@ class UploadBuilder:
 
         Raises
         ------
+        InvalidRequest
+            If the stream was cut off.
         InvalidPortfolio
             If there are none.
         """
+        self._ending.require()
         if self._rows == 0:
             raise InvalidPortfolio(
                 "the upload holds no position",

@@ -1,0 +1,192 @@
+"""A small market served for real: Ray, actors, a ledger on disk and a gateway on a port."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from made import made_scenarios
+from margin_client import Forward, MarginClient, OptionQuote, Snapshot
+from margin_cluster.archive import StoreArchive
+from margin_cluster.gateway import Gateway, GatewayOptions
+from margin_cluster.ledger import sqlite_url
+from margin_cluster.service import ServiceRequest, running_gateway
+from margin_cluster.settings import Settings
+
+from margin_actors.actors.generation import Layout
+from margin_actors.actors.plan import Heads
+from margin_actors.engine.margin import MarginResult, calculate_margin
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.synthetic import SyntheticMarket
+
+N_SCENARIOS = 500
+
+
+@dataclass(frozen=True)
+class World:
+    """What is served, and what the engine alone says of it."""
+
+    snapshot: MarketSnapshot
+    scenarios: ScenarioSet
+    table: pa.Table
+    book: Book
+    model: ModelParameters
+    expected: MarginResult
+
+
+def make_world(market: SyntheticMarket, model: ModelParameters) -> World:
+    scenarios = made_scenarios(N_SCENARIOS)
+    book = book_from_table(market.book, where="book")
+    expected = calculate_margin(market.snapshot, scenarios, book, model)
+    return World(market.snapshot, scenarios, market.book, book, model, expected)
+
+
+def fill(folder: Path, world: World) -> Path:
+    """Store the world as a service keeps it; returns the path of its book."""
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
+    archive.store_snapshot(world.snapshot)
+    archive.note_snapshot(world.snapshot)
+    archive.save_scenarios(world.scenarios)
+    archive.note_heads(Heads(1, world.snapshot.id, world.scenarios.id))
+    path = folder / "book.parquet"
+    pq.write_table(world.table, path)
+    return path
+
+
+def ray_environment() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+
+
+@contextmanager
+def ray_here(cpus: int = 2) -> Iterator[None]:
+    """Run Ray inside this process."""
+    ray_environment()
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        namespace="tests",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@dataclass
+class Running:
+    """A gateway in a thread of this process; `do` runs a coroutine on its event loop."""
+
+    gateway: Gateway
+    loop: asyncio.AbstractEventLoop
+    namespace: str
+    folder: Path
+    _ends: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.gateway.port}"
+
+    @property
+    def coordinator(self) -> Any:
+        return ray.get_actor("coordinator", namespace=self.namespace)
+
+    def do(self, coroutine: Any, seconds: float = 60.0) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(seconds)
+
+
+@contextmanager
+def served(
+    world: World,
+    folder: Path,
+    *,
+    shards: int = 2,
+    namespace: str | None = None,
+    layout: Layout | None = None,
+    tell: Callable[[Running], None] | None = None,
+    keep_actors: bool = False,
+    **options: Any,
+) -> Iterator[Running]:
+    """Serve a world through the attached Ray until the end of the block."""
+    path = folder / "book.parquet"
+    path = path if path.exists() else fill(folder, world)
+    request = ServiceRequest(
+        model=world.model,
+        book=path,
+        namespace=namespace or f"n{uuid4().hex}",
+        state=folder,
+        layout=layout or Layout(shards=shards, look_seconds=0.5),
+    )
+    settings = Settings(store=folder / "store", data=None, threads=2, deribit_url="")
+    chosen = GatewayOptions(**{"port": 0, "health_port": 0} | options)
+    up: Future[Running] = Future()
+
+    async def run() -> None:
+        async with running_gateway(settings, request, chosen) as gateway:
+            ends = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            up.set_result(Running(gateway, loop, request.namespace, folder, ends))
+            await ends.wait()
+
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        except BaseException as error:
+            if not up.done():
+                up.set_exception(error)
+            else:
+                raise
+
+    thread = threading.Thread(target=work, name="gateway")
+    thread.start()
+    running = up.result(120)
+    try:
+        yield running
+    finally:
+        running.loop.call_soon_threadsafe(running._ends.set)
+        thread.join(60)
+        if not keep_actors:
+            ray.kill(ray.get_actor("coordinator", namespace=request.namespace))
+
+
+def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
+    """Return a snapshot as a client publishes it."""
+    o = snapshot.options
+    forwards = tuple(Forward(e.underlying, e.expiry, e.forward_usd) for e in snapshot.expiries)
+    quotes = [
+        OptionQuote(name, *map(float, numbers))
+        for name, *numbers in zip(
+            o.names, o.mark_vol, o.bid, o.ask, o.mark, o.open_interest, o.volume, strict=True
+        )
+    ]
+    header = Snapshot(
+        snapshot.time,
+        snapshot.index_usd,
+        forwards,
+        snapshot.discount_annual,
+        snapshot.is_synthetic,
+    )
+    return header, quotes
+
+
+def digest_of_book(target: str, **asked: Any) -> str:
+    with MarginClient(target) as client:
+        return client.calculate_book(**asked).digest
