@@ -129,7 +129,8 @@ def test_ten_calls_run_thirteen_times_and_take_effect_ten_times() -> None:
         env=os.environ | paths,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.strip().splitlines()[-1])
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
+    found = json.loads(line)
     assert found["calls"] == 10
     assert found["executions"] == 13
     assert found["numbers"] == list(range(found["before"] + 1, found["before"] + 11))
