@@ -5,6 +5,8 @@ mappings. The whole book is put together only when someone asks for all of it.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -19,6 +21,8 @@ from margin_cluster.ledger import Trade
 
 _DECIMALS = 9
 """Quantities are kept to a billionth, so that adding and taking away 0.1 leaves nothing."""
+_RECENT_MAX = 4_096
+"""Accounts kept as mappings since they were last asked for."""
 
 
 def account_book(account: str, member: str, positions: Mapping[str, float]) -> Book:
@@ -70,41 +74,77 @@ def add_quantities(
     return out
 
 
+@dataclass(frozen=True)
+class Holding:
+    """What one account holds."""
+
+    account_id: str
+    member_id: str
+    positions: Mapping[str, float]
+    """Quantity by instrument."""
+
+    @cached_property
+    def book(self) -> Book:
+        """A book of this account alone."""
+        return account_book(self.account_id, self.member_id, self.positions)
+
+
 class Positions:
-    """All positions, followed from the ledger. Methods block and may be called from any thread."""
+    """All positions, followed from the ledger. Methods may be called from any thread.
+
+    Only `follow` and `book` take long, where something has changed; the others never wait for them.
+    """
 
     def __init__(self, archive: StoreArchive) -> None:
         self._archive = archive
+        self._following = Lock()
         self._lock = Lock()
         self._version = 0
         self._base: Book | None = None
         self._place: dict[str, int] = {}
-        self._changed: dict[str, tuple[str, dict[str, float]]] = {}
+        self._changed: dict[str, Holding] = {}
+        self._recent: dict[str, Holding] = {}
         self._whole: Book | None = None
+
+    @property
+    def version(self) -> int:
+        """The version followed so far; 0 before the first."""
+        return self._version
+
+    def is_current(self) -> bool:
+        """Return whether the ledger has nothing newer; one small read."""
+        return self._archive.ledger.portfolio_version() == self._version
 
     def follow(self) -> int:
         """Take in what has changed and return the version."""
-        if self._archive.ledger.portfolio_version() == self._version:
+        if self.is_current():
             return self._version
-        with self._lock:
+        with self._following:
             for change in self._archive.ledger.changes_since(self._version):
                 if change.kind == "upload":
-                    self._base = self._archive.load_book(change.content)
-                    self._place = {a: i for i, a in enumerate(self._base.accounts)}
-                    self._changed = {}
+                    base = self._archive.load_book(change.content)
+                    place = {a: i for i, a in enumerate(base.accounts)}
+                    with self._lock:
+                        self._base, self._place, self._changed = base, place, {}
+                        self._note(change.version)
                 else:
-                    self._add(change.trades)
-                self._version = change.version
-                self._whole = None
+                    with self._lock:
+                        self._add(change.trades)
+                        self._note(change.version)
         return self._version
+
+    def _note(self, version: int) -> None:
+        self._version, self._whole = version, None
+        self._recent.clear()
 
     def _add(self, trades: tuple[Trade, ...]) -> None:
         for trade in trades:
-            member, held = self._of(trade.account_id) or (trade.member_id, {})
-            after = add_quantities(held, [(trade.instrument_name, trade.quantity)])
-            self._changed[trade.account_id] = (member, after)
+            account = trade.account_id
+            before = self._of(account) or Holding(account, trade.member_id, {})
+            after = add_quantities(before.positions, [(trade.instrument_name, trade.quantity)])
+            self._changed[account] = Holding(account, before.member_id, after)
 
-    def _of(self, account: str) -> tuple[str, dict[str, float]] | None:
+    def _of(self, account: str) -> Holding | None:
         if account in self._changed:
             return self._changed[account]
         at = self._place.get(account)
@@ -113,56 +153,44 @@ class Positions:
         base = self._base
         held = slice(int(base.start[at]), int(base.start[at + 1]))
         names = [base.instruments[i] for i in base.instrument_index[held].tolist()]
-        return base.members[at], dict(zip(names, base.quantity[held].tolist(), strict=True))
+        quantities = dict(zip(names, base.quantity[held].tolist(), strict=True))
+        return Holding(account, base.members[at], quantities)
 
-    def account(self, account: str) -> tuple[str, dict[str, float], int]:
-        """Return (member, positions, version) of an account.
+    def held(self, account: str) -> Holding:
+        """Return what an account holds in the version followed so far.
 
         Raises
         ------
         UnknownAccount
             If it has never held anything.
         """
-        self.follow()
         with self._lock:
-            found = self._of(account)
-            version = self._version
+            found = self._recent.get(account)
+            if found is None:
+                found = self._of(account)
+                if found is not None:
+                    if len(self._recent) >= _RECENT_MAX:
+                        self._recent.clear()
+                    self._recent[account] = found
         if found is None:
             raise UnknownAccount(
                 "there is no such account",
                 [Problem("account_id", account[:128], "upload its positions or apply a trade")],
             )
-        return *found, version
+        return found
 
     def book(self) -> Book | None:
         """Return the positions of all accounts, or None if there are none."""
         self.follow()
         with self._lock:
-            if self._whole is None:
-                self._whole = self._put_together()
-            return self._whole
-
-    def _put_together(self) -> Book | None:
-        if not self._changed:
-            return self._base
-        tables: list[pa.Table] = []
-        if self._base is not None:
-            kept = np.array([a not in self._changed for a in self._base.accounts], np.bool_)
-            tables.append(_table_of(self._base, kept))
-        rows = [
-            (member, account, name, quantity)
-            for account, (member, held) in self._changed.items()
-            for name, quantity in held.items()
-        ]
-        columns = ("member_id", "account_id", "instrument_name")
-        tables.append(
-            pa.table(
-                {c: pa.array([r[i] for r in rows], pa.string()) for i, c in enumerate(columns)}
-                | {"quantity": pa.array([r[3] for r in rows], pa.float64())}
-            )
-        )
-        table = pa.concat_tables(tables)
-        return book_from_table(table, where="book") if table.num_rows else None
+            version, base, changed = self._version, self._base, dict(self._changed)
+            whole = self._whole if self._whole is not None or changed else base
+        if whole is None and (base is not None or changed):
+            whole = _put_together(base, changed)
+            with self._lock:
+                if self._version == version:
+                    self._whole = whole
+        return whole
 
     def check_trades(self, trades: tuple[Trade, ...]) -> tuple[Trade, ...]:
         """Return the trades with their members filled in.
@@ -181,7 +209,7 @@ class Positions:
             where = f"trades[{number}]"
             with self._lock:
                 found = self._of(trade.account_id)
-            member = found[0] if found else members.get(trade.account_id, trade.member_id)
+            member = found.member_id if found else members.get(trade.account_id, trade.member_id)
             members[trade.account_id] = member
             if not member:
                 problems.append(
@@ -230,6 +258,27 @@ def select_accounts(book: Book, chosen: np.ndarray) -> Book:
         instrument_index=index.astype(np.int32),
         quantity=book.quantity[rows],
     )
+
+
+def _put_together(base: Book | None, changed: Mapping[str, Holding]) -> Book | None:
+    tables: list[pa.Table] = []
+    if base is not None:
+        kept = np.array([a not in changed for a in base.accounts], np.bool_)
+        tables.append(_table_of(base, kept))
+    rows = [
+        (holding.member_id, account, name, quantity)
+        for account, holding in changed.items()
+        for name, quantity in holding.positions.items()
+    ]
+    columns = ("member_id", "account_id", "instrument_name")
+    tables.append(
+        pa.table(
+            {c: pa.array([r[i] for r in rows], pa.string()) for i, c in enumerate(columns)}
+            | {"quantity": pa.array([r[3] for r in rows], pa.float64())}
+        )
+    )
+    table = pa.concat_tables(tables)
+    return book_from_table(table, where="book") if table.num_rows else None
 
 
 def _table_of(book: Book, kept: np.ndarray) -> pa.Table:

@@ -111,7 +111,8 @@ async def _run(
     cluster: Cluster, generation: ResidentGeneration, book: Book, until: float, where: str
 ) -> AsyncGenerator[Progress | Batch | Completed]:
     priced = generation.priced
-    market, holdings = await asyncio.to_thread(priced.laid_out, book, where=where)
+    laid = await asyncio.to_thread(priced.lay_out, book, where=where)
+    market, holdings = laid.market, laid.holdings
     sample = priced.sample
     shared = BookInput(
         book.accounts,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from margin_actors.actors.plan import Heads, Span
-from margin_actors.engine.margin import PricedMarket
+from margin_actors.engine.margin import LaidOut, PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
@@ -77,6 +77,10 @@ class ResidentGeneration:
 
     handle: GenerationHandle
     priced: PricedMarket
+    laid: dict[str, tuple[object, LaidOut]] = field(
+        default_factory=dict[str, tuple[object, LaidOut]], compare=False, repr=False
+    )
+    """Accounts laid out lately, with what they were laid out from; gone with the generation."""
 
     @property
     def parameters(self) -> ModelParameters:

@@ -19,7 +19,11 @@ def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
 
 
 def _feed(update: Any, value: Any) -> None:
-    if isinstance(value, np.ndarray):
+    kind = type(value)
+    if kind is str or kind is float or kind is int:  # most of what there is, and the cheapest test
+        text = f"{kind.__name__} {value!r}".encode()
+        update(f"{len(text)}:".encode() + text)
+    elif isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         if array.dtype.kind not in "biufM":
             raise TypeError(f"an id cannot be made of an array of {array.dtype}")
@@ -36,7 +40,7 @@ def _feed(update: Any, value: Any) -> None:
         for item in value:
             _feed(update, item)
     elif value is None or isinstance(value, (bool, int, float, str)):
-        text = f"{type(value).__name__} {value!r}".encode()
+        text = f"{kind.__name__} {value!r}".encode()
         update(f"{len(text)}:".encode() + text)
     else:
         raise TypeError(f"an id cannot be made of a {type(value).__name__}")

@@ -1,10 +1,10 @@
 """`margin serve` and `margin status`."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.table import Table
 
 from margin_actors.actors.generation import Layout
@@ -94,7 +94,7 @@ def serve_command(
             _say_ready(gateway)
 
         with ray_session(request):
-            asyncio.run(serve(here, request, options, tell=tell, ready=ready))
+            uvloop.run(serve(here, request, options, tell=tell, ready=ready))
     err.print("Stopped.")
 
 

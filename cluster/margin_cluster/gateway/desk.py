@@ -1,15 +1,16 @@
 """What the services do between the conversions: find positions, ask the market, keep the record.
 
-Numbers are worked out in threads (kernels release the interpreter), never on the event loop. A
-small question is answered in this process from the prices in the object store of its node, without
-a hop; a book goes to the cluster.
+A small question is answered on the event loop itself, from the prices in the object store of this
+node. What takes longer than a millisecond is done in threads (kernels release the interpreter); a
+book goes to the cluster.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ import pyarrow as pa
 from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import MARGIN_FIELDS, Margins, result_digest
+from margin_actors.engine.margin import MARGIN_FIELDS, LaidOut, Margins, result_digest
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, NotReady, Problem, UnknownAccount
 from margin_actors.market.identity import content_id
@@ -35,8 +36,8 @@ from margin_cluster.gateway.convert.margin_types import (
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.ledger import CalculationRecord, Trade
 from margin_cluster.positions import (
+    Holding,
     Positions,
-    account_book,
     add_quantities,
     books_side_by_side,
     select_accounts,
@@ -45,6 +46,9 @@ from margin_cluster.positions import (
 
 R = TypeVar("R")
 SIMULATED_POSITIONS_MAX = 1_000_000
+ON_LOOP_MAX = 2**21
+"""Positions times scenarios that are summed on the event loop: about half a millisecond."""
+LAID_OUT_MAX = 4_096
 _STORED = tuple(name for name in MARGIN_FIELDS if not name.startswith("tail"))
 
 
@@ -91,7 +95,7 @@ class Desk:
         generation = await self.cluster.generation(until=until)
         contracts = generation.priced.market.contracts
         held = {contracts.names[0]: float(contracts.lot[0])}
-        await self.compute(self._simulate, generation, Subject("", held, ""), [])
+        await self.compute(self._simulate, generation, Holding("", "", held), [])
         cpus = int(self.cluster.cpus)
         book = books_side_by_side((f"warm{i}", held) for i in range(cpus))
         async for _ in run_book(self.cluster, generation, book, until=until):
@@ -104,21 +108,61 @@ class Desk:
         generation = await self.cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
-        record = await self.compute(self._calculate, generation, subject, call.request_id)
+        holding = await self._holding(subject)
+        work = partial(self._calculate, generation, holding, call.request_id)
+        record = await self._soonest(work, generation, holding.positions)
         await self._recorder.keep(record)
         return record
 
+    async def _soonest(
+        self,
+        work: Callable[[], R],
+        generation: ResidentGeneration,
+        positions: Mapping[str, float],
+        copies: int = 1,
+    ) -> R:
+        """Do small work on the event loop, other work in a thread."""
+        size = len(positions) * copies * len(generation.priced.scenarios)
+        if size <= ON_LOOP_MAX and generation.priced.holds_prices_of(positions):
+            return work()
+        return await self.compute(work)
+
+    async def _holding(self, subject: Subject) -> Holding:
+        if subject.positions is not None:
+            return Holding("", "", subject.positions)
+        await self.follow()
+        return self.positions.held(subject.account_id)
+
+    async def follow(self) -> int:
+        """Take in all changes of positions committed before now and return their version."""
+        at_once = self.archive.ledger.reads_at_once
+        if not (at_once and self.positions.is_current()):
+            await self.store(self.positions.follow)
+        return self.positions.version
+
     def _calculate(
-        self, generation: ResidentGeneration, subject: Subject, request_id: str
+        self, generation: ResidentGeneration, holding: Holding, request_id: str
     ) -> CalculationRecord:
-        member, held = self._held(subject)
-        book = account_book(subject.account_id, member, held)
-        margins = generation.priced.margins(book, where=subject.account_id or "portfolio")
-        inputs = inputs_to_mapping(generation, book.id)
+        account = holding.account_id
+        margins = generation.priced.margins(self._laid_out(generation, holding))
+        inputs = inputs_to_mapping(generation, holding.book.id)
         margin = margin_to_mapping(
-            margins, 0, generation.parameters, account_id=subject.account_id, member_id=member
+            margins, 0, generation.parameters, account_id=account, member_id=holding.member_id
         )
         return self._record(generation, inputs, margins, "account", request_id, margin)
+
+    def _laid_out(self, generation: ResidentGeneration, holding: Holding) -> LaidOut:
+        """Return an account as the kernels take it, from the last time where nothing changed."""
+        account = holding.account_id
+        before = generation.laid.get(account)
+        if before is not None and before[0] is holding:
+            return before[1]
+        laid = generation.priced.lay_out(holding.book, where=account or "portfolio")
+        if account:
+            if len(generation.laid) >= LAID_OUT_MAX:
+                generation.laid.clear()
+            generation.laid[account] = (holding, laid)
+        return laid
 
     def _record(
         self,
@@ -146,12 +190,6 @@ class Desk:
             margin=margin,
         )
 
-    def _held(self, subject: Subject) -> tuple[str, dict[str, float]]:
-        if subject.positions is not None:
-            return "", subject.positions
-        member, held, _ = self.positions.account(subject.account_id)
-        return member, held
-
     async def simulate(
         self, subject: Subject, candidates: list[tuple[str, dict[str, float]]], call: Call
     ) -> tuple[ResidentGeneration, list[dict[str, Any]]]:
@@ -159,16 +197,21 @@ class Desk:
         generation = await self.cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
-        margins = await self.compute(self._simulate, generation, subject, candidates)
+        holding = await self._holding(subject)
+        work = partial(self._simulate, generation, holding, candidates)
+        names = dict(holding.positions)
+        for _, trades in candidates:
+            names.update(trades)
+        margins = await self._soonest(work, generation, names, 1 + len(candidates))
         return generation, margins
 
     def _simulate(
         self,
         generation: ResidentGeneration,
-        subject: Subject,
+        holding: Holding,
         candidates: list[tuple[str, dict[str, float]]],
     ) -> list[dict[str, Any]]:
-        member, held = self._held(subject)
+        held = holding.positions
         positions = len(held) * (1 + len(candidates))
         if positions > SIMULATED_POSITIONS_MAX:
             raise InvalidRequest(
@@ -188,7 +231,11 @@ class Desk:
         margins = generation.priced.margins(books_side_by_side(sides), where="simulation")
         return [
             margin_to_mapping(
-                margins, a, generation.parameters, account_id=subject.account_id, member_id=member
+                margins,
+                a,
+                generation.parameters,
+                account_id=holding.account_id,
+                member_id=holding.member_id,
             )
             for a in range(len(sides))
         ]
@@ -198,24 +245,28 @@ class Desk:
         generation = await self.cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
-        return await self.compute(self._explain, generation, subject)
+        holding = await self._holding(subject)
+        return await self.compute(self._explain, generation, holding)
 
-    def _explain(self, generation: ResidentGeneration, subject: Subject) -> Explanation:
-        member, held = self._held(subject)
-        book = account_book(subject.account_id, member, held)
+    def _explain(self, generation: ResidentGeneration, holding: Holding) -> Explanation:
+        book = holding.book
         priced, parameters = generation.priced, generation.parameters
         margins = priced.margins(book)
         rows = priced.position_profits_usd(book)
-        market, holdings = priced.laid_out(book)
+        laid = priced.lay_out(book)
         return Explanation(
             generation,
             book,
             margins,
             margin_to_mapping(
-                margins, 0, parameters, account_id=subject.account_id, member_id=member
+                margins,
+                0,
+                parameters,
+                account_id=holding.account_id,
+                member_id=holding.member_id,
             ),
             attribute(rows, book.quantity, confidence=parameters.measure.confidence),
-            book.quantity * market.unit_value_usd[holdings.index],
+            book.quantity * laid.market.unit_value_usd[laid.holdings.index],
         )
 
     # -- books ---------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """The database behind the ledger: SQLite in WAL mode, or PostgreSQL; one place for its settings."""
 
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.ledger.schema import VERSION, about, metadata
@@ -31,6 +32,7 @@ class Database:
             event.listen(self._engine, "connect", _set_up_sqlite)
             event.listen(self._engine, "begin", _begin_immediate)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._kept = threading.local()
         with self._engine.begin() as connection:
             metadata.create_all(connection)
             self._require_version(connection)
@@ -57,6 +59,37 @@ class Database:
         with self._reading.connect() as connection:
             yield connection
 
+    def scalar(self, sql: str) -> Any:
+        """Return a query's one value, through a connection that the thread keeps for it.
+
+        Taking a connection from the pool and compiling the query cost many times what a small
+        query does.
+        """
+        for attempt in range(2):
+            if not hasattr(self._kept, "connection"):
+                self._kept.connection = self._reading.connect()
+            try:
+                cursor = self._kept.connection.connection.cursor()
+                try:
+                    cursor.execute(sql)
+                    row = cursor.fetchone()
+                finally:
+                    cursor.close()
+            except Exception:  # each driver has its own; the connection may have been lost
+                self._kept.connection.invalidate()
+                self._kept.connection.close()
+                del self._kept.connection
+                if attempt:
+                    raise
+            else:
+                return None if row is None else row[0]
+        return None
+
+    def insert_new(self, table: Table) -> Executable:
+        """Return an INSERT that leaves rows that are there already as they are."""
+        dialect = sqlite if self.is_sqlite else postgresql
+        return dialect.insert(table).on_conflict_do_nothing()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -70,8 +103,9 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # Take the write lock at once: a transaction that only reads first cannot always be upgraded.
-    if connection.get_isolation_level() != "AUTOCOMMIT":
+    # (The option is asked, not the connection: SQLite has no answer of its own to that.)
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-__all__ = ["Database", "IntegrityError", "sqlite_url"]
+__all__ = ["Database", "sqlite_url"]

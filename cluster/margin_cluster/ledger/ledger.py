@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, Table, func, insert, select, update
 
 from margin_actors.actors.plan import Heads
 from margin_actors.errors import InvalidRequest, KeyReused, Problem, UnknownCalculation
-from margin_cluster.ledger.database import Database, IntegrityError
+from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.records import (
     CalculationKind,
     CalculationRecord,
@@ -32,6 +32,8 @@ from margin_cluster.ledger.schema import (
     trades,
 )
 
+_VERSION = str(select(func.max(changes.c.version)))
+
 
 def _ms(time: datetime) -> int:
     return round(time.timestamp() * 1000)
@@ -46,6 +48,9 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
+        self._new_calculation = self._database.insert_new(calculations)
+        self.reads_at_once = self._database.is_sqlite
+        """True where a small read takes microseconds: from a file in memory, not over a network."""
 
     @property
     def url(self) -> str:
@@ -140,8 +145,7 @@ class Ledger:
 
     def portfolio_version(self) -> int:
         """Return the version of the positions; 0 before the first."""
-        with self._database.reading() as connection:
-            return connection.execute(select(func.max(changes.c.version))).scalar() or 0
+        return self._database.scalar(_VERSION) or 0
 
     def changes_since(self, version: int) -> list[Change]:
         """Return all changes after a version, from the last upload on."""
@@ -237,20 +241,9 @@ class Ledger:
 
     def add_calculations(self, records: Sequence[CalculationRecord]) -> None:
         """Note calculations in one transaction; those noted already stay as they are."""
+        rows = [_calculation_row(r) for r in records]
         with self._database.writing() as connection:
-            ids = [r.calculation_id for r in records]
-            known = set(
-                connection.execute(
-                    select(calculations.c.calculation_id).where(
-                        calculations.c.calculation_id.in_(ids)
-                    )
-                ).scalars()
-            )
-            new = {r.calculation_id: r for r in records if r.calculation_id not in known}
-            if new:
-                connection.execute(
-                    insert(calculations), [_calculation_row(r) for r in new.values()]
-                )
+            connection.execute(self._new_calculation, rows)
 
     def calculation(self, calculation_id: str) -> CalculationRecord:
         """Return a calculation.
@@ -286,11 +279,9 @@ class Ledger:
     # ------------------------------------------------------------------------------------------
 
     def _add_once(self, table: Table, **values: Any) -> None:
-        try:
-            with self._database.writing() as connection:
-                connection.execute(insert(table).values(**values))
-        except IntegrityError:
-            return  # named by its content: what is there is the same
+        # Named by its content: what is there already is the same.
+        with self._database.writing() as connection:
+            connection.execute(self._database.insert_new(table), values)
 
     def _page(
         self, query: Select[Any], table: Table, size: int, token: str

@@ -21,6 +21,7 @@ from margin_actors.engine.margin.margins import (
     select_margins,
 )
 from margin_actors.engine.margin.prepared import (
+    LaidOut,
     PreparedMarket,
     PricedMarket,
     Slab,
@@ -28,11 +29,11 @@ from margin_actors.engine.margin.prepared import (
     price_slab,
     revalue_slice,
     slab_profits,
-    values_of_book,
 )
 
 __all__ = [
     "MARGIN_FIELDS",
+    "LaidOut",
     "MarginResult",
     "Margins",
     "PreparedMarket",
@@ -55,5 +56,4 @@ __all__ = [
     "sample_of",
     "select_margins",
     "slab_profits",
-    "values_of_book",
 ]

@@ -5,13 +5,13 @@ listed contracts once (in slices of the scenarios, anywhere) and answers from th
 that are not listed are priced when they are asked for. The bits are the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray
+from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.margin.calculation import fit_model_surfaces
 from margin_actors.engine.margin.margins import (
     Margins,
@@ -195,6 +195,21 @@ def slab_profits(
 
 
 @dataclass(frozen=True)
+class LaidOut:
+    """A book as the kernels of one priced market take it."""
+
+    book: Book
+    market: PreparedMarket
+    holdings: Holdings
+    value_usd: FloatArray
+    """float64 (n_accounts,): summed in the order of an account's positions."""
+    positions: IntArray
+    """int64 (n_accounts,): number of positions."""
+    where: str
+    """Name of the book in messages."""
+
+
+@dataclass(frozen=True)
 class PricedMarket:
     """A prepared market with its scenarios and, where they fit into memory, all its prices."""
 
@@ -208,13 +223,13 @@ class PricedMarket:
         """What the measures need to know of the scenarios."""
         return sample_of(self.scenarios, self.market.parameters)
 
-    def holds_prices_of(self, names: Sequence[str]) -> bool:
+    def holds_prices_of(self, names: Iterable[str]) -> bool:
         """Return whether every one of `names` is priced already."""
         place = self.market.contracts.place
-        return self.slabs is not None and all(name in place for name in names)
+        return self.slabs is not None and all(map(place.__contains__, names))
 
-    def laid_out(self, book: Book, *, where: str = "book") -> tuple[PreparedMarket, Holdings]:
-        """Return the market whose contracts hold the book, and the book's positions in them.
+    def lay_out(self, book: Book, *, where: str = "book") -> LaidOut:
+        """Return a book as the kernels take it.
 
         The contracts are the listed ones where these suffice, else exactly the book's.
 
@@ -228,28 +243,29 @@ class PricedMarket:
             market = market.lay_out(market.contracts.names[:1], where=where)
         elif not self.holds_prices_of(book.instruments):
             market = market.lay_out(book.instruments, where=where)
-        return market, holdings_from_book(market.contracts, book, where=where)
+        holdings = holdings_from_book(market.contracts, book, where=where)
+        value = position_sums(market.unit_value_usd, holdings.start, holdings.index, book.quantity)
+        return LaidOut(book, market, holdings, value, np.diff(book.start), where)
 
-    def profits(
-        self, book: Book, *, keep_pnl: bool = False, where: str = "book"
-    ) -> tuple[PreparedMarket, AccountProfits]:
+    def profits(self, laid: LaidOut, *, keep_pnl: bool = False) -> AccountProfits:
         """Return the worst profits of every account over all scenarios."""
-        market, holdings = self.laid_out(book, where=where)
-        n_tail = self.sample.n_tail
+        n_tail, holdings = self.sample.n_tail, laid.holdings
         if self.slabs is None:
             parts = [
-                revalue_slice(market, self.scenarios, 0, holdings, n_tail=n_tail, keep_pnl=keep_pnl)
+                revalue_slice(
+                    laid.market, self.scenarios, 0, holdings, n_tail=n_tail, keep_pnl=keep_pnl
+                )
             ]
         else:
             parts = [
                 slab_profits(slab, holdings, n_tail=n_tail, keep_pnl=keep_pnl)
-                for slab in self.slabs_of(market)
+                for slab in self.slabs_of(laid.market)
             ]
-        return market, join_profits(
-            parts, holdings, n_tail=n_tail, accounts=book.accounts, where=where
+        return join_profits(
+            parts, holdings, n_tail=n_tail, accounts=laid.book.accounts, where=laid.where
         )
 
-    def margins(self, book: Book, *, where: str = "book") -> Margins:
+    def margins(self, book: Book | LaidOut, *, where: str = "book") -> Margins:
         """Return the margins of every account of a book, on one thread.
 
         Raises
@@ -257,18 +273,20 @@ class PricedMarket:
         InvalidPortfolio, MissingMarketData
             Naming everything that cannot be margined.
         """
-        market, profits = self.profits(book, keep_pnl=self.sample.needs_all, where=where)
+        laid = book if isinstance(book, LaidOut) else self.lay_out(book, where=where)
+        profits = self.profits(laid, keep_pnl=self.sample.needs_all)
         return margins_from_profits(
             profits,
             self.sample,
-            market.parameters,
-            positions=np.diff(book.start),
-            value_usd=values_of_book(market, book),
+            laid.market.parameters,
+            positions=laid.positions,
+            value_usd=laid.value_usd,
         )
 
     def position_profits_usd(self, book: Book, *, where: str = "portfolio") -> FloatArray:
         """Return the profit of each position of a one-account book, (n_positions, n_scenarios)."""
-        market, holdings = self.laid_out(book, where=where)
+        laid = self.lay_out(book, where=where)
+        market, holdings = laid.market, laid.holdings
         if self.slabs is None:
             slabs: Sequence[Slab] = [price_slab(market, self.scenarios, 0)]
         else:
@@ -303,11 +321,3 @@ class PricedMarket:
             largest[known], largest[new] = slab.largest_move[column], extra.largest_move
             out.append(Slab(slab.first_scenario, slab.n_scenarios, values, largest, slab.checks))
         return out
-
-
-def values_of_book(market: PreparedMarket, book: Book) -> FloatArray:
-    """Return the value of each account, US dollars, summed in the order of its positions."""
-    per_unit = market.unit_value_usd
-    if market.contracts.names != book.instruments:
-        per_unit = per_unit[[market.contracts.place[name] for name in book.instruments]]
-    return position_sums(per_unit, book.start, book.instrument_index, book.quantity)

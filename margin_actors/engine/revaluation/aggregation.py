@@ -168,7 +168,7 @@ def slice_profits(
     pnl = np.empty((n_accounts if keep_pnl else 0, n_scenarios))
     padded = values.shape[0] * TILE
     pieces = max(1, min(threads * 4, n_accounts // BLOCK))
-    bounds = np.linspace(0, n_accounts, pieces + 1).astype(np.int64)
+    bounds = [n_accounts * piece // pieces for piece in range(pieces + 1)]
 
     def work(piece: int) -> None:
         _aggregate(
@@ -177,8 +177,8 @@ def slice_profits(
             holdings.index,
             holdings.lots,
             needs_integers,
-            int(bounds[piece]),
-            int(bounds[piece + 1]),
+            bounds[piece],
+            bounds[piece + 1],
             n_scenarios,
             np.empty((min(BLOCK, n_accounts), padded)),
             tail,

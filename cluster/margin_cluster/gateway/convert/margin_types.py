@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,13 @@ def generation_to_mapping(generation: ResidentGeneration) -> dict[str, Any]:
 def generation_to_proto(kept: Mapping[str, Any]) -> pb.Generation:
     """Return the wire form of what `generation_to_mapping` made."""
     fields = dict(kept)
-    time = datetime.fromisoformat(fields.pop("snapshot_time"))
-    return pb.Generation(snapshot_time=timestamp_from_time(time), **fields)
+    time = _timestamp_from_text(fields.pop("snapshot_time"))
+    return pb.Generation(snapshot_time=time, **fields)
+
+
+@lru_cache(maxsize=64)
+def _timestamp_from_text(text: str) -> Timestamp:
+    return timestamp_from_time(datetime.fromisoformat(text))
 
 
 def inputs_to_mapping(generation: ResidentGeneration, book_id: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class OperationsService(stubs.OperationsServiceServicer):
             nodes=status.nodes,
             requests_active=sum(lane.active for lane in lanes),
             requests_rejected=sum(lane.rejected for lane in lanes),
-            portfolio_version=await self._desk.store(self._desk.positions.follow),
+            portfolio_version=self._desk.positions.version,
             accounts=len(book.accounts) if book else 0,
             positions=book.n_positions if book else 0,
             last_fault=status.fault,

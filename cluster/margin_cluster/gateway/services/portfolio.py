@@ -38,11 +38,11 @@ class PortfolioService(stubs.PortfolioServiceServicer):
 
     async def GetPortfolio(self, request: Any, context: Any) -> Any:
         """Return the positions of one account."""
-        desk = self._desk
-        member, held, version = await desk.store(desk.positions.account, request.account_id)
+        version = await self._desk.follow()
+        holding = self._desk.positions.held(request.account_id)
         return pb.GetPortfolioResponse(
-            account_id=request.account_id,
-            member_id=member,
-            positions=positions_to_proto(held),
+            account_id=holding.account_id,
+            member_id=holding.member_id,
+            positions=positions_to_proto(holding.positions),
             version=version,
         )
