@@ -116,6 +116,14 @@ def peak_mib(pid: int) -> float:
     return float("nan")
 
 
+def rss_mib(pid: int) -> float:
+    """Return the memory of a process now, MiB; the shared part included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
 def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
     assert process.stdout is not None
     for line in process.stdout:

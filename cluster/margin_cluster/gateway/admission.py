@@ -1,12 +1,16 @@
 """Who may come in: so many calls at work, so few waiting, and the rest told at once to come back.
 
 A queue only moves the wait from the caller, who could do something else, to here; so it is kept as
-short as evens out the arrivals. The numbers are settings of the gateway; the decision is pure.
+short as evens out the arrivals, and shorter while callers are being turned away: what does not get
+shorter by itself is no burst. The numbers are settings of the gateway; the decision is pure.
 """
 
 from dataclasses import dataclass
 
-from margin_actors.errors import Overloaded
+PRESSED_SECONDS = 0.25
+"""A lane is pressed so long after it turned a caller away."""
+_PRESSED_SHARE = 4
+"""Of its places, a lane that is pressed keeps one in so many."""
 
 
 @dataclass(slots=True)
@@ -19,21 +23,28 @@ class Lane:
     active: int = 0
     waiting: int = 0
     rejected: int = 0
+    last_rejection: float = float("-inf")
+    """Of the monotonic clock."""
     seconds: float = 0.05
     """Smoothed time that a call takes, for the delay told to those turned away."""
 
-    @property
-    def is_full(self) -> bool:
-        """True where another call would be turned away."""
-        return self.active + self.waiting >= self.active_max + self.waiting_max
+    def is_pressed(self, now: float) -> bool:
+        """Return whether callers have been turned away lately."""
+        return now - self.last_rejection < PRESSED_SECONDS
 
-    def turned_away(self) -> Overloaded:
-        """Count a rejection and return it, with the delay after which a place should be free."""
+    def is_full(self, now: float) -> bool:
+        """Return whether another call would be turned away."""
+        places = self.active_max + self.waiting_max
+        if self.is_pressed(now):
+            places = max(places // _PRESSED_SHARE, 1)
+        return self.active + self.waiting >= places
+
+    def turn_away(self, now: float) -> float:
+        """Count a rejection and return the seconds after which a place should be free."""
         self.rejected += 1
-        error = Overloaded(f"the service has all the {self.name} it can serve")
+        self.last_rejection = now
         queue = (self.active + self.waiting) / self.active_max
-        error.retry_seconds = min(max(self.seconds * queue, 0.05), 5.0)
-        return error
+        return min(max(self.seconds * queue, 0.05), 5.0)
 
     def note_duration(self, seconds: float) -> None:
         """Learn from a finished call."""

@@ -6,12 +6,12 @@ was not raised on purpose is logged with its traceback and told without innards.
 """
 
 import asyncio
+import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import grpc
 import structlog
@@ -20,8 +20,9 @@ from google.protobuf.message import DecodeError
 from margin_actors.errors import DeadlinePassed, InvalidRequest, Problem
 from margin_cluster.gateway.admission import Lane, Lanes
 from margin_cluster.gateway.call import Call, current
+from margin_cluster.gateway.door import Door
 from margin_cluster.gateway.metrics import Metrics
-from margin_cluster.gateway.status import REQUEST_ID_KEY, Failure, failure_of
+from margin_cluster.gateway.status import REQUEST_ID_KEY, Failure, failure_of, rejection
 
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 _UNWATCHED = ("/grpc.health.", "/grpc.reflection.")
@@ -44,9 +45,7 @@ class Conduct(grpc.aio.ServerInterceptor):
         self._seconds_max = {False: quick_seconds_max, True: long_seconds_max}
         self._stall = stall_seconds_max
         self._log = structlog.get_logger("gateway")
-        self._gates = {
-            lane.name: asyncio.Semaphore(lane.active_max) for lane in (lanes.quick, lanes.long)
-        }
+        self._doors = {lane.name: Door(lane) for lane in (lanes.quick, lanes.long)}
         self._rejections_told = 0.0
 
     async def intercept_service(
@@ -55,6 +54,8 @@ class Conduct(grpc.aio.ServerInterceptor):
         handler_call_details: Any,
     ) -> Any:
         """Return the handler with everything around it."""
+        for door in self._doors.values():
+            door.arrived()
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
         if handler is None or method.startswith(_UNWATCHED):
@@ -62,8 +63,9 @@ class Conduct(grpc.aio.ServerInterceptor):
         is_stream = handler.request_streaming or handler.response_streaming
         lane = self._lanes.of(is_stream=is_stream)
         name = method.removeprefix("/margin_protos.v1.")
-        if lane.is_full:
-            return _same_kind(handler, self._rejecting(lane, name), parse=False)
+        if lane.is_full(time.monotonic()):
+            # As a stream of requests, none of which is read: gRPC would wait for a single one.
+            return grpc.stream_unary_rpc_method_handler(self._rejecting(lane, name))
         behaviour = next(
             b
             for b in (
@@ -74,13 +76,14 @@ class Conduct(grpc.aio.ServerInterceptor):
             )
             if b is not None
         )
-        return _same_kind(handler, self._around(handler, behaviour, lane, name), parse=True)
+        return _same_kind(handler, self._around(handler, behaviour, lane, name))
 
     def _rejecting(self, lane: Lane, name: str) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def reject(_request: Any, context: Any) -> Any:
-            failure = failure_of(lane.turned_away(), request_id=_request_id(context))
-            self._metrics.rejected(name)
+        async def reject(_requests: Any, context: Any) -> Any:
             now = time.monotonic()
+            delay = lane.turn_away(now)
+            failure = rejection(lane.name, delay, request_id=_request_id(context))
+            self._metrics.rejected(name)
             if now - self._rejections_told > _REJECTIONS_TOLD_SECONDS:
                 self._rejections_told = now
                 self._log.warning("rejected", method=name, lane=lane.name, count=lane.rejected)
@@ -130,12 +133,8 @@ class Conduct(grpc.aio.ServerInterceptor):
     ) -> Any:
         """Wait for a place, then run the handler within the deadline."""
         async with asyncio.timeout_at(_loop_time(call.until)):
-            lane.waiting += 1
-            try:
-                await self._gates[lane.name].acquire()
-            finally:
-                lane.waiting -= 1
-            lane.active += 1
+            door = self._doors[lane.name]
+            await door.enter()
             try:
                 if handler.request_streaming:
                     request = self._unstalled(request)
@@ -145,8 +144,7 @@ class Conduct(grpc.aio.ServerInterceptor):
                     return await behaviour(request, context)
                 await self._write_all(behaviour(request, context), context)
             finally:
-                lane.active -= 1
-                self._gates[lane.name].release()
+                door.leave()
 
     def _failure(self, error: Exception, call: Call) -> Failure:
         if isinstance(error, TimeoutError):
@@ -208,14 +206,14 @@ def _request_id(context: Any) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
-    return uuid4().hex
+    return f"{random.getrandbits(128):032x}"
 
 
 async def _abort(context: Any, failure: Failure) -> None:
     await context.abort(failure.code, failure.message, failure.metadata)
 
 
-def _same_kind(handler: Any, behaviour: Callable[..., Any], *, parse: bool) -> Any:
+def _same_kind(handler: Any, behaviour: Callable[..., Any]) -> Any:
     """Return a handler of the same shape around another behaviour."""
     makers = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -224,8 +222,7 @@ def _same_kind(handler: Any, behaviour: Callable[..., Any], *, parse: bool) -> A
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     make = makers[handler.request_streaming, handler.response_streaming]
-    parser = _tolerant(handler.request_deserializer) if parse else None
-    return make(behaviour, parser, handler.response_serializer)
+    return make(behaviour, _tolerant(handler.request_deserializer), handler.response_serializer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ class GatewayOptions:
     """Prometheus over HTTP; None for none."""
     threads: int = 2
     """Computing threads."""
-    quick_active_max: int = 8
-    quick_waiting_max: int = 16
+    quick_active_max: int = 4
+    quick_waiting_max: int = 8
     long_active_max: int = 16
     long_waiting_max: int = 16
     message_bytes_max: int = 16 * 2**20

@@ -1,6 +1,7 @@
 """The one table from our errors to what goes over the wire."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import grpc
@@ -57,7 +58,14 @@ class Failure:
 
     code: grpc.StatusCode
     message: str
-    metadata: tuple[tuple[str, str | bytes], ...]
+    status: bytes
+    """A google.rpc.Status."""
+    request_id: str
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What the trailers carry."""
+        return ((DETAILS_KEY, self.status), (REQUEST_ID_KEY, self.request_id))
 
 
 def row_of(error: errors.MarginError) -> Row:
@@ -92,6 +100,25 @@ def failure_of(error: BaseException, *, request_id: str) -> Failure:
     return _failure(row.code, error.summary[:SUMMARY_LENGTH_MAX], extra, request_id)
 
 
+def rejection(what: str, retry_seconds: float, *, request_id: str) -> Failure:
+    """Return how a caller is told that there is no place; made of ready parts, for there are many.
+
+    A protobuf message is the parts' bytes one after another, so the id's is simply added.
+    """
+    ready = _rejection(what, round(100.0 * retry_seconds))
+    packed = AnyMessage()
+    packed.Pack(details.RequestInfo(request_id=request_id))
+    status = ready.status + Status(details=[packed]).SerializeToString()
+    return Failure(ready.code, ready.message, status, request_id)
+
+
+@lru_cache(maxsize=1024)
+def _rejection(what: str, hundredths: int) -> Failure:
+    error = errors.Overloaded(f"the service has all the {what} it can serve")
+    error.retry_seconds = hundredths / 100
+    return failure_of(error, request_id="")
+
+
 def _info(reason: str) -> Message:
     return details.ErrorInfo(reason=reason, domain=DOMAIN)
 
@@ -115,12 +142,10 @@ def _violations(
 
 def _failure(code: grpc.StatusCode, message: str, extra: list[Message], request_id: str) -> Failure:
     status = Status(code=code.value[0], message=message)
-    for item in (*extra, details.RequestInfo(request_id=request_id)):
+    if request_id:
+        extra = [*extra, details.RequestInfo(request_id=request_id)]
+    for item in extra:
         packed = AnyMessage()
         packed.Pack(item)
         status.details.append(packed)
-    return Failure(
-        code,
-        message,
-        ((DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id)),
-    )
+    return Failure(code, message, status.SerializeToString(), request_id)

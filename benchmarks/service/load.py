@@ -1,0 +1,272 @@
+"""A load generator in processes of its own, and what the service does under load.
+
+    python load.py                 every call at stated concurrency; half and three times the load
+    python load.py --minutes 10    three times the load for so long, memory watched
+
+Requests are made once and sent as bytes; answers are not parsed, so that the generator's own work
+is small. A closed load keeps so many calls in flight. An open load starts calls at random moments
+at a stated rate, whatever became of those before, as callers who know nothing of each other do; the
+time of a call counts from the moment at which it should have started.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+import uvloop
+from margin_protos.v1 import margin_service_pb2 as pb
+from margin_protos.v1 import margin_types_pb2, portfolio_service_pb2
+from serving import ONE, Served, helper, made_market, report, rss_mib, serving
+
+GENERATORS = 1
+CONNECTIONS = 4
+CONCURRENCY = (1, 4, 8)
+SECONDS = 6.0
+OPEN_SECONDS, ROUNDS = 20.0, 5
+TURNED_AWAY_SHARE = 0.005
+MARGIN = "/margin_protos.v1.MarginService/"
+
+
+def calls() -> dict[str, tuple[str, bytes]]:
+    trade = margin_types_pb2.Position(instrument_name="BTC-PERPETUAL", quantity=1_000.0)
+    simulate = pb.SimulateMarginRequest(account_id=ONE, candidates=[pb.Candidate(trades=[trade])])
+    return {
+        "bare gRPC echo": ("/bench.Echo/Echo", b"x" * 256),
+        "CalculateMargin": (
+            MARGIN + "CalculateMargin",
+            pb.CalculateMarginRequest(account_id=ONE).SerializeToString(),
+        ),
+        "SimulateMargin": (MARGIN + "SimulateMargin", simulate.SerializeToString()),
+        "ExplainMargin": (
+            MARGIN + "ExplainMargin",
+            pb.ExplainMarginRequest(account_id=ONE).SerializeToString(),
+        ),
+        "ListCalculations": (
+            MARGIN + "ListCalculations",
+            pb.ListCalculationsRequest(page_size=20).SerializeToString(),
+        ),
+        "GetPortfolio": (
+            "/margin_protos.v1.PortfolioService/GetPortfolio",
+            portfolio_service_pb2.GetPortfolioRequest(account_id=ONE).SerializeToString(),
+        ),
+    }
+
+
+@dataclass
+class Seen:
+    """What one generator saw; milliseconds."""
+
+    accepted: list[float] = field(default_factory=list)
+    rejected: list[float] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class Generator:
+    def __init__(self, target: str, method: str, body: bytes) -> None:
+        # Connections of their own: otherwise all channels of a process share one.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+        channels = [grpc.aio.insecure_channel(target, options) for _ in range(CONNECTIONS)]
+        self.channels = channels
+        self.methods = [channel.unary_unary(method) for channel in channels]
+        self.body, self.seen, self.turn = body, Seen(), 0
+
+    async def one(self, begin: float) -> None:
+        self.turn += 1
+        try:
+            await self.methods[self.turn % CONNECTIONS](self.body, timeout=30)
+        except grpc.aio.AioRpcError as error:
+            took = 1e3 * (time.perf_counter() - begin)
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                self.seen.rejected.append(took)
+            else:
+                self.seen.failed.append(error.code().name)
+        else:
+            self.seen.accepted.append(1e3 * (time.perf_counter() - begin))
+
+    async def closed(self, concurrency: int, seconds: float) -> None:
+        until = time.perf_counter() + seconds
+
+        async def work() -> None:
+            while time.perf_counter() < until:
+                await self.one(time.perf_counter())
+
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+
+    async def open(self, rate: float, seconds: float, seed: int) -> None:
+        chance = random.Random(seed)
+        running: set[asyncio.Task[None]] = set()
+        moment = time.perf_counter()
+        until = moment + seconds
+        while moment < until:
+            moment += chance.expovariate(rate)
+            wait = moment - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            task = asyncio.create_task(self.one(moment))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        await asyncio.gather(*running)
+
+
+async def generate(arguments: argparse.Namespace) -> None:
+    """What a generator's process does: warm up, wait for the word, load, print what it saw."""
+    generator = Generator(arguments.target, arguments.method, bytes.fromhex(arguments.body))
+    for _ in range(20):
+        await generator.one(time.perf_counter())
+    generator.seen = Seen()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    if arguments.rate:
+        await generator.open(arguments.rate, arguments.seconds, arguments.seed)
+    else:
+        await generator.closed(arguments.concurrency, arguments.seconds)
+    print(json.dumps(vars(generator.seen)), flush=True)
+    for channel in generator.channels:
+        await channel.close()
+
+
+def load(
+    target: str, call: tuple[str, bytes], *, seconds: float, concurrency: int = 0, rate: float = 0.0
+) -> dict[str, float]:
+    """Run the generators and return what they saw together."""
+    count = min(GENERATORS, concurrency) if concurrency else GENERATORS
+    command = [sys.executable, __file__, "--generate", target, call[0], call[1].hex()]
+    processes = []
+    for number in range(count):
+        share = concurrency // count + (number < concurrency % count)
+        own = [f"--concurrency={share}", f"--rate={rate / count}", f"--seconds={seconds}"]
+        processes.append(
+            subprocess.Popen(
+                [*command, *own, f"--seed={number}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    for process in processes:
+        assert process.stdout.readline().strip() == "ready"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    seen = [json.loads(process.stdout.readline()) for process in processes]
+    for process in processes:
+        process.wait()
+    accepted = sorted(t for s in seen for t in s["accepted"])
+    rejected = sorted(t for s in seen for t in s["rejected"])
+    failed = [code for s in seen for code in s["failed"]]
+    assert not failed, Counter(failed)
+    out = {"per_second": len(accepted) / seconds} | percentiles(accepted)
+    if rejected:
+        told = percentiles(rejected)
+        out |= {"rejected_per_second": len(rejected) / seconds}
+        out |= {f"rejected_{name}": value for name, value in told.items()}
+    return out
+
+
+def percentiles(times: list[float]) -> dict[str, float]:
+    def at(share: float) -> float:
+        return times[min(int(share * len(times)), len(times) - 1)]
+
+    return {f"p{100 * q:g}_ms": at(q) for q in (0.5, 0.95, 0.99, 0.999)}
+
+
+def measure_calls(served: Served, echo_target: str) -> dict[str, dict[str, float]]:
+    figures: dict[str, dict[str, float]] = {}
+    for name, call in calls().items():
+        target = echo_target if "echo" in name else served.target
+        for concurrency in CONCURRENCY:
+            found = load(target, call, seconds=SECONDS, concurrency=concurrency)
+            figures[f"{name} × {concurrency}"] = found
+            print(name, concurrency, {k: round(v, 2) for k, v in found.items()}, file=sys.stderr)
+    return figures
+
+
+def servable(served: Served, call: tuple[str, bytes]) -> float:
+    """Return the largest rate of random arrivals tried of which next to none is turned away."""
+    rate = load(served.target, call, seconds=SECONDS, concurrency=4)["per_second"]
+    while True:
+        found = load(served.target, call, seconds=SECONDS, rate=rate)
+        if found.get("rejected_per_second", 0.0) <= TURNED_AWAY_SHARE * rate:
+            return rate
+        rate *= 0.9
+
+
+def measure_overload(served: Served, seconds: float, rounds_wanted: int) -> dict[str, object]:
+    call = calls()["CalculateMargin"]
+    rounds = []
+    for _ in range(rounds_wanted):
+        capacity = servable(served, call)
+        half = load(served.target, call, seconds=seconds, rate=0.5 * capacity)
+        before = rss_mib(served.process.pid)
+        three = load(served.target, call, seconds=seconds, rate=3 * capacity)
+        after = rss_mib(served.process.pid)
+        found = {"servable_per_second": capacity, "half": half, "three": three}
+        rounds.append(found | {"rss_mib": [before, after]})
+        print(json.dumps(rounds[-1], indent=1), file=sys.stderr)
+    ratio = statistics.median(r["three"]["p99_ms"] / r["half"]["p99_ms"] for r in rounds)
+    return {"p99_three / p99_half": ratio, "rounds": rounds}
+
+
+def measure_long(served: Served, minutes: float) -> dict[str, object]:
+    """Three times the load for minutes on end; what grows, grows in the samples."""
+    call = calls()["CalculateMargin"]
+    capacity = servable(served, call)
+    samples = []
+    for minute in range(round(minutes)):
+        found = load(served.target, call, seconds=55.0, rate=3 * capacity)
+        ledger = sum(p.stat().st_size for p in served.folder.glob("ledger*")) / 2**20
+        samples.append(
+            {
+                "minute": minute + 1,
+                "rss_mib": rss_mib(served.process.pid),
+                "ledger_mib": ledger,
+                "recorded_per_second": found["per_second"],
+                "p99_ms": found["p99_ms"],
+                "rejected_p99_ms": found["rejected_p99_ms"],
+            }
+        )
+        print(json.dumps(samples[-1]), file=sys.stderr, flush=True)
+    return {"servable_per_second": capacity, "minutes": samples}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--only-overload", action="store_true")
+    parser.add_argument("--seconds", type=float, default=OPEN_SECONDS, help="of an open load")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of half and three times")
+    arguments = parser.parse_args()
+    made = made_market(n_accounts=200, n_positions=20_000)
+    with serving(made) as served, helper("echo_server.py") as echo_target:
+        if arguments.minutes:
+            report("load_long", measure_long(served, arguments.minutes))
+            return
+        figures: dict[str, object] = {}
+        if not arguments.only_overload:
+            figures["calls"] = measure_calls(served, echo_target)
+        figures["overload"] = measure_overload(served, arguments.seconds, arguments.rounds)
+        report("load", figures)
+
+
+if __name__ == "__main__":
+    if "--generate" in sys.argv:
+        own = argparse.ArgumentParser()
+        own.add_argument("--generate", action="store_true")
+        for name in ("target", "method", "body"):
+            own.add_argument(name)
+        own.add_argument("--concurrency", type=int, default=0)
+        own.add_argument("--rate", type=float, default=0.0)
+        own.add_argument("--seconds", type=float, default=1.0)
+        own.add_argument("--seed", type=int, default=0)
+        uvloop.run(generate(own.parse_args()))
+    else:
+        main()
