@@ -22,6 +22,7 @@ from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import sqlite_url
 from margin_cluster.service import ServiceRequest, running_gateway
 from margin_cluster.settings import Settings
+from ray.cluster_utils import Cluster
 
 from margin_actors.actors.generation import Layout
 from margin_actors.actors.plan import Heads
@@ -89,6 +90,30 @@ def ray_here(cpus: int = 2) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def nodes(count: int, checks: dict[str, int] | None = None) -> Iterator[Cluster]:
+    """Run a Ray cluster of so many nodes of two processors, and attach to it."""
+    ray_environment()
+    head: dict[str, Any] = {"num_cpus": 2}
+    if checks:
+        head["_system_config"] = checks
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(count - 1):
+            cluster.add_node(num_cpus=2)
+        cluster.wait_for_nodes()
+        ray.init(
+            address=cluster.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            namespace="tests",
+        )
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 @dataclass

@@ -40,6 +40,7 @@ from margin_cluster.wiring import (
 )
 
 _START_SECONDS = 600.0
+_RAY_TOKENS = "ray._private.authentication.authentication_token_setup"
 _SWITCH_SECONDS = 0.0005
 
 
@@ -88,6 +89,7 @@ def ray_session(request: ServiceRequest) -> Any:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    logging.getLogger(_RAY_TOKENS).setLevel(logging.ERROR)  # tells at each start what is normal
     before = os.umask(0o077)
     try:
         import ray

@@ -84,8 +84,9 @@ def test_make_help_prints_the_commands(target: str) -> None:
 
 def test_the_readme_s_python_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for number, block in enumerate(blocks):
+    alone = [b for b in blocks if "MarginClient" not in b]  # the others are tried where one serves
+    assert alone
+    for number, block in enumerate(alone):
         script = tmp_path / f"block_{number}.py"
         script.write_text(block)
         subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True, timeout=120)

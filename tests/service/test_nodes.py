@@ -1,18 +1,13 @@
 """The same digest for every number of shards and nodes, and when a node is lost in the middle."""
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import ray
 from margin_client import MarginClient, Progress, Trade
-from ray.cluster_utils import Cluster
-from service_world import Running, World, digest_of_book, ray_environment, served
+from service_world import Running, World, digest_of_book, nodes, served
 
 from margin_actors.actors.generation import Layout
 
@@ -22,30 +17,6 @@ QUICK_CHECKS = {
     "health_check_timeout_ms": 500,
     "health_check_failure_threshold": 2,
 }
-
-
-@contextmanager
-def nodes(count: int, checks: dict[str, int] | None = None) -> Iterator[Cluster]:
-    """Run a Ray cluster of so many nodes of two processors, and attach to it."""
-    ray_environment()
-    head: dict[str, Any] = {"num_cpus": 2}
-    if checks:
-        head["_system_config"] = checks
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for _ in range(count - 1):
-            cluster.add_node(num_cpus=2)
-        cluster.wait_for_nodes()
-        ray.init(
-            address=cluster.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            namespace="tests",
-        )
-        yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
 
 
 @pytest.mark.parametrize("count", [1, 2])

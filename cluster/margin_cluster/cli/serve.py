@@ -113,6 +113,7 @@ def _say_ready(gateway: Gateway) -> None:
             f"{now.handle.n_contracts:,} contracts, {len(now.priced.scenarios):,} scenarios, "
             f"{len(book.accounts) if book else 0:,} accounts",
             highlight=False,
+            soft_wrap=True,
         )
     out.print(f"[dim]health on {host}:{gateway.health_port}[/]", highlight=False)
     out.file.flush()

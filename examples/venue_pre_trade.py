@@ -1,0 +1,86 @@
+"""A venue that checks every order against margin before it goes to the book.
+
+    margin serve                              # in one terminal
+    python examples/venue_pre_trade.py        # in another
+
+Orders arrive for random accounts. One call answers for both sides of a quote (an order may be hit
+or lifted); the order is let through if the account's collateral covers the larger requirement, and
+what is filled is added to the account's positions. Collateral here is a made-up multiple of what
+each account needs at the start.
+"""
+
+import argparse
+import random
+import statistics
+import time
+
+from margin_client import BusyError, Candidate, MarginClient, Trade
+
+COVER = 1.02
+"""Collateral over the requirement at the start."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--address", default="127.0.0.1:50051")
+    parser.add_argument("--orders", type=int, default=200)
+    arguments = parser.parse_args()
+    chance, milliseconds = random.Random(7), list[float]()
+    let_in = refused = filled = 0
+    with MarginClient(arguments.address) as client:
+        client.wait_until_ready()
+        book = client.calculate_book()
+        collateral = {
+            account: COVER * max(book[account].initial_margin_usd, 0.0) for account in book
+        }
+        options = options_held(client, list(book)[:20])
+        print(f"{len(book)} accounts, {book.initial_margin_usd:,.0f} US dollars required")
+        for number in range(arguments.orders):
+            account = chance.choice(list(book))
+            name = chance.choice(options)
+            size = float(chance.choice((1, 2, 5, 10)))
+            begin = time.perf_counter()
+            try:
+                answer = client.simulate_margin(
+                    account,
+                    candidates=[Candidate({name: size}, "buy"), Candidate({name: -size}, "sell")],
+                    timeout_seconds=1.0,
+                )
+            except BusyError as busy:
+                print(f"order {number}: no answer in time, refused ({busy})")
+                refused += 1
+                continue
+            milliseconds.append(1e3 * (time.perf_counter() - begin))
+            needed = max(c.after.initial_margin_usd for c in answer.candidates)
+            if needed > collateral[account] and needed > answer.before.initial_margin_usd:
+                refused += 1
+                if refused <= 5:
+                    print(
+                        f"order {number}: {account} quotes {size:g} {name}: would need "
+                        f"{needed:,.0f}, has {collateral[account]:,.0f}; refused"
+                    )
+                continue
+            let_in += 1
+            if chance.random() < 0.3:
+                side = chance.choice((1.0, -1.0))
+                client.apply_trades([Trade(account, name, side * size)])
+                filled += 1
+    print(f"{let_in} quotes let in, {refused} refused, {filled} filled")
+    print(
+        f"answer after {statistics.median(milliseconds):.1f} ms (median), "
+        f"{sorted(milliseconds)[int(0.99 * len(milliseconds))]:.1f} ms (99 of 100)"
+    )
+
+
+def options_held(client: MarginClient, accounts: list[str]) -> list[str]:
+    """Return the options that some accounts hold, as the venue's list of instruments."""
+    held = {
+        position.instrument_name
+        for account in accounts
+        for position in client.get_portfolio(account).positions
+    }
+    return sorted(name for name in held if name.endswith(("-C", "-P")))
+
+
+if __name__ == "__main__":
+    main()

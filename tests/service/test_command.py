@@ -1,0 +1,205 @@
+"""`margin serve` and what newcomers do with it, as processes of their own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+import ray
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from margin_client import BookResult, MarginClient, Progress, RetryPolicy, UnavailableError
+from service_world import World, fill, nodes
+
+ROOT = Path(__file__).resolve().parents[2]
+MARGIN = Path(sys.executable).parent / "margin"
+README = (ROOT / "README.md").read_text()
+
+
+@dataclass
+class Command:
+    """A running `margin serve`."""
+
+    process: subprocess.Popen[str]
+    target: str
+    health: str
+    told: list[str]
+
+
+@contextmanager
+def command(folder: Path, *options: str) -> Iterator[Command]:
+    """Run `margin serve` until the end of the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"MARGIN_STORE": str(folder / "store"), "COLUMNS": "120"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [MARGIN, "serve", "--port", "0", "--health-port", "0", *options],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
+            cwd=folder,
+        )
+    try:
+        told: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            told.append(line.rstrip())
+            if line.startswith("health on"):
+                break
+        text = "\n".join(told)
+        ready = re.search(r"Ready on (\S+)", text)
+        health = re.search(r"health on (\S+)", text)
+        assert ready is not None, (folder / "log").read_text()
+        assert health is not None, text
+        yield Command(process, ready[1], health[1], told)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def served_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+    """`margin serve` without data: the embedded synthetic set."""
+    with command(tmp_path_factory.mktemp("serve")) as running:
+        yield running
+
+
+def test_without_data_it_serves_the_synthetic_set_and_says_so(served_command: Command) -> None:
+    told = "\n".join(served_command.told)
+    assert "SYNTHETIC DATA" in told
+    assert "100 accounts" in told
+    with MarginClient(served_command.target) as client:
+        status = client.get_status()
+        assert status.generation is not None
+        assert status.generation.is_synthetic
+
+
+def test_health_on_both_ports_and_reflection(served_command: Command) -> None:
+    for target in (served_command.target, served_command.health):
+        with grpc.insecure_channel(target) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            for service in ("", "margin_protos.v1.MarginService"):
+                asked = health_pb2.HealthCheckRequest(service=service)
+                assert stub.Check(asked, timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+    with grpc.insecure_channel(served_command.target) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        (answer,) = stub.ServerReflectionInfo(iter([asked]), timeout=5)
+    names = {service.name for service in answer.list_services_response.service}
+    ours = ("Margin", "MarketData", "Portfolio", "Scenario", "Operations")
+    assert {f"margin_protos.v1.{name}Service" for name in ours} <= names
+
+
+def test_status_speaks_to_people_and_machines(served_command: Command) -> None:
+    def status(*options: str) -> str:
+        return subprocess.run(
+            [MARGIN, "status", "--address", served_command.target, *options],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert json.loads(status("--json"))["accounts"] == 100
+    assert "Scenario shards" in status()
+    nobody = subprocess.run(
+        [MARGIN, "status", "--address", "127.0.0.1:1"], capture_output=True, text=True, check=False
+    )
+    assert nobody.returncode != 0
+    assert "no service answers at 127.0.0.1:1" in nobody.stderr
+
+
+def test_the_readme_s_ten_lines_and_the_venue(served_command: Command) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (lines,) = (b for b in blocks if "MarginClient" in b)
+    assert len(lines.strip().splitlines()) <= 10
+    lines = lines.replace("127.0.0.1:50051", served_command.target)
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
+    venue = ROOT / "examples" / "venue_pre_trade.py"
+    done = subprocess.run(
+        [sys.executable, venue, "--address", served_command.target, "--orders", "40"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert re.search(r"\d+ quotes let in, \d+ refused", done.stdout)
+
+
+def test_a_scenario_set_is_built_again_under_its_name(served_command: Command) -> None:
+    steps: list[Progress] = []
+    with MarginClient(served_command.target) as client:
+        before = client.get_status().generation
+        assert before is not None
+        built = client.build_scenario_set(on_progress=steps.append)
+        assert steps
+        # The same data at the same time make the same scenarios, and so the same name.
+        assert built.scenarios_id == before.scenarios_id
+        # It is in use already, so putting it to use makes no other generation.
+        assert client.activate_scenario_set(built.scenarios_id).generation == before.number
+        (listed,) = (s for s in client.list_scenario_sets() if s.is_active)
+        assert listed.scenarios_id == built.scenarios_id
+
+
+@ray.remote(num_cpus=2)
+class Holder:
+    """Takes all processors, so that no revaluation can start."""
+
+    def here(self) -> None:
+        """Return once it has them."""
+
+
+def held_book(
+    target: str, gone: list[int], strike: int, process: subprocess.Popen[str]
+) -> BookResult:
+    """Return a book whose run is under way, and waits, when the process gets a signal."""
+    holder = Holder.remote()
+    ray.get(holder.here.remote())
+
+    def told(_: Progress) -> None:
+        if not gone:
+            gone.append(1)
+            process.send_signal(strike)
+            if strike == signal.SIGKILL:
+                process.wait()
+            ray.kill(holder)
+
+    with MarginClient(target) as client:
+        return client.calculate_book(on_progress=told, timeout_seconds=120)
+
+
+def test_a_gateway_is_killed_in_the_middle_and_another_drains(world: World, tmp_path: Path) -> None:
+    model = tmp_path / "model.toml"
+    model.write_text('extends = "hs-surface"\n')
+    book = fill(tmp_path / "state", world)
+    with nodes(1) as cluster:
+        options = ("--ray-address", cluster.address, "--model", str(model), "--book", str(book))
+        state = ("--state", str(tmp_path / "state"))
+        with (
+            command(tmp_path / "a", *options, *state) as first,
+            command(tmp_path / "b", *options, *state) as second,
+        ):
+            both = f"ipv4:{first.target},{second.target}"
+            gone: list[int] = []
+            result = held_book(both, gone, signal.SIGKILL, first.process)
+            assert gone
+            assert first.process.poll() == -signal.SIGKILL
+            assert result.digest == world.expected.digest
+
+            gone = []
+            result = held_book(second.target, gone, signal.SIGTERM, second.process)
+            assert gone
+            assert result.digest == world.expected.digest
+            assert second.process.wait(30) == 0
+            policy = RetryPolicy(attempts_max=1)
+            with MarginClient(second.target, retries=policy) as client:
+                with pytest.raises(UnavailableError):
+                    client.get_status()
