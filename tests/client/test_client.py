@@ -1,0 +1,202 @@
+"""The client without a service: when it tries again, what its types cover, what it needs."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import fields
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as details
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+from margin_client import AsyncMarginClient, MarginClient, RetryPolicy, results
+from margin_client._retries import Attempts
+from margin_client._status import DETAILS_KEY, error_of
+from margin_client.errors import (
+    BusyError,
+    InvalidRequestError,
+    MarginClientError,
+    NotFoundError,
+    UnavailableError,
+)
+from margin_protos.v1 import (
+    margin_service_pb2,
+    margin_types_pb2,
+    market_data_service_pb2,
+    operations_service_pb2,
+    portfolio_service_pb2,
+    scenario_service_pb2,
+)
+
+FILES = (
+    margin_service_pb2,
+    margin_types_pb2,
+    market_data_service_pb2,
+    operations_service_pb2,
+    portfolio_service_pb2,
+    scenario_service_pb2,
+)
+SAME = {
+    "AccountMargin": "AccountMargin",
+    "Calculation": "Calculation",
+    "Generation": "Generation",
+    "InputIds": "InputIds",
+    "PartInput": "PartInput",
+    "PositionContribution": "PositionContribution",
+    "RequirementPart": "RequirementPart",
+    "ScenarioSetSummary": "ScenarioSetSummary",
+    "ServiceStatus": "GetStatusResponse",
+    "ShardStatus": "ShardStatus",
+    "SimulatedMargin": "SimulatedMargin",
+    "TailScenario": "TailScenario",
+    "UnderlyingMove": "UnderlyingMove",
+}
+"""Results and the messages whose every field they hold."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def attempts(clock: Clock, *, chance: float = 1.0, **policy: float) -> Attempts:
+    return Attempts(
+        RetryPolicy(**policy),  # pyright: ignore[reportArgumentType]
+        timeout_seconds=10.0,
+        now=clock,
+        chance=lambda: chance,
+    )
+
+
+def failure(kind: type[MarginClientError], retry_seconds: float | None = None) -> MarginClientError:
+    return kind("m", code="C", request_id="r", retry_seconds=retry_seconds)
+
+
+def test_waits_double_up_to_the_longest_and_end_with_the_deadline() -> None:
+    clock = Clock()
+    tried = attempts(clock, first_seconds=0.5, longest_seconds=3.0)
+    waits: list[float] = []
+
+    def ask_for_ever() -> None:
+        while True:
+            waits.append(tried.wait_after(failure(UnavailableError)))
+            clock.now += waits[-1]
+
+    with pytest.raises(UnavailableError) as caught:
+        ask_for_ever()
+    assert waits == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert caught.value.attempts == 6
+
+
+@given(st.floats(0, 1), st.floats(0.001, 8))
+def test_a_wait_is_never_shorter_than_the_service_asked(chance: float, asked: float) -> None:
+    tried = attempts(Clock(), chance=chance)
+    assert asked <= tried.wait_after(failure(BusyError, asked)) <= asked + 0.1
+
+
+@pytest.mark.parametrize("kind", [InvalidRequestError, NotFoundError])
+def test_what_cannot_help_is_not_tried_again(kind: type[MarginClientError]) -> None:
+    with pytest.raises(kind) as caught:
+        attempts(Clock()).wait_after(failure(kind))
+    assert caught.value.attempts == 1
+
+
+def test_a_policy_that_cannot_be_is_refused() -> None:
+    for wrong in ({"first_seconds": 0.0}, {"attempts_max": 0}, {"longest_seconds": 0.01}):
+        with pytest.raises(ValueError, match="attempts_max"):
+            RetryPolicy(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+class Fault(grpc.RpcError):
+    def __init__(self, code: grpc.StatusCode, extra: Iterable[Message]) -> None:
+        status = Status(code=code.value[0])
+        for item in extra:
+            status.details.add().Pack(item)
+        self._code, self._status = code, status.SerializeToString()
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return "what happened"
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return ((DETAILS_KEY, self._status),)
+
+
+def test_every_detail_of_a_failure_arrives() -> None:
+    bad = details.BadRequest()
+    bad.field_violations.add(field="portfolio", description="is empty")
+    error = error_of(Fault(grpc.StatusCode.INVALID_ARGUMENT, [bad]), request_id="r")
+    assert isinstance(error, InvalidRequestError)
+    assert [(p.field, p.description) for p in error.problems] == [("portfolio", "is empty")]
+    retry = details.RetryInfo()
+    retry.retry_delay.FromMilliseconds(250)
+    busy = error_of(Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, [retry]), request_id="r")
+    assert isinstance(busy, BusyError)
+    assert busy.retry_seconds == 0.25
+    large = error_of(Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, []), request_id="r")
+    assert isinstance(large, InvalidRequestError)
+
+
+@pytest.mark.parametrize(("name", "message"), SAME.items())
+def test_a_result_holds_every_field_of_its_message(name: str, message: str) -> None:
+    (found,) = (
+        f.DESCRIPTOR.message_types_by_name[message]
+        for f in FILES
+        if message in f.DESCRIPTOR.message_types_by_name
+    )
+    assert {f.name for f in fields(getattr(results, name))} == {f.name for f in found.fields}
+
+
+def test_every_method_of_the_contract_has_its_call_in_both_clients() -> None:
+    def public(kind: type) -> dict[str, inspect.Signature]:
+        return {
+            name: inspect.signature(member)
+            for name, member in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_") and name not in {"close", "aclose"}
+        }
+
+    sync, asyncio_ = public(MarginClient), public(AsyncMarginClient)
+    assert {n: s.parameters for n, s in sync.items()} == {
+        n: s.parameters for n, s in asyncio_.items()
+    }
+    methods = {
+        "".join(f"_{c.lower()}" if c.isupper() else c for c in method.name).lstrip("_")
+        for file in FILES
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert methods <= set(sync)
+
+
+def test_a_million_rows_leave_a_bare_client_in_messages_below_the_limit() -> None:
+    """Without pandas loaded by the client itself; sixteen megabytes are the service's limit."""
+    code = """
+import pandas as pd
+from margin_client._write import uploads
+n = 1_000_000
+frame = pd.DataFrame({
+    "account_id": [f"A{i // 100}" for i in range(n)],
+    "member_id": [f"M{i // 10_000}" for i in range(n)],
+    "instrument_name": [f"BTC-27MAR26-{50_000 + 500 * (i % 100)}-C" for i in range(n)],
+    "quantity": 1.0,
+})
+rows = largest = 0
+last = []
+for message in uploads(frame, "key")():
+    rows += len(message.positions.quantity)
+    largest = max(largest, message.ByteSize())
+    last.append(message.is_last)
+assert rows == n
+assert largest < 4 * 2**20, largest
+assert last[-1] and not any(last[:-1])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
