@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
 
-.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench clean
+.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench bench-service clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,14 @@ bench: $(STAMP)  ## Measure and write benchmarks/RESULTS.md
 	@echo "==> Benchmarks (about two minutes)"
 	@$(PIP) --constraint constraints.txt --editable '.[bench]'
 	@cd benchmarks && ../$(BIN)/pytest -q -p no:cacheprovider --benchmark-disable-gc --override-ini=addopts= --override-ini=filterwarnings= .
+
+bench-service: $(STAMP)  ## Measure the service; JSON into benchmarks/service/out
+	@echo "==> Benchmarks of the service (about half an hour; nothing else should run)"
+	@$(PIP) --constraint constraints.txt --editable '.[bench]'
+	@mkdir -p benchmarks/service/out
+	@cd benchmarks/service && for part in latency book large_member load "load --minutes 10"; do \
+		set -- $$part; script=$$1.py; shift; echo "==> $$script $$*"; \
+		MARGIN_BENCH_OUT=out ../../$(BIN)/python $$script "$$@" || exit 1; done
 
 clean:  ## Remove the environment and caches
 	rm -rf $(VENV) run .pytest_cache .ruff_cache .hypothesis .import_linter_cache

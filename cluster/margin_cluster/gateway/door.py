@@ -17,7 +17,7 @@ from margin_cluster.gateway.admission import Lane
 _QUIET_SECONDS = 200e-6
 """gRPC hands over the next call within about half of this, where a processor is free for it."""
 _LISTEN_SECONDS = 1.5e-3
-_AT_ONCE_SECONDS = 250e-6
+_AT_ONCE_SECONDS = 350e-6
 """Calls that come one after another as fast as this had been waiting below."""
 _PATIENCE_SECONDS = 20e-3
 """Longest that a call waits for newcomers, so that a flood of them does not stop all work."""
