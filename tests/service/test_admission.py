@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -10,6 +11,7 @@ from google.rpc.status_pb2 import Status
 from margin_client import errors as client_errors
 from margin_client._status import TABLE as CLIENT_TABLE
 from margin_cluster.gateway.admission import PRESSED_SECONDS, Lane
+from margin_cluster.gateway.backlog import CHANNELZ, Backlog, server_ids
 from margin_cluster.gateway.door import Door
 from margin_cluster.gateway.status import TABLE, failure_of, rejection
 
@@ -70,14 +72,24 @@ def test_a_lane_that_turns_callers_away_keeps_a_shorter_queue() -> None:
     assert lane.rejected == 1
 
 
+class Counted(Backlog):
+    """A backlog of calls that a test makes up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.come = 0
+
+    def arrived(self) -> int:
+        return self.come
+
+
 def test_no_more_are_at_work_than_may_and_all_get_their_turn() -> None:
     async def run() -> None:
-        door = Door(Lane("calls", active_max=3, waiting_max=100))
+        door = Door(Lane("calls", active_max=3, waiting_max=100), Counted())
         most, order = 0, list[int]()
 
         async def call(number: int) -> None:
             nonlocal most
-            door.arrived()
             await door.enter()
             most = max(most, door.lane.active)
             order.append(number)
@@ -94,8 +106,7 @@ def test_no_more_are_at_work_than_may_and_all_get_their_turn() -> None:
 
 def test_callers_who_leave_while_they_wait_leave_no_place_taken() -> None:
     async def run() -> None:
-        door = Door(Lane("calls", active_max=1, waiting_max=100))
-        door.arrived()
+        door = Door(Lane("calls", active_max=1, waiting_max=100), Counted())
         await door.enter()
         waiting = [asyncio.create_task(door.enter()) for _ in range(5)]
         await asyncio.sleep(0.01)
@@ -115,17 +126,71 @@ def test_callers_who_leave_while_they_wait_leave_no_place_taken() -> None:
     asyncio.run(run())
 
 
-def test_newcomers_are_heard_before_the_next_is_let_in() -> None:
+def test_newcomers_are_taken_over_before_the_next_is_let_in() -> None:
     async def run() -> None:
-        door = Door(Lane("calls", active_max=2, waiting_max=100))
-        door.arrived()
+        backlog = Counted()
+        door = Door(Lane("calls", active_max=2, waiting_max=100), backlog)
+        backlog.come = 5
+        first = asyncio.create_task(door.enter())
+        for _ in range(5):
+            for _ in range(20):
+                await asyncio.sleep(0)
+                assert not first.done()
+            backlog.handed_over()
+        await asyncio.wait_for(first, 1.0)
+
+    asyncio.run(run())
+
+
+def test_newcomers_who_left_hold_nobody_up_for_long() -> None:
+    async def run() -> None:
+        backlog = Counted()
+        door = Door(Lane("calls", active_max=2, waiting_max=100), backlog)
+        backlog.come = 3
+        await asyncio.wait_for(door.enter(), 1.0)
+        assert backlog.known == 3
+        begin = time.monotonic()
         await door.enter()
-        second = asyncio.create_task(door.enter())
-        until = time.monotonic() + 0.005
-        while time.monotonic() < until:  # callers come one upon another
-            door.arrived()
-            await asyncio.sleep(0)
-            assert not second.done()
-        await asyncio.wait_for(second, 1.0)
+        assert time.monotonic() - begin < 0.005  # it is not waited for them again
+
+    asyncio.run(run())
+
+
+def test_grpc_counts_calls_that_wait_behind_a_busy_loop() -> None:
+    async def run() -> None:
+        backlog, seen = Backlog(), list[int]()
+
+        class Watch(grpc.aio.ServerInterceptor):
+            async def intercept_service(self, continuation: Any, details: Any) -> Any:
+                backlog.handed_over()
+                return await continuation(details)
+
+        async def slow(request: bytes, _: Any) -> bytes:
+            time.sleep(0.2)  # what a loop must not do
+            seen.append(backlog.arrived() - backlog.known)
+            return request
+
+        class Handler(grpc.GenericRpcHandler):
+            def service(self, _: Any) -> Any:
+                return grpc.unary_unary_rpc_method_handler(slow)
+
+        before = server_ids()
+        server = grpc.aio.server(interceptors=[Watch()], options=[CHANNELZ])
+        (own,) = server_ids() - before
+        backlog.watch(own)
+        server.add_generic_rpc_handlers([Handler()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+
+        def ask() -> None:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                call = channel.unary_unary("/a/b")
+                for future in [call.future(b"x") for _ in range(8)]:
+                    future.result()
+
+        await asyncio.to_thread(ask)
+        assert max(seen) >= 5
+        assert seen[-1] == 0
+        await server.stop(None)
 
     asyncio.run(run())

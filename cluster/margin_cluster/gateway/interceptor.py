@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from margin_actors.errors import DeadlinePassed, InvalidRequest, Problem
 from margin_cluster.gateway.admission import Lane, Lanes
+from margin_cluster.gateway.backlog import Backlog
 from margin_cluster.gateway.call import Call, current
 from margin_cluster.gateway.door import Door
 from margin_cluster.gateway.metrics import Metrics
@@ -36,6 +37,7 @@ class Conduct(grpc.aio.ServerInterceptor):
         self,
         lanes: Lanes,
         metrics: Metrics,
+        backlog: Backlog,
         *,
         quick_seconds_max: float,
         long_seconds_max: float,
@@ -45,7 +47,8 @@ class Conduct(grpc.aio.ServerInterceptor):
         self._seconds_max = {False: quick_seconds_max, True: long_seconds_max}
         self._stall = stall_seconds_max
         self._log = structlog.get_logger("gateway")
-        self._doors = {lane.name: Door(lane) for lane in (lanes.quick, lanes.long)}
+        self._backlog = backlog
+        self._doors = {lane.name: Door(lane, backlog) for lane in (lanes.quick, lanes.long)}
         self._rejections_told = 0.0
 
     async def intercept_service(
@@ -54,8 +57,7 @@ class Conduct(grpc.aio.ServerInterceptor):
         handler_call_details: Any,
     ) -> Any:
         """Return the handler with everything around it."""
-        for door in self._doors.values():
-            door.arrived()
+        self._backlog.handed_over()
         handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
         if handler is None or method.startswith(_UNWATCHED):

@@ -28,6 +28,7 @@ from prometheus_client import start_http_server
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.admission import Lane, Lanes
+from margin_cluster.gateway.backlog import CHANNELZ, Backlog, server_ids
 from margin_cluster.gateway.desk import Desk
 from margin_cluster.gateway.interceptor import Conduct
 from margin_cluster.gateway.metrics import Metrics
@@ -107,21 +108,26 @@ class Gateway:
     async def start(self) -> None:
         """Listen. Health says NOT_SERVING until the first generation is there."""
         o = self.options
+        backlog = Backlog()
         conduct = Conduct(
             self._lanes,
             self._metrics,
+            backlog,
             quick_seconds_max=o.quick_seconds_max,
             long_seconds_max=o.long_seconds_max,
             stall_seconds_max=o.stall_seconds_max,
         )
+        others = server_ids()
         self._server = grpc.aio.server(
             interceptors=[conduct],
             options=_channel_options(o),
             compression=grpc.Compression.NoCompression,  # answers in the caller's own compression
         )
+        (own,) = server_ids() - others
+        backlog.watch(own)
         self._add_services(self._server)
         self.port = _listen(self._server, o)
-        self._health_server = grpc.aio.server()
+        self._health_server = grpc.aio.server(options=[("grpc.enable_channelz", 0)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
         self.health_port = self._health_server.add_insecure_port(f"{o.host}:{o.health_port}")
         await self._tell_health(_NOT_SERVING)
@@ -219,6 +225,7 @@ def _channel_options(options: GatewayOptions) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.so_reuseport", 0),
+        CHANNELZ,
     ]
 
 
