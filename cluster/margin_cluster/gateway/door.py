@@ -16,7 +16,7 @@ from margin_cluster.gateway.backlog import Backlog
 _PATIENCE_SECONDS = 20e-3
 """Longest that a call waits for newcomers, so that a flood of them does not stop all work."""
 _SILENCE_SECONDS = 5e-3
-"""A newcomer who has not been handed over for so long, with the loop free, has left."""
+"""Longest wait for the next of them, while the loop is free."""
 
 
 class Door:
@@ -81,5 +81,5 @@ class Door:
             if backlog.known > known:
                 known, heard = backlog.known, now
             elif now - heard > _SILENCE_SECONDS:
-                backlog.forget(arrived)
-                return
+                break
+        backlog.left_over(max(arrived - backlog.known, 0), now)
