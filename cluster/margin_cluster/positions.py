@@ -156,8 +156,8 @@ class Positions:
         quantities = dict(zip(names, base.quantity[held].tolist(), strict=True))
         return Holding(account, base.members[at], quantities)
 
-    def held(self, account: str) -> Holding:
-        """Return what an account holds in the version followed so far.
+    def held(self, account: str) -> tuple[Holding, int]:
+        """Return what an account holds in the version followed so far, and that version.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Positions:
             If it has never held anything.
         """
         with self._lock:
-            found = self._recent.get(account)
+            version, found = self._version, self._recent.get(account)
             if found is None:
                 found = self._of(account)
                 if found is not None:
@@ -177,7 +177,7 @@ class Positions:
                 "there is no such account",
                 [Problem("account_id", account[:128], "upload its positions or apply a trade")],
             )
-        return found
+        return found, version
 
     def book(self) -> Book | None:
         """Return the positions of all accounts, or None if there are none."""

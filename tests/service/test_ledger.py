@@ -55,6 +55,7 @@ def test_calculations_are_kept_once_and_listed_in_pages(archive: StoreArchive) -
     ledger = archive.ledger
     ledger.add_calculations([record(f"c{i}", "A" if i % 2 else "B") for i in range(7)])
     ledger.add_calculations([record("c3"), record("c7"), record("c7")])
+    ledger.add_calculations([])
     first, token = ledger.list_calculations(5, "")
     second, last = ledger.list_calculations(5, token)
     assert [r.calculation_id for r in first + second] == [f"c{i}" for i in range(7, -1, -1)]
@@ -78,6 +79,16 @@ def test_readers_do_not_wait_for_a_writer(archive: StoreArchive) -> None:
         assert done.wait(5.0), "a reader waited for the writer"
     reader.join()
     assert ledger.portfolio_version() == 1
+
+
+def test_a_lost_connection_is_made_again(archive: StoreArchive) -> None:
+    ledger = archive.ledger
+    upload(archive, [("M", "A", NAMES[0], 1.0)])
+    assert ledger.portfolio_version() == 1
+    ledger._database._kept.connection.connection.driver_connection.close()
+    assert ledger.portfolio_version() == 1
+    ledger.close()
+    assert not ledger._database._all_kept
 
 
 def test_an_older_head_changes_nothing(archive: StoreArchive) -> None:
@@ -111,7 +122,7 @@ def test_many_writers_lose_nothing(archive: StoreArchive) -> None:
         thread.join()
     positions = Positions(archive)
     assert positions.follow() == 40
-    assert positions.held("A").positions == {NAMES[0]: 40.0}
+    assert positions.held("A")[0].positions == {NAMES[0]: 40.0}
 
 
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -130,13 +141,13 @@ def test_an_upload_replaces_all_and_trades_add(archive: StoreArchive) -> None:
     upload(archive, [("M", "A", NAMES[0], 2.0), ("N", "B", NAMES[1], -1.0)])
     apply(archive, "1", Trade("A", "M", NAMES[0], -2.0), Trade("C", "M", NAMES[2], 3.0))
     assert positions.follow() == 2
-    assert positions.held("A").positions == {}
-    assert positions.held("C").member_id == "M"
+    assert positions.held("A")[0].positions == {}
+    assert positions.held("C")[0].member_id == "M"
     book = positions.book()
     assert book is not None
     assert book is positions.book()
     assert book.accounts == ("B", "C")
-    assert positions.held("B").book.id == positions.held("B").book.id
+    assert positions.held("B")[0].book.id == positions.held("B")[0].book.id
     upload(archive, [("N", "D", NAMES[1], 5.0)])
     assert not positions.is_current()
     positions.follow()

@@ -130,15 +130,13 @@ class Desk:
     async def _holding(self, subject: Subject) -> Holding:
         if subject.positions is not None:
             return Holding("", "", subject.positions)
-        await self.follow()
-        return self.positions.held(subject.account_id)
+        return (await self.held(subject.account_id))[0]
 
-    async def follow(self) -> int:
-        """Take in all changes of positions committed before now and return their version."""
-        at_once = self.archive.ledger.reads_at_once
-        if not (at_once and self.positions.is_current()):
+    async def held(self, account: str) -> tuple[Holding, int]:
+        """Return what an account holds after all changes committed before now, and the version."""
+        if not (self.archive.ledger.reads_at_once and self.positions.is_current()):
             await self.store(self.positions.follow)
-        return self.positions.version
+        return self.positions.held(account)
 
     def _calculate(
         self, generation: ResidentGeneration, holding: Holding, request_id: str

@@ -1,5 +1,6 @@
 """The database behind the ledger: SQLite in WAL mode, or PostgreSQL; one place for its settings."""
 
+import contextlib
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class Database:
             event.listen(self._engine, "begin", _begin_immediate)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._kept = threading.local()
+        self._all_kept: list[Connection] = []
         with self._engine.begin() as connection:
             metadata.create_all(connection)
             self._require_version(connection)
@@ -65,25 +67,27 @@ class Database:
         Taking a connection from the pool and compiling the query cost many times what a small
         query does.
         """
-        for attempt in range(2):
-            if not hasattr(self._kept, "connection"):
-                self._kept.connection = self._reading.connect()
-            try:
-                cursor = self._kept.connection.connection.cursor()
-                try:
-                    cursor.execute(sql)
-                    row = cursor.fetchone()
-                finally:
-                    cursor.close()
-            except Exception:  # each driver has its own; the connection may have been lost
-                self._kept.connection.invalidate()
-                self._kept.connection.close()
-                del self._kept.connection
-                if attempt:
-                    raise
-            else:
-                return None if row is None else row[0]
-        return None
+        try:
+            return self._kept_scalar(sql)
+        except Exception:  # each driver has its own; the connection may have been lost: once more
+            self._forget_kept()
+            return self._kept_scalar(sql)
+
+    def _kept_scalar(self, sql: str) -> Any:
+        if not hasattr(self._kept, "connection"):
+            self._kept.connection = self._reading.connect()
+            self._all_kept.append(self._kept.connection)
+        with contextlib.closing(self._kept.connection.connection.cursor()) as cursor:
+            cursor.execute(sql)
+            row = cursor.fetchone()
+        return None if row is None else row[0]
+
+    def _forget_kept(self) -> None:
+        connection: Connection | None = self._kept.__dict__.pop("connection", None)
+        if connection is not None:
+            self._all_kept.remove(connection)
+            connection.invalidate()
+            connection.close()
 
     def insert_new(self, table: Table) -> Executable:
         """Return an INSERT that leaves rows that are there already as they are."""
@@ -92,6 +96,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        while self._all_kept:
+            self._all_kept.pop().close()
         self._engine.dispose()
 
 

@@ -242,6 +242,8 @@ class Ledger:
     def add_calculations(self, records: Sequence[CalculationRecord]) -> None:
         """Note calculations in one transaction; those noted already stay as they are."""
         rows = [_calculation_row(r) for r in records]
+        if not rows:
+            return
         with self._database.writing() as connection:
             connection.execute(self._new_calculation, rows)
 

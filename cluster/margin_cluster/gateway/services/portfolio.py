@@ -38,8 +38,7 @@ class PortfolioService(stubs.PortfolioServiceServicer):
 
     async def GetPortfolio(self, request: Any, context: Any) -> Any:
         """Return the positions of one account."""
-        version = await self._desk.follow()
-        holding = self._desk.positions.held(request.account_id)
+        holding, version = await self._desk.held(request.account_id)
         return pb.GetPortfolioResponse(
             account_id=holding.account_id,
             member_id=holding.member_id,
