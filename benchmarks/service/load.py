@@ -16,13 +16,16 @@ import random
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
+import ray
 import uvloop
+from latency import Bare
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_types_pb2, portfolio_service_pb2
 from serving import ONE, Served, helper, made_market, report, rss_mib, serving
@@ -179,8 +182,32 @@ def percentiles(times: list[float]) -> dict[str, float]:
     return {f"p{100 * q:g}_ms": at(q) for q in (0.5, 0.95, 0.99, 0.999)}
 
 
+def load_actor(*, seconds: float, concurrency: int) -> dict[str, float]:
+    """Keep so many round trips to one bare actor in flight, each waited for in a thread."""
+    actor, payload, times = Bare.remote(), b"x" * 256, list[float]()
+    ray.get(actor.ping.remote(payload))
+    until = time.perf_counter() + seconds
+
+    def work() -> None:
+        while (begin := time.perf_counter()) < until:
+            ray.get(actor.ping.remote(payload))
+            times.append(1e3 * (time.perf_counter() - begin))
+
+    threads = [threading.Thread(target=work) for _ in range(concurrency)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"per_second": len(times) / seconds} | percentiles(sorted(times))
+
+
 def measure_calls(served: Served, echo_target: str) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    for concurrency in CONCURRENCY:
+        name = f"bare Ray actor round trip × {concurrency}"
+        figures[name] = load_actor(seconds=SECONDS, concurrency=concurrency)
+    ray.shutdown()
     for name, call in calls().items():
         target = echo_target if "echo" in name else served.target
         for concurrency in CONCURRENCY:
@@ -241,6 +268,7 @@ def measure_long(served: Served, minutes: float) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--only-calls", action="store_true")
     parser.add_argument("--only-overload", action="store_true")
     parser.add_argument("--seconds", type=float, default=OPEN_SECONDS, help="of an open load")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of half and three times")
@@ -253,7 +281,8 @@ def main() -> None:
         figures: dict[str, object] = {}
         if not arguments.only_overload:
             figures["calls"] = measure_calls(served, echo_target)
-        figures["overload"] = measure_overload(served, arguments.seconds, arguments.rounds)
+        if not arguments.only_calls:
+            figures["overload"] = measure_overload(served, arguments.seconds, arguments.rounds)
         report("load", figures)
 
 
