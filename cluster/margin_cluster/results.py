@@ -12,9 +12,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import MarginResult
+from margin_actors.engine.margin import PARTS, Equity, MarginResult
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, scenario_set_to_table
+from margin_actors.engine.span import risk_arrays_to_table
 from margin_actors.market.cleansing import QualityReport
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
@@ -31,7 +32,8 @@ class CalculationOutput:
     scenarios: ScenarioSet
     surfaces: dict[str, VolatilitySurface]
     quality: tuple[QualityReport, ...]
-    collateral_usd: FloatArray | None
+    equity: Equity | None
+    """Deposits; None without collateral."""
     files: tuple[UsedFile, ...]
     remarks: tuple[str, ...] = ()
     """What was left out on the way."""
@@ -44,16 +46,32 @@ class CalculationOutput:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of the scenarios and of the surfaces they shock."""
-        checks = self.result.shock_checks
-        found = (check.sentence() for check in checks)
-        return (*self.scenarios.notes, *found, *self.remarks)
+        found = (check.sentence() for check in self.result.shock_checks)
+        return (*self.scenarios.notes, *self.result.terms.notes, *found, *self.remarks)
+
+    @property
+    def collateral_usd(self) -> FloatArray | None:
+        """What deposits count for, US dollars; None without collateral."""
+        return None if self.equity is None else self.equity.counted_usd
+
+    @property
+    def option_value_usd(self) -> FloatArray:
+        """Value of the accounts without collateral that is simulated with them, US dollars."""
+        value = self.result.value_usd
+        return value if self.equity is None else value - self.equity.simulated_usd
 
     @property
     def excess_usd(self) -> FloatArray | None:
-        """Collateral plus option value less initial margin, US dollars; None without collateral."""
-        if self.collateral_usd is None:
+        """Equity less initial margin, US dollars; None without collateral."""
+        if self.equity is None:
             return None
-        return self.collateral_usd + self.result.value_usd - self.result.initial_margin_usd
+        return self.equity.excess_usd(self.option_value_usd, self.result.initial_margin_usd)
+
+    @property
+    def parts_used(self) -> tuple[str, ...]:
+        """Parts of the requirement that are not nothing for every account; the core always."""
+        charged = np.any(self.result.parts_usd != 0.0, axis=0)
+        return tuple(p for p, used in zip(PARTS, charged, strict=True) if used or p == "core")
 
 
 def margin_table(output: CalculationOutput) -> pa.Table:
@@ -78,10 +96,37 @@ def margin_table(output: CalculationOutput) -> pa.Table:
         "es_standard_error_usd": r.es_standard_error_usd,
         "rounding_bound_usd": r.rounding_bound_usd,
     }
-    if output.collateral_usd is not None:
-        columns["collateral_usd"] = output.collateral_usd
+    for name in ("undiversified", "span", "venue_grid", "long", "stress_period", "stress"):
+        values = getattr(r, f"{name}_usd")
+        if np.isfinite(values).any():
+            columns[f"{name}_usd"] = values
+    if "stress_usd" in columns:
+        columns["stress_row"] = pa.array([output.scenarios.row_name(s) for s in r.stress_scenario])
+    for k, part in enumerate(PARTS):
+        if part != "core" and part in output.parts_used:
+            columns[f"{part}_usd"] = np.ascontiguousarray(r.parts_usd[:, k])
+    if output.equity is not None:
+        columns["collateral_market_value_usd"] = output.equity.market_value_usd
+        columns["collateral_usd"] = output.equity.counted_usd
         columns["excess_usd"] = output.excess_usd
     return pa.table(columns)
+
+
+def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
+    """Return the figures from which parts can be recomputed, a row each; None where none are."""
+    inputs = output.result.inputs
+    if inputs.value.size == 0:
+        return None
+    accounts = output.result.book.accounts
+    return pa.table(
+        {
+            "account_id": pa.array([accounts[a] for a in inputs.account]).dictionary_encode(),
+            "part": pa.array(inputs.part).dictionary_encode(),
+            "of": pa.array(inputs.label).dictionary_encode(),
+            "figure": pa.array(inputs.field).dictionary_encode(),
+            "value": inputs.value,
+        }
+    )
 
 
 def pnl_table(output: CalculationOutput) -> pa.Table | None:
@@ -145,6 +190,7 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
         "value_usd": float(r.value_usd.sum()),
         "var_usd": float(r.var_usd.sum()),
         "es_usd": float(r.es_usd.sum()),
+        "parts_usd": {p: float(r.parts_usd[:, PARTS.index(p)].sum()) for p in output.parts_used},
         "initial_margin_usd": float(r.initial_margin_usd.sum()),
         "digest": r.digest,
         "synthetic": output.is_synthetic,
@@ -157,13 +203,25 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, output: CalculationOutput) -> None:
-    """Write margin.parquet and .csv, scenarios.parquet, inputs.json and, if kept, pnl.parquet."""
+    """Write margin.parquet and .csv, scenarios.parquet and inputs.json.
+
+    Where there are any: part_inputs.parquet, span_arrays and grid_arrays, pnl.parquet.
+    """
     table = margin_table(output)
     pq.write_table(table, folder / "margin.parquet", compression="zstd")
     pa_csv.write_csv(table, folder / "margin.csv")
     pq.write_table(
         scenario_set_to_table(output.scenarios), folder / "scenarios.parquet", compression="zstd"
     )
+    inputs = part_inputs_table(output)
+    if inputs is not None:
+        pq.write_table(inputs, folder / "part_inputs.parquet", compression="zstd")
+    for name in ("span", "grid"):
+        arrays = getattr(output.result.terms, name)
+        if arrays is not None:
+            table = risk_arrays_to_table(arrays)
+            pq.write_table(table, folder / f"{name}_arrays.parquet", compression="zstd")
+            pa_csv.write_csv(table, folder / f"{name}_arrays.csv")
     pnl = pnl_table(output)
     if pnl is not None:
         pq.write_table(pnl, folder / "pnl.parquet", compression="zstd", use_dictionary=False)

@@ -10,8 +10,9 @@ import numpy as np
 from margin_actors.engine.margin import (
     MarginResult,
     calculate_margin,
-    collateral_values,
+    collateral_equity,
     fit_model_surfaces,
+    with_collateral,
 )
 from margin_actors.engine.parameters import (
     ModelParameters,
@@ -21,9 +22,11 @@ from margin_actors.engine.parameters import (
 from margin_actors.engine.scenarios import (
     ScenarioSet,
     VolatilityIndex,
-    build_historical,
     scenario_set_from_table,
     scenario_set_to_table,
+)
+from margin_actors.engine.scenarios import (
+    build_scenarios as build_model_scenarios,
 )
 from margin_actors.errors import (
     DataQualityFailure,
@@ -41,7 +44,12 @@ from margin_actors.market.cleansing import (
     QualityReport,
     aggregate_prices,
 )
-from margin_actors.market.portfolios import Book, book_from_table, collateral_from_table
+from margin_actors.market.portfolios import (
+    Book,
+    Collateral,
+    book_from_table,
+    collateral_from_table,
+)
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 from margin_cluster.results import CalculationOutput
@@ -213,10 +221,11 @@ def build_scenarios(
             if c.times[0] <= stamp_of(time)
         ]
         history.remarks += left_out
+    if model.scenarios.surface_moves != "none":
         index = _volatility_indices(place, model, history)
     tell("Building scenarios", 0, 0)
-    scenarios = build_historical(
-        history.grids, model.scenarios, as_of=stamp_of(time), surfaces=surfaces, vol_index=index
+    scenarios = build_model_scenarios(
+        history.grids, model, as_of=stamp_of(time), surfaces=surfaces, vol_index=index
     )
     place.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
     return scenarios, history
@@ -272,6 +281,8 @@ def run_margin(
         history = History({}, [], [])
     tell("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
+    deposits = _collateral(place, request, book_files)
+    margined = book if deposits is None else with_collateral(book, deposits, model)
     keep = request.keep_pnl
     if keep is None:
         keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
@@ -279,14 +290,17 @@ def run_margin(
     result = calculate_margin(
         snapshot,
         scenarios,
-        book,
+        margined,
         model,
         surfaces=surfaces,
         keep_pnl=keep,
         threads=place.settings.threads,
         where=str(book_path),
     )
-    deposits = _collateral(place, request, snapshot, book, book_files)
+    equity = None
+    if deposits is not None:
+        where = str(request.collateral or "collateral")
+        equity = collateral_equity(deposits, snapshot, book, model, where=where)
     shown = surfaces or _display_surfaces(snapshot, history.remarks)
     return CalculationOutput(
         result=result,
@@ -295,7 +309,7 @@ def run_margin(
         scenarios=scenarios,
         surfaces=shown,
         quality=tuple(history.reports),
-        collateral_usd=deposits,
+        equity=equity,
         files=(*used, *book_files, *history.used),
         remarks=tuple(history.remarks),
     )
@@ -329,10 +343,8 @@ def _load_book(
 def _collateral(
     place: Workplace,
     request: RunRequest,
-    snapshot: MarketSnapshot,
-    book: Book,
     used: list[UsedFile],
-) -> np.ndarray | None:
+) -> Collateral | None:
     path = request.collateral
     if path is None and request.book is None:
         _, path = place.data.default_book()
@@ -340,8 +352,7 @@ def _collateral(
         return None
     table = read_table(path, what="collateral", error=InvalidPortfolio)
     used.append(UsedFile("collateral", str(path), file_sha256(path)))
-    deposits = collateral_from_table(table, where=str(path))
-    return collateral_values(deposits, snapshot, book, where=str(path))
+    return collateral_from_table(table, where=str(path))
 
 
 __all__ = [

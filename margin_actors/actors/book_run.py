@@ -112,20 +112,12 @@ async def _run(
 ) -> AsyncGenerator[Progress | Batch | Completed]:
     priced = generation.priced
     laid = await asyncio.to_thread(priced.lay_out, book, where=where)
-    market, holdings = laid.market, laid.holdings
+    market, held = laid.market, laid.held
     sample = priced.sample
-    shared = BookInput(
-        book.accounts,
-        holdings,
-        book.quantity,
-        market.unit_value_usd,
-        sample,
-        market.parameters,
-        where,
-    )
+    shared = BookInput(book.accounts, held, laid.terms, where)
     accounts_max = ACCOUNTS_A_PART
     if sample.needs_all:
-        accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_scenarios))
+        accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
     own_market: Any = None
     if market is priced.market and priced.slabs is not None:
         cut = generation.handle.spans
@@ -134,9 +126,11 @@ async def _run(
         # Prices are made by the parts themselves: few ranges of accounts, many of scenarios.
         own_market = await asyncio.to_thread(_put, market)
         cpus = max(1.0, cluster.cpus)
-        cut = _priced_spans(len(market.contracts), book.n_positions, sample.n_scenarios, cpus)
+        cut = _priced_spans(len(market.contracts), book.n_positions, sample.n_rows, cpus)
         positions = 10 * POSITIONS_A_PART
-    ranges = account_ranges(holdings.start.tolist(), positions=positions, accounts=accounts_max)
+    ranges = account_ranges(
+        held.holdings.start.tolist(), positions=positions, accounts=accounts_max
+    )
     shared_ref = await asyncio.to_thread(_put, shared)
     losses = _Losses(cluster, generation, until)
     told: asyncio.Queue[int] = asyncio.Queue()

@@ -6,9 +6,14 @@ import ray
 
 from margin_actors.actors.plan import Span
 from margin_actors.actors.work import BookInput, reduce_accounts
-from margin_actors.engine.margin import Margins, PreparedMarket, Slab, price_slab
-from margin_actors.engine.revaluation import SliceProfits
-from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.engine.margin import (
+    Margins,
+    PreparedMarket,
+    Slab,
+    SliceBundle,
+    price_slab,
+)
+from margin_actors.engine.scenarios import CORE, ScenarioSet
 
 
 class ScenarioShard:
@@ -25,7 +30,8 @@ class ScenarioShard:
     def price(self, market: PreparedMarket, scenarios: ScenarioSet, span: Span) -> tuple[Slab, int]:
         """Return the slab of a slice, and the slabs priced so far."""
         part = scenarios.rows(span.first, span.first + span.count)
-        slab = price_slab(market, part, span.first)
+        n_core = scenarios.section(CORE).count
+        slab = price_slab(market, part, span.first, n_core=n_core)
         self._priced += 1
         return slab, self._priced
 
@@ -37,7 +43,7 @@ class ScenarioShard:
 class Reducer:
     """Joins the slices of accounts' profits and computes their margins."""
 
-    def reduce(self, book: BookInput, first: int, last: int, *parts: SliceProfits) -> Margins:
+    def reduce(self, book: BookInput, first: int, last: int, *parts: SliceBundle) -> Margins:
         """Return the margins of accounts [first, last)."""
         return reduce_accounts(book, first, last, parts)
 

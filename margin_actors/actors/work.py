@@ -11,24 +11,23 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeAlias
 
-import numpy as np
 import ray
 
 from margin_actors.actors.plan import Span
-from margin_actors.arrays import FloatArray
 from margin_actors.engine.margin import (
+    HeldPositions,
     Margins,
     PreparedMarket,
-    Sample,
     Slab,
-    margins_from_profits,
-    position_sums,
+    SliceBundle,
+    Terms,
+    book_profits,
     prepare_market,
+    requirements,
     revalue_slice,
     slab_profits,
 )
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.revaluation import Holdings, SliceProfits, join_profits
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
@@ -41,13 +40,8 @@ class BookInput:
     """What the parts of one book run share; put into the object store once."""
 
     accounts: tuple[str, ...]
-    holdings: Holdings
-    quantity: FloatArray
-    """float64 (n_positions,): as in the book."""
-    unit_value_usd: FloatArray
-    """float64 (n_contracts,)."""
-    sample: Sample
-    parameters: ModelParameters
+    held: HeldPositions
+    terms: Terms
     where: str
 
 
@@ -56,11 +50,9 @@ def _prepare(snapshot: MarketSnapshot, parameters: ModelParameters) -> tuple[Pre
     return market, len(market.contracts)
 
 
-def _sum_slab(slab: Slab, book: BookInput, first: int, last: int) -> SliceProfits:
-    sample = book.sample
-    return slab_profits(
-        slab, book.holdings.part(first, last), n_tail=sample.n_tail, keep_pnl=sample.needs_all
-    )
+def _sum_slab(slab: Slab, book: BookInput, first: int, last: int) -> SliceBundle:
+    held = book.held.part(first, last)
+    return slab_profits(slab, held.holdings, held.groups, book.terms.sample)
 
 
 def _revalue(
@@ -70,40 +62,32 @@ def _revalue(
     book: BookInput,
     first: int,
     last: int,
-) -> SliceProfits:
-    sample = book.sample
+) -> SliceBundle:
+    held = book.held.part(first, last)
     return revalue_slice(
         market,
         scenarios.rows(span.first, span.first + span.count),
         span.first,
-        book.holdings.part(first, last),
-        n_tail=sample.n_tail,
-        keep_pnl=sample.needs_all,
+        held.holdings,
+        held.groups,
+        book.terms.sample,
     )
 
 
 def reduce_accounts(
-    book: BookInput, first: int, last: int, parts: Sequence[SliceProfits]
+    book: BookInput, first: int, last: int, parts: Sequence[SliceBundle]
 ) -> Margins:
     """Return the margins of accounts [first, last) from all slices of their profits."""
-    holdings = book.holdings.part(first, last)
-    begin, end = int(book.holdings.start[first]), int(book.holdings.start[last])
-    profits = join_profits(
+    held = book.held.part(first, last)
+    profits = book_profits(
         parts,
-        holdings,
-        n_tail=book.sample.n_tail,
+        held.holdings,
+        held.groups,
+        n_tail=book.terms.sample.n_tail,
         accounts=book.accounts[first:last],
         where=book.where,
     )
-    return margins_from_profits(
-        profits,
-        book.sample,
-        book.parameters,
-        positions=np.diff(holdings.start),
-        value_usd=position_sums(
-            book.unit_value_usd, holdings.start, holdings.index, book.quantity[begin:end]
-        ),
-    )
+    return requirements(profits, held, book.terms)
 
 
 def _run_job(job: Callable[[Tell], Any]) -> Generator[tuple[str, int, int] | Any]:
@@ -131,8 +115,8 @@ def _run_job(job: Callable[[Tell], Any]) -> Generator[tuple[str, int, int] | Any
 prepare: Any = ray.remote(num_returns=2, max_retries=-1)(_prepare)
 """(snapshot, parameters) -> PreparedMarket, number of contracts."""
 sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
-"""(Slab, BookInput, first account, last) -> SliceProfits."""
+"""(Slab, BookInput, first account, last) -> SliceBundle."""
 revalue: Any = ray.remote(max_retries=-1)(_revalue)
-"""(PreparedMarket, ScenarioSet, Span, BookInput, first account, last) -> SliceProfits."""
+"""(PreparedMarket, ScenarioSet, Span, BookInput, first account, last) -> SliceBundle."""
 run_job: Any = ray.remote(num_returns="streaming", max_retries=0)(_run_job)
 """A long job beside the service: yields ("told", (what, done, total)), then ("done", result)."""

@@ -155,6 +155,30 @@ def black76_vega(
 
 
 @compiled
+def _normal_cdf(x: FloatArray, out: FloatArray) -> None:
+    for i in range(x.size):
+        d = minimum(abs(x[i]), TAIL_ARGUMENT_MAX)
+        p, q = normal_tail_ratio(d)
+        tail = exponential(-0.5 * (d * d)) * p / q
+        out[i] = 1.0 - tail if x[i] > 0.0 else tail
+
+
+def black76_delta(
+    forward: FloatArray,
+    strike: FloatArray,
+    vol_annual: FloatArray,
+    tenor_years: FloatArray,
+    is_call: BoolArray,
+) -> FloatArray:
+    """Return dPrice/dF, undiscounted: N(d1) for a call, N(d1) - 1 for a put."""
+    s = np.maximum(vol_annual * np.sqrt(tenor_years), DEVIATION_MIN)
+    d1 = logarithms(forward / strike)[0] / s + 0.5 * s
+    out = np.empty(d1.size)
+    _normal_cdf(np.ascontiguousarray(d1).ravel(), out)
+    return np.where(is_call, out.reshape(d1.shape), out.reshape(d1.shape) - 1.0)
+
+
+@compiled
 def _deviations(
     price: FloatArray,
     F: FloatArray,

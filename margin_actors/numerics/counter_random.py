@@ -40,16 +40,33 @@ def philox_words(counter: IntArray, key: IntArray) -> IntArray:
     return np.array([a, b, c, d])
 
 
+@inlined
+def uniform_of(seed: int, stream: int, i: int) -> float:
+    """Return uniform number i of a stream, in (0, 1); see `uniforms`."""
+    n = i // 2
+    a, b, c, d = _philox(n & _MASK, n >> 32, stream & _MASK, stream >> 32, seed & _MASK, seed >> 32)
+    high, low = (a, b) if i % 2 == 0 else (c, d)
+    # 52 bits and a half: never 0, never 1.
+    return ((high >> 6) * 67108864.0 + (low >> 6) + 0.5) / 4503599627370496.0
+
+
+@compiled
+def _first_of_each(seed: int, streams: IntArray, out: FloatArray) -> None:
+    for i in range(streams.size):
+        out[i] = uniform_of(seed, streams[i], 0)
+
+
+def uniform_per_stream(seed: int, streams: IntArray) -> FloatArray:
+    """Return the first uniform of each stream; see `uniforms`."""
+    out = np.empty(streams.size)
+    _first_of_each(seed, np.ascontiguousarray(streams, dtype=np.int64), out)
+    return out
+
+
 @compiled
 def _uniforms(seed: int, stream: int, first: int, out: FloatArray) -> None:
     for i in range(out.size):
-        n = first + (i // 2)
-        a, b, c, d = _philox(
-            n & _MASK, n >> 32, stream & _MASK, stream >> 32, seed & _MASK, seed >> 32
-        )
-        high, low = (a, b) if i % 2 == 0 else (c, d)
-        # 52 bits and a half: never 0, never 1.
-        out[i] = ((high >> 6) * 67108864.0 + (low >> 6) + 0.5) / 4503599627370496.0
+        out[i] = uniform_of(seed, stream, first + i)
 
 
 def uniforms(seed: int, stream: int, n: int) -> FloatArray:

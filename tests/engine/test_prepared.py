@@ -84,7 +84,7 @@ def test_contracts_that_no_chain_lists_are_priced_when_asked_for(snapshot, book,
     assert digest_of(market.margins(odd), result) == result.digest
     rows = market.position_profits_usd(odd)
     again = attribute(rows, odd.quantity, confidence=0.995)
-    whole = attribute_account(result, 0, confidence=0.995)
+    whole = attribute_account(result, 0)
     assert np.array_equal(again.component_var, whole.component_var)
 
 

@@ -343,7 +343,7 @@ def test_contributions_of_an_account_add_up_to_its_measures(
 ) -> None:
     result = calculate_margin(snapshot, made_scenarios(300), book, model())
     for account in (0, 3):
-        parts = attribute_account(result, account, confidence=0.995)
+        parts = attribute_account(result, account)
         assert parts.component_var.sum() == pytest.approx(result.var_usd[account], rel=1e-9)
         assert parts.component_es.sum() == pytest.approx(result.es_usd[account], rel=1e-9)
 

@@ -251,7 +251,7 @@ class Desk:
         priced, parameters = generation.priced, generation.parameters
         margins = priced.margins(book)
         rows = priced.position_profits_usd(book)
-        laid = priced.lay_out(book)
+        laid, sample = priced.lay_out(book), priced.sample
         return Explanation(
             generation,
             book,
@@ -263,8 +263,13 @@ class Desk:
                 account_id=holding.account_id,
                 member_id=holding.member_id,
             ),
-            attribute(rows, book.quantity, confidence=parameters.measure.confidence),
-            book.quantity * laid.market.unit_value_usd[laid.holdings.index],
+            attribute(
+                rows[:, : sample.n_scenarios],
+                book.quantity,
+                confidence=sample.confidence,
+                weight=sample.weight,
+            ),
+            book.quantity * laid.market.unit_value_usd[laid.held.holdings.index],
         )
 
     # -- books ---------------------------------------------------------------------------------

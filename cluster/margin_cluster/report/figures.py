@@ -124,7 +124,9 @@ def largest_accounts(output: CalculationOutput) -> go.Figure:
     figure = go.Figure()
     bars: list[tuple[str, FloatArray, str]] = [("VaR", r.var_usd, BLUE), ("ES", r.es_usd, AMBER)]
     if output.collateral_usd is not None:
-        bars.append(("collateral + option value", output.collateral_usd + r.value_usd, GREEN))
+        bars.append(
+            ("collateral + option value", output.collateral_usd + output.option_value_usd, GREEN)
+        )
     for name, values, colour in bars:
         figure.add_bar(
             x=names,

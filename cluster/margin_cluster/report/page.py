@@ -110,7 +110,7 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
 def _contributors(output: CalculationOutput, account: int) -> dict[str, Any]:
     """Return the positions that add most to, and take most from, the account's shortfall."""
     r = output.result
-    parts = attribute_account(r, account, confidence=output.model.measure.confidence)
+    parts = attribute_account(r, account)
     first = int(r.book.start[account])
     order = np.argsort(-parts.component_es, kind="stable")
     chosen = order if order.size <= 2 * _SIDE else np.append(order[:_SIDE], order[-_SIDE:])

@@ -2,58 +2,90 @@
 
 from margin_actors.engine.margin.calculation import (
     MarginResult,
-    account_values,
     attribute_account,
     calculate_margin,
-    collateral_values,
-    fit_model_surfaces,
-    margin_from_cube,
+    margin_from_slab,
+)
+from margin_actors.engine.margin.collateral import (
+    Equity,
+    collateral_equity,
+    with_collateral,
 )
 from margin_actors.engine.margin.margins import (
     MARGIN_FIELDS,
     Margins,
     Sample,
     concatenate_margins,
-    margins_from_profits,
+    measures_of,
     position_sums,
     result_digest,
     sample_of,
     select_margins,
 )
+from margin_actors.engine.margin.parts import ADD_ONS, PARTS, PartInputs
 from margin_actors.engine.margin.prepared import (
-    LaidOut,
     PreparedMarket,
-    PricedMarket,
-    Slab,
+    fit_model_surfaces,
     prepare_market,
+)
+from margin_actors.engine.margin.priced import LaidOut, PricedMarket, hold, market_terms
+from margin_actors.engine.margin.requirement import (
+    BookProfits,
+    HeldPositions,
+    requirements,
+)
+from margin_actors.engine.margin.slabs import (
+    Slab,
+    SlabPrices,
+    SliceBundle,
+    book_profits,
+    join_bundles,
     price_slab,
     revalue_slice,
     slab_profits,
 )
+from margin_actors.engine.margin.terms import Terms, grid_arrays, span_arrays, terms_of
 
 __all__ = [
+    "ADD_ONS",
     "MARGIN_FIELDS",
+    "PARTS",
+    "BookProfits",
+    "Equity",
+    "HeldPositions",
     "LaidOut",
     "MarginResult",
     "Margins",
+    "PartInputs",
     "PreparedMarket",
     "PricedMarket",
     "Sample",
     "Slab",
-    "account_values",
+    "SlabPrices",
+    "SliceBundle",
+    "Terms",
     "attribute_account",
+    "book_profits",
     "calculate_margin",
-    "collateral_values",
+    "collateral_equity",
     "concatenate_margins",
     "fit_model_surfaces",
-    "margin_from_cube",
-    "margins_from_profits",
+    "grid_arrays",
+    "hold",
+    "join_bundles",
+    "margin_from_slab",
+    "market_terms",
+    "measures_of",
     "position_sums",
     "prepare_market",
     "price_slab",
+    "requirements",
     "result_digest",
     "revalue_slice",
     "sample_of",
     "select_margins",
     "slab_profits",
+    "span_arrays",
+    "terms_of",
+    "with_collateral",
 ]

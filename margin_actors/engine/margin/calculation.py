@@ -9,29 +9,26 @@ from margin_actors.arrays import FloatArray
 from margin_actors.engine.margin.margins import (
     MARGIN_FIELDS,
     Margins,
-    margins_from_profits,
-    position_sums,
+    concatenate_margins,
     result_digest,
     sample_of,
 )
+from margin_actors.engine.margin.prepared import PreparedMarket, prepare_market
+from margin_actors.engine.margin.priced import hold, market_terms
+from margin_actors.engine.margin.requirement import HeldPositions, requirements
+from margin_actors.engine.margin.slabs import Slab, book_profits, price_slab, slab_profits
+from margin_actors.engine.margin.terms import Terms
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.revaluation import (
-    RiskCube,
-    ShockCheck,
-    aggregate_book,
-    build_cube,
-    contracts_from_names,
-    repair_shocked_surfaces,
-)
-from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.engine.revaluation import RiskCube, ShockCheck
+from margin_actors.engine.scenarios import CORE, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, Problem
-from margin_actors.market.portfolios import Book, Collateral
+from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
-from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
+from margin_actors.market.surfaces import VolatilitySurface
 
-USD_ASSETS = ("USD", "USDC", "USDT")
-"""Collateral taken at one dollar a unit."""
+PROFIT_BYTES_MAX = 512 * 2**20
+"""Profits kept at once where every one is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +45,8 @@ class MarginResult(Margins):
     pnl_usd: FloatArray | None
     """(n_accounts, n_scenarios) if asked for."""
     cube: RiskCube
+    market: PreparedMarket
+    terms: Terms
 
     @cached_property
     def digest(self) -> str:
@@ -59,16 +58,6 @@ class MarginResult(Margins):
             model_id=self.model_id,
             book_id=self.book.id,
         )
-
-
-def fit_model_surfaces(
-    snapshot: MarketSnapshot, parameters: ModelParameters
-) -> dict[str, VolatilitySurface]:
-    """Return the smiles that the model prices on; none where it keeps the marks."""
-    smile = parameters.revaluation.smile
-    if smile == "mark":
-        return {}
-    return fit_surfaces(snapshot, model=smile, beta=parameters.revaluation.sabr_beta)
 
 
 def calculate_margin(
@@ -106,116 +95,90 @@ def calculate_margin(
         raise InvalidPortfolio(
             f"{where} holds no position", [Problem(where, "the book is empty", "add positions")]
         )
-    fitted = fit_model_surfaces(snapshot, parameters) if surfaces is None else surfaces
-    contracts = contracts_from_names(
-        book.instruments, snapshot, fitted, parameters.revaluation, where=where
+    market = prepare_market(
+        snapshot, parameters, names=book.instruments, surfaces=surfaces, where=where
     )
-    applied, checks = scenarios, ()
-    if fitted and parameters.revaluation.shocked_surfaces == "repair":
-        applied, checks = repair_shocked_surfaces(scenarios, fitted)
-    cube = build_cube(contracts, snapshot, applied, parameters.revaluation, threads=threads)
-    return margin_from_cube(
-        cube,
-        book,
-        parameters,
-        scenarios=scenarios,
-        snapshot_id=snapshot.id,
-        surface_ids=tuple(s.id for s in fitted.values()),
-        shock_checks=checks,
-        keep_pnl=keep_pnl,
-        threads=threads,
-        where=where,
+    n_core = scenarios.section(CORE).count
+    slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads)
+    return margin_from_slab(
+        market, slab, scenarios, book, keep_pnl=keep_pnl, threads=threads, where=where
     )
 
 
-def margin_from_cube(
-    cube: RiskCube,
-    book: Book,
-    parameters: ModelParameters,
-    *,
+def margin_from_slab(
+    market: PreparedMarket,
+    slab: Slab,
     scenarios: ScenarioSet,
-    snapshot_id: str,
-    surface_ids: tuple[str, ...] = (),
-    shock_checks: tuple[ShockCheck, ...] = (),
+    book: Book,
+    *,
     keep_pnl: bool = False,
     threads: int = 1,
     where: str = "book",
 ) -> MarginResult:
-    """Return the margins of a book on a finished cube."""
+    """Return the margins of a book on finished prices over all scenarios."""
+    parameters = market.parameters
     sample = sample_of(scenarios, parameters)
-    profits = aggregate_book(
-        cube,
-        book,
-        n_tail=sample.n_tail,
-        keep_pnl=keep_pnl or sample.needs_all,
-        threads=threads,
-        where=where,
-    )
-    margins = margins_from_profits(
-        profits,
-        sample,
-        parameters,
-        positions=np.diff(book.start),
-        value_usd=account_values(cube, book),
+    terms = market_terms(market, scenarios)
+    held = hold(market, book, terms, where=where)
+    margins: list[Margins] = []
+    profits: list[FloatArray] = []
+    for first, last in _batches(held, sample.n_rows if sample.needs_all else 0):
+        part = held.part(first, last)
+        bundle = slab_profits(
+            slab, part.holdings, part.groups, sample, keep_pnl=keep_pnl, threads=threads
+        )
+        found = book_profits(
+            [bundle],
+            part.holdings,
+            part.groups,
+            n_tail=sample.n_tail,
+            accounts=book.accounts[first:last],
+            where=where,
+        )
+        margins.append(requirements(found, part, terms))
+        if keep_pnl and found.accounts.pnl_usd is not None:
+            profits.append(found.accounts.pnl_usd)
+    whole = margins[0] if len(margins) == 1 else concatenate_margins(margins)
+    cube = RiskCube(
+        market.contracts, slab.values, slab.n_scenarios, market.unit_value_usd, slab.largest_move
     )
     return MarginResult(
-        **{name: getattr(margins, name) for name in MARGIN_FIELDS},
+        **{name: getattr(whole, name) for name in MARGIN_FIELDS},
+        inputs=whole.inputs,
         book=book,
-        snapshot_id=snapshot_id,
+        snapshot_id=market.snapshot.id,
         scenarios_id=scenarios.id,
         model_id=parameters.id,
-        surface_ids=surface_ids,
-        shock_checks=shock_checks,
-        pnl_usd=profits.pnl_usd if keep_pnl else None,
+        surface_ids=market.surface_ids,
+        shock_checks=slab.checks,
+        pnl_usd=np.concatenate(profits) if profits else None,
         cube=cube,
+        market=market,
+        terms=terms,
     )
 
 
-def account_values(cube: RiskCube, book: Book) -> FloatArray:
-    """Return the value of each account, US dollars, summed in the order of its positions."""
-    per_unit = cube.unit_value_usd
-    if cube.contracts.names != book.instruments:
-        per_unit = per_unit[[cube.contracts.place[name] for name in book.instruments]]
-    return position_sums(per_unit, book.start, book.instrument_index, book.quantity)
+def _batches(held: HeldPositions, kept_rows: int) -> list[tuple[int, int]]:
+    """Return ranges of accounts whose kept profits fit the memory meant for them."""
+    n = held.holdings.n_accounts
+    if kept_rows == 0:
+        return [(0, n)]
+    step = max(1, PROFIT_BYTES_MAX // (8 * kept_rows))
+    return [(first, min(first + step, n)) for first in range(0, n, step)]
 
 
-def attribute_account(result: MarginResult, account: int, *, confidence: float) -> Attribution:
+def attribute_account(result: MarginResult, account: int) -> Attribution:
     """Return what each position of one account contributes to its VaR and ES, in its own order.
 
-    Scenarios count equally.
+    Over the core rows with their weights.
     """
-    book, cube = result.book, result.cube
+    book, cube, sample = result.book, result.cube, result.terms.sample
     held = slice(int(book.start[account]), int(book.start[account + 1]))
     index, quantity = book.instrument_index[held], book.quantity[held]
-    pnl = np.array([q * cube.profits_usd(int(i)) for i, q in zip(index, quantity, strict=True)])
-    return attribute(pnl, quantity, confidence=confidence)
-
-
-def collateral_values(
-    collateral: Collateral, snapshot: MarketSnapshot, book: Book, *, where: str = "collateral"
-) -> FloatArray:
-    """Return the market value of each account's deposits, US dollars, without haircut.
-
-    Raises
-    ------
-    InvalidPortfolio
-        Naming every asset without a price; accounts that the book lacks are left out.
-    """
-    prices = dict.fromkeys(USD_ASSETS, 1.0) | snapshot.index_usd
-    unknown = sorted(set(collateral.assets) - set(prices))
-    if unknown:
-        raise InvalidPortfolio(
-            f"{where} holds assets without a price",
-            [
-                Problem(where, f"{a} has no index price", "take it out or add its price")
-                for a in unknown
-            ],
-        )
-    position = {account: i for i, account in enumerate(book.accounts)}
-    out = np.zeros(len(book.accounts))
-    for account, asset, amount in zip(
-        collateral.account_ids, collateral.assets, collateral.amounts, strict=True
-    ):
-        if account in position:
-            out[position[account]] += amount * prices[asset]
-    return out
+    rows = np.array([q * cube.profits_usd(int(i)) for i, q in zip(index, quantity, strict=True)])
+    return attribute(
+        rows[:, : sample.n_scenarios],
+        quantity,
+        confidence=sample.confidence,
+        weight=sample.weight,
+    )

@@ -1,4 +1,4 @@
-"""Margins of accounts as arrays, computed from their worst profits.
+"""Margins of accounts as arrays.
 
 Nothing here knows where the profits came from: one cube in one process, or slices that were
 revalued by many. The same profits give the same bits.
@@ -10,26 +10,26 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
+from margin_actors.engine.margin.parts import NO_INPUTS, PartInputs, join_inputs
 from margin_actors.engine.measures import (
     es_from_tail,
-    es_standard_error_from_tail,
     expected_shortfall,
     tail_size,
     value_at_risk,
     var_from_tail,
-    var_interval_from_tail,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import AccountProfits
-from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.engine.scenarios import CORE, ScenarioSet
 from margin_actors.market.identity import content_id
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the measures need to know of a scenario set."""
+    """What the measures need to know of a scenario set; its core rows come first."""
 
     n_scenarios: int
+    """Rows of the core."""
     effective_size: float
     """Windows that do not overlap."""
     weight: FloatArray | None
@@ -37,6 +37,8 @@ class Sample:
     confidence: float
     n_samples: int
     """Sub-samples over whose measures the mean is taken; 1 for one sample of all."""
+    n_rows: int
+    """Rows of the whole set."""
 
     @property
     def n_tail(self) -> int:
@@ -44,29 +46,41 @@ class Sample:
         return tail_size(self.n_scenarios, self.confidence, self.effective_size)
 
     @property
-    def needs_all(self) -> bool:
+    def core_needs_all(self) -> bool:
         """True where the worst few do not do: weights, or each sub-sample, choose their own."""
         return self.weight is not None or self.n_samples > 1
+
+    @property
+    def needs_all(self) -> bool:
+        """True where an account's profit in every row is needed: other sections follow the core."""
+        return self.core_needs_all or self.n_rows > self.n_scenarios
 
 
 def sample_of(scenarios: ScenarioSet, parameters: ModelParameters) -> Sample:
     """Return what the model's measures need to know of a scenario set."""
-    is_weighted = bool(np.any(scenarios.weight != scenarios.weight[0]))
+    core = scenarios.section(CORE)
+    assert core.first == 0
+    weight = scenarios.weight[core.rows]
+    is_weighted = bool(np.any(weight != weight[0]))
     n_samples = 1
     if parameters.measure.overlap == "mean_of_sub_samples":
         n_samples = round(parameters.horizon_hours_total / parameters.scenarios.step_hours)
     return Sample(
-        n_scenarios=len(scenarios),
+        n_scenarios=core.count,
         effective_size=scenarios.effective_size,
-        weight=scenarios.weight if is_weighted else None,
+        weight=weight if is_weighted else None,
         confidence=parameters.measure.confidence,
         n_samples=n_samples,
+        n_rows=len(scenarios),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """Margins of n_accounts accounts; arrays of shape (n_accounts,), US dollars."""
+    """Margins of n_accounts accounts; arrays of shape (n_accounts,), US dollars.
+
+    What the model does not ask for is NaN (or -1, for places).
+    """
 
     positions: IntArray
     """int64: number of positions."""
@@ -80,58 +94,46 @@ class Margins:
     es_usd: FloatArray
     es_standard_error_usd: FloatArray
     worst_usd: FloatArray
-    """Loss in the worst scenario."""
+    """Loss in the worst scenario of the core."""
     worst_scenario: IndexArray
+    undiversified_usd: FloatArray
+    """Sum over underlyings of the measure that the core is."""
+    span_usd: FloatArray
+    venue_grid_usd: FloatArray
+    long_usd: FloatArray
+    """The measure over the long lookback."""
+    stress_period_usd: FloatArray
+    """The measure over the stress days."""
+    stress_usd: FloatArray
+    """Largest loss in the stress rows, at least 0."""
+    stress_scenario: IndexArray
+    """Its row in the scenario set."""
     core_usd: FloatArray
     """The measure that the model names as core; not below 0."""
+    parts_usd: FloatArray
+    """(n_accounts, n_parts): see PARTS; adds up to the requirement."""
     initial_margin_usd: FloatArray
     rounding_bound_usd: FloatArray
     """Most that rounding to ticks can have moved any of an account's profits."""
     tail_usd: FloatArray
-    """(n_accounts, n_tail): worst profits, ascending."""
+    """(n_accounts, n_tail): worst profits of the core, ascending."""
     tail_scenario: IndexArray
+    inputs: PartInputs = NO_INPUTS
+    """Figures from which each part can be recomputed."""
 
 
-MARGIN_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Margins))
+MARGIN_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Margins) if f.name != "inputs")
 
 
-def margins_from_profits(
-    profits: AccountProfits,
-    sample: Sample,
-    parameters: ModelParameters,
-    *,
-    positions: IntArray,
-    value_usd: FloatArray,
-) -> Margins:
-    """Return the margins of accounts from their profits over all scenarios."""
-    tail, n, confidence = profits.tail_usd, sample.n_scenarios, sample.confidence
-    if sample.needs_all:
+def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, FloatArray]:
+    """Return (VaR, ES) of the core rows."""
+    if sample.core_needs_all:
         assert profits.pnl_usd is not None
-        var, es = _mean_over_samples(profits.pnl_usd, sample)
-    else:
-        var = var_from_tail(tail, n_scenarios=n, confidence=confidence)
-        es = es_from_tail(tail, n_scenarios=n, confidence=confidence)
-    low, high = var_interval_from_tail(
-        tail, n_scenarios=n, confidence=confidence, effective_size=sample.effective_size
-    )
-    core = np.maximum(var if parameters.measure.core == "var" else es, 0.0)
-    return Margins(
-        positions=positions,
-        value_usd=value_usd,
-        var_usd=var,
-        var_low_usd=low,
-        var_high_usd=high,
-        es_usd=es,
-        es_standard_error_usd=es_standard_error_from_tail(
-            tail, n_scenarios=n, confidence=confidence, effective_size=sample.effective_size
-        ),
-        worst_usd=-tail[:, 0],
-        worst_scenario=profits.tail_scenario[:, 0].copy(),
-        core_usd=core,
-        initial_margin_usd=core.copy(),
-        rounding_bound_usd=profits.rounding_bound_usd,
-        tail_usd=tail,
-        tail_scenario=profits.tail_scenario,
+        return _mean_over_samples(profits.pnl_usd[:, : sample.n_scenarios], sample)
+    tail, n = profits.tail_usd, sample.n_scenarios
+    return (
+        var_from_tail(tail, n_scenarios=n, confidence=sample.confidence),
+        es_from_tail(tail, n_scenarios=n, confidence=sample.confidence),
     )
 
 
@@ -159,15 +161,23 @@ def position_sums(
     return summed.astype(np.float64)
 
 
-def select_margins(margins: Margins, chosen: IntArray | BoolArray | slice) -> Margins:
-    """Return the margins of some accounts."""
-    return Margins(**{name: getattr(margins, name)[chosen] for name in MARGIN_FIELDS})
+def select_margins(margins: Margins, chosen: IntArray | BoolArray) -> Margins:
+    """Return the margins of some accounts, in the order chosen."""
+    places = np.arange(margins.positions.size)[chosen]
+    inputs = [(place, margins.inputs.of(int(a))) for place, a in enumerate(places)]
+    return Margins(
+        **{name: getattr(margins, name)[chosen] for name in MARGIN_FIELDS},
+        inputs=join_inputs(inputs) if margins.inputs.value.size else NO_INPUTS,
+    )
 
 
 def concatenate_margins(parts: Sequence[Margins]) -> Margins:
     """Return the margins of all accounts of the parts, in their order."""
+    firsts = np.cumsum([0, *(p.positions.size for p in parts)])
+    inputs = [(int(first), p.inputs) for first, p in zip(firsts, parts, strict=False)]
     return Margins(
-        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in MARGIN_FIELDS}
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in MARGIN_FIELDS},
+        inputs=join_inputs(inputs),
     )
 
 
@@ -185,6 +195,7 @@ def result_digest(
                 margins.es_usd,
                 margins.worst_usd,
                 margins.worst_scenario,
+                margins.parts_usd,
                 margins.initial_margin_usd,
             ],
         },

@@ -16,7 +16,7 @@ import numpy as np
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.measures.tail import (
     expected_shortfall,
-    tail_count,
+    tail_shares,
     value_at_risk,
 )
 
@@ -38,9 +38,13 @@ class Attribution:
 
 
 def attribute(
-    position_pnl_usd: FloatArray, quantity: FloatArray, *, confidence: float
+    position_pnl_usd: FloatArray,
+    quantity: FloatArray,
+    *,
+    confidence: float,
+    weight: FloatArray | None = None,
 ) -> Attribution:
-    """Return the attribution of one account with equally weighted scenarios.
+    """Return the attribution of one account.
 
     Parameters
     ----------
@@ -48,22 +52,24 @@ def attribute(
         Profit of each position (quantity included).
     quantity : float64 (n_positions,)
     confidence : float in (0, 1)
+    weight : float64 (n_scenarios,), optional
+        Probabilities that sum to 1; default equal.
     """
     total = position_pnl_usd.sum(axis=0)
-    m, k = tail_count(total.size, confidence)
-    order = np.argsort(total, kind="stable")[: k + 1]
+    order, share = tail_shares(total, confidence=confidence, weight=weight)
     rows = position_pnl_usd[:, order]
-    component_var = -rows[:, k]
-    component_es = -(rows[:, :k].sum(axis=1) + (m - k) * rows[:, k]) / m
+    component_var = -rows[:, -1]
+    component_es = -(rows * share).sum(axis=1)
     without = total - position_pnl_usd
-    whole = total[None, :]
-    var, es = (f(whole, confidence=confidence)[0] for f in (value_at_risk, expected_shortfall))
+    measures = value_at_risk, expected_shortfall
+    var, es = (f(total[None, :], confidence=confidence, weight=weight)[0] for f in measures)
+    less_var, less_es = (f(without, confidence=confidence, weight=weight) for f in measures)
     held = np.where(quantity == 0.0, np.inf, quantity)
     return Attribution(
         component_var=component_var,
         component_es=component_es,
         marginal_var=component_var / held,
         marginal_es=component_es / held,
-        incremental_var=var - value_at_risk(without, confidence=confidence),
-        incremental_es=es - expected_shortfall(without, confidence=confidence),
+        incremental_var=var - less_var,
+        incremental_es=es - less_es,
     )

@@ -152,3 +152,31 @@ def _weighted(
         var[a] = -x[k]
         es[a] = -(float((x[:k] * w[:k]).sum()) + (tail - before) * x[k]) / tail
     return var, es
+
+
+def tail_shares(
+    pnl_usd: FloatArray, *, confidence: float, weight: FloatArray | None = None
+) -> tuple[np.ndarray, FloatArray]:
+    """Return the scenarios that make an account's measures, and the share of each in ES.
+
+    Parameters
+    ----------
+    pnl_usd : float64 array of shape (n_scenarios,), USD
+    confidence, weight
+        As `value_at_risk`.
+
+    Returns
+    -------
+    int64 and float64 arrays of shape (k + 1,)
+        The worst first; VaR is the loss in the last, ES the shares' mean of the losses. Shares sum
+        to 1.
+    """
+    order = np.argsort(pnl_usd, kind="stable")
+    if weight is None:
+        m, k = tail_count(pnl_usd.size, confidence)
+        return order[: k + 1], np.append(np.ones(k), m - k) / m
+    tail = 1.0 - confidence
+    running = np.cumsum(weight[order])
+    k = min(int(np.searchsorted(running, tail + 1e-12, side="right")), order.size - 1)
+    before = running[k - 1] if k > 0 else 0.0
+    return order[: k + 1], np.append(weight[order[:k]], tail - before) / tail

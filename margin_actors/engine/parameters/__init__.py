@@ -6,22 +6,56 @@ from margin_actors.engine.parameters.model import (
     ModelParameters,
     QualityParameters,
     RevaluationParameters,
-    ScenarioParameters,
 )
 from margin_actors.engine.parameters.presets import (
     PRESETS,
     parameters_from_mapping,
     preset,
 )
+from margin_actors.engine.parameters.requirement import (
+    AddOnParameters,
+    BufferParameters,
+    CollateralParameters,
+    SpanParameters,
+    StressPeriodParameters,
+    VenueGridParameters,
+)
+from margin_actors.engine.parameters.scenarios import (
+    FilterParameters,
+    HypotheticalMove,
+    MonteCarloParameters,
+    ScenarioParameters,
+    StressEvent,
+    StressParameters,
+)
+from margin_actors.engine.parameters.versions import (
+    Change,
+    changes_between,
+    require_same_version,
+)
 
 __all__ = [
     "PRESETS",
+    "AddOnParameters",
+    "BufferParameters",
+    "Change",
+    "CollateralParameters",
+    "FilterParameters",
     "HistoryParameters",
+    "HypotheticalMove",
     "MeasureParameters",
     "ModelParameters",
+    "MonteCarloParameters",
     "QualityParameters",
     "RevaluationParameters",
     "ScenarioParameters",
+    "SpanParameters",
+    "StressEvent",
+    "StressParameters",
+    "StressPeriodParameters",
+    "VenueGridParameters",
+    "changes_between",
     "parameters_from_mapping",
     "preset",
+    "require_same_version",
 ]

@@ -2,18 +2,23 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from margin_actors.engine.parameters.part import Part
+from margin_actors.engine.parameters.requirement import (
+    AddOnParameters,
+    CollateralParameters,
+    DiversificationParameters,
+    HybridParameters,
+    ProcyclicalityParameters,
+    SpanParameters,
+    VenueGridParameters,
+)
+from margin_actors.engine.parameters.scenarios import ScenarioParameters
 from margin_actors.market.identity import content_id
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class HistoryParameters(_Part):
+class HistoryParameters(Part):
     """Which prices make the history."""
 
     sources: tuple[str, ...] = Field(min_length=1)
@@ -41,7 +46,7 @@ class HistoryParameters(_Part):
     """False: take closes as they came (still refusing what is not a positive number)."""
 
 
-class QualityParameters(_Part):
+class QualityParameters(Part):
     """Limits whose breach stops a run."""
 
     missing_fraction_max: float = Field(default=0.02, ge=0, le=1)
@@ -52,46 +57,7 @@ class QualityParameters(_Part):
     """Age of the last price at the valuation time, hours."""
 
 
-class ScenarioParameters(_Part):
-    """Historical simulation."""
-
-    engine: Literal["historical"] = "historical"
-    """How scenarios are made."""
-    underlyings: tuple[str, ...] = Field(default=("BTC", "ETH"), min_length=1)
-    """One row moves all of them together."""
-    windows: int = Field(default=1825, ge=2)
-    """Number of most recent windows (5 years of daily steps)."""
-    horizon_hours: float = Field(default=48.0, gt=0)
-    """Margin period of risk, hours."""
-    extension_hours: float = Field(default=0.0, ge=0)
-    """Added where collateral cannot be collected over a weekend or holiday, hours."""
-    step_hours: float = Field(default=24.0, gt=0)
-    """Distance of one window's end from the next, hours."""
-    sampling: Literal["overlapping", "non_overlapping"] = "overlapping"
-    """A window at every step, or one behind the other."""
-    surface_moves: Literal["none", "history"] = "none"
-    """`history`: volatility and basis moves from the chain history, proxied where it is missing."""
-    surface_tolerance_hours: float = Field(default=4.0, gt=0)
-    """A chain snapshot stands for a time at most this far from its own, hours."""
-    vol_index_sources: tuple[str, ...] = ("deribit_dvol_{u}_1d_ohlc", "*dvol_{u}_1d")
-    """Names of volatility index files, the first that exists is used; as `history.sources`."""
-    proxy_residuals: bool = True
-    """Each proxied row draws one of the fitted residuals."""
-    seed: int = Field(default=20260515, ge=0, lt=2**62)
-    """Seed of those draws."""
-
-    @model_validator(mode="after")
-    def _whole_steps(self) -> "ScenarioParameters":
-        total = self.horizon_hours + self.extension_hours
-        if abs(total / self.step_hours - round(total / self.step_hours)) > 1e-9:
-            raise ValueError(
-                f"horizon_hours + extension_hours = {total} is not a whole number of "
-                f"step_hours = {self.step_hours}"
-            )
-        return self
-
-
-class RevaluationParameters(_Part):
+class RevaluationParameters(Part):
     """How a scenario becomes a profit or loss."""
 
     smile: Literal["mark", "svi", "sabr"] = "svi"
@@ -104,8 +70,9 @@ class RevaluationParameters(_Part):
         "sticky_moneyness"
     )
     """What of the smile stays when the forward moves."""
-    time: Literal["instantaneous", "horizon"] = "instantaneous"
-    """Take the profit at once, or when the margin period of risk has passed."""
+    time: Literal["instantaneous", "horizon", "settle_expiring"] = "instantaneous"
+    """Take the profit at once, or when the margin period of risk has passed; `settle_expiring`: at
+    once, but options that expire within it are settled on the path's price at their expiry."""
     settlement_window_minutes: float = Field(default=30.0, ge=0)
     """The index is averaged over the last minutes before expiry; only the rest is shocked."""
     shocked_surfaces: Literal["repair", "keep"] = "repair"
@@ -130,39 +97,65 @@ class RevaluationParameters(_Part):
         return self
 
 
-class MeasureParameters(_Part):
+class MeasureParameters(Part):
     """Which measure is the margin."""
 
     confidence: float = Field(default=0.995, gt=0, lt=1)
     """Probability that the loss is not exceeded."""
-    core: Literal["var", "es"] = "es"
-    """Value at risk or expected shortfall."""
+    core: Literal["var", "es", "blend", "span", "venue_grid", "hybrid"] = "es"
+    """Value at risk; expected shortfall; a blend of VaR with VaR over the stress period; SPAN; the
+    venue grid; SPAN with scan ranges from VaR and a floor at a share of VaR."""
+    blend_var_share: float = Field(default=0.75, ge=0, le=1)
+    """`blend`: share of VaR; the rest is the stress period's."""
     overlap: Literal["pooled", "mean_of_sub_samples"] = "pooled"
     """Overlapping windows: all in one sample, or the mean of the measures over the sub-samples of
     windows that do not overlap."""
 
 
-class ModelParameters(_Part):
+class ModelParameters(Part):
     """A complete model: equal parameters have an equal id."""
 
     name: str
+    version: str = Field(default="0", min_length=1)
+    """Named in every result. The same name and version always mean the same parameters."""
     description: str = ""
     history: HistoryParameters
     quality: QualityParameters = QualityParameters()
     scenarios: ScenarioParameters = ScenarioParameters()
     revaluation: RevaluationParameters = RevaluationParameters()
     measure: MeasureParameters = MeasureParameters()
+    span: SpanParameters = SpanParameters()
+    venue_grid: VenueGridParameters = VenueGridParameters()
+    hybrid: HybridParameters = HybridParameters()
+    diversification: DiversificationParameters = DiversificationParameters()
+    procyclicality: ProcyclicalityParameters = ProcyclicalityParameters()
+    addons: AddOnParameters = AddOnParameters()
+    collateral: CollateralParameters = CollateralParameters()
 
     @model_validator(mode="after")
-    def _moves_need_a_smile(self) -> "ModelParameters":
-        if self.scenarios.surface_moves == "history" and self.revaluation.smile == "mark":
+    def _consistent(self) -> "ModelParameters":
+        moves, on_marks = self.scenarios.surface_moves, self.revaluation.smile == "mark"
+        if moves == "history" and on_marks:
             raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
+        if on_marks and self.addons.model_risk.enabled:
+            raise ValueError("addons.model_risk needs smile = 'svi' or 'sabr'")
         return self
 
     @property
     def id(self) -> str:
-        """Content id; the name and description are not part of it."""
-        return content_id("model", self.model_dump(mode="json", exclude={"name", "description"}))
+        """Content id; the name, version and description are not part of it."""
+        named = {"name", "version", "description"}
+        return content_id("model", self.model_dump(mode="json", exclude=named))
+
+    @property
+    def needs_stress_period(self) -> bool:
+        """True where the requirement needs the stress days."""
+        tools = self.procyclicality
+        return (
+            tools.stress_period.floor
+            or tools.stressed_weight.enabled
+            or self.measure.core == "blend"
+        )
 
     @property
     def horizon_hours_total(self) -> float:

@@ -10,41 +10,108 @@ from margin_actors.engine.parameters.model import (
     MeasureParameters,
     ModelParameters,
     RevaluationParameters,
-    ScenarioParameters,
 )
+from margin_actors.engine.parameters.requirement import (
+    AddOnParameters,
+    BufferParameters,
+    ConcentrationParameters,
+    DiversificationParameters,
+    ExpiryRiskParameters,
+    LiquidityParameters,
+    LongFloorParameters,
+    ModelRiskParameters,
+    ProcyclicalityParameters,
+    StressPeriodParameters,
+)
+from margin_actors.engine.parameters.scenarios import ScenarioParameters, StressParameters
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 
+_TABLES = ("haircuts", "outright_volume_coins", "price_scan", "vol_scan")
+"""Fields that map names to numbers: given anew as a whole, not field by field."""
 _ALL_SOURCES = ("*{u}USD*_1d", "*{u}USD*_1h")
 
+_SURFACE = ScenarioParameters(surface_moves="history")
+_FILTERED = _SURFACE.model_copy(update={"engine": "filtered"})
+_ALL = HistoryParameters(sources=_ALL_SOURCES)
+
+
+def _named(name: str, description: str, **sections: Any) -> ModelParameters:
+    given: dict[str, Any] = {"history": _ALL, "scenarios": _SURFACE} | sections
+    return ModelParameters(name=name, version="1", description=description, **given)
+
+
 PRESETS: dict[str, ModelParameters] = {
-    "plain-hs": ModelParameters(
-        name="plain-hs",
-        description=(
+    model.name: model
+    for model in (
+        _named(
+            "plain-hs",
             "Replicable to the last digit: daily closes of one source, 1,825 overlapping 2-day "
-            "returns, marks frozen at the strike, VaR at 99.5 %, no add-ons."
+            "returns, marks frozen at the strike, VaR at 99.5 %, no add-ons.",
+            history=HistoryParameters(
+                sources=("binance_{u}USDT_1d",), aggregate="first", cleanse=False
+            ),
+            scenarios=ScenarioParameters(),
+            revaluation=RevaluationParameters(
+                smile="mark",
+                dynamics="sticky_strike",
+                pnl_quantum_usd=None,
+                settlement_window_minutes=0.0,
+            ),
+            measure=MeasureParameters(core="var"),
         ),
-        history=HistoryParameters(
-            sources=("binance_{u}USDT_1d",), aggregate="first", cleanse=False
-        ),
-        scenarios=ScenarioParameters(),
-        revaluation=RevaluationParameters(
-            smile="mark",
-            dynamics="sticky_strike",
-            pnl_quantum_usd=None,
-            settlement_window_minutes=0.0,
-        ),
-        measure=MeasureParameters(core="var"),
-    ),
-    "hs-surface": ModelParameters(
-        name="hs-surface",
-        description=(
+        _named(
+            "hs-surface",
             "Historical simulation of price and volatility surface: cleansed median of all "
             "sources, five years of overlapping 2-day windows, SVI smiles moving with the forward, "
-            "surface moves from the chain history or its proxies, expected shortfall at 99.5 %."
+            "surface moves from the chain history or its proxies, expected shortfall at 99.5 %.",
         ),
-        history=HistoryParameters(sources=_ALL_SOURCES),
-        scenarios=ScenarioParameters(surface_moves="history"),
-    ),
+        _named(
+            "fhs-surface",
+            "As hs-surface, every window scaled to the volatility of now (EWMA).",
+            scenarios=_FILTERED,
+        ),
+        _named(
+            "mc-surface",
+            "10,000 rows drawn from filtered windows: empirical marginals with Pareto tails, a "
+            "Student-t copula; expected shortfall at 99.5 %.",
+            scenarios=_SURFACE.model_copy(update={"engine": "monte_carlo"}),
+        ),
+        _named(
+            "span",
+            "SPAN with sixteen scenarios, scan ranges from the VaR of outrights, calendar and "
+            "inter-commodity spreads and a short option minimum.",
+            measure=MeasureParameters(core="span"),
+        ),
+        _named(
+            "venue-grid",
+            "A trading venue's 24-row grid of spot and volatility; no offset between underlyings.",
+            measure=MeasureParameters(core="venue_grid"),
+        ),
+        _named(
+            "hybrid",
+            "SPAN with scan ranges from the VaR of outrights, and at least 80 % of VaR.",
+            measure=MeasureParameters(core="hybrid"),
+        ),
+        _named(
+            "ccp-default",
+            "What a clearing house would start from: filtered historical simulation, expected "
+            "shortfall at 99.5 %, at most 80 % of the help between underlyings, a released buffer, "
+            "floors from ten years and from the stress period, and every add-on.",
+            scenarios=_FILTERED.model_copy(update={"stress": StressParameters(enabled=True)}),
+            diversification=DiversificationParameters(enabled=True, reduction_max=0.8),
+            procyclicality=ProcyclicalityParameters(
+                buffer=BufferParameters(enabled=True),
+                long_floor=LongFloorParameters(enabled=True),
+                stress_period=StressPeriodParameters(floor=True),
+            ),
+            addons=AddOnParameters(
+                concentration=ConcentrationParameters(enabled=True),
+                liquidity=LiquidityParameters(enabled=True),
+                model_risk=ModelRiskParameters(enabled=True),
+                expiry_risk=ExpiryRiskParameters(enabled=True),
+            ),
+        ),
+    )
 }
 """The presets, by name."""
 
@@ -72,7 +139,8 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
     """Return the parameters that a model file holds.
 
     A file names the preset it starts from with ``extends`` and gives the fields it changes; without
-    ``extends`` it must give every field that has no default.
+    ``extends`` it must give every field that has no default. Without a ``version`` the model's own
+    hash is its version, another one after every change.
 
     Raises
     ------
@@ -84,13 +152,14 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
     merged: dict[str, Any] = {"name": where}
     if base_name is not None:
         merged = preset(str(base_name)).model_dump(mode="json") | {"name": f"{base_name} changed"}
-    for key, value in given.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = {**merged[key], **value}
-        else:
-            merged[key] = value
+    _merge(merged, given)
+    if "version" not in given:
+        merged.pop("version", None)
     try:
-        return ModelParameters.model_validate(merged)
+        model = ModelParameters.model_validate(merged)
+        # Without a version of its own a model is named by what it holds: no two are the same.
+        own = "version" in given
+        return model if own else model.model_copy(update={"version": model.id[-8:]})
     except ValidationError as error:
         problems = [
             Problem(
@@ -103,3 +172,15 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
         ]
         raise_if_any(problems, InvalidParameters, f"the model {where} is not valid")
         raise
+
+
+def _merge(into: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Put the fields given into a model's, section by section; tables of names are replaced."""
+    for key, value in given.items():
+        here = into.get(key)
+        if isinstance(value, Mapping) and isinstance(here, Mapping) and key not in _TABLES:
+            below = dict(here)
+            _merge(below, value)
+            into[key] = below
+        else:
+            into[key] = value

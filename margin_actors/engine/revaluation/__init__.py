@@ -1,13 +1,23 @@
 """Contracts repriced in every scenario (the risk cube) and accounts summed over it."""
 
-from margin_actors.engine.revaluation.aggregation import aggregate_book, slice_profits
+from margin_actors.engine.revaluation.aggregation import (
+    aggregate_book,
+    select_tails,
+    slice_profits,
+)
 from margin_actors.engine.revaluation.contracts import (
     Contracts,
     Curve,
     contracts_from_names,
     listed_names,
 )
-from margin_actors.engine.revaluation.cube import RiskCube, build_cube, unit_values, values_today
+from margin_actors.engine.revaluation.cube import (
+    RiskCube,
+    build_cube,
+    total_deviations,
+    unit_values,
+    values_today,
+)
 from margin_actors.engine.revaluation.holdings import Holdings, holdings_from_book
 from margin_actors.engine.revaluation.profits import (
     AccountProfits,
@@ -33,7 +43,9 @@ __all__ = [
     "join_slices",
     "listed_names",
     "repair_shocked_surfaces",
+    "select_tails",
     "slice_profits",
+    "total_deviations",
     "unit_values",
     "values_today",
 ]

@@ -56,6 +56,25 @@ def _select_tail(pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: Inde
 
 
 @compiled
+def _select_tails(pnl: FloatArray, tail: FloatArray, rows: IndexArray) -> None:
+    for a in range(pnl.shape[0]):
+        _select_tail(pnl[a], pnl.shape[1], tail[a], rows[a])
+
+
+def select_tails(pnl: FloatArray, n_tail: int) -> tuple[FloatArray, IndexArray]:
+    """Return the least profits of each account, ascending, and where they stand.
+
+    `pnl` is (n_accounts, n_scenarios); both answers are (n_accounts, n_tail). Where profits tie the
+    earlier scenario comes first.
+    """
+    n_tail = min(n_tail, pnl.shape[1])
+    tail = np.empty((pnl.shape[0], n_tail))
+    rows = np.zeros((pnl.shape[0], n_tail), np.int32)
+    _select_tails(np.ascontiguousarray(pnl), tail, rows)
+    return tail, rows
+
+
+@compiled
 def _cut(index: IndexArray, start: int, stop: int, cuts: IntArray) -> None:
     """Write where an account's positions, ascending in contract, pass into the next part."""
     position = start

@@ -165,6 +165,30 @@ def in_threads(work: Callable[[int], None], items: Sequence[int], threads: int) 
             pass
 
 
+def total_deviations(contracts: Contracts, parameters: RevaluationParameters) -> FloatArray:
+    """Return sigma * sqrt(T) at which the kernel prices each option today; NaN for others."""
+    factor = _base_deviations(contracts, parameters)
+    smile = _smile_deviations(contracts, parameters)
+    on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
+    return np.where(contracts.kind == LINEAR, np.nan, np.where(on_smile, factor * smile, factor))
+
+
+def _smile_deviations(contracts: Contracts, parameters: RevaluationParameters) -> FloatArray:
+    """Return sigma * sqrt(T) of the fitted smile at each option's strike; 1 without one."""
+    smile = np.ones(len(contracts))
+    on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
+    if not on_smile.any():
+        return smile
+    ln_level = logarithms(np.array([c.level_usd for c in contracts.curves]))[0]
+    k = contracts.ln_strike - ln_level[contracts.curve]
+    for c, smile_parameters in enumerate(contracts.smiles):
+        rows = np.flatnonzero(on_smile & (contracts.curve == c))
+        if rows.size:
+            shape = smile_from_parameters(parameters.smile, smile_parameters)
+            smile[rows] = np.sqrt(np.maximum(shape.total_variance(k[rows]), 0.0))
+    return smile
+
+
 def _base_deviations(
     contracts: Contracts,
     parameters: RevaluationParameters,
@@ -177,14 +201,7 @@ def _base_deviations(
     on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
     if not on_smile.any():
         return out
-    ln_level = logarithms(np.array([c.level_usd for c in contracts.curves]))[0]
-    k = contracts.ln_strike - ln_level[contracts.curve]
-    smile = np.ones(len(contracts))
-    for c, smile_parameters in enumerate(contracts.smiles):
-        rows = np.flatnonzero(on_smile & (contracts.curve == c))
-        if rows.size:
-            shape = smile_from_parameters(parameters.smile, smile_parameters)
-            smile[rows] = np.sqrt(np.maximum(shape.total_variance(k[rows]), 0.0))
+    smile = _smile_deviations(contracts, parameters)
     anchored = np.isfinite(contracts.mark_deviation) & (smile > 0.0)
     if not parameters.anchor_to_marks:
         anchored[:] = False

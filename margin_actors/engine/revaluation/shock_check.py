@@ -12,15 +12,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from margin_actors.arrays import BoolArray, FloatArray
+from margin_actors.arrays import BoolArray, FloatArray, IntArray
 from margin_actors.engine.revaluation.states import tenor_weights
 from margin_actors.engine.scenarios import MONEYNESS, ScenarioSet
 from margin_actors.market.surfaces import VolatilitySurface
-from margin_actors.numerics.black76 import black76_price
-from margin_actors.numerics.elementary import exponentials
+from margin_actors.numerics.black76 import DEVIATION_MIN, out_of_the_money
+from margin_actors.numerics.elementary import exponential, exponentials
+from margin_actors.numerics.jit import compiled
 
 _POINTS = np.array([-2.0, -1.5, -1.0, -0.75, -0.5, 0.0, 0.5, 0.75, 1.0, 1.5, 2.0])
 _AT_MONEY = MONEYNESS.index(0.0)
+_Z = np.array(MONEYNESS)
+_RIGHT = np.clip(np.searchsorted(_Z, _POINTS), 1, _Z.size - 1)
+_SHARE = (_POINTS - _Z[_RIGHT - 1]) / (_Z[_RIGHT] - _Z[_RIGHT - 1])
 _CONVEXITY_TOLERANCE = 1e-6
 _CALENDAR_TOLERANCE = 1e-3
 _SHRINKING = (1.0, 0.5, 0.0)
@@ -65,7 +69,7 @@ def repair_shocked_surfaces(
         if name not in surfaces:
             continue
         moves = vol[:, u]
-        butterfly, calendar = _violations(surfaces[name], moves)
+        butterfly, calendar = _violations(surfaces[name], moves, scenarios.tenors_days)
         broken = butterfly | calendar
         for share in _SHRINKING[1:]:
             rows = np.flatnonzero(broken)
@@ -74,7 +78,7 @@ def repair_shocked_surfaces(
             original = scenarios.vol_change[rows, u]
             level = original[:, :, _AT_MONEY : _AT_MONEY + 1]
             moves[rows] = level + share * (original - level)
-            again = _violations(surfaces[name], moves[rows])
+            again = _violations(surfaces[name], moves[rows], scenarios.tenors_days)
             broken[rows] = again[0] | again[1]
         found = int((butterfly | calendar).sum())
         left = np.flatnonzero(broken)
@@ -92,41 +96,70 @@ def repair_shocked_surfaces(
     return replace(scenarios, vol_change=vol), tuple(checks)
 
 
-def _violations(surface: VolatilitySurface, moves: FloatArray) -> tuple[BoolArray, BoolArray]:
+def _violations(
+    surface: VolatilitySurface, moves: FloatArray, grid: FloatArray
+) -> tuple[BoolArray, BoolArray]:
     """Return (butterfly, calendar) per row of `moves`, (n_rows, n_tenors, n_moneyness)."""
-    n = moves.shape[0]
+    n, n_expiries = moves.shape[0], len(surface.expiries)
+    low, high = np.empty(n_expiries, np.int64), np.empty(n_expiries, np.int64)
+    share = np.empty(n_expiries)
+    k, variance = np.empty((n_expiries, _POINTS.size)), np.empty((n_expiries, _POINTS.size))
+    for e, (item, smile) in enumerate(zip(surface.expiries, surface.slices, strict=True)):
+        low[e], high[e], share[e] = tenor_weights(item.tenor_years * 365.0, grid)
+        k[e] = _POINTS * float(np.sqrt(smile.total_variance(np.zeros(1))[0]))
+        variance[e] = smile.total_variance(k[e])
     butterfly, calendar = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    before: FloatArray | None = None
-    before_k = np.empty(0)
-    for item, smile in zip(surface.expiries, surface.slices, strict=True):
-        root = float(np.sqrt(smile.total_variance(np.zeros(1))[0]))
-        k = _POINTS * root
-        factor = _factors(moves, item.tenor_years * 365.0)
-        w = smile.total_variance(k) * factor * factor
-        strikes = np.broadcast_to(np.exp(k), w.shape)
-        price = black76_price(1.0, strikes, np.sqrt(w), True)
-        slope = (price[:, 1:] - price[:, :-1]) / (strikes[:, 1:] - strikes[:, :-1])
-        bends = slope[:, 1:] - slope[:, :-1]
-        butterfly |= np.any(bends < -_CONVEXITY_TOLERANCE, axis=1)
-        butterfly |= np.any(slope > _CONVEXITY_TOLERANCE, axis=1)
-        if before is not None:
-            # The earlier expiry is the narrower one: compare where both are known.
-            inside = np.abs(before_k) <= np.abs(k).max()
-            here = _interpolate(w, k, before_k[inside])
-            calendar |= np.any(here < before[:, inside] * (1.0 - _CALENDAR_TOLERANCE), axis=1)
-        before, before_k = w, k
+    strikes = exponentials(k)
+    _check(np.ascontiguousarray(moves), low, high, share, k, strikes, variance, butterfly, calendar)
     return butterfly, calendar
 
 
-def _factors(moves: FloatArray, days: float) -> FloatArray:
-    """Return the factor on volatility at the points of the check, (n_rows, n_points)."""
-    low, high, weight = tenor_weights(days)
-    nodes = exponentials((1.0 - weight) * moves[:, low] + weight * moves[:, high])
-    return _interpolate(nodes, np.array(MONEYNESS), _POINTS)
-
-
-def _interpolate(rows: FloatArray, x: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return every row, given at ascending x, linearly at `wanted`, all within x."""
-    right = np.clip(np.searchsorted(x, wanted), 1, x.size - 1)
-    share = (wanted - x[right - 1]) / (x[right] - x[right - 1])
-    return rows[:, right - 1] * (1.0 - share) + rows[:, right] * share
+@compiled
+def _check(
+    moves: FloatArray,
+    low: IntArray,
+    high: IntArray,
+    share: FloatArray,
+    k: FloatArray,
+    strikes: FloatArray,
+    variance: FloatArray,
+    butterfly: BoolArray,
+    calendar: BoolArray,
+) -> None:
+    n_points, n_z = k.shape[1], moves.shape[2]
+    nodes, price = np.empty(n_z), np.empty(n_points)
+    w, before = np.empty(n_points), np.empty(n_points)
+    for row in range(moves.shape[0]):
+        for e in range(k.shape[0]):
+            for z in range(n_z):
+                move = (1.0 - share[e]) * moves[row, low[e], z] + share[e] * moves[row, high[e], z]
+                nodes[z] = exponential(move)
+            for p in range(n_points):
+                right = _RIGHT[p]
+                factor = nodes[right - 1] + _SHARE[p] * (nodes[right] - nodes[right - 1])
+                w[p] = variance[e, p] * (factor * factor)
+                s = max(np.sqrt(max(w[p], 0.0)), DEVIATION_MIN)
+                strike = strikes[e, p]
+                price[p] = out_of_the_money(min(1.0, strike), abs(k[e, p]), s)
+                price[p] += max(1.0 - strike, 0.0)
+            slope = 0.0
+            for p in range(1, n_points):
+                rise = (price[p] - price[p - 1]) / (strikes[e, p] - strikes[e, p - 1])
+                bends = p > 1 and rise - slope < -_CONVEXITY_TOLERANCE
+                if bends or rise > _CONVEXITY_TOLERANCE:
+                    butterfly[row] = True
+                slope = rise
+            if e > 0:
+                # The earlier expiry is the narrower one: compare where both are known.
+                at = 1
+                for p in range(n_points):
+                    x = k[e - 1, p]
+                    if x < k[e, 0] or x > k[e, n_points - 1]:
+                        continue
+                    while at < n_points - 1 and k[e, at] < x:
+                        at += 1
+                    weight = (x - k[e, at - 1]) / (k[e, at] - k[e, at - 1])
+                    here = w[at - 1] + weight * (w[at] - w[at - 1])
+                    if here < before[p] * (1.0 - _CALENDAR_TOLERANCE):
+                        calendar[row] = True
+            before[:] = w

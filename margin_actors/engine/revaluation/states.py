@@ -29,6 +29,8 @@ def deviation_factor(curve: Curve, horizon_hours: float, time: str) -> float:
     """
     if time == "instantaneous" or curve.tenor_years <= 0.0:
         return 1.0
+    if time == "settle_expiring":
+        return 0.0 if curve.tenor_years * HOURS_PER_YEAR <= horizon_hours else 1.0
     left = curve.tenor_years - horizon_hours / HOURS_PER_YEAR
     return float(np.sqrt(max(left, 0.0) / curve.tenor_years))
 
@@ -95,7 +97,7 @@ def _moves(
     u = scenarios.underlyings.index(curve.underlying)
     hours = curve.tenor_years * HOURS_PER_YEAR
     settles = (
-        parameters.time == "horizon"
+        parameters.time != "instantaneous"
         and curve.expiry is not None
         and hours <= scenarios.horizon_hours
     )
@@ -120,9 +122,11 @@ def _moves(
     return spot, forward, False
 
 
-def tenor_weights(tenor_days: float) -> tuple[int, int, float]:
-    """Return (i, j, weight of j): linear in ln T between constant maturities, flat outside."""
-    grid = np.array(TENORS_DAYS)
+def tenor_weights(tenor_days: float, grid: FloatArray) -> tuple[int, int, float]:
+    """Return (i, j, weight of j): linear in ln T between constant maturities, flat outside.
+
+    At a maturity of the grid the weight is exactly 0 or 1.
+    """
     if tenor_days <= grid[0]:
         return 0, 0, 0.0
     if tenor_days >= grid[-1]:
@@ -134,7 +138,7 @@ def tenor_weights(tenor_days: float) -> tuple[int, int, float]:
 
 def _basis_move(curve: Curve, scenarios: ScenarioSet, u: int) -> FloatArray:
     days = curve.tenor_years * 365.0
-    i, j, weight = tenor_weights(days)
+    i, j, weight = tenor_weights(days, scenarios.tenors_days)
     move = (1.0 - weight) * scenarios.basis_change[:, u, i] + weight * scenarios.basis_change[
         :, u, j
     ]
@@ -144,7 +148,7 @@ def _basis_move(curve: Curve, scenarios: ScenarioSet, u: int) -> FloatArray:
 def _vol_moves(curve: Curve, scenarios: ScenarioSet) -> FloatArray:
     """Return the change of log-volatility at the curve's maturity, (n_moneyness, n_scenarios)."""
     u = scenarios.underlyings.index(curve.underlying)
-    i, j, weight = tenor_weights(curve.tenor_years * 365.0)
+    i, j, weight = tenor_weights(curve.tenor_years * 365.0, scenarios.tenors_days)
     move = (1.0 - weight) * scenarios.vol_change[:, u, i] + weight * scenarios.vol_change[:, u, j]
     return move.T
 

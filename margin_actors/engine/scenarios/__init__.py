@@ -1,23 +1,50 @@
 """Scenario engines: every one fills the same kind of set, a row a joint move of all underlyings."""
 
-from margin_actors.engine.scenarios.historical import VolatilityIndex, build_historical
+from margin_actors.engine.scenarios.build import build_scenarios
+from margin_actors.engine.scenarios.historical import build_historical
+from margin_actors.engine.scenarios.monte_carlo import (
+    MonteCarloModel,
+    build_monte_carlo,
+    fit_monte_carlo,
+)
 from margin_actors.engine.scenarios.scenario_set import (
+    AT_MONEY,
+    CORE,
+    LONG,
     MONEYNESS,
+    MONTH,
+    STRESS,
+    STRESS_PERIOD,
     TENORS_DAYS,
     Provenance,
     ScenarioSet,
+    Section,
+    join_sections,
 )
 from margin_actors.engine.scenarios.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.surface_nodes import VolatilityIndex
 from margin_actors.engine.scenarios.table import scenario_set_from_table, scenario_set_to_table
 
 __all__ = [
+    "AT_MONEY",
+    "CORE",
+    "LONG",
     "MONEYNESS",
+    "MONTH",
+    "STRESS",
+    "STRESS_PERIOD",
     "TENORS_DAYS",
+    "MonteCarloModel",
     "Provenance",
     "ScenarioSet",
+    "Section",
     "SurfaceHistory",
     "VolatilityIndex",
     "build_historical",
+    "build_monte_carlo",
+    "build_scenarios",
+    "fit_monte_carlo",
+    "join_sections",
     "scenario_set_from_table",
     "scenario_set_to_table",
 ]

@@ -1,6 +1,7 @@
 """A scenario set: rows of joint moves of all underlyings, immutable and named by its content."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 
@@ -10,23 +11,55 @@ from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.market.identity import content_id
 
 TENORS_DAYS: tuple[float, ...] = (7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)
-"""Constant maturities of the factor grid."""
+"""Constant maturities of the factor grid, unless a set has its own."""
 MONEYNESS: tuple[float, ...] = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 """Standardised moneyness z = ln(K / F) / (sigma_atm * sqrt(T)) of the factor grid."""
 AT_MONEY = MONEYNESS.index(0.0)
+MONTH = TENORS_DAYS.index(30.0)
+NEVER = np.datetime64("NaT", "ms")
+"""Beginning and end of a row that never happened."""
+
+CORE = "core"
+"""Section whose rows make VaR and expected shortfall; a set without sections is all core."""
+LONG = "long"
+"""Section of a longer lookback, for the floor of procyclicality tool (c)."""
+STRESS_PERIOD = "stress_period"
+"""Section of the stress days."""
+STRESS = "stress"
+"""Section of named events and hypothetical moves: no sample, each row stands for itself."""
 
 
 class Provenance(IntEnum):
     """Where a row's volatility moves come from."""
 
     NONE = 0
-    """The set moves no volatility."""
+    """The row moves no volatility."""
     OBSERVED = 1
     """Measured between two chain snapshots."""
     PROXIED_BY_VOL_INDEX = 2
     """Regression on the spot return and the volatility index."""
     PROXIED_BY_SPOT = 3
     """Regression on the spot return alone."""
+    MADE = 4
+    """Drawn from a fitted distribution, or written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A run of rows that serve one purpose."""
+
+    name: str
+    first: int
+    count: int
+
+    @property
+    def rows(self) -> slice:
+        """The rows in the set."""
+        return slice(self.first, self.first + self.count)
+
+
+def _standard_tenors() -> FloatArray:
+    return np.array(TENORS_DAYS)
 
 
 @dataclass(frozen=True)
@@ -37,9 +70,9 @@ class ScenarioSet:
     underlyings: tuple[str, ...]
     horizon_hours: float
     start_time: TimeArray
-    """datetime64[ms] (n_scenarios,): beginning of each row's window."""
+    """datetime64[ms] (n_scenarios,): beginning of each row's window; NaT where it never was."""
     end_time: TimeArray
-    """datetime64[ms] (n_scenarios,): end of each row's window."""
+    """datetime64[ms] (n_scenarios,): end of each row's window; NaT where it never was."""
     spot_return: FloatArray
     """float64 (n_scenarios, n_underlyings), log return of the index; a rise is positive."""
     path_hours: FloatArray
@@ -52,12 +85,22 @@ class ScenarioSet:
     """float64 (n_scenarios, n_underlyings, n_tenors, n_moneyness), change of ln(volatility) at the
     log-moneyness that z names under the window's first surface."""
     weight: FloatArray
-    """float64 (n_scenarios,), sums to 1."""
+    """float64 (n_scenarios,), sums to 1 over each section."""
     provenance: np.ndarray
     """uint8 (n_scenarios, n_underlyings), a `Provenance` each."""
     is_synthetic: bool = False
     notes: tuple[str, ...] = ()
     """What people should know: proxies with their fit, how many windows are independent."""
+    tenors_days: FloatArray = field(default_factory=_standard_tenors)
+    """float64 (n_tenors,): constant maturities of the volatility and basis changes, ascending."""
+    loss_share: FloatArray | None = None
+    """float64 (n_scenarios,): share of a profit or loss that counts; None: all of it."""
+    sections: tuple[Section, ...] = ()
+    """In the order of the rows; none: every row is core."""
+    row_names: tuple[str, ...] = ()
+    """What each row is called; empty, or one a row (empty strings for windows)."""
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What was calibrated with the set and decides requirements, by name."""
 
     def __len__(self) -> int:
         """Return the number of scenarios."""
@@ -69,10 +112,50 @@ class ScenarioSet:
         return bool(np.any(self.provenance != Provenance.NONE))
 
     @property
+    def section_names(self) -> tuple[str, ...]:
+        """Names of the sections."""
+        return tuple(s.name for s in self.sections) or (CORE,)
+
+    def section(self, name: str) -> Section:
+        """Return a section by name.
+
+        Raises
+        ------
+        KeyError
+            If the set does not have it.
+        """
+        if not self.sections and name == CORE:
+            return Section(CORE, 0, len(self))
+        for item in self.sections:
+            if item.name == name:
+                return item
+        raise KeyError(f"the scenario set has no section {name!r}, only {self.section_names}")
+
+    @property
+    def core(self) -> "ScenarioSet":
+        """The rows of the core alone."""
+        if not self.sections:
+            return self
+        part = self.section(CORE)
+        return replace(self.rows(part.first, part.first + part.count), figures=self.figures)
+
+    @property
     def effective_size(self) -> float:
-        """Number of windows that do not overlap, which is what the tail really rests on."""
-        span = (self.end_time.max() - self.start_time.min()) / np.timedelta64(1, "h")
-        return float(min(len(self), max(1.0, span / self.horizon_hours)))
+        """Number of core windows that do not overlap, which is what the tail really rests on."""
+        part = self.section(CORE)
+        first, last = self.start_time[part.rows], self.end_time[part.rows]
+        if np.isnat(first).any():  # drawn rows do not overlap
+            return float(part.count)
+        span = (last.max() - first.min()) / np.timedelta64(1, "h")
+        return float(min(part.count, max(1.0, span / self.horizon_hours)))
+
+    def row_name(self, row: int) -> str:
+        """Return what a row is called by people: its name, or the day its window closes."""
+        if self.row_names and self.row_names[row]:
+            return self.row_names[row]
+        if np.isnat(self.end_time[row]):
+            return f"row {row}"
+        return str(self.end_time[row].astype("datetime64[D]"))
 
     @cached_property
     def id(self) -> str:
@@ -83,7 +166,7 @@ class ScenarioSet:
                 "engine": self.engine,
                 "underlyings": self.underlyings,
                 "horizon": self.horizon_hours,
-                "tenors": TENORS_DAYS,
+                "tenors": self.tenors_days,
                 "moneyness": MONEYNESS,
                 "arrays": [
                     self.start_time,
@@ -96,26 +179,80 @@ class ScenarioSet:
                     self.weight,
                     self.provenance,
                 ],
+                "loss_share": self.loss_share,
+                "sections": [[s.name, s.first, s.count] for s in self.sections],
+                "names": self.row_names,
+                "figures": self.figures,
                 "synthetic": self.is_synthetic,
             },
         )
 
+    def select(self, chosen: slice | np.ndarray) -> "ScenarioSet":
+        """Return some rows, weights as they are, without sections and figures."""
+        names = self.row_names
+        if names:
+            places = np.arange(len(self))[chosen].tolist()
+            names = tuple(names[place] for place in places)
+        return replace(
+            self,
+            start_time=self.start_time[chosen],
+            end_time=self.end_time[chosen],
+            spot_return=self.spot_return[chosen],
+            path_return=self.path_return[chosen],
+            basis_change=self.basis_change[chosen],
+            vol_change=self.vol_change[chosen],
+            weight=self.weight[chosen],
+            provenance=self.provenance[chosen],
+            loss_share=None if self.loss_share is None else self.loss_share[chosen],
+            sections=(),
+            row_names=names,
+            figures={},
+        )
+
     def rows(self, start: int, stop: int) -> "ScenarioSet":
         """Return the slice of rows [start, stop), weights as they are."""
-        part = slice(start, stop)
-        return ScenarioSet(
-            self.engine,
-            self.underlyings,
-            self.horizon_hours,
-            self.start_time[part],
-            self.end_time[part],
-            self.spot_return[part],
-            self.path_hours,
-            self.path_return[part],
-            self.basis_change[part],
-            self.vol_change[part],
-            self.weight[part],
-            self.provenance[part],
-            self.is_synthetic,
-            self.notes,
-        )
+        return self.select(slice(start, stop))
+
+
+def join_sections(parts: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
+    """Return one set whose sections are the parts, in their order; the first names the engine.
+
+    A single core part comes back as it is. Every part must move the same underlyings at the same
+    maturities over the same horizon.
+    """
+    lead = parts[0][1]
+    if len(parts) == 1 and parts[0][0] == CORE:
+        return lead
+    sets = [part for _, part in parts]
+    for part in sets:
+        assert part.underlyings == lead.underlyings
+        assert part.horizon_hours == lead.horizon_hours
+        assert np.array_equal(part.tenors_days, lead.tenors_days)
+        assert np.array_equal(part.path_hours, lead.path_hours)
+        assert part.loss_share is None
+    sections: list[Section] = []
+    for name, part in parts:
+        first = sections[-1].first + sections[-1].count if sections else 0
+        sections.append(Section(name, first, len(part)))
+    names: tuple[str, ...] = ()
+    if any(part.row_names for part in sets):
+        names = tuple(n for part in sets for n in part.row_names or ("",) * len(part))
+    figures: dict[str, float] = {}
+    for part in sets:
+        figures |= part.figures
+    return replace(
+        lead,
+        start_time=np.concatenate([part.start_time for part in sets]),
+        end_time=np.concatenate([part.end_time for part in sets]),
+        spot_return=np.concatenate([part.spot_return for part in sets]),
+        path_return=np.concatenate([part.path_return for part in sets]),
+        basis_change=np.concatenate([part.basis_change for part in sets]),
+        vol_change=np.concatenate([part.vol_change for part in sets]),
+        weight=np.concatenate([part.weight for part in sets]),
+        provenance=np.concatenate([part.provenance for part in sets]),
+        is_synthetic=any(part.is_synthetic for part in sets),
+        notes=tuple(note for part in sets for note in part.notes),
+        sections=tuple(sections),
+        row_names=names,
+        figures=figures,
+    )

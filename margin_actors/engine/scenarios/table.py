@@ -11,6 +11,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     TENORS_DAYS,
     Provenance,
     ScenarioSet,
+    Section,
 )
 from margin_actors.errors import InvalidScenario, Problem
 from margin_actors.market.tables import ColumnKind, number_column, require_columns, time_column
@@ -27,7 +28,8 @@ def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
 
     Columns: ``scenario``, ``window_start``, ``window_end``, ``weight`` and for each underlying u
     ``{u}.spot_return``, ``{u}.path_return.{hours}h``, ``{u}.basis_change.{tenor}``,
-    ``{u}.vol_change.{tenor}.z{z}`` and ``{u}.provenance`` (a word).
+    ``{u}.vol_change.{tenor}.z{z}`` and ``{u}.provenance`` (a word); ``loss_share`` and ``name``
+    where the set has them. Rows that never happened have no window.
     """
     columns: dict[str, pa.Array] = {
         "scenario": pa.array(np.arange(len(scenarios), dtype=np.int32)),
@@ -35,17 +37,22 @@ def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
         "window_end": pa.array(scenarios.end_time, pa.timestamp("ms", "UTC")),
         "weight": pa.array(scenarios.weight),
     }
+    tenors = scenarios.tenors_days.tolist()
+    if scenarios.loss_share is not None:
+        columns["loss_share"] = pa.array(scenarios.loss_share)
+    if scenarios.row_names:
+        columns["name"] = pa.array(scenarios.row_names)
     words = {p.value: p.name.lower() for p in Provenance}
     for i, u in enumerate(scenarios.underlyings):
         columns[f"{u}.spot_return"] = pa.array(scenarios.spot_return[:, i])
         for j, hours in enumerate(scenarios.path_hours):
             columns[f"{u}.path_return.{hours:g}h"] = pa.array(scenarios.path_return[:, i, j])
         if scenarios.has_surface_moves:
-            for j, days in enumerate(TENORS_DAYS):
+            for j, days in enumerate(tenors):
                 columns[f"{u}.basis_change.{_tenor(days)}"] = pa.array(
                     scenarios.basis_change[:, i, j]
                 )
-            for j, days in enumerate(TENORS_DAYS):
+            for j, days in enumerate(tenors):
                 for m, z in enumerate(MONEYNESS):
                     columns[f"{u}.vol_change.{_tenor(days)}.z{z:g}"] = pa.array(
                         np.ascontiguousarray(scenarios.vol_change[:, i, j, m])
@@ -57,6 +64,9 @@ def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
         "underlyings": scenarios.underlyings,
         "horizon_hours": scenarios.horizon_hours,
         "path_hours": scenarios.path_hours.tolist(),
+        "tenors_days": tenors,
+        "sections": [[s.name, s.first, s.count] for s in scenarios.sections],
+        "figures": dict(scenarios.figures),
         "is_synthetic": scenarios.is_synthetic,
         "notes": scenarios.notes,
     }
@@ -79,9 +89,11 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
         )
     meta = json.loads(raw)
     underlyings = tuple(meta["underlyings"])
+    names = table.column_names
     n, nu = table.num_rows, len(underlyings)
     path_hours = np.array(meta["path_hours"], np.float64)
-    has_moves = f"{underlyings[0]}.vol_change.{_tenor(TENORS_DAYS[0])}.z{MONEYNESS[0]:g}" in (
+    tenors = [float(days) for days in meta.get("tenors_days", TENORS_DAYS)]
+    has_moves = f"{underlyings[0]}.vol_change.{_tenor(tenors[0])}.z{MONEYNESS[0]:g}" in (
         table.column_names
     )
     columns: dict[str, ColumnKind] = {
@@ -97,8 +109,8 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
         where=where,
         error=InvalidScenario,
     )
-    basis = np.zeros((n, nu, len(TENORS_DAYS)))
-    vol = np.zeros((n, nu, len(TENORS_DAYS), len(MONEYNESS)))
+    basis = np.zeros((n, nu, len(tenors)))
+    vol = np.zeros((n, nu, len(tenors), len(MONEYNESS)))
     path = np.zeros((n, nu, path_hours.size))
     spot: FloatArray = np.zeros((n, nu))
     provenance = np.zeros((n, nu), np.uint8)
@@ -108,7 +120,7 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
         provenance[:, i] = [values[w] for w in table.column(f"{u}.provenance").to_pylist()]
         for j, hours in enumerate(path_hours):
             path[:, i, j] = number_column(table, f"{u}.path_return.{hours:g}h")
-        for j, days in enumerate(TENORS_DAYS if has_moves else ()):
+        for j, days in enumerate(tenors if has_moves else ()):
             basis[:, i, j] = number_column(table, f"{u}.basis_change.{_tenor(days)}")
             for m, z in enumerate(MONEYNESS):
                 vol[:, i, j, m] = number_column(table, f"{u}.vol_change.{_tenor(days)}.z{z:g}")
@@ -127,6 +139,11 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
         provenance=provenance,
         is_synthetic=meta["is_synthetic"],
         notes=tuple(meta["notes"]),
+        tenors_days=np.array(tenors),
+        loss_share=number_column(table, "loss_share") if "loss_share" in names else None,
+        sections=tuple(Section(name, first, count) for name, first, count in meta["sections"]),
+        row_names=tuple(table.column("name").to_pylist()) if "name" in names else (),
+        figures=meta["figures"],
     )
     if loaded.id != meta["id"]:
         raise InvalidScenario(

@@ -1,0 +1,172 @@
+"""Concentration and liquidity charges with every figure they are made of.
+
+Concentration, of a bucket that takes d days to close against a margin period of risk of h days, and
+of a strike at which the account holds a large share of the open interest:
+
+    bucket VaR * (sqrt(max(1, d / h)) - 1),      rate(share) * strike VaR.
+
+Liquidity, of a bucket in which C is half the bid-ask spread of everything held, grown with size,
+and V+ and V- are the vegas of the long and the short options:
+
+    C * (1 - offset_share * 2 min(V+, V-) / (V+ + V-)).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.engine.addons.exposures import ContractRisk
+from margin_actors.engine.addons.groups import (
+    AccountGroups,
+    BucketExposures,
+    GroupKind,
+    days_to_close,
+    strike_shares,
+)
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.revaluation import Holdings
+
+
+@dataclass
+class Figures:
+    """One figure of some accounts."""
+
+    name: str
+    """With its unit last."""
+    account: IntArray
+    labels: list[str]
+    value: FloatArray
+
+
+@dataclass
+class Charge:
+    """A charge of every account with the figures it was made of."""
+
+    amount: FloatArray
+    """float64 (n_accounts,), US dollars."""
+    figures: list[Figures] = field(default_factory=list[Figures])
+
+    def note(self, name: str, account: IntArray, labels: list[str], value: FloatArray) -> None:
+        """Keep a figure."""
+        self.figures.append(Figures(name, account, labels, np.asarray(value, np.float64)))
+
+
+def concentration_charges(
+    holdings: Holdings,
+    quantity: FloatArray,
+    risk: ContractRisk,
+    exposures: BucketExposures,
+    groups: AccountGroups,
+    group_var_usd: FloatArray,
+    parameters: ModelParameters,
+) -> Charge:
+    """Return concentration charges.
+
+    Parameters
+    ----------
+    holdings, quantity : Holdings, float64 (n_positions,)
+    risk : ContractRisk
+    exposures : BucketExposures
+        Of the same holdings.
+    groups : AccountGroups
+        At least the buckets and strikes of `account_groups`.
+    group_var_usd : float64 (n_groups,)
+        VaR of each group on its own; a loss is positive.
+    parameters : ModelParameters
+    """
+    charge = Charge(np.zeros(holdings.n_accounts))
+    _buckets(charge, risk, exposures, groups, group_var_usd, parameters)
+    _strikes(charge, holdings, quantity, risk, groups, group_var_usd, parameters)
+    return charge
+
+
+def _buckets(
+    charge: Charge,
+    risk: ContractRisk,
+    exposures: BucketExposures,
+    groups: AccountGroups,
+    group_var_usd: FloatArray,
+    parameters: ModelParameters,
+) -> None:
+    chosen = np.flatnonzero(groups.kind == GroupKind.BUCKET)
+    owner, n_buckets = groups.owner[chosen], len(risk.depth.buckets)
+    u, b = groups.key[chosen] // n_buckets, groups.key[chosen] % n_buckets
+    days = days_to_close(exposures, risk, parameters)
+    horizon = parameters.horizon_hours_total / 24.0
+    slow = days.days[owner, u, b]
+    var = np.maximum(group_var_usd[chosen], 0.0)
+    amount = var * (np.sqrt(np.maximum(1.0, slow / horizon)) - 1.0)
+    charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
+    labels = [risk.depth.bucket_name(int(i), int(j)) for i, j in zip(u, b, strict=True)]
+    for name, value in (
+        ("delta_coins", exposures.delta[owner, u, b]),
+        ("vega_usd_per_point", 0.01 * exposures.vega[owner, u, b]),
+        ("delta_days_to_close", days.delta[owner, u, b]),
+        ("vega_days_to_close", days.vega[owner, u, b]),
+        ("bucket_var_usd", var),
+        ("charge_usd", amount),
+    ):
+        charge.note(name, owner, labels, value)
+
+
+def _strikes(
+    charge: Charge,
+    holdings: Holdings,
+    quantity: FloatArray,
+    risk: ContractRisk,
+    groups: AccountGroups,
+    group_var_usd: FloatArray,
+    parameters: ModelParameters,
+) -> None:
+    steps = parameters.addons.concentration.open_interest_steps
+    chosen = np.flatnonzero(groups.kind == GroupKind.STRIKE)
+    if not steps or chosen.size == 0:
+        return
+    account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
+    strike = risk.strike[holdings.index].astype(np.int64)
+    key, coins, share = strike_shares(account, strike, quantity, risk)
+    owner, n_strikes = groups.owner[chosen], max(len(risk.strike_names), 1)
+    place = np.searchsorted(key, owner * n_strikes + groups.key[chosen])
+    edges, rates = np.array([s for s, _ in steps]), np.array([r for _, r in steps])
+    rate = rates[np.searchsorted(edges, share[place], side="right") - 1]
+    var = np.maximum(group_var_usd[chosen], 0.0)
+    amount = rate * var
+    charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
+    labels = [risk.strike_names[int(k)] for k in groups.key[chosen]]
+    for name, value in (
+        ("held_coins", coins[place]),
+        ("open_interest_share", share[place]),
+        ("rate", rate),
+        ("strike_var_usd", var),
+        ("charge_usd", amount),
+    ):
+        charge.note(name, owner, labels, value)
+
+
+def liquidity_charges(
+    exposures: BucketExposures, risk: ContractRisk, parameters: ModelParameters
+) -> Charge:
+    """Return liquidity charges from exposures by bucket."""
+    rules = parameters.addons.liquidity
+    gross = exposures.vega_long + exposures.vega_short
+    both = 2.0 * np.minimum(exposures.vega_long, exposures.vega_short)
+    offset = np.divide(both, gross, out=np.zeros_like(gross), where=gross > 0.0)
+    amount = exposures.cost * (1.0 - rules.offset_share * offset)
+    total = np.zeros(amount.shape[0])
+    for u in range(amount.shape[1]):  # in a fixed order
+        for b in range(amount.shape[2]):
+            total += amount[:, u, b]
+    charge = Charge(total)
+    owner, u, b = np.nonzero(exposures.cost)
+    labels = [risk.depth.bucket_name(int(i), int(j)) for i, j in zip(u, b, strict=True)]
+    for name, value in (
+        ("vega_long_usd_per_point", 0.01 * exposures.vega_long),
+        ("vega_short_usd_per_point", 0.01 * exposures.vega_short),
+        ("half_spread_usd", exposures.quoted),
+        ("half_spread_grown_usd", exposures.cost),
+        ("offset_share", offset),
+        ("charge_usd", amount),
+    ):
+        charge.note(name, owner, labels, value[owner, u, b])
+    return charge

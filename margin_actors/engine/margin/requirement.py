@@ -1,0 +1,389 @@
+"""From profits to requirements.
+
+    requirement = max(core after the procyclicality tools, floors) + add-ons,
+
+reported as PARTS that add up. Every part is at least 0, so that switching one off never asks for
+more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.engine.addons import (
+    AccountGroups,
+    Charge,
+    GroupKind,
+    bucket_exposures,
+    concentration_charges,
+    liquidity_charges,
+)
+from margin_actors.engine.margin.margins import Margins, Sample, measures_of
+from margin_actors.engine.margin.parts import NO_INPUTS, PARTS, InputRows
+from margin_actors.engine.margin.terms import Terms
+from margin_actors.engine.measures import (
+    es_standard_error_from_tail,
+    expected_shortfall,
+    value_at_risk,
+    var_interval_from_tail,
+)
+from margin_actors.engine.revaluation import AccountProfits, Holdings, select_tails
+from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD
+from margin_actors.engine.span import grid_charges, span_charges
+
+EXPIRING = "expiring options settled"
+"""Label of the alternative in which options that expire within the horizon are settled."""
+
+
+@dataclass(frozen=True)
+class BookProfits:
+    """Profits of a book's accounts, of their groups, and of the accounts priced otherwise."""
+
+    accounts: AccountProfits
+    groups: AccountProfits | None
+    alternatives: tuple[tuple[str, AccountProfits], ...] = ()
+    """By label."""
+
+
+@dataclass(frozen=True)
+class HeldPositions:
+    """A book's positions in the contracts of the terms."""
+
+    holdings: Holdings
+    quantity: FloatArray
+    """float64 (n_positions,): units."""
+    groups: AccountGroups | None
+    value_usd: FloatArray
+    """float64 (n_accounts,)."""
+    positions: IntArray
+    """int64 (n_accounts,): number of positions."""
+
+    def part(self, first: int, last: int) -> "HeldPositions":
+        """Return the positions of accounts [first, last)."""
+        begin, end = (int(self.holdings.start[a]) for a in (first, last))
+        return HeldPositions(
+            self.holdings.part(first, last),
+            self.quantity[begin:end],
+            None if self.groups is None else self.groups.part(first, last),
+            self.value_usd[first:last],
+            self.positions[first:last],
+        )
+
+
+@dataclass
+class _Sheet:
+    """The parts of all accounts while they are added up."""
+
+    parts: FloatArray
+    rows: InputRows
+
+    def __getitem__(self, part: str) -> FloatArray:
+        return self.parts[:, PARTS.index(part)]
+
+    def so_far(self) -> FloatArray:
+        total = np.zeros(self.parts.shape[0])
+        for column in range(self.parts.shape[1]):  # in a fixed order
+            total += self.parts[:, column]
+        return total
+
+    def figure(self, part: str, name: str, value: FloatArray, label: str = "") -> None:
+        self.rows.add(part, name, np.arange(value.size), value, label)
+
+    def charge(self, part: str, charge: Charge) -> None:
+        self[part][:] = charge.amount
+        for item in charge.figures:
+            self.rows.add(part, item.name, item.account, item.value, item.labels)
+
+
+def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Margins:
+    """Return the margins of accounts from their profits over all rows of the scenario set."""
+    sample, parameters = terms.sample, terms.parameters
+    n_accounts, n = held.holdings.n_accounts, sample.n_scenarios
+    tail, tail_rows = profits.accounts.tail_usd, profits.accounts.tail_scenario
+    pnl = profits.accounts.pnl_usd
+    if sample.needs_all:
+        assert pnl is not None
+        tail, tail_rows = select_tails(pnl[:, :n], sample.n_tail)
+    bound = profits.accounts.rounding_bound_usd
+    var, es = measures_of(AccountProfits(tail, tail_rows, pnl, bound), sample)
+    alpha, size = sample.confidence, sample.effective_size
+    low, high = var_interval_from_tail(tail, n_scenarios=n, confidence=alpha, effective_size=size)
+    error = es_standard_error_from_tail(tail, n_scenarios=n, confidence=alpha, effective_size=size)
+    sheet = _Sheet(np.zeros((n_accounts, len(PARTS))), InputRows())
+    unknown = np.full(n_accounts, np.nan)
+    measure = es if parameters.measure.core in ("es",) else var
+    long = _section_measure(pnl, terms, LONG, sample.confidence, unknown)
+    stressed = _section_measure(
+        pnl, terms, STRESS_PERIOD, terms.figures.get("stress_period.confidence", 0.0), unknown
+    )
+    stress, stress_row = _stress(pnl, terms, n_accounts)
+    span, grid = _written_down(held, terms, sheet, unknown)
+    core = _core(var, es, stressed, span, grid, terms)
+    sheet["core"][:] = core
+    undiversified = _diversify(sheet, measure, core, profits, held, terms)
+    _procyclicality(sheet, pnl, stressed, long, held, terms)
+    _add_ons(sheet, var, profits, held, terms)
+    plain = not (terms.risk or terms.span or sample.n_rows > n or profits.alternatives)
+    if not plain:
+        sheet.figure("core", "var_usd", var)
+        sheet.figure("core", "es_usd", es)
+    return Margins(
+        positions=held.positions,
+        value_usd=held.value_usd,
+        var_usd=var,
+        var_low_usd=low,
+        var_high_usd=high,
+        es_usd=es,
+        es_standard_error_usd=error,
+        worst_usd=-tail[:, 0],
+        worst_scenario=tail_rows[:, 0].copy(),
+        undiversified_usd=undiversified,
+        span_usd=span,
+        venue_grid_usd=grid,
+        long_usd=long,
+        stress_period_usd=stressed,
+        stress_usd=stress,
+        stress_scenario=stress_row,
+        core_usd=core,
+        parts_usd=sheet.parts,
+        initial_margin_usd=sheet.so_far(),
+        rounding_bound_usd=bound,
+        tail_usd=tail,
+        tail_scenario=tail_rows,
+        inputs=NO_INPUTS if plain else sheet.rows.sorted(),
+    )
+
+
+def _core(
+    var: FloatArray,
+    es: FloatArray,
+    stressed: FloatArray,
+    span: FloatArray,
+    grid: FloatArray,
+    terms: Terms,
+) -> FloatArray:
+    """Return the measure that the model names as core, not below 0."""
+    measure = terms.parameters.measure
+    if measure.core == "span":
+        core = span
+    elif measure.core == "venue_grid":
+        core = grid
+    elif measure.core == "hybrid":
+        core = np.maximum(span, terms.parameters.hybrid.var_floor * var)
+    elif measure.core == "blend":
+        share = measure.blend_var_share
+        core = share * var + (1.0 - share) * stressed
+    else:
+        core = var if measure.core == "var" else es
+    return np.maximum(core, 0.0)
+
+
+def _measure(
+    pnl: FloatArray, terms: Terms, confidence: float, weight: FloatArray | None = None
+) -> FloatArray:
+    """Return the kind of measure that the core is, over the given rows."""
+    of = expected_shortfall if terms.parameters.measure.core == "es" else value_at_risk
+    return of(pnl, confidence=confidence, weight=weight)
+
+
+def _section_measure(
+    pnl: FloatArray | None, terms: Terms, name: str, confidence: float, unknown: FloatArray
+) -> FloatArray:
+    section = terms.section(name)
+    if section is None or pnl is None:
+        return unknown
+    return _measure(pnl[:, section.rows], terms, confidence)
+
+
+def _stress(pnl: FloatArray | None, terms: Terms, n_accounts: int) -> tuple[FloatArray, IndexArray]:
+    """Return the largest loss in the stress rows and its row."""
+    section = terms.section(STRESS)
+    if section is None or pnl is None or section.count == 0:
+        return np.full(n_accounts, np.nan), np.full(n_accounts, -1, np.int32)
+    losses = -pnl[:, section.rows]
+    row = losses.argmax(axis=1)
+    worst = np.maximum(losses[np.arange(n_accounts), row], 0.0)
+    return worst, (row + section.first).astype(np.int32)
+
+
+def _written_down(
+    held: HeldPositions, terms: Terms, sheet: _Sheet, unknown: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return (SPAN, venue grid), with what they are made of; unknown where not asked for."""
+    at = held.holdings.start, held.holdings.index, held.quantity
+    span, grid = unknown, unknown
+    if terms.span is not None:
+        found = span_charges(*at, terms.span, terms.parameters.span)
+        span = found.total
+        for name, values in (
+            ("scan_risk_usd", found.scan_risk),
+            ("active_row", found.active_row.astype(np.float64) + 1.0),
+            ("composite_delta_coins", found.net_delta),
+            ("price_risk_usd", found.price_risk),
+            ("calendar_charge_usd", found.calendar),
+            ("inter_commodity_credit_usd", found.credit),
+            ("short_option_minimum_usd", found.minimum),
+        ):
+            for u, underlying in enumerate(terms.span.underlyings):
+                sheet.figure("core", name, values[:, u], underlying)
+    if terms.grid is not None:
+        worst, row = grid_charges(*at, terms.grid)
+        grid = np.zeros(worst.shape[0])
+        for u, underlying in enumerate(terms.grid.underlyings):
+            grid += worst[:, u]
+            sheet.figure("core", "grid_loss_usd", worst[:, u], underlying)
+            sheet.figure("core", "active_row", row[:, u].astype(np.float64) + 1.0, underlying)
+    return span, grid
+
+
+def _diversify(
+    sheet: _Sheet,
+    measure: FloatArray,
+    core: FloatArray,
+    profits: BookProfits,
+    held: HeldPositions,
+    terms: Terms,
+) -> FloatArray:
+    """Return the sum over underlyings, and add what the model takes back of the help between."""
+    rules = terms.parameters.diversification
+    if not rules.enabled:
+        return np.full(measure.size, np.nan)
+    assert held.groups is not None
+    assert profits.groups is not None
+    assert terms.risk is not None
+    own = measures_of(profits.groups, terms.sample)[terms.parameters.measure.core == "es"]
+    chosen = np.flatnonzero(held.groups.kind == GroupKind.UNDERLYING)
+    alone = np.maximum(own[chosen], 0.0)
+    owner = held.groups.owner[chosen]
+    summed = np.bincount(owner, weights=alone, minlength=measure.size).astype(np.float64)
+    several = np.zeros(measure.size, np.bool_)
+    several[owner] = True
+    total = np.where(several, summed, np.maximum(measure, 0.0))
+    names = [terms.risk.depth.underlyings[k] for k in held.groups.key[chosen]]
+    sheet.rows.add("diversification_cap", "alone_usd", owner, alone, names)
+    if terms.parameters.measure.core in ("var", "es"):
+        help_given = np.maximum(total - core, 0.0)
+        sheet["diversification_cap"][:] = (1.0 - rules.reduction_max) * help_given
+        left = rules.reduction_max * help_given
+        sheet["correlation_stress"][:] = rules.correlation_stress * left
+        sheet.figure("diversification_cap", "undiversified_usd", total)
+    return total
+
+
+def _procyclicality(
+    sheet: _Sheet,
+    pnl: FloatArray | None,
+    stressed: FloatArray,
+    long: FloatArray,
+    held: HeldPositions,
+    terms: Terms,
+) -> None:
+    """Add buffer, stressed weight and floors."""
+    tools = terms.parameters.procyclicality
+    before = sheet.so_far()
+    if tools.buffer.enabled:
+        share = _buffer_shares(held, terms)
+        sheet["buffer"][:] = share * before
+        sheet.figure("buffer", "buffer_share", share)
+    if tools.stressed_weight.enabled:
+        rules = tools.stressed_weight
+        if rules.form == "blend":
+            mixed = (1.0 - rules.weight) * before + rules.weight * stressed
+        else:
+            mixed = _with_stressed_observations(pnl, terms)
+        sheet["stressed_weight"][:] = np.maximum(mixed - before, 0.0)
+        sheet.figure("stressed_weight", "stress_period_usd", stressed)
+        sheet.figure("stressed_weight", "weighted_usd", mixed)
+    floor = np.zeros(before.size)
+    if tools.long_floor.enabled:
+        floor = np.maximum(floor, long)
+        sheet.figure("floor", "long_lookback_usd", long)
+    if tools.stress_period.floor:
+        floor = np.maximum(floor, stressed)
+        sheet.figure("floor", "stress_period_usd", stressed)
+    sheet["floor"][:] = np.maximum(floor - sheet.so_far(), 0.0)
+
+
+def _buffer_shares(held: HeldPositions, terms: Terms) -> FloatArray:
+    """Return each account's buffer: the largest of the underlyings that it holds."""
+    assert terms.risk is not None
+    holdings = held.holdings
+    of = np.array(
+        [terms.figures.get(f"buffer.share.{u}", 0.0) for u in terms.risk.depth.underlyings]
+    )
+    per_position = of[terms.risk.underlying[holdings.index]]
+    out = np.zeros(holdings.n_accounts)
+    account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
+    np.maximum.at(out, account, per_position)
+    return out
+
+
+def _with_stressed_observations(pnl: FloatArray | None, terms: Terms) -> FloatArray:
+    """Return the measure over core and stress days, the weight spread over the latter."""
+    section = terms.section(STRESS_PERIOD)
+    assert section is not None
+    assert pnl is not None
+    sample: Sample = terms.sample
+    share = terms.parameters.procyclicality.stressed_weight.weight
+    core = sample.weight
+    if core is None:
+        core = np.full(sample.n_scenarios, 1.0 / sample.n_scenarios)
+    rows = np.concatenate([pnl[:, : sample.n_scenarios], pnl[:, section.rows]], axis=1)
+    weight = np.concatenate([(1.0 - share) * core, np.full(section.count, share / section.count)])
+    return _measure(rows, terms, sample.confidence, weight / weight.sum())
+
+
+def _add_ons(
+    sheet: _Sheet, var: FloatArray, profits: BookProfits, held: HeldPositions, terms: Terms
+) -> None:
+    addons, sample = terms.parameters.addons, terms.sample
+    if addons.concentration.enabled or addons.liquidity.enabled:
+        assert terms.risk is not None
+        exposures = bucket_exposures(held.holdings, held.quantity, terms.risk, terms.parameters)
+        if addons.concentration.enabled:
+            assert held.groups is not None
+            group_var = np.empty(0)
+            if profits.groups is not None:
+                group_var = measures_of(profits.groups, sample)[0]
+            charge = concentration_charges(
+                held.holdings,
+                held.quantity,
+                terms.risk,
+                exposures,
+                held.groups,
+                group_var,
+                terms.parameters,
+            )
+            sheet.charge("concentration", charge)
+        if addons.liquidity.enabled:
+            sheet.charge("liquidity", liquidity_charges(exposures, terms.risk, terms.parameters))
+    if addons.model_risk.enabled:
+        largest = np.zeros(var.size)
+        for label, other in profits.alternatives:
+            if label != EXPIRING:
+                other_var = measures_of(other, sample)[0]
+                largest = np.maximum(largest, other_var - var)
+                sheet.figure("model_risk", "var_usd", other_var, label)
+        least = addons.model_risk.share_min * np.maximum(var, 0.0)
+        sheet.figure("model_risk", "least_usd", least)
+        sheet["model_risk"][:] = np.maximum(largest, least)
+    if addons.expiry_risk.enabled:
+        assert terms.risk is not None
+        for label, other in profits.alternatives:
+            if label == EXPIRING:
+                settled = measures_of(other, sample)[0]
+                affected = _holds(held.holdings, terms.risk.expires_within)
+                more = np.maximum(settled - var, 0.0)
+                sheet["expiry_risk"][:] = np.where(affected, more, 0.0)
+                places = np.flatnonzero(affected)
+                sheet.rows.add("expiry_risk", "var_settled_usd", places, settled[places])
+
+
+def _holds(holdings: Holdings, wanted: Sequence[bool] | np.ndarray) -> np.ndarray:
+    """Return which accounts hold any of the wanted contracts, bool (n_accounts,)."""
+    account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
+    out = np.zeros(holdings.n_accounts, np.bool_)
+    out[account[np.asarray(wanted)[holdings.index]]] = True
+    return out

@@ -1,0 +1,62 @@
+"""What changed between two models, and the rule that a version never changes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from margin_actors.engine.parameters.model import ModelParameters
+from margin_actors.errors import InvalidParameters, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field that differs."""
+
+    field: str
+    """With its sections, for example ``measure.confidence``."""
+    before: str
+    after: str
+
+
+_MISSING = "(not there)"
+
+
+def changes_between(before: ModelParameters, after: ModelParameters) -> tuple[Change, ...]:
+    """Return every field that differs, in the order of the sections; names and texts left out.
+
+    Two models have the same id exactly where this is empty.
+    """
+    named = {"name", "version", "description"}
+    old = dict(_flat(before.model_dump(mode="json", exclude=named), ""))
+    new = dict(_flat(after.model_dump(mode="json", exclude=named), ""))
+    return tuple(
+        Change(field, old.get(field, _MISSING), new.get(field, _MISSING))
+        for field in dict.fromkeys([*old, *new])
+        if old.get(field, _MISSING) != new.get(field, _MISSING)
+    )
+
+
+def _flat(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{where}.{key}" if where else str(key))
+    else:
+        yield where, repr(value)
+
+
+def require_same_version(model: ModelParameters, known: ModelParameters) -> None:
+    """Refuse a model whose name and version were used for other parameters.
+
+    Raises
+    ------
+    InvalidParameters
+        Naming every field that was changed.
+    """
+    if (model.name, model.version) != (known.name, known.version) or model.id == known.id:
+        return
+    changes = changes_between(known, model)
+    raise InvalidParameters(
+        f"version {model.version!r} of the model {model.name!r} stands for other parameters",
+        [Problem(change.field, f"was {change.before}, is {change.after}", "") for change in changes]
+        + [Problem("version", model.version, "give the changed model a new version")],
+    )

@@ -1,0 +1,234 @@
+"""Filtered historical simulation: past windows scaled from the volatility of then to now's.
+
+    r* = r * sigma_now / sigma_then,
+
+sigma_then known when the window began. The ratio is bounded, and sigma_now has a floor at a share
+of its root mean square over the lookback, so that a quiet market does not forget.
+
+With correlation scaling the joint return of a window is first turned: z = r / sigma_then is freed
+of the correlation of then by its Cholesky factor and given the correlation of now. Volatility
+moves are scaled by the volatility of the 30-day volatility at the money, in the same way.
+
+References
+----------
+Barone-Adesi, G., Giannopoulos, K. and Vosper, L. (1999), "VaR without correlations for portfolios
+of derivative securities", Journal of Futures Markets 19.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.engine.parameters import FilterParameters
+from margin_actors.engine.scenarios.scenario_set import AT_MONEY, MONTH, ScenarioSet
+from margin_actors.engine.scenarios.volatility import (
+    Recursion,
+    ewma,
+    ewma_covariances,
+    fit_garch,
+    variances,
+)
+from margin_actors.engine.scenarios.windows import PriceTable
+
+_CORRELATION_MAX = 0.999
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Volatility of each underlying at every step of a price table."""
+
+    underlyings: tuple[str, ...]
+    point: IntArray
+    """int64 (n_points,): grid points one step apart, ascending; the last one is now."""
+    returns: FloatArray
+    """float64 (n_underlyings, n_points - 1): log returns of one step; NaN where unknown."""
+    deviation: FloatArray
+    """float64 (n_underlyings, n_points): standard deviation of the next step, known by then."""
+    recursions: tuple[Recursion, ...]
+    notes: tuple[str, ...]
+
+
+def garch_recursions(
+    table: PriceTable, parameters: FilterParameters
+) -> tuple[Recursion | None, ...]:
+    """Return GARCH(1,1) of each underlying, fitted to what was known when its period began.
+
+    None for an underlying with fewer returns than the model asks for.
+    """
+    period = np.timedelta64(parameters.garch_refit_days * _DAY_MS, "ms")
+    epoch = np.datetime64(0, "ms")
+    begin = epoch + (table.time[table.last] - epoch) // period * period
+    known = table.until(begin)
+    found: list[Recursion | None] = []
+    for u in range(len(table.underlyings)):
+        returns = np.diff(known.ln_price[u, _steps(known)]) if known.time.size else np.empty(0)
+        enough = int(np.isfinite(returns).sum()) >= parameters.garch_steps_min
+        found.append(fit_garch(returns, parameters.warm_up_steps) if enough else None)
+    return tuple(found)
+
+
+def _steps(table: PriceTable) -> IntArray:
+    return table.step_points() if table.complete.any() else np.array([0], np.int64)
+
+
+def build_filter(
+    table: PriceTable,
+    parameters: FilterParameters,
+    garch: Sequence[Recursion | None] | None = None,
+) -> Filter:
+    """Return the volatility of every underlying up to the last price of the table.
+
+    `garch`, if given, are the recursions of `garch_recursions`.
+    """
+    point = table.step_points()
+    returns = np.diff(table.ln_price[:, point], axis=1)
+    if parameters.volatility == "garch" and garch is None:
+        garch = garch_recursions(table, parameters)
+    recursions: list[Recursion] = []
+    notes: list[str] = []
+    for u, name in enumerate(table.underlyings):
+        fitted = None
+        if parameters.volatility == "garch":
+            assert garch is not None
+            fitted = garch[u]
+            if fitted is None:
+                notes.append(f"{name}: too few returns for GARCH; volatility is EWMA")
+            else:
+                notes.append(
+                    f"{name} GARCH(1,1): alpha {fitted.alpha:.3f}, beta {fitted.beta:.3f}, "
+                    f"persistence {fitted.persistence:.3f}"
+                )
+        recursions.append(
+            fitted or ewma(returns[u], parameters.ewma_lambda, parameters.warm_up_steps)
+        )
+    deviation = np.sqrt([variances(r, rule) for r, rule in zip(returns, recursions, strict=True)])
+    return Filter(table.underlyings, point, returns, deviation, tuple(recursions), tuple(notes))
+
+
+def filter_rows(
+    rows: ScenarioSet, table: PriceTable, parameters: FilterParameters, following: Filter
+) -> ScenarioSet:
+    """Return historical rows scaled to the volatility of now.
+
+    Parameters
+    ----------
+    rows : ScenarioSet
+        Made of windows of `table`.
+    following : Filter
+        Of the same table.
+    """
+    then = _points_at(rows, table, following)
+    now = following.point.size - 1
+    sigma_now, ratio, notes = _ratios(following, then, now, parameters)
+    spot_ratio = ratio
+    path = rows.path_return * spot_ratio[:, :, None]
+    if parameters.correlation_scaling and len(rows.underlyings) > 1:
+        turn = _turns(following, then, now, parameters)
+        sigma_then = following.deviation[:, then].T
+        z = np.einsum("nij,njp->nip", turn, rows.path_return / sigma_then[:, :, None])
+        path = z * (sigma_then * spot_ratio)[:, :, None]
+    vol = rows.vol_change
+    if parameters.surface == "own" and rows.has_surface_moves:
+        vol, more = _scaled_surfaces(rows, parameters)
+        notes += more
+    shown = ", ".join(
+        f"{u} {100 * s * np.sqrt(365.0 * 24.0 / _step_hours(table)):.0f} %"
+        for u, s in zip(rows.underlyings, sigma_now, strict=True)
+    )
+    notes.insert(0, f"filtered to the annual volatility of now: {shown}")
+    return replace(
+        rows,
+        engine="filtered",
+        spot_return=np.ascontiguousarray(path[:, :, -1]),
+        path_return=path,
+        vol_change=vol,
+        notes=(*rows.notes, *following.notes, *notes),
+    )
+
+
+def _step_hours(table: PriceTable) -> float:
+    interval = float((table.time[1] - table.time[0]) / np.timedelta64(1, "s"))
+    return table.step * interval / 3600.0
+
+
+def _points_at(rows: ScenarioSet, table: PriceTable, following: Filter) -> IntArray:
+    """Return the place in the filter of each row's beginning (the step at or before it)."""
+    grid = np.searchsorted(table.time, rows.start_time)
+    return np.maximum(np.searchsorted(following.point, grid, side="right") - 1, 0)
+
+
+def _ratios(
+    following: Filter, then: IntArray, now: int, parameters: FilterParameters
+) -> tuple[FloatArray, FloatArray, list[str]]:
+    """Return (volatility now with its floor (nu,), ratios (n, nu), notes)."""
+    notes: list[str] = []
+    n_underlyings = following.deviation.shape[0]
+    sigma_now = np.empty(n_underlyings)
+    ratio = np.empty((then.size, n_underlyings))
+    for u, name in enumerate(following.underlyings):
+        deviation = following.deviation[u]
+        past = following.returns[u, then.min() : now]
+        past = past[np.isfinite(past)]
+        long_run = float(np.sqrt(np.mean(past * past))) if past.size else deviation[now]
+        sigma_now[u] = max(deviation[now], parameters.floor_share * long_run)
+        if sigma_now[u] > deviation[now]:
+            notes.append(
+                f"{name}: volatility now is held at {parameters.floor_share:g} of long-run"
+            )
+        raw = sigma_now[u] / deviation[then]
+        ratio[:, u] = np.clip(raw, parameters.ratio_min, parameters.ratio_max)
+        bounded = int((ratio[:, u] != raw).sum())
+        if bounded:
+            notes.append(f"{name}: {bounded} of {then.size} ratios bounded")
+    return sigma_now, ratio, notes
+
+
+def _turns(following: Filter, then: IntArray, now: int, parameters: FilterParameters) -> FloatArray:
+    """Return (n, nu, nu): what frees z of the correlation of then and gives it that of now."""
+    nu = len(following.underlyings)
+    points = following.point.size
+    covariance = np.empty((points, nu, nu))
+    for i in range(nu):
+        for j in range(i + 1):
+            covariance[:, i, j] = covariance[:, j, i] = ewma_covariances(
+                following.returns[i],
+                following.returns[j],
+                parameters.ewma_lambda,
+                parameters.warm_up_steps,
+            )
+    scale = np.sqrt(np.maximum(np.einsum("nii->ni", covariance), 1e-300))
+    correlation = covariance / (scale[:, :, None] * scale[:, None, :])
+    correlation = np.clip(correlation, -_CORRELATION_MAX, _CORRELATION_MAX)
+    correlation[:, np.arange(nu), np.arange(nu)] = 1.0
+    lower = np.linalg.cholesky(correlation[np.append(then, now)])
+    return np.einsum("ij,njk->nik", lower[-1], np.linalg.inv(lower[:-1]))
+
+
+def _scaled_surfaces(
+    rows: ScenarioSet, parameters: FilterParameters
+) -> tuple[FloatArray, list[str]]:
+    """Return volatility moves scaled by the volatility of the 30-day volatility at the money.
+
+    The rows' own moves make the recursion, a row known to those that begin after it ended.
+    """
+    notes: list[str] = []
+    vol = rows.vol_change.copy()
+    before = np.searchsorted(rows.end_time, rows.start_time, side="right")
+    for u, name in enumerate(rows.underlyings):
+        moves = rows.vol_change[:, u, MONTH, AT_MONEY]
+        rule = ewma(moves, parameters.ewma_lambda, parameters.warm_up_steps)
+        deviation = np.sqrt(variances(moves, rule))
+        long_run = float(np.sqrt(np.mean(moves * moves)))
+        now = max(deviation[-1], parameters.floor_share * long_run)
+        if now <= 0.0:
+            continue
+        ratio = np.clip(now / deviation[before], parameters.ratio_min, parameters.ratio_max)
+        vol[:, u] *= ratio[:, None, None]
+        notes.append(
+            f"{name}: volatility of the 30-day volatility is {now / max(long_run, 1e-300):.2f} "
+            "times its long-run one"
+        )
+    return vol, notes

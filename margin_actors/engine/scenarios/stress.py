@@ -1,0 +1,111 @@
+"""Stress rows: named days of the past and moves that never happened."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from margin_actors.engine.parameters import (
+    HypotheticalMove,
+    ScenarioParameters,
+    StressEvent,
+    StressParameters,
+)
+from margin_actors.engine.scenarios.scenario_set import (
+    MONEYNESS,
+    NEVER,
+    TENORS_DAYS,
+    Provenance,
+    ScenarioSet,
+)
+from margin_actors.engine.scenarios.windows import PriceTable, Windows
+from margin_actors.errors import InvalidParameters, Problem, raise_if_any
+from margin_actors.numerics.elementary import logarithms
+
+_DAY = np.timedelta64(86_400_000, "ms")
+
+
+def event_windows(
+    table: PriceTable, windows: Windows, events: tuple[StressEvent, ...]
+) -> tuple[Windows, tuple[str, ...], tuple[str, ...]]:
+    """Return the windows that hold a whole event day, their names, and the events not covered."""
+    chosen: list[int] = []
+    names: list[str] = []
+    missing: list[str] = []
+    start, end = table.time[windows.start], table.time[windows.end]
+    for event in events:
+        begin = np.datetime64(event.day, "ms")
+        held = np.flatnonzero((start <= begin) & (end >= begin + _DAY))
+        if held.size == 0:
+            missing.append(f"{event.name} ({event.day})")
+        for row in held:
+            chosen.append(int(row))
+            closes = end[row].astype("datetime64[m]")
+            names.append(f"{event.name} ({event.day}), window closing {closes}")
+    return windows.chosen(np.array(chosen, np.int64)), tuple(names), tuple(missing)
+
+
+def hypothetical_rows(
+    moves: tuple[HypotheticalMove, ...],
+    parameters: ScenarioParameters,
+    path_hours: np.ndarray,
+) -> ScenarioSet:
+    """Return rows that somebody wrote, the path inside the window a straight line.
+
+    Raises
+    ------
+    InvalidParameters
+        Naming every move of an underlying that the model does not know.
+    """
+    underlyings = parameters.underlyings
+    problems = [
+        Problem(
+            f"scenarios.stress.hypothetical {move.name!r}",
+            f"moves {u}",
+            f"the model's underlyings are {', '.join(underlyings)}",
+        )
+        for move in moves
+        for u in sorted({*move.spot, *move.vol} - set(underlyings))
+    ]
+    if moves != StressParameters().hypothetical:  # ours name what the model may not have
+        raise_if_any(problems, InvalidParameters, "the stress rows are not valid")
+    n, nu = len(moves), len(underlyings)
+    spot = np.array([[1.0 + m.spot.get(u, 0.0) for u in underlyings] for m in moves])
+    vol = np.array([[1.0 + m.vol.get(u, 0.0) for u in underlyings] for m in moves])
+    spot, vol = logarithms(spot.reshape(n, nu))[0], logarithms(vol.reshape(n, nu))[0]
+    shape = (n, nu, len(TENORS_DAYS), len(MONEYNESS))
+    share = path_hours / path_hours[-1]
+    return ScenarioSet(
+        engine="stress",
+        underlyings=underlyings,
+        horizon_hours=parameters.horizon_hours + parameters.extension_hours,
+        start_time=np.full(n, NEVER),
+        end_time=np.full(n, NEVER),
+        spot_return=spot,
+        path_hours=path_hours,
+        path_return=spot[:, :, None] * share,
+        basis_change=np.zeros(shape[:3]),
+        vol_change=np.broadcast_to(vol[:, :, None, None], shape).copy(),
+        weight=np.full(n, 1.0 / max(n, 1)),
+        provenance=np.where(vol != 0.0, Provenance.MADE, Provenance.NONE).astype(np.uint8),
+        row_names=tuple(m.name for m in moves),
+    )
+
+
+def stress_rows(events: ScenarioSet, names: tuple[str, ...], written: ScenarioSet) -> ScenarioSet:
+    """Return historical and hypothetical rows as one set."""
+    n = len(events) + len(written)
+    both = (events, written)
+    return replace(
+        events,
+        engine="stress",
+        start_time=np.concatenate([s.start_time for s in both]),
+        end_time=np.concatenate([s.end_time for s in both]),
+        spot_return=np.concatenate([s.spot_return for s in both]),
+        path_return=np.concatenate([s.path_return for s in both]),
+        basis_change=np.concatenate([s.basis_change for s in both]),
+        vol_change=np.concatenate([s.vol_change for s in both]),
+        weight=np.full(n, 1.0 / n),
+        provenance=np.concatenate([s.provenance for s in both]),
+        row_names=(*names, *written.row_names),
+        notes=(),
+    )

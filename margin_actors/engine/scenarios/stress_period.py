@@ -1,0 +1,108 @@
+"""The stress days and the confidence that makes a floor of them, chosen once a year.
+
+Of all windows known when the year began, those in which any underlying moved most against its own
+long-run volatility are the stress days. Over so many large moves the model's confidence would ask
+for far too much, so another one is used: such that outrights, long and short, get on average the
+VaR that they have over the long lookback at the model's own confidence (as Eurex Prisma calibrates
+its stress period).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.engine.parameters import StressPeriodParameters
+from margin_actors.engine.scenarios.windows import PriceTable, Windows, spot_returns
+
+WINDOWS_MIN = 40
+"""Fewest windows a stress period is chosen from."""
+
+
+@dataclass(frozen=True)
+class StressPeriod:
+    """The windows chosen, and how they were calibrated."""
+
+    windows: Windows
+    confidence: float
+    known_until: np.datetime64
+    """Nothing later took part."""
+    ratio: dict[str, float]
+    """VaR over the stress days over long-run VaR, of each outright, for example ``BTC long``."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return the calibration in words."""
+        ratios = ", ".join(f"{name} {value:.2f}" for name, value in self.ratio.items())
+        return (
+            f"stress period: {self.windows.end.size} windows known by "
+            f"{self.known_until.astype('datetime64[D]')}, confidence "
+            f"{100 * self.confidence:.2f} %; VaR over long-run VaR: {ratios}",
+        )
+
+
+def choose_stress_period(
+    table: PriceTable,
+    windows: Windows,
+    parameters: StressPeriodParameters,
+    *,
+    confidence: float,
+    long_years: float,
+) -> StressPeriod:
+    """Return the stress days of the year in which the table ends.
+
+    Parameters
+    ----------
+    table, windows : PriceTable, Windows
+        All windows of the table.
+    parameters : StressPeriodParameters
+    confidence : float
+        The model's, for the long-run VaR.
+    long_years : float
+        Lookback of that VaR.
+    """
+    year = table.time[table.last].astype("datetime64[Y]").astype("datetime64[ms]")
+    known = windows.chosen(table.time[windows.end] <= year)
+    if known.end.size < max(WINDOWS_MIN, parameters.days):
+        known, year = windows, table.time[table.last]  # a young history: all there is
+    returns = spot_returns(table, known)
+    rms = np.sqrt(np.mean(returns * returns, axis=0))
+    score = np.max(np.abs(returns) / np.maximum(rms, 1e-12), axis=1)
+    # Of equal scores the later window: a stable order reversed.
+    order = np.argsort(score[::-1], kind="stable")[::-1]
+    chosen = np.sort(known.end.size - 1 - order[: parameters.days])
+    since = year - np.timedelta64(round(long_years * 365.25 * 86_400_000), "ms")
+    long_run = returns[table.time[known.end] > since]
+    level, ratio = _calibrate(table, returns[chosen], long_run, parameters, confidence)
+    return StressPeriod(known.chosen(chosen), level, year, ratio)
+
+
+def _calibrate(
+    table: PriceTable,
+    stress: FloatArray,
+    long_run: FloatArray,
+    parameters: StressPeriodParameters,
+    confidence: float,
+) -> tuple[float, dict[str, float]]:
+    n = stress.shape[0]
+    names: list[str] = []
+    ratios: list[FloatArray] = []  # of each outright at every rank of the stress days
+    for u, name in enumerate(table.underlyings):
+        for side, sign in (("long", 1.0), ("short", -1.0)):
+            rank = int(long_run.shape[0] * (1.0 - confidence))
+            target = -np.sort(sign * long_run[:, u])[rank]
+            losses = -np.sort(sign * stress[:, u])
+            names.append(f"{name} {side}")
+            ratios.append(losses / max(target, 1e-12))
+    table_of = np.array(ratios)
+    if parameters.confidence is not None:
+        level = parameters.confidence
+        rank = min(int(round(n * (1.0 - level), 9)), n - 1)
+    else:
+        rank = _closest(table_of.mean(axis=0))
+        level = 1.0 - (rank + 0.5) / n
+    return level, {name: float(row[rank]) for name, row in zip(names, table_of, strict=True)}
+
+
+def _closest(mean_ratio: FloatArray) -> int:
+    ranks: IntArray = np.argsort(np.abs(mean_ratio - 1.0), kind="stable")
+    return int(ranks[0])

@@ -1,0 +1,71 @@
+"""Scan ranges: given, or such that SPAN asks of an outright what VaR does."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.engine.measures import value_at_risk
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import AT_MONEY, MONTH, ScenarioSet
+from margin_actors.errors import InvalidParameters, Problem, raise_if_any
+from margin_actors.numerics.elementary import exponentials
+
+_VOL_SCAN_WITHOUT_MOVES = 0.25
+_VOL_SCAN_MAX = 0.95
+
+
+@dataclass(frozen=True)
+class ScanRanges:
+    """Ranges of each underlying."""
+
+    price: dict[str, float]
+    """Fraction of the index."""
+    vol: dict[str, float]
+    """Relative change of volatility."""
+    notes: tuple[str, ...]
+
+
+def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRanges:
+    """Return the scan ranges of a model on its scenarios.
+
+    A price scan range that is not given is the larger VaR of one coin long and one coin short, as a
+    fraction of the index, so that the scan risk of an outright is at least its VaR and equal to it
+    on the worse side. A volatility scan range that is not given is the confidence quantile of the
+    size of the 30-day moves at the money; scenarios that move no volatility give 25 %.
+
+    Raises
+    ------
+    InvalidParameters
+        Naming every underlying whose calibrated extreme move would leave no price.
+    """
+    span, confidence = parameters.span, parameters.measure.confidence
+    core = scenarios.core
+    weight = core.weight if np.any(core.weight != core.weight[0]) else None
+    price, vol = dict(span.price_scan or {}), dict(span.vol_scan or {})
+    problems: list[Problem] = []
+    for i, u in enumerate(scenarios.underlyings):
+        if u not in price:
+            change = exponentials(core.spot_return[:, i]) - 1.0
+            both = value_at_risk(np.stack([change, -change]), confidence=confidence, weight=weight)
+            price[u] = float(np.max(both))
+            if price[u] * span.extreme_multiple >= 1.0:
+                problems.append(
+                    Problem(
+                        "span.extreme_multiple",
+                        f"{span.extreme_multiple:g} times {u}'s scan range of "
+                        f"{100 * price[u]:.1f} % is more than its price",
+                        "lower the multiple, or give span.price_scan",
+                    )
+                )
+        if u not in vol:
+            vol[u] = _VOL_SCAN_WITHOUT_MOVES
+            if core.has_surface_moves:
+                size = np.abs(exponentials(core.vol_change[:, i, MONTH, AT_MONEY]) - 1.0)
+                found = value_at_risk(-size[None, :], confidence=confidence, weight=weight)[0]
+                vol[u] = float(np.clip(found, 0.01, _VOL_SCAN_MAX))
+    raise_if_any(problems, InvalidParameters, "SPAN's extreme scenarios cannot be priced")
+    notes = tuple(
+        f"SPAN scan ranges of {u}: price {100 * price[u]:.2f} %, volatility {100 * vol[u]:.1f} %"
+        for u in scenarios.underlyings
+    )
+    return ScanRanges(price, vol, notes)
