@@ -115,18 +115,19 @@ def margin_table(output: CalculationOutput) -> pa.Table:
 def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
     """Return the figures from which parts can be recomputed, a row each; None where none are."""
     inputs = output.result.inputs
-    if inputs.value.size == 0:
+    if len(inputs) == 0:
         return None
-    accounts = output.result.book.accounts
-    return pa.table(
-        {
-            "account_id": pa.array([accounts[a] for a in inputs.account]).dictionary_encode(),
-            "part": pa.array(inputs.part).dictionary_encode(),
-            "of": pa.array(inputs.label).dictionary_encode(),
-            "figure": pa.array(inputs.field).dictionary_encode(),
-            "value": inputs.value,
-        }
-    )
+    columns = {
+        "account_id": (inputs.account, output.result.book.accounts),
+        "part": (inputs.part, PARTS),
+        "of": (inputs.label, inputs.labels),
+        "figure": (inputs.figure, inputs.figures),
+    }
+    words = {
+        name: pa.DictionaryArray.from_arrays(pa.array(place), pa.array(texts))
+        for name, (place, texts) in columns.items()
+    }
+    return pa.table({**words, "value": inputs.value})
 
 
 def pnl_table(output: CalculationOutput) -> pa.Table | None:

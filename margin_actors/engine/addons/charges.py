@@ -35,7 +35,9 @@ class Figures:
     name: str
     """With its unit last."""
     account: IntArray
-    labels: list[str]
+    labels: tuple[str, ...]
+    of: IntArray
+    """int64: place in `labels` of each account's figure."""
     value: FloatArray
 
 
@@ -47,9 +49,16 @@ class Charge:
     """float64 (n_accounts,), US dollars."""
     figures: list[Figures] = field(default_factory=list[Figures])
 
-    def note(self, name: str, account: IntArray, labels: list[str], value: FloatArray) -> None:
+    def note(
+        self,
+        name: str,
+        account: IntArray,
+        labels: tuple[str, ...],
+        of: IntArray,
+        value: FloatArray,
+    ) -> None:
         """Keep a figure."""
-        self.figures.append(Figures(name, account, labels, np.asarray(value, np.float64)))
+        self.figures.append(Figures(name, account, labels, of, np.asarray(value, np.float64)))
 
 
 def concentration_charges(
@@ -98,7 +107,6 @@ def _buckets(
     var = np.maximum(group_var_usd[chosen], 0.0)
     amount = var * (np.sqrt(np.maximum(1.0, slow / horizon)) - 1.0)
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
-    labels = [risk.depth.bucket_name(int(i), int(j)) for i, j in zip(u, b, strict=True)]
     for name, value in (
         ("delta_coins", exposures.delta[owner, u, b]),
         ("vega_usd_per_point", 0.01 * exposures.vega[owner, u, b]),
@@ -107,7 +115,9 @@ def _buckets(
         ("bucket_var_usd", var),
         ("charge_usd", amount),
     ):
-        charge.note(name, owner, labels, value)
+        charge.note(
+            name, owner, risk.depth.bucket_labels, groups.key[chosen].astype(np.int64), value
+        )
 
 
 def _strikes(
@@ -133,7 +143,6 @@ def _strikes(
     var = np.maximum(group_var_usd[chosen], 0.0)
     amount = rate * var
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
-    labels = [risk.strike_names[int(k)] for k in groups.key[chosen]]
     for name, value in (
         ("held_coins", coins[place]),
         ("open_interest_share", share[place]),
@@ -141,7 +150,7 @@ def _strikes(
         ("strike_var_usd", var),
         ("charge_usd", amount),
     ):
-        charge.note(name, owner, labels, value)
+        charge.note(name, owner, risk.strike_names, groups.key[chosen].astype(np.int64), value)
 
 
 def liquidity_charges(
@@ -159,7 +168,7 @@ def liquidity_charges(
             total += amount[:, u, b]
     charge = Charge(total)
     owner, u, b = np.nonzero(exposures.cost)
-    labels = [risk.depth.bucket_name(int(i), int(j)) for i, j in zip(u, b, strict=True)]
+    cell = u * len(risk.depth.buckets) + b
     for name, value in (
         ("vega_long_usd_per_point", 0.01 * exposures.vega_long),
         ("vega_short_usd_per_point", 0.01 * exposures.vega_short),
@@ -168,5 +177,5 @@ def liquidity_charges(
         ("offset_share", offset),
         ("charge_usd", amount),
     ):
-        charge.note(name, owner, labels, value[owner, u, b])
+        charge.note(name, owner, risk.depth.bucket_labels, cell, value[owner, u, b])
     return charge

@@ -50,9 +50,10 @@ class MarketDepth:
     strike_interest: dict[tuple[str, str, float], float]
     """Open interest of calls and puts by underlying, expiry (ISO) and strike, coins."""
 
-    def bucket_name(self, underlying: int, bucket: int) -> str:
-        """Return a bucket as people read it, for example ``BTC 7-30 d``."""
-        return f"{self.underlyings[underlying]} {self.buckets[bucket]}"
+    @property
+    def bucket_labels(self) -> tuple[str, ...]:
+        """Underlying and bucket as people read them, at underlying * n_buckets + bucket."""
+        return tuple(f"{u} {b}" for u in self.underlyings for b in self.buckets)
 
 
 def market_depth(snapshot: MarketSnapshot, parameters: AddOnParameters) -> MarketDepth:

@@ -1,6 +1,6 @@
 """From snapshot, scenarios and book to every account's initial margin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,11 +16,17 @@ from margin_actors.engine.margin.margins import (
 from margin_actors.engine.margin.prepared import PreparedMarket, prepare_market
 from margin_actors.engine.margin.priced import hold, market_terms
 from margin_actors.engine.margin.requirement import HeldPositions, requirements
-from margin_actors.engine.margin.slabs import Slab, book_profits, price_slab, slab_profits
+from margin_actors.engine.margin.slabs import (
+    Slab,
+    alternative_profits,
+    book_profits,
+    price_slab,
+    slab_profits,
+)
 from margin_actors.engine.margin.terms import Terms
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.revaluation import RiskCube, ShockCheck
+from margin_actors.engine.revaluation import RiskCube, ShockCheck, of_accounts
 from margin_actors.engine.scenarios import CORE, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, Problem
 from margin_actors.market.portfolios import Book
@@ -99,7 +105,8 @@ def calculate_margin(
         snapshot, parameters, names=book.instruments, surfaces=surfaces, where=where
     )
     n_core = scenarios.section(CORE).count
-    slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads)
+    # Other ways to price are summed one after the other, in one piece of memory.
+    slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads, alternatives=False)
     return margin_from_slab(
         market, slab, scenarios, book, keep_pnl=keep_pnl, threads=threads, where=where
     )
@@ -120,6 +127,9 @@ def margin_from_slab(
     sample = sample_of(scenarios, parameters)
     terms = market_terms(market, scenarios)
     held = hold(market, book, terms, where=where)
+    others = alternative_profits(
+        market, scenarios.core, slab, held.holdings, sample, threads=threads
+    )
     margins: list[Margins] = []
     profits: list[FloatArray] = []
     for first, last in _batches(held, sample.n_rows if sample.needs_all else 0):
@@ -127,8 +137,9 @@ def margin_from_slab(
         bundle = slab_profits(
             slab, part.holdings, part.groups, sample, keep_pnl=keep_pnl, threads=threads
         )
+        part_of = tuple((label, of_accounts(p, first, last)) for label, p in others)
         found = book_profits(
-            [bundle],
+            [replace(bundle, alternatives=part_of)],
             part.holdings,
             part.groups,
             n_tail=sample.n_tail,

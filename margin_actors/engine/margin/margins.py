@@ -167,7 +167,7 @@ def select_margins(margins: Margins, chosen: IntArray | BoolArray) -> Margins:
     inputs = [(place, margins.inputs.of(int(a))) for place, a in enumerate(places)]
     return Margins(
         **{name: getattr(margins, name)[chosen] for name in MARGIN_FIELDS},
-        inputs=join_inputs(inputs) if margins.inputs.value.size else NO_INPUTS,
+        inputs=join_inputs(inputs) if len(margins.inputs) else NO_INPUTS,
     )
 
 

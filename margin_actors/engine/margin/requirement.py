@@ -94,7 +94,7 @@ class _Sheet:
     def charge(self, part: str, charge: Charge) -> None:
         self[part][:] = charge.amount
         for item in charge.figures:
-            self.rows.add(part, item.name, item.account, item.value, item.labels)
+            self.rows.add(part, item.name, item.account, item.value, item.labels, item.of)
 
 
 def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Margins:
@@ -261,8 +261,8 @@ def _diversify(
     several = np.zeros(measure.size, np.bool_)
     several[owner] = True
     total = np.where(several, summed, np.maximum(measure, 0.0))
-    names = [terms.risk.depth.underlyings[k] for k in held.groups.key[chosen]]
-    sheet.rows.add("diversification_cap", "alone_usd", owner, alone, names)
+    names, key = terms.risk.depth.underlyings, held.groups.key[chosen]
+    sheet.rows.add("diversification_cap", "alone_usd", owner, alone, names, key)
     if terms.parameters.measure.core in ("var", "es"):
         help_given = np.maximum(total - core, 0.0)
         sheet["diversification_cap"][:] = (1.0 - rules.reduction_max) * help_given

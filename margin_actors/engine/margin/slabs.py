@@ -89,6 +89,7 @@ def price_slab(
     *,
     n_core: int | None = None,
     threads: int = 1,
+    alternatives: bool = True,
 ) -> Slab:
     """Return the prices of all laid out contracts over a slice that begins a tile.
 
@@ -103,7 +104,11 @@ def price_slab(
         Core rows of the whole set; by default every row is core.
     threads : int
         The result does not depend on it.
+    alternatives : bool
+        Price the market's alternatives too; see also `alternative_profits`.
     """
+    if not alternatives:
+        market = replace(market, alternatives=())
     applied, checks = applied_scenarios(market, part)
     core = len(part) if n_core is None else max(0, min(n_core - first_scenario, len(part)))
     slab = _price_applied(market, applied, first_scenario, core, threads=threads)
@@ -145,12 +150,41 @@ def _price_applied(
     )
 
 
+def alternative_profits(
+    market: PreparedMarket,
+    core: ScenarioSet,
+    slab: Slab,
+    holdings: Holdings,
+    sample: Sample,
+    *,
+    threads: int = 1,
+) -> tuple[tuple[str, SliceProfits], ...]:
+    """Return what accounts make of each alternative over all core rows, one after the other.
+
+    The same as pricing them with the slab, without keeping their prices.
+    """
+    applied, _ = applied_scenarios(market, core)
+    own = SlabPrices(slab.values, slab.largest_move)
+    work = np.empty((-(-len(core) // TILE), len(market.contracts), TILE))
+    found: list[tuple[str, SliceProfits]] = []
+    for other in market.alternatives:
+        prices = _price_otherwise(market, other, applied, own, threads, work)
+        found.append((other.label, _over_core(prices, holdings, 0, len(core), sample, threads)))
+    return tuple(found)
+
+
 def _price_otherwise(
-    market: PreparedMarket, other: Alternative, core: ScenarioSet, own: SlabPrices, threads: int
+    market: PreparedMarket,
+    other: Alternative,
+    core: ScenarioSet,
+    own: SlabPrices,
+    threads: int,
+    out: FloatArray | None = None,
 ) -> SlabPrices:
     contracts, value = other.contracts, other.value_today
-    if other.repriced is not None:
-        contracts, value = _some(contracts, other.repriced), value[other.repriced]
+    some = other.repriced
+    if some is not None:
+        contracts, value = _some(contracts, some), value[some]
     cube = build_cube(
         contracts,
         market.snapshot,
@@ -158,14 +192,32 @@ def _price_otherwise(
         other.revaluation,
         base_value=value,
         threads=threads,
+        out=out if some is None else None,
     )
-    if other.repriced is None:
+    if some is None:
         return SlabPrices(cube.values, cube.largest_move)
-    values = own.values[: cube.values.shape[0]].copy()
-    values[:, other.repriced] = cube.values
+    tiles = cube.values.shape[0]
+    values = np.empty((tiles, *own.values.shape[1:])) if out is None else out[:tiles]
+    values[:] = own.values[:tiles]
+    values[:, some] = cube.values
     largest = own.largest_move.copy()
-    largest[other.repriced] = cube.largest_move
+    largest[some] = cube.largest_move
     return SlabPrices(values, largest)
+
+
+def _over_core(
+    prices: SlabPrices, of: Holdings, first: int, n_core: int, sample: Sample, threads: int
+) -> SliceProfits:
+    return slice_profits(
+        prices.values[: -(-n_core // TILE)],
+        of,
+        n_scenarios=n_core,
+        n_tail=sample.n_tail,
+        largest_move=prices.largest_move,
+        first_scenario=first,
+        keep_pnl=sample.core_needs_all,
+        threads=threads,
+    )
 
 
 def _some(contracts: Contracts, chosen: IntArray) -> Contracts:
@@ -210,21 +262,15 @@ def slab_profits(
     if slab.n_core == 0:
         return SliceBundle(accounts, None, ())
 
-    def over_core(prices: SlabPrices, of: Holdings) -> SliceProfits:
-        return slice_profits(
-            prices.values[: -(-slab.n_core // TILE)],
-            of,
-            n_scenarios=slab.n_core,
-            n_tail=sample.n_tail,
-            largest_move=prices.largest_move,
-            first_scenario=slab.first_scenario,
-            keep_pnl=sample.core_needs_all,
-            threads=threads,
-        )
-
+    first, n = slab.first_scenario, slab.n_core
     own = SlabPrices(slab.values, slab.largest_move)
-    grouped = None if groups is None else over_core(own, groups.holdings)
-    others = tuple((label, over_core(prices, holdings)) for label, prices in slab.alternatives)
+    grouped = None
+    if groups is not None:
+        grouped = _over_core(own, groups.holdings, first, n, sample, threads)
+    others = tuple(
+        (label, _over_core(prices, holdings, first, n, sample, threads))
+        for label, prices in slab.alternatives
+    )
     return SliceBundle(accounts, grouped, others)
 
 

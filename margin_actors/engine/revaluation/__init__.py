@@ -24,6 +24,7 @@ from margin_actors.engine.revaluation.profits import (
     SliceProfits,
     join_profits,
     join_slices,
+    of_accounts,
 )
 from margin_actors.engine.revaluation.shock_check import ShockCheck, repair_shocked_surfaces
 
@@ -42,6 +43,7 @@ __all__ = [
     "join_profits",
     "join_slices",
     "listed_names",
+    "of_accounts",
     "repair_shocked_surfaces",
     "select_tails",
     "slice_profits",

@@ -6,7 +6,7 @@ tie, they are the very numbers that one pass over all scenarios selects.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -36,6 +36,16 @@ class SliceProfits:
     """float64 (n_accounts, n_scenarios); None unless asked for."""
     largest_move: FloatArray
     """float64 (n_contracts,): largest absolute entry of each contract in the slice."""
+
+
+def of_accounts(part: SliceProfits, first: int, last: int) -> SliceProfits:
+    """Return the profits of accounts [first, last)."""
+    return replace(
+        part,
+        tail=part.tail[first:last],
+        tail_scenario=part.tail_scenario[first:last],
+        pnl=None if part.pnl is None else part.pnl[first:last],
+    )
 
 
 @dataclass(frozen=True)
