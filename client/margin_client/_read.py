@@ -46,8 +46,7 @@ def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
         return lambda message, name: tuple(one(m) for m in getattr(message, name))
     if origin is types.UnionType:  # a message that may be unset
         (inner,) = (a for a in arguments if a is not types.NoneType)
-        set_reader = _field_reader(inner)
-        assert set_reader is not None
+        set_reader = _field_reader(inner) or getattr
         return lambda message, name: set_reader(message, name) if message.HasField(name) else None
     if hint is datetime:
         return lambda message, name: getattr(message, name).ToDatetime(tzinfo=UTC)
@@ -76,9 +75,14 @@ class BookReader:
         elif which == "progress" and self._on_progress is not None:
             self._on_progress(Progress(message.progress.done, message.progress.total))
         elif which == "batch":
+            before = len(self._columns.get("account_id", ()))
             for field in message.batch.DESCRIPTOR.fields:
-                column = self._columns.setdefault(field.name, [])
-                column.extend(getattr(message.batch, field.name))
+                values = getattr(message.batch, field.name)
+                if not values and field.name not in self._columns:
+                    continue
+                # A part that is 0 for everybody is not sent.
+                column = self._columns.setdefault(field.name, [0.0] * before)
+                column.extend(values or [0.0] * len(message.batch.account_id))
         elif which == "summary":
             self._summary = message.summary
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from margin_client import _tables
 from margin_client.values import Position
@@ -29,6 +29,8 @@ class Generation:
     model_name: str
     instruments: int
     is_synthetic: bool
+    model_version: str = ""
+    """With the model's name it stands for the same parameters for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,28 @@ class InputIds:
     surface_ids: tuple[str, ...]
 
 
+PARTS = (
+    "diversification_cap",
+    "correlation_stress",
+    "buffer",
+    "stressed_weight",
+    "floor",
+    "concentration",
+    "liquidity",
+    "model_risk",
+    "expiry_risk",
+)
+"""Parts of a requirement that may follow its core."""
+
+
 @dataclass(frozen=True, slots=True)
 class PartInput:
     """A figure that went into a part of a requirement."""
 
     name: str
     value: float
+    of: str = ""
+    """What it is of: a bucket, a strike, an underlying; empty for the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,16 @@ class AccountMargin:
     initial_margin_usd: float
     rounding_bound_usd: float
     parts: tuple[RequirementPart, ...]
+    """What the requirement is made of; adds up to initial_margin_usd."""
+    undiversified_usd: float | None = None
+    """Sum over underlyings; this and the following are None where the model has no such figure."""
+    span_usd: float | None = None
+    venue_grid_usd: float | None = None
+    long_usd: float | None = None
+    stress_period_usd: float | None = None
+    stress_usd: float | None = None
+    stress_name: str = ""
+    """Name of the worst stress row."""
     """Adds up to initial_margin_usd; empty in a book."""
 
 
@@ -116,7 +144,8 @@ class BookResult:
     initial_margin_usd: float
     """Sum of the requirements."""
     columns: Mapping[str, Sequence[str] | Sequence[float]]
-    """Fields of AccountMargin but for parts, each as long as there are accounts."""
+    """Fields of AccountMargin, and ``{part}_usd`` for every part that is not 0 for all accounts;
+    each as long as there are accounts."""
     places: Mapping[str, int]
     """Row of each account."""
 
@@ -129,8 +158,14 @@ class BookResult:
     def __getitem__(self, account_id: str) -> AccountMargin:
         """Return the margin of one account; KeyError for one that is not there."""
         row = self.places[account_id]
-        fields = {name: column[row] for name, column in self.columns.items()}
-        return AccountMargin(**fields, parts=())  # pyright: ignore[reportArgumentType]
+        fields: dict[str, Any] = {name: column[row] for name, column in self.columns.items()}
+        parts = [RequirementPart("core", fields["core_usd"], ())]
+        parts += [
+            RequirementPart(name, fields.pop(f"{name}_usd"), ())
+            for name in PARTS
+            if f"{name}_usd" in fields
+        ]
+        return AccountMargin(**fields, parts=tuple(parts))
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row an account, indexed by account_id."""
@@ -197,6 +232,8 @@ class TailScenario:
     window_end: datetime | None
     profit_usd: float
     moves: tuple[UnderlyingMove, ...]
+    name: str = ""
+    """Its name, or the day on which its window closes."""
 
 
 @dataclass(frozen=True, slots=True)

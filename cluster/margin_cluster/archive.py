@@ -100,16 +100,7 @@ class StoreArchive:
 
     def save_book(self, book: Book) -> None:
         """Store a book under its id."""
-        account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
-        table = pa.table(
-            {
-                "member_id": _coded(book.members, account),
-                "account_id": _coded(book.accounts, account),
-                "instrument_name": _coded(book.instruments, book.instrument_index),
-                "quantity": book.quantity,
-            }
-        )
-        self.store.put("books", book.id, table)
+        self.store.put("books", book.id, book_to_table(book))
 
     def load_book(self, book_id: str) -> Book:
         """Return a stored book."""
@@ -131,15 +122,30 @@ def scenario_set_record(scenarios: ScenarioSet) -> ScenarioSetRecord:
         underlyings=scenarios.underlyings,
         scenarios=len(scenarios),
         horizon_hours=scenarios.horizon_hours,
-        first_window_end=_moment(scenarios.end_time.min()),
-        last_window_end=_moment(scenarios.end_time.max()),
+        first_window_end=_moment(np.fmin.reduce(scenarios.end_time)),
+        last_window_end=_moment(np.fmax.reduce(scenarios.end_time)),
         is_synthetic=scenarios.is_synthetic,
         create_time=datetime.now(UTC),
     )
 
 
-def _moment(stamp: np.datetime64) -> datetime:
+def _moment(stamp: np.datetime64) -> datetime | None:
+    if np.isnat(stamp):
+        return None
     return datetime.fromtimestamp(int(stamp.astype("datetime64[ms]").astype(np.int64)) / 1000, UTC)
+
+
+def book_to_table(book: Book) -> pa.Table:
+    """Return a book's positions, a row each, texts coded."""
+    account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
+    return pa.table(
+        {
+            "member_id": _coded(book.members, account),
+            "account_id": _coded(book.accounts, account),
+            "instrument_name": _coded(book.instruments, book.instrument_index),
+            "quantity": book.quantity,
+        }
+    )
 
 
 def _coded(values: tuple[str, ...], codes: np.ndarray) -> pa.DictionaryArray:

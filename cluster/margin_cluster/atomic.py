@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from margin_actors.errors import MarginError, Problem
@@ -20,6 +20,21 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(aside)
         aside.chmod(0o644)
         aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def create_atomically(path: Path, text: str) -> None:
+    """Write a file that is not there yet; one that another process wrote first stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    aside = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        aside.chmod(0o644)
+        with suppress(FileExistsError):
+            path.hardlink_to(aside)
     finally:
         aside.unlink(missing_ok=True)
 

@@ -28,7 +28,7 @@ from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import ScenarioSetRecord, sqlite_url
 from margin_cluster.settings import Settings
-from margin_cluster.sources import read_table
+from margin_cluster.sources import ModelRegistry, read_table
 from margin_cluster.wiring import (
     Stage,
     Workplace,
@@ -121,6 +121,7 @@ def open_archive(settings: Settings, request: ServiceRequest) -> StoreArchive:
     """Return the archive of the service."""
     state = request.state or settings.store / "service"
     state.mkdir(parents=True, exist_ok=True)
+    ModelRegistry(settings.store).use(request.model)
     url = request.ledger_url or sqlite_url(state.resolve() / "ledger.sqlite")
     return StoreArchive(state.resolve(), url)
 

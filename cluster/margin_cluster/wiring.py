@@ -50,12 +50,15 @@ from margin_actors.market.portfolios import (
     book_from_table,
     collateral_from_table,
 )
+from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
+from margin_cluster.archive import book_to_table
 from margin_cluster.results import CalculationOutput
 from margin_cluster.settings import Settings
 from margin_cluster.sources import (
     DataFolder,
+    ModelRegistry,
     ParquetStore,
     UsedFile,
     file_sha256,
@@ -122,10 +125,13 @@ def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot,
     """
     if snapshot is not None and snapshot.endswith(".toml"):
         path = Path(snapshot)
-        return snapshot_from_toml(path), [UsedFile("snapshot", snapshot, file_sha256(path))]
+        written = snapshot_from_toml(path)
+        place.store.put("market_snapshots", written.id, snapshot_to_table(written))
+        return written, [UsedFile("snapshot", snapshot, file_sha256(path))]
     time = None if snapshot is None else time_from_text(snapshot)
     loaded = load_snapshot(place.data.chains, time, place.data.root)
     place.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
+    place.store.put("market_snapshots", loaded.id, snapshot_to_table(loaded))
     return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
 
 
@@ -222,7 +228,7 @@ def build_scenarios(
         ]
         history.remarks += left_out
     if model.scenarios.surface_moves != "none":
-        index = _volatility_indices(place, model, history)
+        index = load_volatility_indices(place, model, history)
     tell("Building scenarios", 0, 0)
     scenarios = build_model_scenarios(
         history.grids, model, as_of=stamp_of(time), surfaces=surfaces, vol_index=index
@@ -231,9 +237,10 @@ def build_scenarios(
     return scenarios, history
 
 
-def _volatility_indices(
+def load_volatility_indices(
     place: Workplace, model: ModelParameters, history: History
 ) -> dict[str, VolatilityIndex]:
+    """Return the volatility index of each underlying that has one; notes the files used."""
     out: dict[str, VolatilityIndex] = {}
     for u in model.scenarios.underlyings:
         found = place.data.volatility_index(model.scenarios.vol_index_sources, u)
@@ -270,10 +277,11 @@ def run_margin(
 ) -> CalculationOutput:
     """Return the margins of a book with everything that a report needs."""
     model = request.model
+    ModelRegistry(place.store.root).use(model)
     tell("Reading the snapshot", 0, 0)
     snapshot, used = load_market(place, request.snapshot)
     tell("Reading the book", 0, 0)
-    book, book_path, book_files = _load_book(place, request, snapshot.time)
+    book, book_path, book_files = load_book(place, request, snapshot.time)
     if request.scenarios_id is None:
         scenarios, history = build_scenarios(place, model, snapshot.time, tell=tell)
     else:
@@ -324,9 +332,10 @@ def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str,
         return {}
 
 
-def _load_book(
+def load_book(
     place: Workplace, request: RunRequest, as_of: datetime
 ) -> tuple[Book, Path, list[UsedFile]]:
+    """Return the book of a request (or the data folder's own), its path and the files used."""
     path = request.book
     if path is None:
         path, _ = place.data.default_book()
@@ -337,7 +346,9 @@ def _load_book(
         )
     table = read_table(path, what="book", error=InvalidPortfolio)
     used = [UsedFile("book", str(path), file_sha256(path))]
-    return book_from_table(table, where=str(path), as_of=as_of), path, used
+    book = book_from_table(table, where=str(path), as_of=as_of)
+    place.store.put("books", book.id, book_to_table(book))
+    return book, path, used
 
 
 def _collateral(

@@ -213,7 +213,10 @@ def test_two_faults_of_a_model_are_both_named(tmp_path: Path, folder: Path) -> N
     [
         (("--snapshot", "yesterday"), "'yesterday' is not a time"),
         (("--snapshot", "2026-01-15T12:00:00Z"), "the nearest are 2026-01-14T00:00:00Z"),
-        (("--model", "no-such"), "give a TOML file or one of: hs-surface, plain-hs"),
+        (
+            ("--model", "no-such"),
+            "give a TOML file or one of: ccp-default, fhs-surface, hs-surface",
+        ),
         (("--scenarios", "scenarios-00"), "the store has no scenarios"),
         (("--collateral", "nowhere.csv"), "nowhere.csv"),
     ],

@@ -1,14 +1,19 @@
 """What the project promises about itself."""
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping, preset
+from margin_actors.engine.parameters import PRESETS, ModelParameters, preset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,31 +97,50 @@ def test_the_readme_s_python_runs(tmp_path: Path) -> None:
         subprocess.run([sys.executable, str(script)], cwd=tmp_path, check=True, timeout=120)
 
 
+def sections_of(part: type[BaseModel], where: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Every field of a model's sections and of the sections below them."""
+    for name, field in part.model_fields.items():
+        yield f"{where}.{name}", field
+        for kind in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from sections_of(kind, f"{where}.{name}")
+
+
 def test_every_parameter_of_the_model_says_what_it_means() -> None:
-    for name, part in ModelParameters.model_fields.items():
-        for field_name, field in getattr(part.annotation, "model_fields", {}).items():
-            assert field.description, f"{name}.{field_name}"
+    found = list(sections_of(ModelParameters, "model"))
+    assert len(found) > 120
+    silent = [name for name, field in found if not field.description]
+    assert silent == ["model.name", "model.description"]
 
 
+def changed_once(part: BaseModel) -> Iterator[BaseModel]:
+    """Every model that differs in one field, sections gone through."""
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(part, ModelParameters) and name in ("name", "version", "description"):
+            continue
+        if isinstance(value, BaseModel):
+            for other in changed_once(value):
+                yield part.model_copy(update={name: other})
+        elif isinstance(value, bool):
+            yield part.model_copy(update={name: not value})
+        elif isinstance(value, int | float):
+            yield part.model_copy(update={name: value + 1})
+        else:
+            yield part.model_copy(update={name: None if value else "another"})
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # values that no file could give
 def test_every_parameter_is_part_of_the_model_s_id() -> None:
-    base = preset("hs-surface")
-    other = {
-        "sources": ["x"], "frequency": "1h", "aggregate": "first", "gap_rule": "linear",
-        "underlyings": ["BTC"], "sampling": "non_overlapping", "surface_moves": "none",
-        "vol_index_sources": ["x"], "smile": "sabr", "dynamics": "frozen", "time": "horizon",
-        "unlisted_options": "surface", "shocked_surfaces": "keep", "core": "var",
-        "overlap": "mean_of_sub_samples", "horizon_hours": 72.0, "extension_hours": 24.0,
-        "step_hours": 12.0, "confidence": 0.99, "pnl_quantum_usd": None,
-    }  # fmt: skip
-    ids, changed = {base.id}, 0
-    for section in ("history", "quality", "scenarios", "revaluation", "measure"):
-        for name, value in getattr(base, section).model_dump(mode="json").items():
-            if name == "engine":
-                continue  # there is one, so far
-            new = other.get(name, not value if isinstance(value, bool) else None)
-            if new is None and name not in other:
-                new = value / 2 if isinstance(value, float) and value <= 1 else value + 7
-            changes = {"extends": "hs-surface", section: {name: new}}
-            ids.add(parameters_from_mapping(changes, where=name).id)
-            changed += 1
-    assert len(ids) == changed + 1
+    base = preset("ccp-default")
+    free = base.model_copy(update={"name": "a", "version": "b", "description": "c"})
+    assert free.id == base.id
+    others = [changed.id for changed in changed_once(base)]
+    assert len(others) > 100
+    assert len({base.id, *others}) == len(others) + 1
+
+
+def test_a_preset_s_version_never_changes_its_meaning() -> None:
+    kept = json.loads((ROOT / "tests/golden/model_versions.json").read_text())
+    now = {f"{m.name} {m.version}": m.id for m in PRESETS.values()}
+    assert now.items() <= kept.items(), "give a changed preset a new version, and note its id"

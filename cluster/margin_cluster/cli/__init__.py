@@ -6,6 +6,7 @@ from margin_cluster.cli.market import data_app, surface_app
 from margin_cluster.cli.model import model_app, scenarios_app
 from margin_cluster.cli.run import report, run
 from margin_cluster.cli.serve import serve_command, status_command
+from margin_cluster.cli.studies import backtest, compare, procyclicality
 
 app = typer.Typer(
     name="margin",
@@ -16,6 +17,9 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("report")(report)
+app.command("compare")(compare)
+app.command("backtest")(backtest)
+app.command("procyclicality")(procyclicality)
 app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.add_typer(data_app, name="data")

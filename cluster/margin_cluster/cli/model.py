@@ -131,8 +131,12 @@ def _present(scenarios: ScenarioSet, *, as_json: bool) -> None:
                 "count": len(scenarios),
                 "underlyings": scenarios.underlyings,
                 "horizon_hours": scenarios.horizon_hours,
-                "first": str(scenarios.end_time[0]),
-                "last": str(scenarios.end_time[-1]),
+                "sections": {
+                    name: scenarios.section(name).count for name in scenarios.section_names
+                },
+                "figures": dict(scenarios.figures),
+                "first": str(np.fmin.reduce(scenarios.end_time)),
+                "last": str(np.fmax.reduce(scenarios.end_time)),
                 "volatility": counts,
                 "synthetic": scenarios.is_synthetic,
                 "notes": scenarios.notes,
@@ -141,10 +145,11 @@ def _present(scenarios: ScenarioSet, *, as_json: bool) -> None:
         return
     if scenarios.is_synthetic:
         out.print(synthetic_banner())
+    first, last = np.fmin.reduce(scenarios.end_time), np.fmax.reduce(scenarios.end_time)
+    closing = "" if np.isnat(first) else f", windows closing {first} to {last}"
     out.print(
         f"[bold]{scenarios.id}[/]\n{len(scenarios):,} {scenarios.engine} scenarios of "
-        f"{', '.join(scenarios.underlyings)} over {scenarios.horizon_hours:g} h, windows closing "
-        f"{scenarios.end_time[0]} to {scenarios.end_time[-1]}",
+        f"{', '.join(scenarios.underlyings)} over {scenarios.horizon_hours:g} h{closing}",
         highlight=False,
     )
     table = Table(title="Largest falls", title_justify="left")
@@ -154,7 +159,7 @@ def _present(scenarios: ScenarioSet, *, as_json: bool) -> None:
         table.add_column(f"{u} 30 d ATM vol", justify="right")
         table.add_column("volatility from")
     for row in np.argsort(scenarios.spot_return.min(axis=1), kind="stable")[:8]:
-        cells = [f"{scenarios.end_time[row].astype('datetime64[m]')}"]
+        cells = [scenarios.row_name(int(row))]
         for i, _ in enumerate(scenarios.underlyings):
             cells += [
                 f"{100 * (np.exp(scenarios.spot_return[row, i]) - 1):+.1f} %",

@@ -103,9 +103,8 @@ def _show(output: CalculationOutput) -> None:
         "ES": lambda a: shown_as(float(r.es_usd[a])),
     }
     if out.width >= _WIDE:
-        ends = output.scenarios.end_time[r.worst_scenario].astype("datetime64[D]")
         columns["worst"] = lambda a: shown_as(float(r.worst_usd[a]))
-        columns["window"] = lambda a: str(ends[a])
+        columns["window"] = lambda a: output.scenarios.row_name(int(r.worst_scenario[a]))
     columns["margin"] = lambda a: f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]"
     totals_shown = {
         "account": "all",

@@ -19,7 +19,7 @@ import pyarrow as pa
 from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import MARGIN_FIELDS, LaidOut, Margins, result_digest
+from margin_actors.engine.margin import LaidOut, Margins, result_digest
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, NotReady, Problem, UnknownAccount
 from margin_actors.market.identity import content_id
@@ -31,7 +31,9 @@ from margin_cluster.gateway.convert.margin import BookSubject, Subject
 from margin_cluster.gateway.convert.margin_types import (
     generation_to_mapping,
     inputs_to_mapping,
+    margin_from_row,
     margin_to_mapping,
+    margins_to_table,
 )
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.ledger import CalculationRecord, Trade
@@ -49,7 +51,6 @@ SIMULATED_POSITIONS_MAX = 1_000_000
 ON_LOOP_MAX = 2**21
 """Positions times scenarios that are summed on the event loop: about half a millisecond."""
 LAID_OUT_MAX = 4_096
-_STORED = tuple(name for name in MARGIN_FIELDS if not name.startswith("tail"))
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,22 @@ class Desk:
     def _calculate(
         self, generation: ResidentGeneration, holding: Holding, request_id: str
     ) -> CalculationRecord:
-        account = holding.account_id
         margins = generation.priced.margins(self._laid_out(generation, holding))
         inputs = inputs_to_mapping(generation, holding.book.id)
-        margin = margin_to_mapping(
-            margins, 0, generation.parameters, account_id=account, member_id=holding.member_id
-        )
+        margin = self._mapping(generation, margins, 0, holding)
         return self._record(generation, inputs, margins, "account", request_id, margin)
+
+    def _mapping(
+        self, generation: ResidentGeneration, margins: Margins, account: int, holding: Holding
+    ) -> dict[str, Any]:
+        return margin_to_mapping(
+            margins,
+            account,
+            generation.parameters,
+            generation.priced.scenarios,
+            account_id=holding.account_id,
+            member_id=holding.member_id,
+        )
 
     def _laid_out(self, generation: ResidentGeneration, holding: Holding) -> LaidOut:
         """Return an account as the kernels take it, from the last time where nothing changed."""
@@ -227,16 +237,7 @@ class Desk:
             name = f"candidates[{number}] {candidate_id}".strip()
             sides.append((name, add_quantities(held, trades.items())))
         margins = generation.priced.margins(books_side_by_side(sides), where="simulation")
-        return [
-            margin_to_mapping(
-                margins,
-                a,
-                generation.parameters,
-                account_id=holding.account_id,
-                member_id=holding.member_id,
-            )
-            for a in range(len(sides))
-        ]
+        return [self._mapping(generation, margins, a, holding) for a in range(len(sides))]
 
     async def explain(self, subject: Subject, call: Call) -> Explanation:
         """Return which positions and scenarios make a margin."""
@@ -248,7 +249,7 @@ class Desk:
 
     def _explain(self, generation: ResidentGeneration, holding: Holding) -> Explanation:
         book = holding.book
-        priced, parameters = generation.priced, generation.parameters
+        priced = generation.priced
         margins = priced.margins(book)
         rows = priced.position_profits_usd(book)
         laid, sample = priced.lay_out(book), priced.sample
@@ -256,13 +257,7 @@ class Desk:
             generation,
             book,
             margins,
-            margin_to_mapping(
-                margins,
-                0,
-                parameters,
-                account_id=holding.account_id,
-                member_id=holding.member_id,
-            ),
+            self._mapping(generation, margins, 0, holding),
             attribute(
                 rows[:, : sample.n_scenarios],
                 book.quantity,
@@ -293,7 +288,7 @@ class Desk:
         inputs = inputs_to_mapping(generation, book.id)
         record = self._record(generation, inputs, done.margins, "book", call.request_id, {})
         assert record.digest == done.digest
-        await self.store(self._save_margins, record.calculation_id, book, done.margins)
+        await self.store(self._save_margins, record.calculation_id, book, done.margins, generation)
         await self._recorder.keep(record)
         yield book, record
 
@@ -324,12 +319,11 @@ class Desk:
             ),
         )
 
-    def _save_margins(self, calculation_id: str, book: Book, margins: Margins) -> None:
-        columns: dict[str, Any] = {
-            "account_id": pa.array(book.accounts, pa.string()),
-            "member_id": pa.array(book.members, pa.string()),
-        } | {name: getattr(margins, name) for name in _STORED}
-        self.archive.store.put("calculations", calculation_id, pa.table(columns))
+    def _save_margins(
+        self, calculation_id: str, book: Book, margins: Margins, generation: ResidentGeneration
+    ) -> None:
+        table = margins_to_table(margins, book, generation.priced.scenarios)
+        self.archive.store.put("calculations", calculation_id, table)
 
     def margins_of(self, calculation_id: str, accounts: list[str]) -> list[dict[str, Any]]:
         """Return the margins of some accounts of a recorded book."""
@@ -341,7 +335,8 @@ class Desk:
                 "the calculation has no such accounts",
                 [Problem("account_ids", a[:128], "not margined in it") for a in unknown],
             )
-        return table.take(pa.array([place[a] for a in accounts], pa.int64())).to_pylist()
+        rows = table.take(pa.array([place[a] for a in accounts], pa.int64())).to_pylist()
+        return [margin_from_row(row) for row in rows]
 
     # -- what is put in ------------------------------------------------------------------------
 

@@ -35,8 +35,16 @@ from margin_cluster.ledger.schema import (
 _VERSION = str(select(func.max(changes.c.version)))
 
 
+_NEVER_MS = -1
+"""Stands for no time where a column cannot be empty."""
+
+
 def _ms(time: datetime) -> int:
     return round(time.timestamp() * 1000)
+
+
+def _ms_or_never(time: datetime | None) -> int:
+    return _NEVER_MS if time is None else _ms(time)
 
 
 def _time(ms: int) -> datetime:
@@ -117,8 +125,8 @@ class Ledger:
             underlyings=json.dumps(record.underlyings),
             scenarios=record.scenarios,
             horizon_hours=record.horizon_hours,
-            first_end_ms=_ms(record.first_window_end),
-            last_end_ms=_ms(record.last_window_end),
+            first_end_ms=_ms_or_never(record.first_window_end),
+            last_end_ms=_ms_or_never(record.last_window_end),
             is_synthetic=record.is_synthetic,
             create_ms=_ms(record.create_time),
         )
@@ -133,8 +141,8 @@ class Ledger:
                 tuple(json.loads(r.underlyings)),
                 r.scenarios,
                 r.horizon_hours,
-                _time(r.first_end_ms),
-                _time(r.last_end_ms),
+                None if r.first_end_ms == _NEVER_MS else _time(r.first_end_ms),
+                None if r.last_end_ms == _NEVER_MS else _time(r.last_end_ms),
                 r.is_synthetic,
                 _time(r.create_ms),
             )

@@ -47,8 +47,9 @@ class ScenarioSetRecord:
     underlyings: tuple[str, ...]
     scenarios: int
     horizon_hours: float
-    first_window_end: datetime
-    last_window_end: datetime
+    first_window_end: datetime | None
+    """None where no row ever happened."""
+    last_window_end: datetime | None
     is_synthetic: bool
     create_time: datetime
 

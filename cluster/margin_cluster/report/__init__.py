@@ -1,5 +1,10 @@
-"""The report: one HTML file that needs nothing else, for people."""
+"""Reports: HTML files that need nothing else, for people."""
 
 from margin_cluster.report.page import report_html
+from margin_cluster.report.studies import (
+    backtest_html,
+    comparison_html,
+    procyclicality_html,
+)
 
-__all__ = ["report_html"]
+__all__ = ["backtest_html", "comparison_html", "procyclicality_html", "report_html"]

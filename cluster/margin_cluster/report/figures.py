@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin import PARTS
 from margin_actors.market.instruments import expiry_label
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import black76_implied_deviation
@@ -17,7 +18,8 @@ _SCALE = [[0.0, "#173f6b"], [0.35, "#2f7fb5"], [0.6, "#7cc0a5"], [0.8, "#f2d06b"
 _ACCOUNTS_SHOWN = 20
 
 
-def _finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
+def finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
+    """Return the figure in the reports' common dress."""
     figure.update_layout(
         height=height,
         margin={"l": 60, "r": 20, "t": 20, "b": 50},
@@ -39,7 +41,7 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
     r = output.result
     if r.pnl_usd is None:
         return None
-    pnl = r.pnl_usd[account]
+    pnl = r.pnl_usd[account, : r.terms.sample.n_scenarios]
     counts, edges = np.histogram(pnl, bins=90)
     middle = 0.5 * (edges[1:] + edges[:-1])
     colours = np.where(middle < -r.var_usd[account], RED, BLUE)
@@ -67,19 +69,21 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
             bgcolor="rgba(255,255,255,.85)",
         )
     figure.update_yaxes(type="log")
-    return _finish(figure, height=340, x="profit over the margin period, USD", y="scenarios (log)")
+    return finish(figure, height=340, x="profit over the margin period, USD", y="scenarios (log)")
 
 
 def tail_by_date(output: CalculationOutput) -> go.Figure:
     """Return which windows make the tails: how many accounts each one hurts, by its date."""
     r = output.result
-    k = max(1, round(len(output.scenarios) * (1 - output.model.measure.confidence)))
+    k = max(1, round(r.terms.sample.n_scenarios * (1 - output.model.measure.confidence)))
     rows = r.tail_scenario[:, : k + 1].ravel()
     loss = -r.tail_usd[:, : k + 1].ravel()
     hits = np.bincount(rows, minlength=len(output.scenarios))
     total = np.bincount(rows, weights=loss, minlength=len(output.scenarios))
     used = np.flatnonzero(hits)
+    names = [output.scenarios.row_name(int(s)) for s in used]
     end = output.scenarios.end_time[used].astype("datetime64[m]")
+    drawn = bool(np.isnat(end).any())
     moves = [
         "<br>".join(
             f"{u} {100 * (np.exp(output.scenarios.spot_return[s, i]) - 1):+.1f} %"
@@ -90,10 +94,10 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
     move = output.scenarios.spot_return[used, 0]
     figure = go.Figure(
         go.Scatter(
-            x=[str(d) for d in end],
+            x=(100 * (np.exp(move) - 1)).tolist() if drawn else [str(d) for d in end],
             y=hits[used],
             mode="markers",
-            text=moves,
+            text=[f"<b>{name}</b><br>{text}" for name, text in zip(names, moves, strict=True)],
             customdata=total[used] / 1e6,
             marker={
                 "size": np.sqrt(np.maximum(total[used], 0) / max(total.max(), 1)) * 34 + 5,
@@ -109,11 +113,12 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
                     "thickness": 12,
                 },
             },
-            hovertemplate="<b>window closes %{x}</b><br>%{text}<br>in the tail of %{y} accounts, "
+            hovertemplate="%{text}<br>in the tail of %{y} accounts, "
             "losses %{customdata:,.1f} M USD<extra></extra>",
         )
     )
-    return _finish(figure, height=380, x="window closes", y="accounts with it in their tail")
+    x = f"{output.scenarios.underlyings[0]} move, %" if drawn else "window closes"
+    return finish(figure, height=380, x=x, y="accounts with it in their tail")
 
 
 def largest_accounts(output: CalculationOutput) -> go.Figure:
@@ -141,7 +146,28 @@ def largest_accounts(output: CalculationOutput) -> go.Figure:
         error_y={"type": "data", "array": high, "arrayminus": low, "thickness": 1, "color": INK}
     )
     figure.update_layout(barmode="group")
-    return _finish(figure, height=400, y="USD")
+    return finish(figure, height=400, y="USD")
+
+
+def parts_of_accounts(output: CalculationOutput) -> go.Figure | None:
+    """Return what the largest requirements are made of; None where there is nothing but a core."""
+    r, used = output.result, output.parts_used
+    if len(used) < 2:
+        return None
+    top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
+    names = [r.book.accounts[a] for a in top]
+    colours = (BLUE, GREY, "#6b4fa0", "#7cc0a5", "#b05a7a", "#9aa7b5", AMBER, GREEN, RED, "#c98bdb")
+    figure = go.Figure()
+    for part in used:
+        figure.add_bar(
+            x=names,
+            y=r.parts_usd[top, PARTS.index(part)].tolist(),
+            name=part.replace("_", " "),
+            marker_color=colours[PARTS.index(part)],
+            hovertemplate=f"%{{x}} {part.replace('_', ' ')} %{{y:$,.0f}}<extra></extra>",
+        )
+    figure.update_layout(barmode="stack")
+    return finish(figure, height=360, y="US dollars")
 
 
 def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
@@ -207,7 +233,7 @@ def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
             }
         ]
     )
-    _finish(figure, height=480, x="strike, USD", y="implied volatility, %")
+    finish(figure, height=480, x="strike, USD", y="implied volatility, %")
     return figure.update_layout(margin={"l": 60, "r": 20, "t": 70, "b": 50}, legend={"y": 1.1})
 
 
@@ -274,7 +300,7 @@ def surface_plot(surface: VolatilitySurface) -> go.Figure:
             "aspectratio": {"x": 1.1, "y": 1.3, "z": 0.8},
         }
     )
-    _finish(figure, height=480)
+    finish(figure, height=480)
     return figure.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 0})
 
 

@@ -2,66 +2,136 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from margin_actors.engine.margin import attribute_account
+from margin_actors.engine.margin import PARTS, attribute_account
 from margin_cluster.report import figures
 from margin_cluster.results import CalculationOutput, totals
 
 _ROWS_MAX = 1000
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
+_STRESS_ROWS = 25
 _SIDE = 6
 """Positions shown from each end of the largest account's contributors."""
 
 
+_MEASURES = {
+    "var": "VaR",
+    "es": "expected shortfall",
+    "blend": "VaR blended with the stress period",
+    "span": "SPAN",
+    "venue_grid": "the venue's grid",
+    "hybrid": "SPAN from VaR",
+}
+
+
+def environment() -> Environment:
+    """Return the templates of this folder."""
+    return Environment(
+        loader=PackageLoader("margin_cluster.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+    )
+
+
 def report_html(output: CalculationOutput) -> str:
     """Return the whole report as one HTML document."""
-    template = files("margin_cluster.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")
     drawn = [
         (r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]
     ]
     kept = [(name, figure) for name, figure in drawn if figure is not None]
-    return environment.from_string(
-        template
-    ).render(
-        time=f"{output.snapshot.time:%Y-%m-%d %H:%M:%S}",
-        synthetic=output.is_synthetic,
-        model=output.model,
-        measure={"var": "VaR", "es": "expected shortfall"}[output.model.measure.core],
-        confidence=f"{100 * output.model.measure.confidence:g} %",
-        horizon=f"{output.scenarios.horizon_hours:g}",
-        n_scenarios=f"{len(output.scenarios):,}",
-        cards=_cards(output),
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
-        accounts_figure=_script(figures.largest_accounts(output)),
-        tail_figure=_script(figures.tail_by_date(output)),
-        distributions=[_script(figure) for _, figure in kept],
-        distribution_names=[name for name, _ in kept],
-        surfaces=[_surface(output, u) for u in output.surfaces],
-        rows=[_row(output, int(a)) for a in top[:_ROWS_MAX]],
-        contributors=_contributors(output, int(top[0])),
-        accounts_note=f"The {_ROWS_MAX:,} largest of {top.size:,}." if top.size > _ROWS_MAX else "",
-        has_collateral=output.collateral_usd is not None,
-        quality=[_quality(q.to_mapping()) for q in output.quality],
-        notes=output.notes,
-        inputs=_inputs(output),
-        files=[asdict(f) for f in output.files],
-        version=version("margin-cluster"),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            time=f"{output.snapshot.time:%Y-%m-%d %H:%M:%S}",
+            synthetic=output.is_synthetic,
+            model=output.model,
+            measure=_MEASURES[output.model.measure.core],
+            parts_figure=_optional(figures.parts_of_accounts(output)),
+            part_inputs=_part_inputs(output, int(top[0])),
+            stress=_stress(output),
+            confidence=f"{100 * output.model.measure.confidence:g} %",
+            horizon=f"{output.scenarios.horizon_hours:g}",
+            n_scenarios=f"{len(output.scenarios):,}",
+            cards=_cards(output),
+            plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
+            accounts_figure=_script(figures.largest_accounts(output)),
+            tail_figure=_script(figures.tail_by_date(output)),
+            distributions=[_script(figure) for _, figure in kept],
+            distribution_names=[name for name, _ in kept],
+            surfaces=[_surface(output, u) for u in output.surfaces],
+            rows=[_row(output, int(a)) for a in top[:_ROWS_MAX]],
+            contributors=_contributors(output, int(top[0])),
+            accounts_note=f"The {_ROWS_MAX:,} largest of {top.size:,}."
+            if top.size > _ROWS_MAX
+            else "",
+            has_collateral=output.collateral_usd is not None,
+            quality=[_quality(q.to_mapping()) for q in output.quality],
+            notes=output.notes,
+            inputs=_inputs(output),
+            files=[asdict(f) for f in output.files],
+            version=version("margin-cluster"),
+        )
     )
 
 
 def _script(figure: Any) -> Markup:
     return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
+
+
+def _optional(figure: Any) -> Markup | None:
+    return None if figure is None else _script(figure)
+
+
+def _part_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+    """Return the figures that made each part of one account; None where nothing but a core is."""
+    r = output.result
+    own = list(r.inputs.of(account).rows())
+    if not own:
+        return None
+    rows = [
+        [part.replace("_", " "), label, figure.replace("_", " "), f"{value:,.4g}"]
+        for _, part, label, figure, value in own
+    ]
+    parts = [
+        [name.replace("_", " "), _usd(r.parts_usd[account, k])]
+        for k, name in enumerate(PARTS)
+        if r.parts_usd[account, k] != 0.0 or name == "core"
+    ]
+    return {
+        "account": r.book.accounts[account],
+        "rows": rows,
+        "parts": parts,
+        "total": _usd(r.initial_margin_usd[account]),
+    }
+
+
+def _stress(output: CalculationOutput) -> list[list[str]]:
+    """Return the accounts whose stress loss exceeds their margin most."""
+    r = output.result
+    over = r.stress_usd - r.initial_margin_usd
+    order = np.argsort(-np.nan_to_num(over, nan=-np.inf), kind="stable")[:_STRESS_ROWS]
+    chosen: list[int] = order.tolist()
+    return [
+        [
+            r.book.accounts[a],
+            output.scenarios.row_name(int(r.stress_scenario[a])),
+            _usd(float(r.stress_usd[a])),
+            _usd(float(r.initial_margin_usd[a])),
+            _usd(float(over[a])),
+        ]
+        for a in chosen
+        if np.isfinite(over[a])
+    ]
 
 
 def _usd(value: float) -> str:
@@ -98,7 +168,7 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
         _usd(r.var_usd[a]),
         _usd(r.es_usd[a]),
         _usd(r.worst_usd[a]),
-        str(output.scenarios.end_time[r.worst_scenario[a]].astype("datetime64[D]")),
+        output.scenarios.row_name(int(r.worst_scenario[a])),
         _usd(r.initial_margin_usd[a]),
     ]
     excess = output.excess_usd

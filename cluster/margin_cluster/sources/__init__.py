@@ -7,12 +7,15 @@ from margin_cluster.sources.chain_files import (
 )
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
+from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
 from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
 
 __all__ = [
     "DataFolder",
+    "ModelRecord",
+    "ModelRegistry",
     "ParquetStore",
     "UsedFile",
     "chain_files",

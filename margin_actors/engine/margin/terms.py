@@ -8,10 +8,11 @@ from margin_actors.engine.addons import ContractRisk, MarketDepth, contract_risk
 from margin_actors.engine.margin.margins import Sample, sample_of
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import Contracts, build_cube
-from margin_actors.engine.scenarios import ScenarioSet, Section
+from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD, ScenarioSet, Section
 from margin_actors.engine.scenarios.rules import venue_grid_rows
 from margin_actors.engine.span import RiskArrays, risk_arrays, scan_ranges
 from margin_actors.engine.span.arrays import Price, span_set, tenors_of
+from margin_actors.errors import InvalidScenario, Problem, raise_if_any
 from margin_actors.market.snapshots import MarketSnapshot
 
 
@@ -52,6 +53,26 @@ def needs_contract_risk(parameters: ModelParameters) -> bool:
     )
 
 
+def _require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> None:
+    """Refuse a scenario set that was built for a model with fewer tools."""
+    tools = parameters.procyclicality
+    wanted = {
+        LONG: tools.long_floor.enabled,
+        STRESS_PERIOD: parameters.needs_stress_period,
+        STRESS: parameters.scenarios.stress.enabled,
+    }
+    problems = [
+        Problem(f"scenario set {scenarios.id}", f"has no section {name!r}")
+        for name, needed in wanted.items()
+        if needed and name not in scenarios.section_names
+    ]
+    if tools.buffer.enabled and not any(n.startswith("buffer.share.") for n in scenarios.figures):
+        problems.append(Problem(f"scenario set {scenarios.id}", "has no state of the buffer"))
+    raise_if_any(
+        problems, InvalidScenario, "the scenario set was built for another model; build it again"
+    )
+
+
 def terms_of(
     snapshot: MarketSnapshot,
     contracts: Contracts,
@@ -65,6 +86,7 @@ def terms_of(
 
     `base_value` are the contracts' `values_today`; `depth` the market's, if known.
     """
+    _require_sections(scenarios, parameters)
     risk = None
     if needs_contract_risk(parameters):
         risk = contract_risk(

@@ -120,17 +120,29 @@ class ModelParameters(Part):
     """Named in every result. The same name and version always mean the same parameters."""
     description: str = ""
     history: HistoryParameters
+    """Prices."""
     quality: QualityParameters = QualityParameters()
+    """When data are not good enough."""
     scenarios: ScenarioParameters = ScenarioParameters()
+    """Scenarios."""
     revaluation: RevaluationParameters = RevaluationParameters()
+    """Prices in scenarios."""
     measure: MeasureParameters = MeasureParameters()
+    """The core."""
     span: SpanParameters = SpanParameters()
+    """SPAN."""
     venue_grid: VenueGridParameters = VenueGridParameters()
+    """The venue's grid."""
     hybrid: HybridParameters = HybridParameters()
+    """SPAN from VaR."""
     diversification: DiversificationParameters = DiversificationParameters()
+    """Help between underlyings."""
     procyclicality: ProcyclicalityParameters = ProcyclicalityParameters()
+    """Buffers and floors."""
     addons: AddOnParameters = AddOnParameters()
+    """Charges on top."""
     collateral: CollateralParameters = CollateralParameters()
+    """Deposits."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelParameters":

@@ -133,6 +133,7 @@ class ConcentrationParameters(Part):
     """Charge for what takes longer to close than the margin period of risk."""
 
     enabled: bool = False
+    """Charge for concentration."""
     participation: float = Field(default=0.20, gt=0, le=1)
     """Share of daily volume that one closing out may be."""
     outright_volume_coins: dict[str, float] = Field(default=_VOLUMES)
@@ -154,6 +155,7 @@ class LiquidityParameters(Part):
     """Charge for half the bid-ask spread of what must be closed."""
 
     enabled: bool = False
+    """Charge for liquidity."""
     outright_half_spread: float = Field(default=0.0002, ge=0)
     """Half spread of futures, perpetuals and spot, a fraction of the price."""
     vol_half_spread_default: float = Field(default=0.02, gt=0)
@@ -172,15 +174,18 @@ class SmileAlternative(Part):
     """Another way to price the same portfolio."""
 
     smile: Literal["svi", "sabr"] = "svi"
+    """Smile model."""
     dynamics: Literal["sticky_moneyness", "sticky_strike", "sticky_delta", "frozen"] = (
         "sticky_moneyness"
     )
+    """What of the smile stays when the forward moves."""
 
 
 class ModelRiskParameters(Part):
     """Charge for what other smiles and dynamics would say."""
 
     enabled: bool = False
+    """Charge for model risk."""
     alternatives: tuple[SmileAlternative, ...] = (
         SmileAlternative(smile="svi", dynamics="sticky_strike"),
         SmileAlternative(smile="svi", dynamics="sticky_delta"),
@@ -195,6 +200,8 @@ class ExpiryRiskParameters(Part):
     """Charge for options that expire within the margin period of risk."""
 
     enabled: bool = False
+    """Charge for expiry risk: what VaR rises by when such options are settled on the
+    path of the index at their expiry."""
 
 
 class AddOnParameters(Part):
@@ -204,9 +211,13 @@ class AddOnParameters(Part):
     """Upper ends of the expiry buckets, days; the last bucket is open. Perpetuals and spot have a
     bucket of their own."""
     concentration: ConcentrationParameters = ConcentrationParameters()
+    """What takes long to close."""
     liquidity: LiquidityParameters = LiquidityParameters()
+    """What closing costs."""
     model_risk: ModelRiskParameters = ModelRiskParameters()
+    """What other models say."""
     expiry_risk: ExpiryRiskParameters = ExpiryRiskParameters()
+    """What expires on the way."""
 
     @model_validator(mode="after")
     def _buckets(self) -> "AddOnParameters":
@@ -218,6 +229,7 @@ class BufferParameters(Part):
     """Tool (a): a buffer that is released while margin rises fast, and rebuilt afterwards."""
 
     enabled: bool = False
+    """Use the buffer."""
     share: float = Field(default=0.25, gt=0)
     """Full buffer, a share of the core."""
     fast_rise: float = Field(default=0.10, gt=0)
@@ -232,6 +244,7 @@ class StressedWeightParameters(Part):
     """Tool (b): weight on stressed observations."""
 
     enabled: bool = False
+    """Give stressed observations a weight."""
     weight: float = Field(default=0.25, ge=0, le=1)
     """Weight of the stress period."""
     form: Literal["blend", "observations"] = "blend"
@@ -243,6 +256,7 @@ class LongFloorParameters(Part):
     """Tool (c): a floor from a long lookback."""
 
     enabled: bool = False
+    """Use the floor."""
     years: float = Field(default=10.0, gt=0)
     """Lookback; as long as the history where that is shorter."""
 
@@ -263,9 +277,13 @@ class ProcyclicalityParameters(Part):
     """Tools against margin that rises when it hurts (EMIR RTS 153/2013, article 28)."""
 
     buffer: BufferParameters = BufferParameters()
+    """Tool (a)."""
     stressed_weight: StressedWeightParameters = StressedWeightParameters()
+    """Tool (b)."""
     long_floor: LongFloorParameters = LongFloorParameters()
+    """Tool (c); its lookback also calibrates the stress period."""
     stress_period: StressPeriodParameters = StressPeriodParameters()
+    """The stress days and their floor."""
 
 
 class DiversificationParameters(Part):

@@ -152,8 +152,11 @@ class ScenarioParameters(Part):
     seed: int = Field(default=20260515, ge=0, lt=2**62)
     """Seed of those draws."""
     filter: FilterParameters = FilterParameters()
+    """How windows are scaled to today's volatility."""
     monte_carlo: MonteCarloParameters = MonteCarloParameters()
+    """How rows are drawn."""
     stress: StressParameters = StressParameters()
+    """Named days and hypothetical moves."""
 
     @model_validator(mode="after")
     def _whole_steps(self) -> "ScenarioParameters":

@@ -74,7 +74,7 @@ def build_scenarios(
     notes: list[str] = []
     figures: dict[str, float] = {}
     if model.procyclicality.long_floor.enabled:
-        wanted[LONG] = _long_windows(table, every, model, notes)
+        wanted[LONG] = long_windows(table, every, model, notes)
     if model.needs_stress_period:
         period = choose_stress_period(
             table,
@@ -94,9 +94,9 @@ def build_scenarios(
             notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
     sets = _rows_of(table, wanted, model, as_of, SurfaceSources(surfaces or {}, vol_index or {}))
     following: Filter | None = None
-    if _is_filtered(model):
+    if is_filtered(model):
         following = build_filter(table, parameters.filter, garch)
-    sets[CORE] = _core(sets[CORE], table, model, following)
+    sets[CORE] = core_rows(sets[CORE], table, model, following)
     if model.procyclicality.buffer.enabled:
         shares = buffer_states(table, every, model, following)
         figures |= {f"buffer.share.{u}": state.share for u, state in shares.items()}
@@ -111,14 +111,15 @@ def build_scenarios(
     return replace(whole, notes=(*whole.notes, *notes), figures=figures)
 
 
-def _is_filtered(model: ModelParameters) -> bool:
+def is_filtered(model: ModelParameters) -> bool:
+    """Return whether the core's rows are scaled to the volatility of now."""
     scenarios = model.scenarios
     return scenarios.engine == "filtered" or (
         scenarios.engine == "monte_carlo" and scenarios.monte_carlo.filtered
     )
 
 
-def _core(
+def core_rows(
     rows: ScenarioSet, table: PriceTable, model: ModelParameters, following: Filter | None
 ) -> ScenarioSet:
     """Return the core section by the model's engine, from its historical rows."""
@@ -161,7 +162,7 @@ def _aged(rows: ScenarioSet, half_life_days: float) -> FloatArray:
     return weight / weight.sum()
 
 
-def _long_windows(
+def long_windows(
     table: PriceTable, every: Windows, model: ModelParameters, notes: list[str]
 ) -> Windows:
     """Return the windows of the long lookback; say so where the history is shorter."""

@@ -182,18 +182,20 @@ class UnderlyingMove(_message.Message):
     def __init__(self, underlying: _Optional[str] = ..., spot_return: _Optional[float] = ..., vol_change_30d: _Optional[float] = ..., basis_change_30d: _Optional[float] = ..., provenance: _Optional[str] = ...) -> None: ...
 
 class TailScenario(_message.Message):
-    __slots__ = ("scenario", "window_start", "window_end", "profit_usd", "moves")
+    __slots__ = ("scenario", "window_start", "window_end", "profit_usd", "moves", "name")
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     WINDOW_START_FIELD_NUMBER: _ClassVar[int]
     WINDOW_END_FIELD_NUMBER: _ClassVar[int]
     PROFIT_USD_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     scenario: int
     window_start: _timestamp_pb2.Timestamp
     window_end: _timestamp_pb2.Timestamp
     profit_usd: float
     moves: _containers.RepeatedCompositeFieldContainer[UnderlyingMove]
-    def __init__(self, scenario: _Optional[int] = ..., window_start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., profit_usd: _Optional[float] = ..., moves: _Optional[_Iterable[_Union[UnderlyingMove, _Mapping]]] = ...) -> None: ...
+    name: str
+    def __init__(self, scenario: _Optional[int] = ..., window_start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., profit_usd: _Optional[float] = ..., moves: _Optional[_Iterable[_Union[UnderlyingMove, _Mapping]]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class ExplainMarginResponse(_message.Message):
     __slots__ = ("generation", "margin", "positions", "scenarios")

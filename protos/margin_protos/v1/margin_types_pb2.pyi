@@ -37,7 +37,7 @@ class PositionColumns(_message.Message):
     def __init__(self, account_ids: _Optional[_Iterable[str]] = ..., member_ids: _Optional[_Iterable[str]] = ..., instrument_names: _Optional[_Iterable[str]] = ..., account: _Optional[_Iterable[int]] = ..., instrument: _Optional[_Iterable[int]] = ..., quantity: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("number", "snapshot_id", "snapshot_time", "scenarios_id", "scenarios", "model_id", "model_name", "instruments", "is_synthetic")
+    __slots__ = ("number", "snapshot_id", "snapshot_time", "scenarios_id", "scenarios", "model_id", "model_name", "instruments", "is_synthetic", "model_version")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Generation(_message.Message):
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     INSTRUMENTS_FIELD_NUMBER: _ClassVar[int]
     IS_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     number: int
     snapshot_id: str
     snapshot_time: _timestamp_pb2.Timestamp
@@ -56,7 +57,8 @@ class Generation(_message.Message):
     model_name: str
     instruments: int
     is_synthetic: bool
-    def __init__(self, number: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., snapshot_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., scenarios_id: _Optional[str] = ..., scenarios: _Optional[int] = ..., model_id: _Optional[str] = ..., model_name: _Optional[str] = ..., instruments: _Optional[int] = ..., is_synthetic: bool = ...) -> None: ...
+    model_version: str
+    def __init__(self, number: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., snapshot_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., scenarios_id: _Optional[str] = ..., scenarios: _Optional[int] = ..., model_id: _Optional[str] = ..., model_name: _Optional[str] = ..., instruments: _Optional[int] = ..., is_synthetic: bool = ..., model_version: _Optional[str] = ...) -> None: ...
 
 class InputIds(_message.Message):
     __slots__ = ("snapshot_id", "scenarios_id", "model_id", "book_id", "surface_ids")
@@ -73,12 +75,14 @@ class InputIds(_message.Message):
     def __init__(self, snapshot_id: _Optional[str] = ..., scenarios_id: _Optional[str] = ..., model_id: _Optional[str] = ..., book_id: _Optional[str] = ..., surface_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PartInput(_message.Message):
-    __slots__ = ("name", "value")
+    __slots__ = ("name", "value", "of")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
     name: str
     value: float
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    of: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., of: _Optional[str] = ...) -> None: ...
 
 class RequirementPart(_message.Message):
     __slots__ = ("name", "amount_usd", "inputs")
@@ -91,7 +95,7 @@ class RequirementPart(_message.Message):
     def __init__(self, name: _Optional[str] = ..., amount_usd: _Optional[float] = ..., inputs: _Optional[_Iterable[_Union[PartInput, _Mapping]]] = ...) -> None: ...
 
 class AccountMargin(_message.Message):
-    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "parts")
+    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "parts", "undiversified_usd", "span_usd", "venue_grid_usd", "long_usd", "stress_period_usd", "stress_usd", "stress_name")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +111,13 @@ class AccountMargin(_message.Message):
     INITIAL_MARGIN_USD_FIELD_NUMBER: _ClassVar[int]
     ROUNDING_BOUND_USD_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    UNDIVERSIFIED_USD_FIELD_NUMBER: _ClassVar[int]
+    SPAN_USD_FIELD_NUMBER: _ClassVar[int]
+    VENUE_GRID_USD_FIELD_NUMBER: _ClassVar[int]
+    LONG_USD_FIELD_NUMBER: _ClassVar[int]
+    STRESS_PERIOD_USD_FIELD_NUMBER: _ClassVar[int]
+    STRESS_USD_FIELD_NUMBER: _ClassVar[int]
+    STRESS_NAME_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     member_id: str
     positions: int
@@ -122,10 +133,17 @@ class AccountMargin(_message.Message):
     initial_margin_usd: float
     rounding_bound_usd: float
     parts: _containers.RepeatedCompositeFieldContainer[RequirementPart]
-    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[int] = ..., value_usd: _Optional[float] = ..., var_usd: _Optional[float] = ..., var_low_usd: _Optional[float] = ..., var_high_usd: _Optional[float] = ..., es_usd: _Optional[float] = ..., es_standard_error_usd: _Optional[float] = ..., worst_usd: _Optional[float] = ..., worst_scenario: _Optional[int] = ..., core_usd: _Optional[float] = ..., initial_margin_usd: _Optional[float] = ..., rounding_bound_usd: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[RequirementPart, _Mapping]]] = ...) -> None: ...
+    undiversified_usd: float
+    span_usd: float
+    venue_grid_usd: float
+    long_usd: float
+    stress_period_usd: float
+    stress_usd: float
+    stress_name: str
+    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[int] = ..., value_usd: _Optional[float] = ..., var_usd: _Optional[float] = ..., var_low_usd: _Optional[float] = ..., var_high_usd: _Optional[float] = ..., es_usd: _Optional[float] = ..., es_standard_error_usd: _Optional[float] = ..., worst_usd: _Optional[float] = ..., worst_scenario: _Optional[int] = ..., core_usd: _Optional[float] = ..., initial_margin_usd: _Optional[float] = ..., rounding_bound_usd: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[RequirementPart, _Mapping]]] = ..., undiversified_usd: _Optional[float] = ..., span_usd: _Optional[float] = ..., venue_grid_usd: _Optional[float] = ..., long_usd: _Optional[float] = ..., stress_period_usd: _Optional[float] = ..., stress_usd: _Optional[float] = ..., stress_name: _Optional[str] = ...) -> None: ...
 
 class AccountMarginColumns(_message.Message):
-    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd")
+    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "diversification_cap_usd", "correlation_stress_usd", "buffer_usd", "stressed_weight_usd", "floor_usd", "concentration_usd", "liquidity_usd", "model_risk_usd", "expiry_risk_usd")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +158,15 @@ class AccountMarginColumns(_message.Message):
     CORE_USD_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MARGIN_USD_FIELD_NUMBER: _ClassVar[int]
     ROUNDING_BOUND_USD_FIELD_NUMBER: _ClassVar[int]
+    DIVERSIFICATION_CAP_USD_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_STRESS_USD_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_USD_FIELD_NUMBER: _ClassVar[int]
+    STRESSED_WEIGHT_USD_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_USD_FIELD_NUMBER: _ClassVar[int]
+    CONCENTRATION_USD_FIELD_NUMBER: _ClassVar[int]
+    LIQUIDITY_USD_FIELD_NUMBER: _ClassVar[int]
+    MODEL_RISK_USD_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_RISK_USD_FIELD_NUMBER: _ClassVar[int]
     account_id: _containers.RepeatedScalarFieldContainer[str]
     member_id: _containers.RepeatedScalarFieldContainer[str]
     positions: _containers.RepeatedScalarFieldContainer[int]
@@ -154,4 +181,13 @@ class AccountMarginColumns(_message.Message):
     core_usd: _containers.RepeatedScalarFieldContainer[float]
     initial_margin_usd: _containers.RepeatedScalarFieldContainer[float]
     rounding_bound_usd: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, account_id: _Optional[_Iterable[str]] = ..., member_id: _Optional[_Iterable[str]] = ..., positions: _Optional[_Iterable[int]] = ..., value_usd: _Optional[_Iterable[float]] = ..., var_usd: _Optional[_Iterable[float]] = ..., var_low_usd: _Optional[_Iterable[float]] = ..., var_high_usd: _Optional[_Iterable[float]] = ..., es_usd: _Optional[_Iterable[float]] = ..., es_standard_error_usd: _Optional[_Iterable[float]] = ..., worst_usd: _Optional[_Iterable[float]] = ..., worst_scenario: _Optional[_Iterable[int]] = ..., core_usd: _Optional[_Iterable[float]] = ..., initial_margin_usd: _Optional[_Iterable[float]] = ..., rounding_bound_usd: _Optional[_Iterable[float]] = ...) -> None: ...
+    diversification_cap_usd: _containers.RepeatedScalarFieldContainer[float]
+    correlation_stress_usd: _containers.RepeatedScalarFieldContainer[float]
+    buffer_usd: _containers.RepeatedScalarFieldContainer[float]
+    stressed_weight_usd: _containers.RepeatedScalarFieldContainer[float]
+    floor_usd: _containers.RepeatedScalarFieldContainer[float]
+    concentration_usd: _containers.RepeatedScalarFieldContainer[float]
+    liquidity_usd: _containers.RepeatedScalarFieldContainer[float]
+    model_risk_usd: _containers.RepeatedScalarFieldContainer[float]
+    expiry_risk_usd: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, account_id: _Optional[_Iterable[str]] = ..., member_id: _Optional[_Iterable[str]] = ..., positions: _Optional[_Iterable[int]] = ..., value_usd: _Optional[_Iterable[float]] = ..., var_usd: _Optional[_Iterable[float]] = ..., var_low_usd: _Optional[_Iterable[float]] = ..., var_high_usd: _Optional[_Iterable[float]] = ..., es_usd: _Optional[_Iterable[float]] = ..., es_standard_error_usd: _Optional[_Iterable[float]] = ..., worst_usd: _Optional[_Iterable[float]] = ..., worst_scenario: _Optional[_Iterable[int]] = ..., core_usd: _Optional[_Iterable[float]] = ..., initial_margin_usd: _Optional[_Iterable[float]] = ..., rounding_bound_usd: _Optional[_Iterable[float]] = ..., diversification_cap_usd: _Optional[_Iterable[float]] = ..., correlation_stress_usd: _Optional[_Iterable[float]] = ..., buffer_usd: _Optional[_Iterable[float]] = ..., stressed_weight_usd: _Optional[_Iterable[float]] = ..., floor_usd: _Optional[_Iterable[float]] = ..., concentration_usd: _Optional[_Iterable[float]] = ..., liquidity_usd: _Optional[_Iterable[float]] = ..., model_risk_usd: _Optional[_Iterable[float]] = ..., expiry_risk_usd: _Optional[_Iterable[float]] = ...) -> None: ...

@@ -156,6 +156,7 @@ def tail_to_proto(
                 window_start=timestamp_from_stamp(scenarios.start_time[s]),
                 window_end=timestamp_from_stamp(scenarios.end_time[s]),
                 profit_usd=float(margins.tail_usd[account, rank]),
+                name=scenarios.row_name(s),
                 moves=[
                     pb.UnderlyingMove(
                         underlying=name,

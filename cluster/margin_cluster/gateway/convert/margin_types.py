@@ -7,14 +7,17 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2 as pb
 
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import Margins
+from margin_actors.engine.margin import PARTS, Margins
 from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import Problem
 from margin_actors.market.instruments import holding_fault
+from margin_actors.market.portfolios import Book
 
 POSITIONS_MAX = 50_000
 ID_LENGTH_MAX = 128
@@ -31,6 +34,14 @@ _AMOUNTS = (
     "rounding_bound_usd",
 )
 _COUNTS = ("positions", "worst_scenario")
+_OPTIONAL = (
+    "undiversified_usd",
+    "span_usd",
+    "venue_grid_usd",
+    "long_usd",
+    "stress_period_usd",
+    "stress_usd",
+)
 
 
 def timestamp_from_time(time: datetime) -> Timestamp:
@@ -40,8 +51,10 @@ def timestamp_from_time(time: datetime) -> Timestamp:
     return stamp
 
 
-def timestamp_from_stamp(stamp: np.datetime64) -> Timestamp:
-    """Return a wire time of a datetime64[ms]."""
+def timestamp_from_stamp(stamp: np.datetime64) -> Timestamp | None:
+    """Return a wire time of a datetime64[ms]; None for NaT, which leaves the field unset."""
+    if np.isnat(stamp):
+        return None
     out = Timestamp()
     out.FromMilliseconds(int(stamp.astype("datetime64[ms]").astype(np.int64)))
     return out
@@ -108,6 +121,7 @@ def generation_to_mapping(generation: ResidentGeneration) -> dict[str, Any]:
         "scenarios": len(generation.priced.scenarios),
         "model_id": handle.model_id,
         "model_name": market.parameters.name,
+        "model_version": market.parameters.version,
         "instruments": handle.n_contracts,
         "is_synthetic": market.snapshot.is_synthetic or generation.priced.scenarios.is_synthetic,
     }
@@ -138,23 +152,36 @@ def inputs_to_mapping(generation: ResidentGeneration, book_id: str) -> dict[str,
 
 
 def margin_to_mapping(
-    margins: Margins, account: int, parameters: ModelParameters, *, account_id: str, member_id: str
+    margins: Margins,
+    account: int,
+    parameters: ModelParameters,
+    scenarios: ScenarioSet,
+    *,
+    account_id: str,
+    member_id: str,
 ) -> dict[str, Any]:
-    """Return one account's margin as the ledger keeps it."""
+    """Return one account's margin as the ledger keeps it; what the model has not is left out."""
     out: dict[str, Any] = {"account_id": account_id, "member_id": member_id}
     out |= {name: int(getattr(margins, name)[account]) for name in _COUNTS}
     out |= {name: float(getattr(margins, name)[account]) for name in _AMOUNTS}
-    out["parts"] = [
-        {
-            "name": "core",
-            "amount_usd": out["core_usd"],
-            "inputs": [
-                ["confidence", parameters.measure.confidence],
-                ["var_usd", out["var_usd"]],
-                ["es_usd", out["es_usd"]],
-            ],
-        }
-    ]
+    for name in _OPTIONAL:
+        value = float(getattr(margins, name)[account])
+        if not math.isnan(value):
+            out[name] = value
+    if "stress_usd" in out:
+        out["stress_name"] = scenarios.row_name(int(margins.stress_scenario[account]))
+    inputs: dict[str, list[list[Any]]] = {}
+    for _, part, label, figure, value in margins.inputs.of(account).rows():
+        inputs.setdefault(part, []).append([figure, value, label])
+    core = [["confidence", parameters.measure.confidence, ""]]
+    core += inputs.get("core") or [["var_usd", out["var_usd"], ""], ["es_usd", out["es_usd"], ""]]
+    parts = [{"name": "core", "amount_usd": out["core_usd"], "inputs": core}]
+    for k, part in enumerate(PARTS):
+        amount = float(margins.parts_usd[account, k])
+        if part != "core" and (amount != 0.0 or part in inputs):
+            given = inputs.get(part, [])
+            parts.append({"name": part, "amount_usd": amount, "inputs": given})
+    out["parts"] = parts
     return out
 
 
@@ -165,7 +192,7 @@ def margin_to_proto(kept: Mapping[str, Any]) -> pb.AccountMargin:
         pb.RequirementPart(
             name=p["name"],
             amount_usd=p["amount_usd"],
-            inputs=[pb.PartInput(name=n, value=v) for n, v in p["inputs"]],
+            inputs=[pb.PartInput(name=i[0], value=i[1], of=i[2]) for i in p["inputs"]],
         )
         for p in fields.pop("parts", [])
     ]
@@ -175,6 +202,39 @@ def margin_to_proto(kept: Mapping[str, Any]) -> pb.AccountMargin:
 def margins_to_columns(
     margins: Margins, accounts: Sequence[str], members: Sequence[str]
 ) -> pb.AccountMarginColumns:
-    """Return the margins of many accounts in columns."""
+    """Return the margins of many accounts in columns; parts that nobody has are left out."""
     numbers = {name: getattr(margins, name).tolist() for name in (*_COUNTS, *_AMOUNTS)}
+    for k, part in enumerate(PARTS):
+        if part != "core" and margins.parts_usd[:, k].any():
+            numbers[f"{part}_usd"] = margins.parts_usd[:, k].tolist()
     return pb.AccountMarginColumns(account_id=accounts, member_id=members, **numbers)
+
+
+def margins_to_table(margins: Margins, book: Book, scenarios: ScenarioSet) -> pa.Table:
+    """Return the margins of a book as the archive keeps them, a row an account."""
+    columns: dict[str, Any] = {
+        "account_id": pa.array(book.accounts, pa.string()),
+        "member_id": pa.array(book.members, pa.string()),
+    } | {name: getattr(margins, name) for name in (*_COUNTS, *_AMOUNTS)}
+    for name in _OPTIONAL:
+        values = getattr(margins, name)
+        if not np.isnan(values).all():
+            columns[name] = values
+    if "stress_usd" in columns:
+        names = [scenarios.row_name(int(s)) for s in margins.stress_scenario]
+        columns["stress_name"] = pa.array(names)
+    for k, part in enumerate(PARTS):
+        columns[f"part_{part}"] = np.ascontiguousarray(margins.parts_usd[:, k])
+    return pa.table(columns)
+
+
+def margin_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one account's margin from a row of `margins_to_table`; its inputs are not kept."""
+    kept = {name: value for name, value in row.items() if not name.startswith("part_")}
+    amounts = [(part, row.get(f"part_{part}", 0.0)) for part in PARTS]
+    kept["parts"] = [
+        {"name": part, "amount_usd": amount, "inputs": []}
+        for part, amount in amounts
+        if amount != 0.0 or part == "core"
+    ]
+    return kept

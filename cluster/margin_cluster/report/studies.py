@@ -1,0 +1,278 @@
+"""Pages of studies: a backtest, procyclicality, methods side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.backtest import (
+    Backtest,
+    Procyclicality,
+    ResponsivenessRow,
+)
+from margin_actors.engine.comparison import LEVELS, Comparison
+from margin_actors.engine.parameters import ModelParameters
+from margin_cluster.report import figures
+from margin_cluster.report.page import environment
+
+_COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
+_ACCOUNTS_SHOWN = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table."""
+
+    text: str
+    kind: str = ""
+    """Class: l, green, yellow or red."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a page: words, a figure, a table."""
+
+    title: str
+    text: str
+    figure: Markup | None = None
+    columns: tuple[str, ...] = ()
+    rows: list[list[Cell]] = field(default_factory=list[list[Cell]])
+
+
+def _page(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
+    return (
+        environment()
+        .get_template("study.html.j2")
+        .render(
+            title=title,
+            subtitle=subtitle,
+            panels=panels,
+            version=version("margin-cluster"),
+            plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
+        )
+    )
+
+
+def _figure(figure: go.Figure) -> Markup:
+    return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
+
+
+def backtest_html(backtest: Backtest, model: ModelParameters) -> str:
+    """Return the page of a backtest."""
+    replay = backtest.replay
+    first, last = (str(t.astype("datetime64[D]")) for t in replay.time[[0, -1]])
+    panels = [_verdicts(backtest)]
+    middle = len(replay.confidences) // 2
+    for p, portfolio in enumerate(replay.portfolios):
+        figure = go.Figure()
+        losses = -replay.profit_usd[:, p]
+        days = [str(t.astype("datetime64[D]")) for t in replay.time]
+        figure.add_scatter(
+            x=days,
+            y=losses.tolist(),
+            name="loss",
+            mode="lines",
+            line={"color": "#c5ccd6", "width": 1},
+        )
+        for e, engine in enumerate(replay.engines):
+            var = replay.var_usd[:, e, middle, p]
+            hit = np.flatnonzero(losses > var)
+            figure.add_scatter(
+                x=days, y=var.tolist(), name=engine, line={"color": _COLOURS[e], "width": 1.6}
+            )
+            figure.add_scatter(
+                x=[days[d] for d in hit],
+                y=losses[hit].tolist(),
+                mode="markers",
+                showlegend=False,
+                marker={"color": _COLOURS[e], "size": 6, "symbol": "x"},
+                hovertemplate=f"{engine}: loss %{{y:$,.0f}} on %{{x}}<extra></extra>",
+            )
+        level = replay.confidences[middle]
+        panels.append(
+            Panel(
+                portfolio,
+                f"VaR at {100 * level:g} % against the loss over the two days that followed, US "
+                "dollars; crosses are exceptions.",
+                _figure(figures.finish(figure, height=330, y="USD")),
+            )
+        )
+    return _page(
+        "Backtest",
+        f"{model.name}, {replay.time.size:,} dates from {first} to {last}; only what was known on "
+        "each date was used",
+        panels,
+    )
+
+
+def _verdicts(backtest: Backtest) -> Panel:
+    rows: list[list[Cell]] = []
+    for r in backtest.rows:
+        t = r.test
+        rows.append(
+            [
+                Cell(r.portfolio),
+                Cell(r.engine, "l"),
+                Cell(f"{100 * r.confidence:g} %"),
+                Cell(f"{r.exceptions_daily} / {r.days_daily:,}"),
+                Cell(f"{t.exceptions} / {t.days:,}"),
+                Cell(f"{t.expected:.1f}"),
+                Cell(f"{t.kupiec_p:.3f}", "red" if _rejects(t.kupiec_p, t) else ""),
+                Cell(f"{t.independence_p:.3f}", "red" if t.independence_p < 0.05 else ""),
+                Cell(f"{t.conditional_p:.3f}"),
+                Cell(t.light, t.light),
+                Cell(f"{100 * t.severity_mean:.0f} %"),
+                Cell(f"{100 * t.severity_max:.0f} %"),
+            ]
+        )
+    return Panel(
+        "What the tests say",
+        f"Every {backtest.stride}nd date, so that windows do not overlap; exceptions of all dates "
+        "beside them. Severity: loss beyond VaR over VaR, mean and largest. Red: coverage worse "
+        "than stated, or exceptions that follow each other, at 5 %.",
+        None,
+        (
+            "portfolio",
+            "engine",
+            "confidence",
+            "all dates",
+            "exceptions",
+            "expected",
+            "Kupiec p",
+            "independence p",
+            "both p",
+            "light",
+            "severity",
+            "largest",
+        ),
+        rows,
+    )
+
+
+def _rejects(p_value: float, test: Any) -> bool:
+    return p_value < 0.05 and test.exceptions > test.expected
+
+
+def procyclicality_html(
+    series: Procyclicality,
+    margins: Mapping[str, FloatArray],
+    rows: Sequence[ResponsivenessRow],
+    model: ModelParameters,
+) -> str:
+    """Return the page of a procyclicality study."""
+    days = [str(t.astype("datetime64[D]")) for t in series.time]
+    panels: list[Panel] = []
+    for p, portfolio in enumerate(series.portfolios):
+        figure = go.Figure()
+        for k, (tool, values) in enumerate(margins.items()):
+            figure.add_scatter(
+                x=days,
+                y=(100 * values[:, p]).tolist(),
+                name=tool,
+                line={
+                    "color": _COLOURS[k % len(_COLOURS)],
+                    "width": 2.2 if tool == "none" else 1.3,
+                },
+            )
+        own = [r for r in rows if r.portfolio == portfolio]
+        panels.append(
+            Panel(
+                portfolio,
+                "Margin as a share of the index, day by day.",
+                _figure(figures.finish(figure, height=340, y="% of the index")),
+                ("tool", "mean", "peak to trough", "1 day", "5 days", "30 days"),
+                [
+                    [
+                        Cell(r.tool),
+                        Cell(f"{100 * r.mean:.2f} %"),
+                        Cell(f"{r.peak_to_trough:.2f}"),
+                        Cell(f"{100 * r.rise_1d:.0f} %"),
+                        Cell(f"{100 * r.rise_5d:.0f} %"),
+                        Cell(f"{100 * r.rise_30d:.0f} %"),
+                    ]
+                    for r in own
+                ],
+            )
+        )
+    levels = np.unique(np.round(series.stress_confidence, 4))
+    return _page(
+        "Procyclicality",
+        f"{model.name}, {days[0]} to {days[-1]}; largest rises over 1, 5, 30 days. Stress period "
+        f"calibrated each year: confidence {100 * levels.min():.2f} to {100 * levels.max():.2f} %",
+        panels,
+    )
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return the page of methods side by side."""
+    book, methods = comparison.book, comparison.methods
+    totals = np.array([m.requirement_usd.sum(axis=0) for m in methods])
+    figure = go.Figure()
+    for level, name in enumerate(LEVELS):
+        figure.add_bar(
+            x=[m.name for m in methods],
+            y=(totals[:, level] / 1e6).tolist(),
+            name="accounts as they are" if level == 0 else f"sum over {name}",
+            marker_color=_COLOURS[level],
+        )
+    figure.update_layout(barmode="group")
+    offsets = np.array([m.offsets_usd.sum(axis=0) for m in methods])
+    shares = [
+        [Cell(m.name)]
+        + [Cell(f"{totals[k, 0] / 1e6:,.1f} M")]
+        + [
+            Cell(f"{offsets[k, j] / 1e6:,.1f} M  ({100 * offsets[k, j] / totals[k, j + 1]:.0f} %)")
+            for j in range(offsets.shape[1])
+        ]
+        for k, m in enumerate(methods)
+    ]
+    order = np.argsort(-methods[0].requirement_usd[:, 0], kind="stable")[:_ACCOUNTS_SHOWN]
+    rows: list[list[Cell]] = []
+    for a in order:
+        figures_of = [m.requirement_usd[a, 0] for m in methods]
+        low, high = min(figures_of), max(figures_of)
+        rows.append(
+            [Cell(book.accounts[a])]
+            + [Cell(f"{value:,.0f}", "red" if value == high > low else "") for value in figures_of]
+            + [Cell(f"{high / low:.2f}" if low > 0 else "")]
+        )
+    return _page(
+        "Methods side by side",
+        f"{len(book.accounts):,} accounts, {book.n_positions:,} positions",
+        [
+            Panel(
+                "Requirement of all accounts, million US dollars",
+                "As they are, and margined in parts: what the parts cost more is the offset that "
+                "the method recognises.",
+                _figure(figures.finish(figure, height=380, y="million USD")),
+            ),
+            Panel(
+                "Offsets recognised",
+                "Between underlyings, between expiries of one underlying, and between positions of "
+                "one expiry; in brackets as a share of the parts.",
+                None,
+                (
+                    "method",
+                    "requirement",
+                    "between underlyings",
+                    "between expiries",
+                    "in an expiry",
+                ),
+                shares,
+            ),
+            Panel(
+                "Accounts",
+                f"US dollars, the largest {len(rows):,} by {methods[0].name}; red is the method "
+                "that asks for most; the last column is most over least.",
+                None,
+                ("account", *(m.name for m in methods), "spread"),
+                rows,
+            ),
+        ],
+    )

@@ -1,0 +1,52 @@
+"""Model tests: what margins would have been, what was lost, and whether that fits together."""
+
+from margin_actors.engine.backtest.portfolios import PORTFOLIOS, benchmark_book
+from margin_actors.engine.backtest.procyclicality import (
+    TOOLS,
+    Procyclicality,
+    ResponsivenessRow,
+    join_series,
+    replay_tools,
+    responsiveness,
+    tool_margins,
+)
+from margin_actors.engine.backtest.replay import (
+    ReplayInputs,
+    ReplayResult,
+    join_replays,
+    replay_dates,
+    replay_inputs,
+)
+from margin_actors.engine.backtest.statistics import (
+    ExceptionTest,
+    christoffersen,
+    judge,
+    kupiec,
+    traffic_light,
+)
+from margin_actors.engine.backtest.summary import Backtest, BacktestRow, summarise
+
+__all__ = [
+    "PORTFOLIOS",
+    "TOOLS",
+    "Backtest",
+    "BacktestRow",
+    "ExceptionTest",
+    "Procyclicality",
+    "ReplayInputs",
+    "ReplayResult",
+    "ResponsivenessRow",
+    "benchmark_book",
+    "christoffersen",
+    "join_replays",
+    "join_series",
+    "judge",
+    "kupiec",
+    "replay_dates",
+    "replay_inputs",
+    "replay_tools",
+    "responsiveness",
+    "summarise",
+    "tool_margins",
+    "traffic_light",
+]

@@ -1,0 +1,223 @@
+"""How margin moves through the years under each tool against procyclicality.
+
+A portfolio is struck anew on every date and margined by the model's core, and beside it over the
+long lookback and over the stress days of the year; the buffer's state is kept from day to day.
+Margins are fractions of the index of the portfolio's first underlying, so that what is seen is the
+model and not the price of bitcoin.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.engine.backtest.portfolios import benchmark_book
+from margin_actors.engine.backtest.replay import (
+    ReplayInputs,
+    engine_rows,
+    known_rows,
+    made_market,
+    profits_over,
+    strike_at,
+)
+from margin_actors.engine.measures import expected_shortfall, value_at_risk
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios.buffer import advance, full_buffer
+from margin_actors.engine.scenarios.build import long_windows
+from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
+from margin_actors.engine.scenarios.stress_period import choose_stress_period
+from margin_actors.engine.scenarios.volatility import Recursion
+from margin_actors.engine.scenarios.windows import all_windows
+from margin_actors.market.portfolios import Book
+from margin_actors.numerics.elementary import exponentials
+
+TOOLS: tuple[str, ...] = (
+    "none",
+    "buffer",
+    "stressed weight",
+    "long floor",
+    "stress period floor",
+    "all",
+)
+"""The core alone, each tool on its own, and all together."""
+
+
+@dataclass(frozen=True)
+class Procyclicality:
+    """Series of one model over n_dates dates; margins are fractions of the index."""
+
+    time: TimeArray
+    portfolios: tuple[str, ...]
+    core: FloatArray
+    """float64 (n_dates, n_portfolios)."""
+    long: FloatArray
+    """float64 (n_dates, n_portfolios): over the long lookback."""
+    stress: FloatArray
+    """float64 (n_dates, n_portfolios): over the stress days."""
+    reference: FloatArray
+    """float64 (n_dates, n_underlyings): VaR of outrights, which drives the buffer."""
+    holds: FloatArray
+    """float64 (n_portfolios, n_underlyings): 1 where a portfolio holds an underlying."""
+    stress_confidence: FloatArray
+    """float64 (n_dates,): calibrated once a year."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsivenessRow:
+    """How one portfolio's margin moved under one tool."""
+
+    portfolio: str
+    tool: str
+    mean: float
+    """Mean margin, a fraction of the index."""
+    peak_to_trough: float
+    """Largest over least margin."""
+    rise_1d: float
+    """Largest rise over one date, a fraction of the margin before."""
+    rise_5d: float
+    rise_30d: float
+
+
+def replay_tools(
+    inputs: ReplayInputs,
+    dates: TimeArray,
+    *,
+    advance_to: Callable[[int], None] = lambda _done: None,
+) -> Procyclicality:
+    """Return the series of the inputs' first model on the given grid times."""
+    name, model = next(iter(inputs.models.items()))
+    parameters, alpha = model.scenarios, model.measure.confidence
+    of = expected_shortfall if model.measure.core == "es" else value_at_risk
+    fitted: dict[tuple[str, int], tuple[Recursion | None, ...]] = {}
+    series: list[list[FloatArray]] = [[], [], []]
+    reference: list[FloatArray] = []
+    levels: list[float] = []
+    book = None
+    for d, now in enumerate(dates):
+        known = inputs.table.until(now)
+        strike = strike_at(inputs, known, now)
+        book = benchmark_book(strike)
+        market = made_market(model, strike, book)
+        every = all_windows(known, parameters)
+        period = choose_stress_period(
+            known,
+            every,
+            model.procyclicality.stress_period,
+            confidence=alpha,
+            long_years=model.procyclicality.long_floor.years,
+        )
+        core = engine_rows(name, model, known_rows(inputs, known, now), known, fitted)
+        sources = SurfaceSources({}, inputs.vol_index)
+        sets = [(core, alpha)]
+        for windows, level in (
+            (long_windows(known, every, model, []), alpha),
+            (period.windows, period.confidence),
+        ):
+            sets.append((historical_rows(known, windows, parameters, now, sources), level))
+        scale = strike.index_usd[parameters.underlyings[0]]
+        for kept, (rows, level) in zip(series, sets, strict=True):
+            kept.append(of(profits_over(market, book, rows), confidence=level) / scale)
+        change = exponentials(core.spot_return.T) - 1.0
+        sides = [value_at_risk(side, confidence=alpha) for side in (change, -change)]
+        reference.append(np.maximum(*sides))
+        levels.append(period.confidence)
+        advance_to(d + 1)
+    assert book is not None
+    holds = np.array(
+        [
+            [
+                float(any(book.instruments[i].startswith(u) for i in _held(book, a)))
+                for u in parameters.underlyings
+            ]
+            for a in range(len(book.accounts))
+        ]
+    )
+    core_series, long_series, stress_series = (np.array(kept) for kept in series)
+    return Procyclicality(
+        time=dates,
+        portfolios=book.accounts,
+        core=core_series,
+        long=long_series,
+        stress=stress_series,
+        reference=np.array(reference),
+        holds=holds,
+        stress_confidence=np.array(levels),
+    )
+
+
+def _held(book: Book, account: int) -> Sequence[int]:
+    held = book.instrument_index[int(book.start[account]) : int(book.start[account + 1])]
+    return held.tolist()
+
+
+def join_series(parts: Sequence[Procyclicality]) -> Procyclicality:
+    """Return neighbouring stretches of dates as one, in their order."""
+    lead = parts[0]
+    return Procyclicality(
+        time=np.concatenate([p.time for p in parts]),
+        portfolios=lead.portfolios,
+        core=np.concatenate([p.core for p in parts]),
+        long=np.concatenate([p.long for p in parts]),
+        stress=np.concatenate([p.stress for p in parts]),
+        reference=np.concatenate([p.reference for p in parts]),
+        holds=lead.holds,
+        stress_confidence=np.concatenate([p.stress_confidence for p in parts]),
+    )
+
+
+def tool_margins(series: Procyclicality, model: ModelParameters) -> dict[str, FloatArray]:
+    """Return the margins of every tool, each (n_dates, n_portfolios), as requirements apply them.
+
+    The sizes of the tools are the model's, whether it switches them on or not.
+    """
+    tools = model.procyclicality
+    core = np.maximum(series.core, 0.0)
+    share = np.zeros_like(series.reference)
+    for u in range(series.reference.shape[1]):
+        state = full_buffer(tools.buffer)
+        for d, margin in enumerate(series.reference[:, u]):
+            state = advance(state, float(margin), tools.buffer)
+            share[d, u] = state.share
+    of_portfolio = (share[:, None, :] * series.holds[None, :, :]).max(axis=2)
+    buffered = core * (1.0 + of_portfolio)
+    weight = tools.stressed_weight.weight
+    mixed = np.maximum((1.0 - weight) * core + weight * series.stress, core)
+    everything = np.maximum((1.0 - weight) * buffered + weight * series.stress, buffered)
+    return {
+        "none": core,
+        "buffer": buffered,
+        "stressed weight": mixed,
+        "long floor": np.maximum(core, series.long),
+        "stress period floor": np.maximum(core, series.stress),
+        "all": np.maximum(np.maximum(everything, series.long), series.stress),
+    }
+
+
+def responsiveness(
+    series: Procyclicality, margins: dict[str, FloatArray]
+) -> tuple[ResponsivenessRow, ...]:
+    """Return how margins moved, for every portfolio and tool."""
+    rows: list[ResponsivenessRow] = []
+    for p, portfolio in enumerate(series.portfolios):
+        for tool, values in margins.items():
+            path = values[:, p]
+            rows.append(
+                ResponsivenessRow(
+                    portfolio,
+                    tool,
+                    float(path.mean()),
+                    float(path.max()) / max(float(path.min()), 1e-12),
+                    _largest_rise(path, 1),
+                    _largest_rise(path, 5),
+                    _largest_rise(path, 30),
+                )
+            )
+    return tuple(rows)
+
+
+def _largest_rise(path: FloatArray, days: int) -> float:
+    if len(path) <= days:
+        return 0.0
+    before, after = path[:-days], path[days:]
+    return float((after / np.maximum(before, 1e-12)).max()) - 1.0

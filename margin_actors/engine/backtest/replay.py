@@ -1,0 +1,316 @@
+"""The past replayed: on each date the scenarios, margins and then what really happened.
+
+On a date only what was known by then is used: prices up to it, the volatility index up to it, and
+parameters fitted to these. Where no option chain was recorded, the date's smile is flat at the
+volatility index and moves with it, as `surface_moves = "index"` describes. Profits follow over the
+margin period of risk from the prices and the index that came, with the contracts' time to run held,
+as the margin holds it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.engine.backtest.portfolios import Strike, benchmark_book
+from margin_actors.engine.margin import (
+    PreparedMarket,
+    hold,
+    market_terms,
+    prepare_market,
+    price_slab,
+    slab_profits,
+)
+from margin_actors.engine.measures import expected_shortfall, value_at_risk
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet, VolatilityIndex
+from margin_actors.engine.scenarios.build import core_rows, is_filtered
+from margin_actors.engine.scenarios.filtered import build_filter, garch_recursions
+from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
+from margin_actors.engine.scenarios.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
+from margin_actors.engine.scenarios.surface_nodes import index_at
+from margin_actors.engine.scenarios.volatility import Recursion
+from margin_actors.engine.scenarios.windows import (
+    PriceTable,
+    Windows,
+    price_table,
+    recent_windows,
+)
+from margin_actors.errors import InvalidScenario, Problem
+from margin_actors.market.cleansing import PriceGrid
+from margin_actors.market.instruments import EXPIRY_HOUR_UTC
+from margin_actors.market.portfolios import Book
+from margin_actors.market.snapshots import (
+    ExpiryForward,
+    MarketSnapshot,
+    OptionQuotes,
+    tenor_years,
+)
+from margin_actors.market.surfaces import VolatilitySurface
+from margin_actors.market.surfaces.svi import SviSlice
+from margin_actors.numerics.elementary import logarithms
+
+NEAR_DAYS, FAR_DAYS = 30, 90
+
+
+@dataclass(frozen=True)
+class ReplayInputs:
+    """Prices and volatility indices of all years."""
+
+    table: PriceTable
+    vol_index: Mapping[str, VolatilityIndex]
+    models: Mapping[str, ModelParameters]
+    """Engines by name; they share horizon, step, lookback and underlyings."""
+    confidences: tuple[float, ...]
+
+    @property
+    def lead(self) -> ModelParameters:
+        """The model whose windows all share."""
+        return next(iter(self.models.values()))
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """Margins and profits; US dollars."""
+
+    portfolios: tuple[str, ...]
+    engines: tuple[str, ...]
+    confidences: tuple[float, ...]
+    time: TimeArray
+    """datetime64[ms] (n_dates,)."""
+    var_usd: FloatArray
+    """float64 (n_dates, n_engines, n_confidences, n_portfolios); a loss is positive."""
+    es_usd: FloatArray
+    profit_usd: FloatArray
+    """float64 (n_dates, n_portfolios): what the portfolio made over the horizon that followed."""
+
+
+def replay_inputs(
+    prices: Mapping[str, PriceGrid],
+    vol_index: Mapping[str, VolatilityIndex],
+    models: Mapping[str, ModelParameters],
+    confidences: Sequence[float],
+) -> ReplayInputs:
+    """Return the inputs of a replay; the models must look at the same windows.
+
+    Raises
+    ------
+    InvalidScenario
+        If they do not.
+    """
+    lead = next(iter(models.values()))
+    same = ("underlyings", "windows", "horizon_hours", "extension_hours", "step_hours", "sampling")
+    problems = [
+        Problem(f"{name}, scenarios.{field}", f"{getattr(model.scenarios, field)}")
+        for name, model in models.items()
+        for field in same
+        if getattr(model.scenarios, field) != getattr(lead.scenarios, field)
+    ]
+    if problems:
+        raise InvalidScenario("the engines to compare look at different windows", problems)
+    last = max(grid.time[-1] for grid in prices.values())
+    table = price_table(prices, lead.scenarios, last)
+    return ReplayInputs(table, vol_index, dict(models), tuple(confidences))
+
+
+def replay_dates(
+    inputs: ReplayInputs,
+    dates: TimeArray,
+    *,
+    advance: Callable[[int], None] = lambda _done: None,
+) -> ReplayResult:
+    """Return margins and profits of the benchmark portfolios on the given grid times."""
+    table, engines = inputs.table, tuple(inputs.models)
+    n, n_alpha = dates.size, len(inputs.confidences)
+    names: tuple[str, ...] = ()
+    var = es = profit = np.empty(0)
+    fitted: dict[tuple[str, int], tuple[Recursion | None, ...]] = {}
+    for d, now in enumerate(dates):
+        known = table.until(now)
+        strike = strike_at(inputs, known, now)
+        book = benchmark_book(strike)
+        market = made_market(inputs.lead, strike, book)
+        if d == 0:
+            names = book.accounts
+            shape = (n, len(engines), n_alpha, len(names))
+            var, es, profit = np.empty(shape), np.empty(shape), np.empty((n, len(names)))
+        rows = known_rows(inputs, known, now)
+        for e, (name, model) in enumerate(inputs.models.items()):
+            core = engine_rows(name, model, rows, known, fitted)
+            pnl = profits_over(market, book, core)
+            for c, confidence in enumerate(inputs.confidences):
+                var[d, e, c] = value_at_risk(pnl, confidence=confidence)
+                es[d, e, c] = expected_shortfall(pnl, confidence=confidence)
+        profit[d] = profits_over(market, book, _what_came(inputs, now))[:, 0]
+        advance(d + 1)
+    return ReplayResult(names, engines, inputs.confidences, dates, var, es, profit)
+
+
+def join_replays(parts: Sequence[ReplayResult]) -> ReplayResult:
+    """Return neighbouring stretches of dates as one, in their order."""
+    lead = parts[0]
+    return ReplayResult(
+        lead.portfolios,
+        lead.engines,
+        lead.confidences,
+        np.concatenate([p.time for p in parts]),
+        np.concatenate([p.var_usd for p in parts]),
+        np.concatenate([p.es_usd for p in parts]),
+        np.concatenate([p.profit_usd for p in parts]),
+    )
+
+
+def known_rows(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> ScenarioSet:
+    """Return the historical rows that all engines of a date start from."""
+    parameters = inputs.lead.scenarios
+    windows = recent_windows(known, parameters)
+    return historical_rows(known, windows, parameters, now, SurfaceSources({}, inputs.vol_index))
+
+
+def engine_rows(
+    name: str,
+    model: ModelParameters,
+    rows: ScenarioSet,
+    known: PriceTable,
+    fitted: dict[tuple[str, int], tuple[Recursion | None, ...]],
+) -> ScenarioSet:
+    """Return an engine's core rows on a date; `fitted` keeps GARCH fits of its period."""
+    following = None
+    if is_filtered(model):
+        rules = model.scenarios.filter
+        garch = None
+        if rules.volatility == "garch":
+            days = int(known.time[known.last].astype("datetime64[D]").astype(np.int64))
+            key = name, days // rules.garch_refit_days
+            if key not in fitted:
+                fitted[key] = garch_recursions(known, rules)
+            garch = fitted[key]
+        following = build_filter(known, rules, garch)
+    return core_rows(rows, known, model, following)
+
+
+def strike_at(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> Strike:
+    """Return the prices and volatilities at which a date's portfolios are struck."""
+    time = now.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
+    expiries = [
+        (time + timedelta(days=days)).replace(hour=EXPIRY_HOUR_UTC, minute=0, second=0)
+        for days in (NEAR_DAYS, FAR_DAYS)
+    ]
+    index = {u: float(np.exp(known.ln_price[i, -1])) for i, u in enumerate(known.underlyings)}
+    vol = {
+        u: float(np.exp(_index_values(inputs, u, np.array([now]))[0])) / 100.0
+        for u in known.underlyings
+    }
+    return Strike(time, expiries[0], expiries[1], index, vol)
+
+
+def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> FloatArray:
+    """Return the logarithm of the index at times within it.
+
+    Raises
+    ------
+    InvalidScenario
+        Where it is not known.
+    """
+    index = inputs.vol_index[underlying]
+    values = index_at(index.time, logarithms(index.value)[0], wanted)
+    if np.isnan(values).any():
+        raise InvalidScenario(
+            f"the volatility index of {underlying} is not known on every date",
+            [
+                Problem(
+                    "dates",
+                    f"{wanted[np.isnan(values)][0]}",
+                    f"the index runs from {index.time[0]} to {index.time[-1]}",
+                )
+            ],
+        )
+    return values
+
+
+def made_market(model: ModelParameters, strike: Strike, book: Book) -> PreparedMarket:
+    """Return the date's market: flat smiles at the index, forwards at the spot, no quotes."""
+    none = np.empty(0)
+    expiries = tuple(
+        ExpiryForward(u, expiry, strike.index_usd[u], tenor_years(strike.now, expiry))
+        for u in strike.index_usd
+        for expiry in (strike.near, strike.far)
+    )
+    quotes = OptionQuotes(
+        (),
+        np.empty(0, np.int32),
+        none,
+        np.empty(0, np.bool_),
+        np.empty(0, np.bool_),
+        none,
+        none,
+        none,
+        none,
+        none,
+        none,
+    )
+    snapshot = MarketSnapshot(strike.now, dict(strike.index_usd), expiries, quotes)
+    surfaces = {
+        u: VolatilitySurface(
+            u,
+            "svi",
+            tuple(e for e in expiries if e.underlying == u),
+            tuple(
+                SviSlice(strike.vol[u] ** 2 * e.tenor_years, 0.0, 0.0, 0.0, 1.0)
+                for e in expiries
+                if e.underlying == u
+            ),
+            (),
+        )
+        for u in strike.index_usd
+    }
+    return prepare_market(snapshot, model, names=book.instruments, surfaces=surfaces)
+
+
+def profits_over(market: PreparedMarket, book: Book, rows: ScenarioSet) -> FloatArray:
+    """Return the profit of every portfolio in every row, (n_portfolios, n_rows), US dollars."""
+    slab = price_slab(market, rows, 0)
+    terms = market_terms(market, rows)
+    held = hold(market, book, terms)
+    found = slab_profits(slab, held.holdings, None, terms.sample, keep_pnl=True)
+    assert found.accounts.pnl is not None
+    return found.accounts.pnl * held.holdings.quantum_usd
+
+
+def _what_came(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:
+    """Return the move over the horizon after a date as a set of one row."""
+    table, parameters = inputs.table, inputs.lead.scenarios
+    start = int(np.searchsorted(table.time, now))
+    end = start + table.length
+    if end >= table.time.size or not table.complete[[start, end]].all():
+        raise InvalidScenario(
+            f"no price closes the window that opens at {now}",
+            [Problem("dates", str(now), "end the dates earlier")],
+        )
+    window = Windows(np.array([start]), np.array([end]))
+    bare = parameters.model_copy(update={"surface_moves": "none"})
+    row = historical_rows(table, window, bare, table.time[end], SurfaceSources({}, {}))
+    spread = (30.0 / np.array(TENORS_DAYS)) ** parameters.vol_index_decay
+    vol = np.zeros_like(row.vol_change)
+    for i, u in enumerate(parameters.underlyings):
+        ends = _index_values(inputs, u, table.time[[start, end]])
+        vol[0, i] = np.repeat((ends[1] - ends[0]) * spread[:, None], len(MONEYNESS), axis=1)
+    provenance = np.full(
+        (1, len(parameters.underlyings)), Provenance.PROXIED_BY_VOL_INDEX, np.uint8
+    )
+    return ScenarioSet(
+        engine="historical",
+        underlyings=row.underlyings,
+        horizon_hours=row.horizon_hours,
+        start_time=row.start_time,
+        end_time=row.end_time,
+        spot_return=row.spot_return,
+        path_hours=row.path_hours,
+        path_return=row.path_return,
+        basis_change=row.basis_change,
+        vol_change=vol,
+        weight=row.weight,
+        provenance=provenance,
+    )

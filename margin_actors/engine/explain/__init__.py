@@ -1,0 +1,13 @@
+"""Where a number comes from: position, scenario and pricing inputs; and what changed it."""
+
+from margin_actors.engine.explain.changes import STEPS, State, Waterfall, changes_of_margin
+from margin_actors.engine.explain.trace import TracedPosition, trace_account
+
+__all__ = [
+    "STEPS",
+    "State",
+    "TracedPosition",
+    "Waterfall",
+    "changes_of_margin",
+    "trace_account",
+]
