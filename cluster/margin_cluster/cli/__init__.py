@@ -1,7 +1,8 @@
-"""The command line: `margin run`, `report`, `serve`, `status`, `data`, `surface` and more."""
+"""The command line: `margin run`, `report`, `explain`, `compare`, `backtest`, `serve` and more."""
 
 import typer
 
+from margin_cluster.cli.explain import explain_app
 from margin_cluster.cli.market import data_app, surface_app
 from margin_cluster.cli.model import model_app, scenarios_app
 from margin_cluster.cli.run import report, run
@@ -22,6 +23,7 @@ app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
 app.command("serve")(serve_command)
 app.command("status")(status_command)
+app.add_typer(explain_app, name="explain")
 app.add_typer(data_app, name="data")
 app.add_typer(surface_app, name="surface")
 app.add_typer(scenarios_app, name="scenarios")

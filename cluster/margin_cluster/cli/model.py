@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
-from margin_actors.engine.parameters import PRESETS, ModelParameters
+from margin_actors.engine.parameters import PRESETS, ModelParameters, changes_between
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.engine.scenarios import Provenance, ScenarioSet
+from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
@@ -21,7 +23,7 @@ from margin_cluster.cli.console import (
     synthetic_banner,
     workplace,
 )
-from margin_cluster.sources import ParquetStore
+from margin_cluster.sources import ModelRegistry, ParquetStore
 from margin_cluster.wiring import build_scenarios as build_set
 from margin_cluster.wiring import load_market, load_model
 from margin_cluster.wiring import load_scenarios as load_set
@@ -52,18 +54,104 @@ def show_model(
         print_json(parameters.model_dump(mode="json") | {"id": parameters.id})
         return
     out.print(f"[bold]{parameters.name}[/]  [dim]{parameters.id}[/]\n{parameters.description}\n")
-    for section in ("history", "quality", "scenarios", "revaluation", "measure"):
-        table = Table(
-            title=f"[{section}]".replace("[", "\\["), title_justify="left", show_header=False
-        )
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold", ratio=2)
-        table.add_column(style="dim", ratio=3)
-        part = getattr(parameters, section)
-        for name, field in type(part).model_fields.items():
+    _show_sections(parameters, "")
+
+
+def _show_sections(part: BaseModel, where: str) -> None:
+    """Print a section's own fields, then the sections below it."""
+    table = Table(title=f"[{where}]".replace("[", "\\["), title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=2)
+    table.add_column(style="dim", ratio=3)
+    below: list[tuple[str, BaseModel]] = []
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, BaseModel):
+            below.append((f"{where}.{name}".lstrip("."), value))
+        elif where:
             meaning = " ".join((field.description or "").split())
-            table.add_row(name, _plain(getattr(part, name)), escape(meaning))
+            table.add_row(name, escape(_plain(value)), escape(meaning))
+    if table.row_count:
         out.print(table)
+    for name, value in below:
+        _show_sections(value, name)
+
+
+@model_app.command("diff")
+@reporting_errors
+def diff_models(
+    before: Annotated[str, typer.Argument(help="Preset, TOML file, or NAME@VERSION once used.")],
+    after: Annotated[str, typer.Argument(help="The same of the other model.")],
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Show every parameter that differs between two models."""
+    changes = changes_between(_find_model(before), _find_model(after))
+    if as_json:
+        print_json([{"field": c.field, "before": c.before, "after": c.after} for c in changes])
+        return
+    if not changes:
+        out.print("The two models have the same parameters.")
+        return
+    table = Table(show_header=True)
+    for name in ("field", before, after):
+        table.add_column(escape(name), overflow="fold")
+    for c in changes:
+        table.add_row(c.field, escape(c.before), escape(c.after))
+    out.print(table)
+
+
+def _find_model(name: str) -> ModelParameters:
+    known, at, version = name.partition("@")
+    if not at:
+        return load_model(name)
+    record = ModelRegistry(settings().store).find(known, version)
+    if record is None:
+        raise InvalidParameters(
+            f"version {version!r} of the model {known!r} was never used here",
+            [Problem("model", name, "`margin model versions` lists those that were")],
+        )
+    return record.parameters
+
+
+@model_app.command("register")
+@reporting_errors
+def register_model(
+    model: Annotated[str, typer.Argument(help="Preset or TOML file.")],
+    approved_by: Annotated[str, typer.Option("--approved-by", help="Who approved it.")] = "",
+) -> None:
+    """Note a model's version for ever; a version once used never changes its parameters."""
+    record = ModelRegistry(settings().store).use(load_model(model), approved_by=approved_by)
+    p = record.parameters
+    who = f", approved by {record.approved_by}" if record.approved_by else ""
+    out.print(f"{p.name} {p.version}: {record.model_id}, kept since {record.first_used:%F %T}{who}")
+
+
+@model_app.command("versions")
+@reporting_errors
+def list_versions(as_json: Annotated[bool, JsonOption] = False) -> None:
+    """List the versions of models that were used with this store."""
+    records = ModelRegistry(settings().store).records()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": r.parameters.name,
+                    "version": r.parameters.version,
+                    "id": r.model_id,
+                    "first_used": r.first_used.isoformat(),
+                    "approved_by": r.approved_by,
+                }
+                for r in records
+            ]
+        )
+        return
+    table = Table()
+    for name in ("model", "version", "id", "first used", "approved by"):
+        table.add_column(name)
+    for r in records:
+        p = r.parameters
+        table.add_row(p.name, p.version, r.model_id, f"{r.first_used:%F %T}", r.approved_by)
+    out.print(table)
 
 
 def _plain(value: Any) -> str:

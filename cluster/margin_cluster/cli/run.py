@@ -125,6 +125,10 @@ def _show(output: CalculationOutput) -> None:
     table.add_section()
     table.add_row(*(totals_shown.get(name, "") for name in columns))
     out.print(table)
+    if len(output.parts_used) > 1:
+        made = summary["parts_usd"]
+        shown_parts = ", ".join(f"{p.replace('_', ' ')} {shown_as(made[p])}" for p in made)
+        out.print(f"Requirements are made of: {shown_parts} ({unit})", highlight=False)
     for note in output.notes:
         out.print(f"[dim]{note}[/]", highlight=False)
     repairs = sum(len(q.repairs) for q in output.quality)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.arrays import FloatArray, IntArray, TimeArray
 from margin_actors.engine.backtest.portfolios import benchmark_book
 from margin_actors.engine.backtest.replay import (
     ReplayInputs,
     engine_rows,
-    known_rows,
     made_market,
     profits_over,
     strike_at,
@@ -28,7 +27,7 @@ from margin_actors.engine.scenarios.build import long_windows
 from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
 from margin_actors.engine.scenarios.stress_period import choose_stress_period
 from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import all_windows
+from margin_actors.engine.scenarios.windows import Windows, all_windows, recent_windows
 from margin_actors.market.portfolios import Book
 from margin_actors.numerics.elementary import exponentials
 
@@ -107,17 +106,17 @@ def replay_tools(
             confidence=alpha,
             long_years=model.procyclicality.long_floor.years,
         )
-        core = engine_rows(name, model, known_rows(inputs, known, now), known, fitted)
+        # One fit of the proxies serves them all.
         sources = SurfaceSources({}, inputs.vol_index)
-        sets = [(core, alpha)]
-        for windows, level in (
-            (long_windows(known, every, model, []), alpha),
-            (period.windows, period.confidence),
-        ):
-            sets.append((historical_rows(known, windows, parameters, now, sources), level))
+        rows = historical_rows(known, every, parameters, now, sources)
+        recent = rows.select(_places(every, recent_windows(known, parameters)))
+        core = engine_rows(name, model, recent, known, fitted)
+        long = rows.select(_places(every, long_windows(known, every, model, [])))
+        stress = rows.select(_places(every, period.windows))
+        sets = ((core, alpha), (long, alpha), (stress, period.confidence))
         scale = strike.index_usd[parameters.underlyings[0]]
-        for kept, (rows, level) in zip(series, sets, strict=True):
-            kept.append(of(profits_over(market, book, rows), confidence=level) / scale)
+        for kept, (part, level) in zip(series, sets, strict=True):
+            kept.append(of(profits_over(market, book, part), confidence=level) / scale)
         change = exponentials(core.spot_return.T) - 1.0
         sides = [value_at_risk(side, confidence=alpha) for side in (change, -change)]
         reference.append(np.maximum(*sides))
@@ -144,6 +143,10 @@ def replay_tools(
         holds=holds,
         stress_confidence=np.array(levels),
     )
+
+
+def _places(every: Windows, some: Windows) -> IntArray:
+    return np.searchsorted(every.end, some.end)
 
 
 def _held(book: Book, account: int) -> Sequence[int]:

@@ -1,0 +1,135 @@
+"""Stored calculations asked where their numbers come from, and what changed since."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from margin_actors.engine.explain import (
+    State,
+    TracedPosition,
+    Waterfall,
+    changes_of_margin,
+    trace_account,
+)
+from margin_actors.engine.margin import (
+    MarginResult,
+    attribute_account,
+    calculate_margin,
+    prepare_market,
+)
+from margin_actors.engine.measures import Attribution
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem
+from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.snapshot_table import snapshot_from_table
+from margin_cluster.sources import ParquetStore
+from margin_cluster.wiring import Workplace, load_scenarios
+
+
+@dataclass(frozen=True)
+class ExplainedAccount:
+    """One account of a stored calculation."""
+
+    state: State
+    """With this account's positions alone."""
+    result: MarginResult
+    attribution: Attribution
+    row: int
+    """The scenario that is traced."""
+    trace: tuple[TracedPosition, ...]
+
+
+def load_state(place: Workplace, run: Path) -> State:
+    """Return everything that decided a calculation of `margin run`, from its folder and the store.
+
+    Raises
+    ------
+    InvalidRequest
+        If the folder holds no calculation.
+    InvalidMarketData
+        If the store no longer holds what the calculation names.
+    """
+    path = run / "inputs.json"
+    if not path.is_file():
+        raise InvalidRequest(
+            f"{run} holds no calculation",
+            [Problem("RUN", str(path), "there is no such file; name a folder of `margin run`")],
+        )
+    inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    store: ParquetStore = place.store
+    model = dict(inputs["model"])
+    model.pop("id")
+    snapshot_id = inputs["snapshot"]["id"]
+    snapshot = snapshot_from_table(
+        store.get("market_snapshots", snapshot_id), where=f"snapshot {snapshot_id}"
+    )
+    book_id = inputs["book"]["id"]
+    return State(
+        snapshot,
+        load_scenarios(place, inputs["scenarios"]["id"]),
+        book_from_table(store.get("books", book_id), where=f"book {book_id}"),
+        ModelParameters.model_validate(model),
+    )
+
+
+def explain_account(
+    place: Workplace, run: Path, account: str, scenario: int | None
+) -> ExplainedAccount:
+    """Return an account's margin with its parts, contributions and one traced scenario.
+
+    The scenario is by default the one that is the account's VaR.
+
+    Raises
+    ------
+    InvalidPortfolio
+        If the calculation did not margin the account.
+    InvalidRequest
+        If there is no such scenario.
+    """
+    state = load_state(place, run)
+    alone = _alone(state.book, account, run)
+    result = calculate_margin(state.snapshot, state.scenarios, alone, state.parameters)
+    row = scenario
+    if row is None:
+        losses = -result.tail_usd[0]
+        row = int(result.tail_scenario[0, int(np.abs(losses - result.var_usd[0]).argmin())])
+    if not 0 <= row < len(state.scenarios):
+        raise InvalidRequest(
+            "there is no such scenario",
+            [Problem("--scenario", str(row), f"0 to {len(state.scenarios) - 1}")],
+        )
+    market = prepare_market(state.snapshot, state.parameters, names=alone.instruments)
+    return ExplainedAccount(
+        State(state.snapshot, state.scenarios, alone, state.parameters),
+        result,
+        attribute_account(result, 0),
+        row,
+        trace_account(market, alone, 0, state.scenarios, row),
+    )
+
+
+def explain_changes(place: Workplace, before: Path, after: Path, account: str) -> Waterfall:
+    """Return what made an account's requirement change between two stored calculations."""
+    return changes_of_margin(load_state(place, before), load_state(place, after), account)
+
+
+def _alone(book: Book, account: str, run: Path) -> Book:
+    if account not in book.accounts:
+        raise InvalidPortfolio(
+            f"{run} did not margin the account {account}",
+            [Problem("--account", account, f"it has {len(book.accounts)}, as {book.accounts[0]}")],
+        )
+    place = book.accounts.index(account)
+    held = slice(int(book.start[place]), int(book.start[place + 1]))
+    used, index = np.unique(book.instrument_index[held], return_inverse=True)
+    return Book(
+        (account,),
+        (book.members[place],),
+        tuple(book.instruments[i] for i in used),
+        np.array([0, index.size], np.int64),
+        index.astype(np.int32),
+        book.quantity[held].copy(),
+    )
