@@ -1,9 +1,22 @@
 """Made scenarios and models for tests of the engine."""
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
 
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
-from margin_actors.engine.scenarios import Provenance, ScenarioSet
+from margin_actors.engine.scenarios import (
+    CORE,
+    LONG,
+    STRESS,
+    STRESS_PERIOD,
+    Provenance,
+    ScenarioSet,
+    VolatilityIndex,
+    join_sections,
+)
+from margin_actors.market.cleansing import PriceGrid
 
 DAY = np.timedelta64(86_400_000, "ms")
 
@@ -41,3 +54,56 @@ def model(**revaluation: object) -> ModelParameters:
     return parameters_from_mapping(
         {"extends": "hs-surface", "revaluation": revaluation}, where="test"
     )
+
+
+def model_from(preset_name: str, **sections: object) -> ModelParameters:
+    """A preset with sections changed."""
+    return parameters_from_mapping({"extends": preset_name, **sections}, where="test")
+
+
+UNDERLYINGS = ("BTC", "ETH")
+BEGIN = np.datetime64("2018-01-01", "ms")
+
+
+def grids(n: int, seed: int = 1, jump: tuple[int, float] | None = None) -> dict[str, PriceGrid]:
+    """Daily closes whose volatility changes regime every 200 days."""
+    rng = np.random.default_rng(seed)
+    out: dict[str, PriceGrid] = {}
+    shared = rng.normal(size=n)
+    for i, u in enumerate(UNDERLYINGS):
+        vol = np.where((np.arange(n) // 200) % 2 == 0, 0.02, 0.05) * (1.0 + 0.3 * i)
+        moves = vol * (0.8 * shared + 0.6 * rng.normal(size=n))
+        if jump is not None:
+            moves[jump[0]] += jump[1]
+        out[u] = PriceGrid(
+            underlying=u,
+            time=BEGIN + DAY * np.arange(n),
+            price_usd=1000.0 * np.exp(np.cumsum(moves)),
+            interval_seconds=86_400,
+            is_synthetic=True,
+        )
+    return out
+
+
+def indices(n: int) -> dict[str, VolatilityIndex]:
+    rng = np.random.default_rng(3)
+    out = {}
+    for u in UNDERLYINGS:
+        level = np.exp(np.cumsum(0.03 * rng.normal(size=n)) * 0.2) * 60.0
+        out[u] = VolatilityIndex(u, BEGIN + DAY * np.arange(n), level)
+    return out
+
+
+@cache
+def sections(seed: int = 0) -> ScenarioSet:
+    """A made set with every section."""
+    whole = join_sections(
+        [
+            (CORE, made_scenarios(200, seed)),
+            (LONG, made_scenarios(150, seed + 1, scale=1.2)),
+            (STRESS_PERIOD, made_scenarios(60, seed + 2, scale=1.5)),
+            (STRESS, made_scenarios(5, seed + 3, scale=3.0)),
+        ]
+    )
+    figures = {"stress_period.confidence": 0.95, "buffer.share.BTC": 0.2, "buffer.share.ETH": 0.1}
+    return replace(whole, figures=figures)

@@ -24,6 +24,7 @@ Run: TypeAlias = Annotated[Path, typer.Argument(help="Folder that `margin run` w
 Account: TypeAlias = Annotated[str, typer.Option(help="Account to explain.")]
 _TAIL = 8
 _POSITIONS = 30
+_WIDE = 110
 
 
 @explain_app.command("account")
@@ -141,13 +142,15 @@ def _show_positions(found: ExplainedAccount, shown_as: Any) -> None:
 def _show_trace(found: ExplainedAccount, shown_as: Any) -> None:
     name = found.state.scenarios.row_name(found.row)
     table = Table(title=f"Prices in row {found.row}, {name}", title_justify="left")
-    for column in ("instrument", "forward", "after", "vol", "after", "unit", "after", "profit"):
-        table.add_column(
-            column, justify="left" if column == "instrument" else "right", no_wrap=True
-        )
+    titles = ["instrument", "forward", "after", "vol", "after", "unit", "after", "profit"]
+    wide = out.width >= _WIDE
+    kept = range(len(titles)) if wide else (0, 2, 4, 7)
+    for k in kept:
+        title = titles[k] if wide or k not in (2, 4) else f"{titles[k - 1]} after"
+        table.add_column(title, justify="left" if k == 0 else "right", no_wrap=True)
     order = sorted(found.trace, key=lambda t: -abs(t.profit_usd))[:_POSITIONS]
     for t in order:
-        table.add_row(
+        cells = (
             t.instrument,
             f"{t.forward_usd:,.1f}",
             f"{t.forward_after_usd:,.1f}",
@@ -157,9 +160,10 @@ def _show_trace(found: ExplainedAccount, shown_as: Any) -> None:
             f"{t.unit_value_after_usd:,.2f}",
             shown_as(t.profit_usd),
         )
+        table.add_row(*(cells[k] for k in kept))
     table.add_section()
     total = shown_as(sum(t.profit_usd for t in found.trace))
-    table.add_row(f"all {len(found.trace)}", "", "", "", "", "", "", total)
+    table.add_row(f"all {len(found.trace)}", *[""] * (len(kept) - 2), total)
     out.print(table)
 
 

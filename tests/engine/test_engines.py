@@ -1,0 +1,429 @@
+"""Scenario engines: filtered historical, Monte Carlo, written-down rows, stress days."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import UNDERLYINGS, grids, indices, made_scenarios, model_from
+from scipy.stats import kendalltau, kstest, norm, t
+
+from margin_actors.engine.parameters import (
+    FilterParameters,
+    MonteCarloParameters,
+    ScenarioParameters,
+    SpanParameters,
+    StressPeriodParameters,
+    VenueGridParameters,
+)
+from margin_actors.engine.scenarios import (
+    AT_MONEY,
+    CORE,
+    LONG,
+    MONTH,
+    STRESS,
+    STRESS_PERIOD,
+    build_historical,
+    build_scenarios,
+    fit_monte_carlo,
+    join_sections,
+    scenario_set_from_table,
+    scenario_set_to_table,
+)
+from margin_actors.engine.scenarios.filtered import build_filter, filter_rows
+from margin_actors.engine.scenarios.rules import span_rows, venue_grid_rows
+from margin_actors.engine.scenarios.stress_period import choose_stress_period
+from margin_actors.engine.scenarios.volatility import Recursion, ewma, fit_garch, variances
+from margin_actors.engine.scenarios.windows import all_windows, price_table, spot_returns
+from margin_actors.numerics.counter_random import normals
+
+
+def parameters(**changes: object) -> ScenarioParameters:
+    return ScenarioParameters(**{"windows": 600, **changes})
+
+
+# -- volatility ------------------------------------------------------------------------------------
+
+
+def test_ewma_is_the_textbook_recursion() -> None:
+    returns = np.random.default_rng(0).normal(size=200) * 0.02
+    found = variances(returns, ewma(returns, 0.94, 30))
+    expected = [np.mean(returns[:30] ** 2)]
+    for r in returns:
+        expected.append(0.94 * expected[-1] + 0.06 * r * r)
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_a_missing_return_leaves_the_variance() -> None:
+    found = variances(np.array([0.01, np.nan, 0.02]), Recursion(1e-6, 0.1, 0.8, 1e-4))
+    assert found[2] == found[1]
+    assert found[3] == pytest.approx(1e-6 + 0.1 * 0.02**2 + 0.8 * found[2])
+
+
+def test_garch_is_that_of_arch() -> None:
+    """The parameters are arch's, and our recursion gives its conditional volatilities."""
+    from arch import arch_model
+
+    rng = np.random.default_rng(4)
+    variance, returns = 4e-4, []
+    for _ in range(3000):
+        returns.append(np.sqrt(variance) * rng.normal())
+        variance = 1e-5 + 0.09 * returns[-1] ** 2 + 0.88 * variance
+    sample = np.array(returns)
+    recursion = fit_garch(sample, 60)
+    theirs = arch_model(100.0 * sample, mean="Zero", vol="GARCH", p=1, q=1, rescale=False)
+    fitted = theirs.fit(disp="off")
+    assert recursion.alpha == pytest.approx(fitted.params["alpha[1]"], rel=1e-6)
+    assert recursion.beta == pytest.approx(fitted.params["beta[1]"], rel=1e-6)
+    assert recursion.omega == pytest.approx(fitted.params["omega"] * 1e-4, rel=1e-6)
+    assert recursion.alpha == pytest.approx(0.09, abs=0.04)
+    ours = 100.0 * np.sqrt(variances(sample, recursion)[:-1])
+    # Each begins in its own way; with persistence 0.97 that is forgotten after 600 steps.
+    np.testing.assert_allclose(ours[800:], fitted.conditional_volatility[800:], rtol=1e-4)
+    forecast = fitted.forecast(horizon=1).variance.iloc[-1, 0]
+    assert 1e4 * variances(sample, recursion)[-1] == pytest.approx(forecast, rel=1e-5)
+
+
+# -- filtered historical ---------------------------------------------------------------------------
+
+
+def test_filtered_rows_are_scaled_by_then_and_now() -> None:
+    prices, rules = grids(1500), parameters()
+    as_of = prices["BTC"].time[-1]
+    history = build_historical(prices, rules, as_of=as_of)
+    table = price_table(prices, rules, as_of)
+    wide = FilterParameters(ratio_min=1e-6, ratio_max=1e6, floor_share=0.0)
+    following = build_filter(table, wide)
+    found = filter_rows(history, table, wide, following)
+    for u in range(2):
+        returns = np.diff(table.ln_price[u])
+        sigma = [np.mean(returns[:60] ** 2)]
+        for r in returns:
+            sigma.append(0.97 * sigma[-1] + 0.03 * r * r)
+        sigma = np.sqrt(sigma)
+        start = np.searchsorted(table.time, history.start_time)
+        # sigma[k] is known once the price k is: r* = r sigma_now / sigma_then.
+        expected = history.spot_return[:, u] * sigma[-1] / sigma[start]
+        np.testing.assert_allclose(found.spot_return[:, u], expected, rtol=1e-10)
+    np.testing.assert_array_equal(found.path_return[:, :, -1], found.spot_return)
+    assert found.engine == "filtered"
+
+
+def test_ratios_are_bounded_and_quiet_markets_are_held() -> None:
+    prices, rules = grids(1500), parameters()
+    as_of = prices["BTC"].time[-1]
+    history = build_historical(prices, rules, as_of=as_of)
+    table = price_table(prices, rules, as_of)
+    tight = FilterParameters(ratio_min=0.8, ratio_max=1.1, floor_share=0.0)
+    found = filter_rows(history, table, tight, build_filter(table, tight))
+    ratio = found.spot_return / history.spot_return
+    assert ratio.min() >= 0.8 - 1e-12
+    assert ratio.max() <= 1.1 + 1e-12
+    assert any("bounded" in note for note in found.notes)
+    held = FilterParameters(ratio_min=1e-6, ratio_max=1e6, floor_share=1.0)
+    free = FilterParameters(ratio_min=1e-6, ratio_max=1e6, floor_share=0.0)
+    high = filter_rows(history, table, held, build_filter(table, held))
+    low = filter_rows(history, table, free, build_filter(table, free))
+    assert np.all(np.abs(high.spot_return) >= np.abs(low.spot_return) - 1e-15)
+
+
+def test_correlation_scaling_gives_the_correlation_of_now() -> None:
+    rng = np.random.default_rng(8)
+    n = 3000
+    prices = grids(n)
+    # Correlation 0.95 for most of the time, then -0.6 lately.
+    z = rng.normal(size=(n, 2))
+    late = np.arange(n) >= n - 250
+    rho = np.where(late, -0.6, 0.95)
+    second = rho * z[:, 0] + np.sqrt(1 - rho**2) * z[:, 1]
+    for u, moves in zip(UNDERLYINGS, (z[:, 0], second), strict=True):
+        prices[u] = replace(prices[u], price_usd=1000 * np.exp(np.cumsum(0.03 * moves)))
+    rules = parameters(windows=1825, sampling="overlapping")
+    as_of = prices["BTC"].time[-1]
+    history = build_historical(prices, rules, as_of=as_of)
+    table = price_table(prices, rules, as_of)
+    plain = FilterParameters()
+    scaled = FilterParameters(correlation_scaling=True)
+    before = filter_rows(history, table, plain, build_filter(table, plain))
+    after = filter_rows(history, table, scaled, build_filter(table, scaled))
+    assert np.corrcoef(before.spot_return.T)[0, 1] > 0.6
+    assert np.corrcoef(after.spot_return.T)[0, 1] < -0.3
+    # Each underlying keeps its own size.
+    np.testing.assert_allclose(
+        after.spot_return.std(axis=0), before.spot_return.std(axis=0), rtol=0.15
+    )
+
+
+def test_volatility_moves_follow_their_own_volatility() -> None:
+    rules = parameters(surface_moves="index")
+    prices = grids(1500)
+    as_of = prices["BTC"].time[-1]
+    history = build_historical(prices, rules, as_of=as_of, vol_index=indices(1500))
+    table = price_table(prices, rules, as_of)
+    own = FilterParameters(surface="own", ratio_min=0.1, ratio_max=10.0)
+    none = FilterParameters(surface="none")
+    kept = filter_rows(history, table, none, build_filter(table, none))
+    np.testing.assert_array_equal(kept.vol_change, history.vol_change)
+    found = filter_rows(history, table, own, build_filter(table, own))
+    ratio = found.vol_change[:, 0] / history.vol_change[:, 0]
+    # One factor a row for the whole surface.
+    assert np.ptp(ratio.reshape(len(found), -1), axis=1).max() < 1e-9
+    assert np.ptp(ratio[:, 0, 0]) > 0.01
+
+
+# -- Monte Carlo -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_monte_carlo(made_scenarios(1500, 2), MonteCarloParameters(rows=1000))
+
+
+@given(cuts=st.lists(st.integers(1, 3999), max_size=6))
+@settings(max_examples=15)
+def test_rows_are_the_same_however_sliced(fitted, cuts) -> None:
+    whole = fitted.rows(0, 4000, total=4000)
+    edges = [0, *sorted(set(cuts)), 4000]
+    for first, last in pairwise(edges):
+        part = fitted.rows(first, last, total=4000)
+        np.testing.assert_array_equal(part.spot_return, whole.spot_return[first:last])
+        np.testing.assert_array_equal(part.vol_change, whole.vol_change[first:last])
+        np.testing.assert_array_equal(part.basis_change, whole.basis_change[first:last])
+        np.testing.assert_array_equal(part.path_return, whole.path_return[first:last])
+
+
+def test_draws_have_the_fitted_marginals_and_dependence() -> None:
+    history = made_scenarios(4000, 5)
+    rules = MonteCarloParameters(rows=40_000, marginals="empirical", correlation_shrinkage=0.0)
+    drawn = fit_monte_carlo(history, rules).rows(0, 40_000, total=40_000)
+    for u in range(2):
+        for quantile in (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99):
+            ours = np.quantile(drawn.spot_return[:, u], quantile)
+            theirs = np.quantile(history.spot_return[:, u], quantile)
+            assert ours == pytest.approx(theirs, rel=0.06, abs=0.0015), (u, quantile)
+    before = kendalltau(history.spot_return[:, 0], history.vol_change[:, 0, MONTH, AT_MONEY])
+    after = kendalltau(drawn.spot_return[:4000, 0], drawn.vol_change[:4000, 0, MONTH, AT_MONEY])
+    assert after.statistic == pytest.approx(before.statistic, abs=0.05)
+
+
+def test_student_marginals_are_student() -> None:
+    history = made_scenarios(4000, 6)
+    scale = 0.03
+    spot = t.ppf(norm.cdf(normals(1, 1, 8000).reshape(4000, 2)), 5) * scale
+    history = replace(history, spot_return=spot)
+    rules = MonteCarloParameters(rows=20_000, marginals="student_t", reach=50.0)
+    drawn = fit_monte_carlo(history, rules).rows(0, 20_000, total=20_000)
+    own = t.fit(spot[:, 0])
+    assert kstest(drawn.spot_return[:, 0], "t", args=own).pvalue > 0.01
+
+
+def test_the_copula_has_tail_dependence() -> None:
+    """Joint extremes come more often than independent or normally dependent ones would."""
+    rng = np.random.default_rng(9)
+    n = 4000
+    z = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], n)
+    x = z / np.sqrt(rng.chisquare(3, n) / 3)[:, None]
+    history = replace(made_scenarios(n, 7, surface=False), spot_return=0.02 * x)
+    model = fit_monte_carlo(history, MonteCarloParameters(correlation_shrinkage=0.0))
+    assert 2 <= model.copula_dof <= 8
+    drawn = model.rows(0, 60_000, total=60_000).spot_return
+    low = np.quantile(drawn, 0.005, axis=0)
+    both = np.mean(np.all(drawn < low, axis=1))
+    correlation = np.corrcoef(z.T)[0, 1]
+    normal = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 400_000)
+    edge = norm.ppf(0.005)
+    assert both > 1.4 * np.mean(np.all(normal < edge, axis=1))
+
+
+def test_moves_are_held_to_the_reach() -> None:
+    history = made_scenarios(1500, 2)
+    rules = MonteCarloParameters(rows=50_000, reach=1.0)
+    drawn = fit_monte_carlo(history, rules).rows(0, 50_000, total=50_000)
+    assert np.all(drawn.spot_return >= history.spot_return.min(axis=0) * (1 + 1e-9) - 1e-12)
+    assert np.all(drawn.spot_return <= history.spot_return.max(axis=0) * (1 + 1e-9) + 1e-12)
+
+
+def test_the_thirty_day_move_is_the_factor_itself(fitted) -> None:
+    drawn = fitted.rows(0, 500, total=500)
+    assert np.all(np.isnat(drawn.end_time))
+    assert drawn.row_name(3) == "row 3"
+    level = drawn.vol_change[:, :, MONTH, AT_MONEY]
+    assert level.std() > 0.01
+    other = drawn.vol_change[:, :, 0, AT_MONEY]
+    assert np.corrcoef(level[:, 0], other[:, 0])[0, 1] > 0.9
+
+
+# -- rows that are written down --------------------------------------------------------------------
+
+
+def test_span_s_sixteen_rows() -> None:
+    rows = span_rows(("BTC",), [30.0], {"BTC": 0.12}, {"BTC": 0.3}, SpanParameters())
+    assert len(rows) == 16
+    move = np.exp(rows.spot_return[:, 0]) - 1.0
+    thirds = np.array([0, 0, 1, 1, -1, -1, 2, 2, -2, -2, 3, 3, -3, -3]) / 3.0
+    np.testing.assert_allclose(move[:14], thirds * 0.12, atol=1e-15)
+    np.testing.assert_allclose(move[14:], [0.24, -0.24])
+    vol = np.exp(rows.vol_change[:, 0, 0, AT_MONEY]) - 1.0
+    np.testing.assert_allclose(vol[:14], [0.3, -0.3] * 7)
+    np.testing.assert_allclose(vol[14:], 0.0)
+    np.testing.assert_allclose(rows.loss_share, [1.0] * 14 + [0.35] * 2)
+
+
+def test_the_venue_grid_is_the_published_one() -> None:
+    tenors = [0.5, 1.0, 7.0, 30.0, 120.0]
+    grid = venue_grid_rows(("BTC", "ETH"), tenors, VenueGridParameters())
+    assert len(grid) == 24
+    spot = np.round(np.exp(grid.spot_return[:, 0]) - 1.0, 12)
+    vol = np.exp(grid.vol_change[:, 0, :, AT_MONEY]) - 1.0
+    pairs = {(s, np.sign(v)) for s, v in zip(spot[:16], vol[:16, 3], strict=True)}
+    assert (-0.16, -1.0) not in pairs
+    assert (0.16, -1.0) not in pairs
+    assert {
+        (-0.16, 1.0),
+        (0.16, 1.0),
+        (-0.12, -1.0),
+        (0.12, -1.0),
+        (0.0, 1.0),
+        (0.0, -1.0),
+    } <= pairs
+    up = 0.4 * np.array([30.0, 30.0, 30 / 7, 1.0, 0.25]) ** np.array([0.3, 0.3, 0.3, 0.13, 0.13])
+    np.testing.assert_allclose(vol[0], up, rtol=1e-12)
+    extremes = dict(zip(spot[16:], grid.loss_share[16:], strict=True))
+    assert extremes == {
+        -0.66: 0.24, -0.33: 0.48, 0.5: 0.32, 1.0: 0.16,
+        2.0: 0.08, 3.0: 0.0533, 4.0: 0.04, 5.0: 0.032,
+    }  # fmt: skip
+    np.testing.assert_allclose(vol[16:], np.broadcast_to(up, (8, 5)), rtol=1e-12)
+
+
+# -- whole sets ------------------------------------------------------------------------------------
+
+
+def full_model(**scenarios: object):
+    return model_from(
+        "hs-surface",
+        scenarios={
+            "windows": 600, "surface_moves": "index", "stress": {
+                "enabled": True,
+                "events": [{"name": "a day", "day": "2020-06-01"},
+                           {"name": "too early", "day": "2016-01-01"}],
+                "hypothetical": [{"name": "halves", "spot": {"BTC": -0.5}, "vol": {"ETH": 1.0}}],
+            }, **scenarios,
+        },
+        procyclicality={
+            "buffer": {"enabled": True}, "long_floor": {"enabled": True, "years": 3.0},
+            "stress_period": {"floor": True, "days": 60},
+        },
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["historical", "filtered", "monte_carlo"])
+def test_a_model_s_set_has_every_section_it_asks_for(engine: str) -> None:
+    prices = grids(1500)
+    model = full_model(engine=engine, monte_carlo={"rows": 500})
+    as_of = prices["BTC"].time[-1]
+    made = build_scenarios(prices, model, as_of=as_of, vol_index=indices(1500))
+    assert made.section_names == (CORE, LONG, STRESS_PERIOD, STRESS)
+    assert made.engine == engine
+    for name in made.section_names:
+        rows = made.section(name).rows
+        assert made.weight[rows].sum() == pytest.approx(1.0)
+    assert made.section(LONG).count == pytest.approx(3 * 365, abs=3)
+    assert made.section(STRESS_PERIOD).count == 60
+    stress = made.section(STRESS)
+    # A window of two days holds a day twice: closing on its evening and a day later.
+    assert stress.count == 3
+    assert "too early (2016-01-01)" in " ".join(made.notes)
+    halves = stress.first + 2
+    assert made.row_name(halves) == "halves"
+    np.testing.assert_allclose(np.exp(made.spot_return[halves]), [0.5, 1.0])
+    np.testing.assert_allclose(np.exp(made.vol_change[halves, 1]), 2.0)
+    assert 0.0 <= made.figures["buffer.share.BTC"] <= 0.25
+    table = scenario_set_to_table(made)
+    again = scenario_set_from_table(table, where="test")
+    assert again.id == made.id
+    assert again.sections == made.sections
+    assert again.notes == made.notes
+
+
+def test_the_core_of_a_larger_set_is_the_set_without_sections() -> None:
+    prices = grids(1500)
+    as_of = prices["BTC"].time[-1]
+    plain = model_from("hs-surface", scenarios={"windows": 600})
+    plain = plain.model_copy(
+        update={"scenarios": plain.scenarios.model_copy(update={"surface_moves": "none"})}
+    )
+    larger = plain.model_copy(update={"procyclicality": full_model().procyclicality})
+    small = build_scenarios(prices, plain, as_of=as_of)
+    large = build_scenarios(prices, larger, as_of=as_of)
+    np.testing.assert_array_equal(large.core.spot_return, small.spot_return)
+    np.testing.assert_array_equal(large.core.path_return, small.path_return)
+    assert small.sections == ()
+    direct = build_historical(prices, plain.scenarios, as_of=as_of)
+    assert direct.id == small.id
+
+
+def test_nothing_later_is_used() -> None:
+    """A jump after the date changes no bit of any engine's set."""
+    calm, shocked = grids(1500), grids(1500, jump=(1401, 0.9))
+    as_of = calm["BTC"].time[1400]
+    for engine in ("historical", "filtered", "monte_carlo"):
+        for volatility in ("ewma", "garch"):
+            model = full_model(
+                engine=engine, monte_carlo={"rows": 200}, filter={"volatility": volatility}
+            )
+            before = build_scenarios(calm, model, as_of=as_of, vol_index=indices(1500))
+            after = build_scenarios(shocked, model, as_of=as_of, vol_index=indices(1500))
+            assert before.id == after.id, engine
+            later = calm["BTC"].time[1402]
+            moved = build_scenarios(shocked, model, as_of=later, vol_index=indices(1500))
+            assert moved.id != before.id
+
+
+def test_the_half_life_halves_weights() -> None:
+    prices = grids(1500)
+    model = model_from(
+        "hs-surface", scenarios={"windows": 600, "half_life_days": 100.0, "surface_moves": "none"}
+    )
+    made = build_scenarios(prices, model, as_of=prices["BTC"].time[-1])
+    assert made.weight.sum() == pytest.approx(1.0)
+    assert made.weight[-1] / made.weight[-101] == pytest.approx(2.0, rel=1e-9)
+
+
+def test_the_stress_period_is_calibrated_to_the_long_run() -> None:
+    prices, rules = grids(2500), parameters()
+    table = price_table(prices, rules, prices["BTC"].time[-1])
+    every = all_windows(table, rules)
+    chosen = choose_stress_period(
+        table, every, StressPeriodParameters(days=250), confidence=0.99, long_years=5.0
+    )
+    assert chosen.windows.end.size == 250
+    assert table.time[chosen.windows.end].max() <= chosen.known_until
+    assert str(chosen.known_until)[5:10] == "01-01"
+    assert np.mean(list(chosen.ratio.values())) == pytest.approx(1.0, abs=0.1)
+    assert chosen.confidence < 0.99
+    # The chosen ones move more than the rest.
+    known = every.chosen(table.time[every.end] <= chosen.known_until)
+    returns = np.abs(spot_returns(table, known) / spot_returns(table, known).std(axis=0))
+    inside = np.isin(known.end, chosen.windows.end)
+    assert returns[inside].max(axis=1).min() >= returns[~inside].max(axis=1).max() * 0.95
+    # Within a year nothing changes it.
+    earlier = table.until(table.time[-20])
+    again = choose_stress_period(
+        earlier, all_windows(earlier, rules), StressPeriodParameters(days=250),
+        confidence=0.99, long_years=5.0,
+    )  # fmt: skip
+    assert again.confidence == chosen.confidence
+    np.testing.assert_array_equal(earlier.time[again.windows.end], table.time[chosen.windows.end])
+
+
+def test_sections_join_in_order() -> None:
+    a, b = made_scenarios(10, 1), made_scenarios(4, 2)
+    joined = join_sections([(CORE, a), (STRESS, b)])
+    np.testing.assert_array_equal(joined.spot_return[10:], b.spot_return)
+    assert joined.core.id == replace(a, notes=joined.notes).id
+    assert joined.section(STRESS).rows == slice(10, 14)
+    with pytest.raises(KeyError, match="no section 'long'"):
+        joined.section(LONG)
