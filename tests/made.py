@@ -21,6 +21,22 @@ from margin_actors.market.cleansing import PriceGrid
 DAY = np.timedelta64(86_400_000, "ms")
 
 
+ADD_ONS = {name: {"enabled": True} for name in
+           ("concentration", "liquidity", "model_risk", "expiry_risk")}  # fmt: skip
+EVERYTHING: dict[str, object] = {
+    "scenarios": {"stress": {"enabled": True}},
+    "diversification": {"enabled": True, "reduction_max": 0.7, "correlation_stress": 0.1},
+    "procyclicality": {
+        "buffer": {"enabled": True},
+        "stressed_weight": {"enabled": True},
+        "long_floor": {"enabled": True},
+        "stress_period": {"floor": True},
+    },
+    "addons": ADD_ONS,
+}
+"""Every section of a model that adds to the core, switched on."""
+
+
 def made_scenarios(
     n: int, seed: int = 0, *, surface: bool = True, scale: float = 1.0
 ) -> ScenarioSet:

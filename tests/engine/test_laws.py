@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import made_scenarios, model_from, sections
+from made import ADD_ONS, EVERYTHING, made_scenarios, model_from, sections
 
 from margin_actors.engine.margin import PARTS, calculate_margin
 from margin_actors.engine.measures import (
@@ -16,21 +16,6 @@ from margin_actors.engine.measures import (
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
-
-NAMES = 8
-ADD_ONS = {name: {"enabled": True} for name in
-           ("concentration", "liquidity", "model_risk", "expiry_risk")}  # fmt: skip
-EVERYTHING = {
-    "scenarios": {"stress": {"enabled": True}},
-    "diversification": {"enabled": True, "reduction_max": 0.7, "correlation_stress": 0.1},
-    "procyclicality": {
-        "buffer": {"enabled": True},
-        "stressed_weight": {"enabled": True},
-        "long_floor": {"enabled": True},
-        "stress_period": {"floor": True},
-    },
-    "addons": ADD_ONS,
-}
 
 profits = st.integers(0, 2**32 - 1).map(
     lambda seed: np.round(np.random.default_rng(seed).standard_t(3, (3, 400)) * 1000.0, 2)

@@ -1,0 +1,125 @@
+"""A model with every add-on, floor and buffer through client, gateway and actors."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from made import EVERYTHING, model_from, sections
+from margin_client import Candidate, MarginClient
+from service_world import Running, World, ray_here, served
+
+from margin_actors.actors.generation import Layout
+from margin_actors.engine.margin import PARTS, calculate_margin
+from margin_actors.market.portfolios import book_from_table
+from margin_actors.market.synthetic import SyntheticMarket
+
+FULL = {"measure": {"core": "es"}, "revaluation": {"unlisted_options": "surface"}, **EVERYTHING}
+
+
+def world_of(market: SyntheticMarket, core: str) -> World:
+    model = model_from("hs-surface", **{**FULL, "measure": {"core": core}})
+    scenarios = sections()
+    book = book_from_table(market.book, where="book")
+    expected = calculate_margin(market.snapshot, scenarios, book, model)
+    return World(market.snapshot, scenarios, market.book, book, model, expected)
+
+
+@pytest.fixture(scope="module", params=["es", "hybrid"])
+def full(request, market: SyntheticMarket) -> World:
+    return world_of(market, request.param)
+
+
+@pytest.fixture(scope="module")
+def running(full: World, tmp_path_factory) -> Iterator[Running]:
+    with (
+        ray_here(),
+        served(full, tmp_path_factory.mktemp("full"), layout=Layout(shards=3)) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[MarginClient]:
+    with MarginClient(running.target) as client:
+        yield client
+
+
+def test_one_account_with_all_its_parts(client: MarginClient, full: World) -> None:
+    for place in (0, 7, 13):
+        result = client.calculate_margin(full.book.accounts[place])
+        expected, margin = full.expected, result.margin
+        assert margin.initial_margin_usd == expected.initial_margin_usd[place]
+        found = {p.name: p.amount_usd for p in margin.parts}
+        for k, name in enumerate(PARTS):
+            assert found.get(name, 0.0) == expected.parts_usd[place, k], name
+        assert sum(found.values()) == pytest.approx(margin.initial_margin_usd, rel=1e-12)
+        for name in ("undiversified_usd", "long_usd", "stress_period_usd", "stress_usd"):
+            assert getattr(margin, name) == getattr(expected, name)[place], name
+        assert margin.stress_name == full.scenarios.row_name(int(expected.stress_scenario[place]))
+        given = {(p.name, i.name, i.of): i.value for p in margin.parts for i in p.inputs}
+        for _, part, label, figure, value in expected.inputs.of(place).rows():
+            assert given[part, figure, label] == value
+        if full.model.measure.core == "hybrid":
+            assert margin.span_usd == expected.span_usd[place]
+            assert ("core", "scan_risk_usd", "BTC") in given
+        else:
+            assert margin.span_usd is None
+
+
+def test_the_book_has_the_engine_s_digest(client: MarginClient, full: World) -> None:
+    book = client.calculate_book()
+    assert book.digest == full.expected.digest
+    account = full.book.accounts[5]
+    row = {p.name: p.amount_usd for p in book[account].parts}
+    for k, name in enumerate(PARTS):
+        assert row.get(name, 0.0) == full.expected.parts_usd[5, k], name
+    kept = client.get_calculation(book.calculation_id, account_ids=[account]).margins[0]
+    assert kept.initial_margin_usd == book[account].initial_margin_usd
+    assert kept.stress_usd == full.expected.stress_usd[5]
+    assert {p.name for p in kept.parts} >= {"core", "liquidity", "model_risk"}
+    frame = book.to_pandas()
+    assert frame.loc[account, "liquidity_usd"] == row["liquidity"]
+
+
+def test_a_what_if_counts_every_part(client: MarginClient, full: World) -> None:
+    place = 7
+    account = full.book.accounts[place]
+    option = next(n for n in full.snapshot.options.names if n.startswith("BTC"))
+    odd = f"{option.rsplit('-', 2)[0]}-{int(option.split('-')[2]) + 7}-C"
+    found = client.simulate_margin(
+        account, candidates=[Candidate({option: 3.0}), Candidate({odd: -4.0})]
+    )
+    assert found.before.initial_margin_usd == full.expected.initial_margin_usd[place]
+    held = {p.instrument_name: p.quantity for p in client.get_portfolio(account).positions}
+    for trade, candidate in zip(({option: 3.0}, {odd: -4.0}), found.candidates, strict=True):
+        after = dict(held)
+        for name, quantity in trade.items():
+            after[name] = after.get(name, 0.0) + quantity
+        direct = client.calculate_margin(portfolio=after).margin
+        assert candidate.after.initial_margin_usd == direct.initial_margin_usd
+        assert candidate.initial_margin_change_usd == pytest.approx(
+            direct.initial_margin_usd - found.before.initial_margin_usd
+        )
+
+
+def test_explain_adds_up_over_the_core_alone(client: MarginClient, full: World) -> None:
+    place = 3
+    found = client.explain_margin(full.book.accounts[place])
+    assert sum(p.component_var_usd for p in found.positions) == pytest.approx(
+        full.expected.var_usd[place], rel=1e-9
+    )
+    assert sum(p.component_es_usd for p in found.positions) == pytest.approx(
+        full.expected.es_usd[place], rel=1e-9
+    )
+    first = found.scenarios[0]
+    assert first.scenario == full.expected.tail_scenario[place, 0]
+    assert first.name == full.scenarios.row_name(first.scenario)
+    core = full.scenarios.section("core").count
+    assert all(s.scenario < core for s in found.scenarios)
+
+
+def test_the_model_s_version_is_in_the_answer(client: MarginClient, full: World) -> None:
+    generation = client.calculate_margin(full.book.accounts[0]).generation
+    assert generation.model_version == full.model.version
+    assert generation.scenarios == len(full.scenarios)
+    assert np.isfinite(full.expected.initial_margin_usd).all()
