@@ -27,8 +27,9 @@ from margin_actors.engine.parameters import (
     ModelParameters,
     parameters_from_mapping,
 )
-from margin_actors.errors import InvalidParameters, Problem
+from margin_actors.errors import InvalidParameters, MissingMarketData, Problem
 from margin_cluster.wiring import (
+    History,
     RunRequest,
     Stage,
     Workplace,
@@ -54,11 +55,12 @@ ENGINES: dict[str, dict[str, Any]] = {
 }
 """What each engine of a backtest changes in the model."""
 _DATES_A_PIECE = 30
-_HORIZON_MARGIN = 3
+_DATES_MIN = 3
+_DAY_MS = 86_400_000
 
 
 def _replayed_model(model: ModelParameters) -> ModelParameters:
-    """Return the model as it can be replayed: no chain was recorded over the years."""
+    """Return the model's core as it can be replayed: no chain was recorded over the years."""
     changes = {
         "name": f"{model.name} replayed",
         "scenarios": {"surface_moves": "index"},
@@ -68,7 +70,7 @@ def _replayed_model(model: ModelParameters) -> ModelParameters:
             "shocked_surfaces": "keep",
         },
     }
-    dumped = model.model_dump(mode="json", exclude={"version"})
+    dumped = model.core_only().model_dump(mode="json", exclude={"version"})
     for section, fields in changes.items():
         dumped[section] = dumped[section] | fields if isinstance(fields, dict) else fields
     return parameters_from_mapping(dumped, where=f"{model.name} replayed")
@@ -102,36 +104,46 @@ def load_replay(
     place: Workplace,
     models: dict[str, ModelParameters],
     first: datetime,
-    last: datetime,
+    last: datetime | None,
     confidences: Sequence[float],
     *,
     tell: Stage = no_stage,
 ) -> tuple[ReplayInputs, TimeArray]:
-    """Return the inputs of a replay and its daily dates.
+    """Return the inputs of a replay and its daily dates; `last` by default as late as data go.
 
     Raises
     ------
     InvalidParameters
         If the dates are not covered.
+    MissingMarketData
+        If there is no volatility index.
     """
     lead = next(iter(models.values()))
-    history = load_history(place, lead, last, tell=tell)
+    found = History({}, [], [])
+    indices = load_volatility_indices(place, lead, found)
+    missing = [u for u in lead.scenarios.underlyings if u not in indices]
+    if missing:
+        raise MissingMarketData(
+            "a replay needs the volatility index of every underlying",
+            [
+                Problem(f"volatility index of {u}", ", ".join(lead.scenarios.vol_index_sources))
+                for u in missing
+            ],
+        )
+    # The index, which stands for the chains that nobody recorded, is what ends first.
+    latest = min(index.time[-1] for index in indices.values())
+    horizon = np.timedelta64(round(lead.horizon_hours_total * 3.6e6), "ms")
+    until = min(latest, _stamp(last) + horizon) if last is not None else latest
+    end = until.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
+    history = load_history(place, lead, end, tell=tell)
     require_quality(history.reports)
-    indices = load_volatility_indices(place, lead, history)
     inputs = replay_inputs(history.grids, indices, models, confidences)
-    table = inputs.table
-    known = table.time[table.complete]
-    horizon = table.length
-    ends = table.time[:-horizon] if horizon else table.time
-    whole_days = (ends.astype(np.int64) % 86_400_000) == 0
-    dates = ends[whole_days & (ends >= _stamp(first)) & (ends <= _stamp(last))]
-    latest = min((index.time[-1] for index in indices.values()), default=known[-1])
-    dates = dates[np.isin(dates, known) & (dates + (table.time[horizon] - table.time[0]) <= latest)]
-    closes = dates + (table.time[horizon] - table.time[0])
-    dates = dates[np.isin(closes, known)]
-    if dates.size < _HORIZON_MARGIN:
+    known = inputs.table.time[inputs.table.complete]
+    dates = known[(known.astype(np.int64) % _DAY_MS == 0) & (known >= _stamp(first))]
+    dates = dates[(dates + horizon <= until) & np.isin(dates + horizon, known)]
+    if dates.size < _DATES_MIN:
         raise InvalidParameters(
-            f"no dates between {first:%Y-%m-%d} and {last:%Y-%m-%d} can be replayed",
+            f"from {first:%Y-%m-%d} to {end:%Y-%m-%d} {dates.size} dates can be replayed",
             [Problem("--from, --to", "", f"prices run to {known[-1]}, the index to {latest}")],
         )
     return inputs, dates
@@ -190,7 +202,7 @@ def run_backtest(
     *,
     engines: Sequence[str] = tuple(ENGINES),
     first: datetime,
-    last: datetime,
+    last: datetime | None,
     confidences: Sequence[float] = CONFIDENCES,
     tell: Stage = no_stage,
 ) -> Backtest:
@@ -210,7 +222,7 @@ def run_procyclicality(
     model: ModelParameters,
     *,
     first: datetime,
-    last: datetime,
+    last: datetime | None,
     tell: Stage = no_stage,
 ) -> tuple[Procyclicality, ModelParameters]:
     """Return the daily series of a model's margin and of its tools, and the replayed model."""

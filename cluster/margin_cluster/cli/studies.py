@@ -1,6 +1,6 @@
 """`margin backtest`, `procyclicality`, `compare`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -52,8 +52,8 @@ _FIRST = "2022-01-01"
 _LIGHTS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 
 
-def _until(text: str | None) -> datetime:
-    return datetime.now(UTC) if text is None else time_from_text(text)
+def _until(text: str | None) -> datetime | None:
+    return None if text is None else time_from_text(text)
 
 
 @reporting_errors

@@ -159,6 +159,38 @@ class ModelParameters(Part):
         named = {"name", "version", "description"}
         return content_id("model", self.model_dump(mode="json", exclude=named))
 
+    def core_only(self) -> "ModelParameters":
+        """Return the model with nothing but a VaR or expected shortfall: no tool, no add-on.
+
+        The sizes of the procyclicality tools stay, switched off.
+        """
+        tools, addons = self.procyclicality, self.addons
+        off = {"enabled": False}
+        kept = self.measure.core if self.measure.core in ("var", "es") else "es"
+        return self.model_copy(
+            update={
+                "scenarios": self.scenarios.model_copy(
+                    update={"stress": self.scenarios.stress.model_copy(update=off)}
+                ),
+                "measure": self.measure.model_copy(update={"core": kept}),
+                "diversification": DiversificationParameters(),
+                "procyclicality": tools.model_copy(
+                    update={
+                        "buffer": tools.buffer.model_copy(update=off),
+                        "stressed_weight": tools.stressed_weight.model_copy(update=off),
+                        "long_floor": tools.long_floor.model_copy(update=off),
+                        "stress_period": tools.stress_period.model_copy(update={"floor": False}),
+                    }
+                ),
+                "addons": addons.model_copy(
+                    update={
+                        name: getattr(addons, name).model_copy(update=off)
+                        for name in ("concentration", "liquidity", "model_risk", "expiry_risk")
+                    }
+                ),
+            }
+        )
+
     @property
     def needs_stress_period(self) -> bool:
         """True where the requirement needs the stress days."""
