@@ -155,7 +155,15 @@ def list_versions(as_json: Annotated[bool, JsonOption] = False) -> None:
 
 
 def _plain(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, BaseModel):
+        return " ".join(f"{k}={_plain(v)}" for k, v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, tuple):
+        return ("; " if value and isinstance(value[0], BaseModel) else ", ").join(
+            _plain(v) for v in value
+        )
+    return str(value)
 
 
 @scenarios_app.command("build")

@@ -9,6 +9,7 @@ then (a term structure that inverts) is counted and left. The shares found and m
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from margin_actors.engine.scenarios import MONEYNESS, ScenarioSet
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import DEVIATION_MIN, out_of_the_money
 from margin_actors.numerics.elementary import exponential, exponentials
+from margin_actors.numerics.instructions import maximum, minimum
 from margin_actors.numerics.jit import compiled
 
 _POINTS = np.array([-2.0, -1.5, -1.0, -0.75, -0.5, 0.0, 0.5, 0.75, 1.0, 1.5, 2.0])
@@ -25,6 +27,8 @@ _AT_MONEY = MONEYNESS.index(0.0)
 _Z = np.array(MONEYNESS)
 _RIGHT = np.clip(np.searchsorted(_Z, _POINTS), 1, _Z.size - 1)
 _SHARE = (_POINTS - _Z[_RIGHT - 1]) / (_Z[_RIGHT] - _Z[_RIGHT - 1])
+_BLOCK = 64
+_KEPT_MAX = 64
 _CONVEXITY_TOLERANCE = 1e-6
 _CALENDAR_TOLERANCE = 1e-3
 _SHRINKING = (1.0, 0.5, 0.0)
@@ -63,14 +67,17 @@ def repair_shocked_surfaces(
     """
     if not scenarios.has_surface_moves:
         return scenarios, ()
-    vol = scenarios.vol_change.copy()
+    vol = scenarios.vol_change
     checks: list[ShockCheck] = []
     for u, name in enumerate(scenarios.underlyings):
         if name not in surfaces:
             continue
-        moves = vol[:, u]
-        butterfly, calendar = _violations(surfaces[name], moves, scenarios.tenors_days)
+        points = _points_of(surfaces[name], scenarios.tenors_days)
+        butterfly, calendar = _violations(points, scenarios.vol_change[:, u])
         broken = butterfly | calendar
+        if broken.any() and vol is scenarios.vol_change:
+            vol = vol.copy()  # seldom: most slices of most sets are left as they are
+        moves = vol[:, u]
         for share in _SHRINKING[1:]:
             rows = np.flatnonzero(broken)
             if rows.size == 0:
@@ -78,11 +85,12 @@ def repair_shocked_surfaces(
             original = scenarios.vol_change[rows, u]
             level = original[:, :, _AT_MONEY : _AT_MONEY + 1]
             moves[rows] = level + share * (original - level)
-            again = _violations(surfaces[name], moves[rows], scenarios.tenors_days)
+            again = _violations(points, moves[rows])
             broken[rows] = again[0] | again[1]
         found = int((butterfly | calendar).sum())
         left = np.flatnonzero(broken)
-        moves[left] = scenarios.vol_change[left, u]  # what cannot be mended is not bent either
+        if left.size:  # what cannot be mended is not bent either
+            moves[left] = scenarios.vol_change[left, u]
         checks.append(
             ShockCheck(
                 underlying=name,
@@ -93,25 +101,70 @@ def repair_shocked_surfaces(
                 left=left.size,
             )
         )
-    return replace(scenarios, vol_change=vol), tuple(checks)
+    applied = scenarios if vol is scenarios.vol_change else replace(scenarios, vol_change=vol)
+    return applied, tuple(checks)
 
 
-def _violations(
-    surface: VolatilitySurface, moves: FloatArray, grid: FloatArray
-) -> tuple[BoolArray, BoolArray]:
-    """Return (butterfly, calendar) per row of `moves`, (n_rows, n_tenors, n_moneyness)."""
-    n, n_expiries = moves.shape[0], len(surface.expiries)
-    low, high = np.empty(n_expiries, np.int64), np.empty(n_expiries, np.int64)
-    share = np.empty(n_expiries)
-    k, variance = np.empty((n_expiries, _POINTS.size)), np.empty((n_expiries, _POINTS.size))
+class _Points(NamedTuple):
+    """Where each expiry of a surface is looked at; arrays (n_expiries,) or (n_expiries, 11)."""
+
+    low: IntArray
+    high: IntArray
+    share: FloatArray
+    """Maturities of the set on either side, and the weight of the later."""
+    k: FloatArray
+    strikes: FloatArray
+    variance: FloatArray
+    at: IntArray
+    weight: FloatArray
+    """See `_earlier_points`."""
+
+
+_kept: dict[tuple[str, bytes], _Points] = {}
+
+
+def _points_of(surface: VolatilitySurface, grid: FloatArray) -> _Points:
+    """Return the points of a surface, from the last time where they are known."""
+    key = surface.id, grid.tobytes()
+    if key in _kept:
+        return _kept[key]
+    n = len(surface.expiries)
+    low, high, share = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    k, variance = np.empty((n, _POINTS.size)), np.empty((n, _POINTS.size))
     for e, (item, smile) in enumerate(zip(surface.expiries, surface.slices, strict=True)):
         low[e], high[e], share[e] = tenor_weights(item.tenor_years * 365.0, grid)
         k[e] = _POINTS * float(np.sqrt(smile.total_variance(np.zeros(1))[0]))
         variance[e] = smile.total_variance(k[e])
+    at, weight = _earlier_points(k)
+    if len(_kept) >= _KEPT_MAX:
+        _kept.clear()
+    _kept[key] = _Points(low, high, share, k, exponentials(k), variance, at, weight)
+    return _kept[key]
+
+
+def _violations(points: _Points, moves: FloatArray) -> tuple[BoolArray, BoolArray]:
+    """Return (butterfly, calendar) per row of `moves`, (n_rows, n_tenors, n_moneyness)."""
+    n = moves.shape[0]
     butterfly, calendar = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    strikes = exponentials(k)
-    _check(np.ascontiguousarray(moves), low, high, share, k, strikes, variance, butterfly, calendar)
+    # Rows last: sixty-four of them fill vector registers.
+    _check(np.ascontiguousarray(moves.transpose(1, 2, 0)), *points, butterfly, calendar)
     return butterfly, calendar
+
+
+def _earlier_points(k: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return where each point of the expiry before lies among an expiry's own points.
+
+    (n_expiries, n_points) each: the point to its right, or -1 where it lies outside; and its share
+    of the way there.
+    """
+    at, weight = np.full(k.shape, -1, np.int64), np.zeros(k.shape)
+    for e in range(1, k.shape[0]):
+        before, here = k[e - 1], k[e]
+        inside = (before >= here[0]) & (before <= here[-1])
+        right = np.clip(np.searchsorted(here, before), 1, here.size - 1)
+        at[e] = np.where(inside, right, -1)
+        weight[e] = (before - here[right - 1]) / (here[right] - here[right - 1])
+    return at, weight
 
 
 @compiled
@@ -123,43 +176,52 @@ def _check(
     k: FloatArray,
     strikes: FloatArray,
     variance: FloatArray,
+    at: IntArray,
+    weight: FloatArray,
     butterfly: BoolArray,
     calendar: BoolArray,
 ) -> None:
-    n_points, n_z = k.shape[1], moves.shape[2]
-    nodes, price = np.empty(n_z), np.empty(n_points)
-    w, before = np.empty(n_points), np.empty(n_points)
-    for row in range(moves.shape[0]):
+    n_points, n_z, n = k.shape[1], moves.shape[1], moves.shape[2]
+    nodes, price = np.zeros((n_z, _BLOCK)), np.zeros((n_points, _BLOCK))
+    w, before = np.zeros((n_points, _BLOCK)), np.zeros((n_points, _BLOCK))
+    slope, bend, rise = np.zeros(_BLOCK), np.zeros(_BLOCK), np.zeros(_BLOCK)
+    short = np.zeros(_BLOCK)
+    for first in range(0, n, _BLOCK):
+        m = min(_BLOCK, n - first)
+        bend[:], rise[:], short[:] = 0.0, 0.0, 0.0
         for e in range(k.shape[0]):
+            left, right = 1.0 - share[e], share[e]
             for z in range(n_z):
-                move = (1.0 - share[e]) * moves[row, low[e], z] + share[e] * moves[row, high[e], z]
-                nodes[z] = exponential(move)
+                here, there = moves[low[e], z], moves[high[e], z]
+                for j in range(m):
+                    nodes[z, j] = exponential(left * here[first + j] + right * there[first + j])
             for p in range(n_points):
-                right = _RIGHT[p]
-                factor = nodes[right - 1] + _SHARE[p] * (nodes[right] - nodes[right - 1])
-                w[p] = variance[e, p] * (factor * factor)
-                s = max(np.sqrt(max(w[p], 0.0)), DEVIATION_MIN)
-                strike = strikes[e, p]
-                price[p] = out_of_the_money(min(1.0, strike), abs(k[e, p]), s)
-                price[p] += max(1.0 - strike, 0.0)
-            slope = 0.0
+                r, part, level = _RIGHT[p], _SHARE[p], variance[e, p]
+                smaller, h = min(1.0, strikes[e, p]), abs(k[e, p])
+                inner = max(1.0 - strikes[e, p], 0.0)
+                for j in range(_BLOCK):
+                    factor = nodes[r - 1, j] + part * (nodes[r, j] - nodes[r - 1, j])
+                    total = level * (factor * factor)
+                    w[p, j] = total
+                    s = maximum(np.sqrt(maximum(total, 0.0)), DEVIATION_MIN)
+                    price[p, j] = out_of_the_money(smaller, h, s) + inner
             for p in range(1, n_points):
-                rise = (price[p] - price[p - 1]) / (strikes[e, p] - strikes[e, p - 1])
-                bends = p > 1 and rise - slope < -_CONVEXITY_TOLERANCE
-                if bends or rise > _CONVEXITY_TOLERANCE:
-                    butterfly[row] = True
-                slope = rise
-            if e > 0:
-                # The earlier expiry is the narrower one: compare where both are known.
-                at = 1
-                for p in range(n_points):
-                    x = k[e - 1, p]
-                    if x < k[e, 0] or x > k[e, n_points - 1]:
-                        continue
-                    while at < n_points - 1 and k[e, at] < x:
-                        at += 1
-                    weight = (x - k[e, at - 1]) / (k[e, at] - k[e, at - 1])
-                    here = w[at - 1] + weight * (w[at] - w[at - 1])
-                    if here < before[p] * (1.0 - _CALENDAR_TOLERANCE):
-                        calendar[row] = True
+                step = 1.0 / (strikes[e, p] - strikes[e, p - 1])
+                for j in range(_BLOCK):
+                    now = (price[p, j] - price[p - 1, j]) * step
+                    if p > 1:
+                        bend[j] = minimum(bend[j], now - slope[j])
+                    rise[j] = maximum(rise[j], now)
+                    slope[j] = now
+            for p in range(n_points):
+                q = at[e, p]
+                if q < 0:
+                    continue
+                for j in range(_BLOCK):
+                    mixed = w[q - 1, j] + weight[e, p] * (w[q, j] - w[q - 1, j])
+                    least = before[p, j] * (1.0 - _CALENDAR_TOLERANCE)
+                    short[j] = minimum(short[j], mixed - least)
             before[:] = w
+        for j in range(m):
+            butterfly[first + j] = bend[j] < -_CONVEXITY_TOLERANCE or rise[j] > _CONVEXITY_TOLERANCE
+            calendar[first + j] = short[j] < 0.0

@@ -53,18 +53,26 @@ def curve_states(
     n = len(scenarios) if scenarios is not None else 1
     n_tiles = -(-n // TILE)
     padded = n_tiles * TILE
-    flat = np.zeros((len(contracts.curves), N_FIELDS, padded))
+    moves_vol = scenarios is not None and scenarios.has_surface_moves
+    state = np.zeros((N_FIELDS, padded))
+    delta = np.zeros((len(MONEYNESS), padded))
+    by_underlying: dict[str, FloatArray] = {}
+    out = np.empty((n_tiles, len(contracts.curves), N_FIELDS, TILE))
     for c, curve in enumerate(contracts.curves):
-        spot_move, forward_move, settled = _moves(curve, scenarios, parameters, n, padded)
-        _fill_curve(flat[c], curve, snapshot, spot_move, forward_move, settled)
+        spot_move, forward_move, settled = _moves(
+            curve, scenarios, parameters, n, padded, moves_vol
+        )
+        _fill_curve(state, curve, snapshot, spot_move, forward_move, settled)
         if curve.slice_index >= 0:
-            delta = np.zeros((len(MONEYNESS), padded))
-            if scenarios is not None and scenarios.has_surface_moves:
-                delta[:, :n] = _vol_moves(curve, scenarios)
-            _fill_smile(flat[c], contracts.at_money_deviation[c], curve, delta, parameters)
-    return np.ascontiguousarray(
-        flat.reshape(len(contracts.curves), N_FIELDS, n_tiles, TILE).transpose(2, 0, 1, 3)
-    )
+            if scenarios is not None and moves_vol:
+                if curve.underlying not in by_underlying:
+                    by_underlying[curve.underlying] = _rows_last(scenarios, curve.underlying)
+                _vol_moves(curve, scenarios, by_underlying[curve.underlying], delta[:, :n])
+            _fill_smile(state, contracts.at_money_deviation[c], curve, delta, parameters)
+        else:
+            state[FIELDS.smile_scale :] = 0.0
+        out[:, c] = state.reshape(N_FIELDS, n_tiles, TILE).transpose(1, 0, 2)
+    return out
 
 
 def factor_nodes(contracts: Contracts) -> FloatArray:
@@ -78,6 +86,7 @@ def _moves(
     parameters: RevaluationParameters,
     n: int,
     padded: int,
+    moves_surface: bool,
 ) -> tuple[FloatArray, FloatArray, bool]:
     """Return (log move of the index, log move of the curve, whether it has settled by then)."""
     spot, forward = np.zeros(padded), np.zeros(padded)
@@ -115,7 +124,7 @@ def _moves(
     if curve.expiry is not None:
         share = remaining_share(curve.tenor_years, parameters.settlement_window_minutes)
     forward[:] = spot
-    if scenarios.has_surface_moves and curve.expiry is not None:
+    if moves_surface and curve.expiry is not None:
         forward[:n] = spot[:n] + _basis_move(curve, scenarios, u)
     if share < 1.0:  # part of the settlement average is already fixed
         forward[:] = logarithms(1.0 + share * (exponentials(forward) - 1.0))[0]
@@ -145,12 +154,16 @@ def _basis_move(curve: Curve, scenarios: ScenarioSet, u: int) -> FloatArray:
     return move * min(days / TENORS_DAYS[0], 1.0)  # the basis vanishes at expiry
 
 
-def _vol_moves(curve: Curve, scenarios: ScenarioSet) -> FloatArray:
-    """Return the change of log-volatility at the curve's maturity, (n_moneyness, n_scenarios)."""
-    u = scenarios.underlyings.index(curve.underlying)
+def _rows_last(scenarios: ScenarioSet, underlying: str) -> FloatArray:
+    """Return the volatility moves of an underlying, (n_tenors, n_moneyness, n_scenarios)."""
+    u = scenarios.underlyings.index(underlying)
+    return np.ascontiguousarray(scenarios.vol_change[:, u].transpose(1, 2, 0))
+
+
+def _vol_moves(curve: Curve, scenarios: ScenarioSet, moves: FloatArray, out: FloatArray) -> None:
+    """Write the change of log-volatility at the curve's maturity, (n_moneyness, n_scenarios)."""
     i, j, weight = tenor_weights(curve.tenor_years * 365.0, scenarios.tenors_days)
-    move = (1.0 - weight) * scenarios.vol_change[:, u, i] + weight * scenarios.vol_change[:, u, j]
-    return move.T
+    out[:] = (1.0 - weight) * moves[i] + weight * moves[j]
 
 
 def _fill_curve(
