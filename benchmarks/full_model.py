@@ -1,7 +1,7 @@
 """The full model: Monte Carlo rows made and priced, and what add-ons cost beside core VaR.
 
-    python full_model.py              Monte Carlo, on made-up data
-    python full_model.py --data DIR   also the 1,000-account book of 2026-02-06 with all add-ons
+python full_model.py              Monte Carlo, on made-up data
+python full_model.py --data DIR   also the 1,000-account book of 2026-02-06 with all add-ons
 """
 
 import argparse
@@ -112,8 +112,14 @@ def monte_carlo() -> None:
 
 def add_ons(data: Path) -> None:
     from margin_cluster.settings import settings_from_environment
-    from margin_cluster.wiring import RunRequest, load_book, load_market, open_workplace
-    from margin_cluster.wiring import build_scenarios, run_margin
+    from margin_cluster.wiring import (
+        RunRequest,
+        build_scenarios,
+        load_book,
+        load_market,
+        open_workplace,
+        run_margin,
+    )
 
     from margin_actors.engine.margin import calculate_margin
 

@@ -12,11 +12,13 @@ import numpy as np
 from margin_actors.arrays import TimeArray
 from margin_actors.engine.backtest import (
     Backtest,
+    BookDate,
     Procyclicality,
     ReplayInputs,
     ReplayResult,
     join_replays,
     join_series,
+    margin_and_outcome,
     replay_dates,
     replay_inputs,
     replay_tools,
@@ -27,7 +29,10 @@ from margin_actors.engine.parameters import (
     ModelParameters,
     parameters_from_mapping,
 )
+from margin_actors.engine.scenarios import build_scenarios as build_scenario_set
 from margin_actors.errors import InvalidParameters, MissingMarketData, Problem
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.sources import load_snapshot, load_surface_histories
 from margin_cluster.wiring import (
     History,
     RunRequest,
@@ -57,6 +62,7 @@ ENGINES: dict[str, dict[str, Any]] = {
 _DATES_A_PIECE = 30
 _DATES_MIN = 3
 _DAY_MS = 86_400_000
+_FAR = np.datetime64("9999-01-01", "ms")
 
 
 def _replayed_model(model: ModelParameters) -> ModelParameters:
@@ -76,8 +82,10 @@ def _replayed_model(model: ModelParameters) -> ModelParameters:
     return parameters_from_mapping(dumped, where=f"{model.name} replayed")
 
 
-def engines_of(model: ModelParameters, names: Sequence[str]) -> dict[str, ModelParameters]:
-    """Return the model with each engine named.
+def engines_of(
+    model: ModelParameters, names: Sequence[str], *, replayed: bool = True
+) -> dict[str, ModelParameters]:
+    """Return the model's core with each engine named, as it can be replayed or as it is.
 
     Raises
     ------
@@ -90,7 +98,8 @@ def engines_of(model: ModelParameters, names: Sequence[str]) -> dict[str, ModelP
             "there are no such engines",
             [Problem("--engine", name, f"one of: {', '.join(ENGINES)}") for name in unknown],
         )
-    base = _replayed_model(model).model_dump(mode="json", exclude={"version"})
+    core = _replayed_model(model) if replayed else model.core_only()
+    base = core.model_dump(mode="json", exclude={"version"})
     out: dict[str, ModelParameters] = {}
     for name in names:
         scenarios = dict(base["scenarios"])
@@ -217,6 +226,97 @@ def run_backtest(
     return summarise(replay, -(-inputs.table.length // inputs.table.step))
 
 
+def run_book_backtest(
+    place: Workplace,
+    model: ModelParameters,
+    *,
+    book: Path | None,
+    engines: Sequence[str],
+    first: datetime,
+    last: datetime | None,
+    confidences: Sequence[float] = CONFIDENCES,
+    tell: Stage = no_stage,
+) -> tuple[Backtest, str]:
+    """Return the backtest of a book over the recorded chains, an account a portfolio, and a remark.
+
+    One date a day where a snapshot and one a margin period of risk later were recorded.
+
+    Raises
+    ------
+    InvalidParameters
+        If the chains give too few dates.
+    """
+    models = engines_of(model, engines, replayed=False)
+    lead = next(iter(models.values()))
+    horizon = np.timedelta64(round(lead.horizon_hours_total * 3.6e6), "ms")
+    begin, end = _stamp(first), _stamp(last) if last is not None else _FAR
+    pairs = _snapshot_pairs(place, begin, end, horizon)
+    if len(pairs) < _DATES_MIN:
+        raise InvalidParameters(
+            f"the chains give {len(pairs)} dates from {first:%Y-%m-%d} on",
+            [Problem("--from, --to", "", "a date needs a snapshot and another one a period later")],
+        )
+    until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
+    history = load_history(place, lead, until, tell=tell)
+    require_quality(history.reports)
+    surfaces, _ = load_surface_histories(
+        place.data.chains,
+        lead.scenarios.underlyings,
+        until=until,
+        store=place.store,
+        threads=place.settings.threads,
+        advance=lambda done, total: tell("Fitting past surfaces", done, total),
+    )
+    indices = load_volatility_indices(place, lead, history)
+    held, _, _ = load_book(place, RunRequest(None, book, None, lead), first)
+    dates: list[BookDate] = []
+    for number, (now, then) in enumerate(pairs):
+        tell("Replaying dates", number, len(pairs))
+        sets = {
+            name: (m, build_scenario_set(history.grids, m, as_of=now, surfaces=surfaces,
+                                         vol_index=indices))
+            for name, m in models.items()
+        }  # fmt: skip
+        markets = [_snapshot_at(place, time) for time in (now, then)]
+        dates.append(margin_and_outcome(markets[0], markets[1], held, sets, tuple(confidences)))
+    replay = ReplayResult(
+        held.accounts,
+        tuple(models),
+        tuple(confidences),
+        np.array([now for now, _ in pairs], "datetime64[ms]"),
+        np.array([d.var_usd for d in dates]),
+        np.array([d.es_usd for d in dates]),
+        np.array([d.profit_usd for d in dates]),
+    )
+    share = sum(d.left_out for d in dates) / max(sum(d.held + d.left_out for d in dates), 1)
+    remark = f"{100 * share:.1f} % of the positions expired on the way or were not listed at an end"
+    return summarise(replay, max(1, round(lead.horizon_hours_total / 24.0))), remark
+
+
+def _snapshot_pairs(
+    place: Workplace, begin: np.datetime64, end: np.datetime64, horizon: np.timedelta64
+) -> list[tuple[np.datetime64, np.datetime64]]:
+    """Return a snapshot a day, the one nearest to midnight, and the one nearest a horizon later."""
+    every = np.unique(np.concatenate([f.times for f in place.data.chains])).astype(np.int64)
+    step = int(horizon.astype(np.int64))
+    bounds = int(begin.astype(np.int64)), int(end.astype(np.int64))
+    found: list[tuple[int, int]] = []
+    if every.size == 0:
+        return []
+    for midnight in range(int(every[0]) // _DAY_MS * _DAY_MS, int(every[-1]) + _DAY_MS, _DAY_MS):
+        now = int(every[np.abs(every - midnight).argmin()])
+        then = int(every[np.abs(every - (now + step)).argmin()])
+        near = abs(now - midnight) <= _DAY_MS // 4 and abs(then - now - step) <= _DAY_MS // 12
+        if near and bounds[0] <= now <= bounds[1] and (not found or now > found[-1][0]):
+            found.append((now, then))
+    return [(np.datetime64(now, "ms"), np.datetime64(then, "ms")) for now, then in found]
+
+
+def _snapshot_at(place: Workplace, time: np.datetime64) -> MarketSnapshot:
+    moment = time.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
+    return load_snapshot(place.data.chains, moment, place.data.root)
+
+
 def run_procyclicality(
     place: Workplace,
     model: ModelParameters,
@@ -267,6 +367,7 @@ __all__ = [
     "Backtest",
     "engines_of",
     "run_backtest",
+    "run_book_backtest",
     "run_comparison",
     "run_procyclicality",
 ]

@@ -188,6 +188,19 @@ def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:
     assert "one of: historical, filtered EWMA, filtered GARCH, Monte Carlo" in text
 
 
+def test_a_book_s_backtest_over_the_recorded_chains(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    margin("data", "generate", "--out", made, "--seed", 3, "--accounts", 12)
+    book = next((made / "portfolios").glob("book*.parquet"))
+    out = tmp_path / "out"
+    text = margin("backtest", "--data", made, "--out", out, "--book", book, "--from", "2026-01-02",
+                  "--engine", "historical")  # fmt: skip
+    assert "12 accounts on" in text
+    tests = pq.read_table(out / "tests.parquet")
+    assert tests.num_rows == 12 * 3
+    assert pc.min(tests.column("dates")).as_py() >= 3
+
+
 def test_procyclicality_of_some_days(tmp_path: Path, small: Path) -> None:
     out = tmp_path / "out"
     rows = json.loads(

@@ -16,6 +16,7 @@ from margin_actors.engine.backtest import (
     join_series,
     judge,
     kupiec,
+    margin_and_outcome,
     replay_dates,
     replay_inputs,
     replay_tools,
@@ -28,6 +29,7 @@ from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import BufferParameters
 from margin_actors.engine.scenarios.buffer import BufferState, advance, full_buffer, replay
 from margin_actors.errors import InvalidScenario
+from margin_actors.numerics.black76 import black76_price
 
 # Kupiec (1995), table 3: number of failures N that the test does not reject at 5 %, by confidence
 # level of VaR and sample size, as reprinted in Jorion, "Value at Risk", 3rd edition, table 6-2.
@@ -278,3 +280,62 @@ def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
     np.testing.assert_allclose(share, np.where(holds_btc, 0.2, 0.05), rtol=1e-9)
     with pytest.raises(InvalidScenario, match="has no state of the buffer"):
         calculate_margin(snapshot, made_scenarios(300), book, parameters)
+
+
+# -- books -----------------------------------------------------------------------------------------
+
+
+def test_a_book_is_margined_and_what_came_of_it(snapshot, book) -> None:
+    """The later chain's marks at the earlier maturities; what is not listed then is left out."""
+    gone = snapshot.options.names[5]
+    quotes = snapshot.options
+    keep = np.array([n != gone for n in quotes.names])
+    later = replace(
+        snapshot,
+        index_usd={u: 0.9 * p for u, p in snapshot.index_usd.items()},
+        expiries=tuple(replace(e, forward_usd=0.9 * e.forward_usd) for e in snapshot.expiries),
+        options=type(quotes)(
+            tuple(n for n in quotes.names if n != gone),
+            *(getattr(quotes, f)[keep] for f in list(quotes.__dataclass_fields__)[1:]),
+        ),
+    )
+    vols = 1.2 * later.options.mark_vol
+    later = replace(later, options=replace(later.options, mark_vol=vols))
+    model = model_from("hs-surface")
+    engines = {"a": (model, made_scenarios(200, 1)), "b": (model, made_scenarios(200, 2))}
+    found = margin_and_outcome(snapshot, later, book, engines, (0.99, 0.995))
+    assert found.var_usd.shape == (2, 2, len(book.accounts))
+    assert np.all(found.es_usd >= found.var_usd - 1e-9)
+    assert found.held + found.left_out == book.n_positions
+    own = (
+        int((book.instrument_index == book.instruments.index(gone)).sum())
+        if (gone in book.instruments)
+        else 0
+    )
+    assert found.left_out >= own
+    account = 4
+    expected = 0.0
+    for p in range(int(book.start[account]), int(book.start[account + 1])):
+        name, quantity = book.instruments[book.instrument_index[p]], book.quantity[p]
+        underlying = name.split("-")[0]
+        if name.endswith("PERPETUAL"):
+            expected += quantity * (0.9 - 1.0)
+            continue
+        if name not in later.option_row:
+            continue
+        item = snapshot.expiries[quotes.expiry_index[snapshot.option_row[name]]]
+        strike, call = float(name.split("-")[2]), np.array([name.endswith("C")])
+        values = []
+        for forward, index, vol in (
+            (item.forward_usd, snapshot.index_usd[underlying],
+             quotes.mark_vol[snapshot.option_row[name]]),
+            (0.9 * item.forward_usd, 0.9 * snapshot.index_usd[underlying],
+             later.options.mark_vol[later.option_row[name]]),
+        ):  # fmt: skip
+            price = black76_price(
+                np.array([forward]), np.array([strike]),
+                np.array([vol * np.sqrt(item.tenor_years)]), call,
+            )[0]  # fmt: skip
+            values.append(index / forward * price)
+        expected += quantity * (values[1] - values[0])
+    assert found.profit_usd[account] == pytest.approx(expected, rel=1e-9)

@@ -35,6 +35,7 @@ from margin_cluster.studies import (
     ENGINES,
     METHODS,
     run_backtest,
+    run_book_backtest,
     run_comparison,
     run_procyclicality,
 )
@@ -49,6 +50,7 @@ First: TypeAlias = Annotated[
 ]
 Last: TypeAlias = Annotated[str | None, typer.Option("--to", help="Last date; default the latest.")]
 _FIRST = "2022-01-01"
+_BOOK_ENGINES = ("historical", "filtered EWMA")
 _LIGHTS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 
 
@@ -69,35 +71,55 @@ def backtest(
     confidence: Annotated[
         list[float] | None, typer.Option("--confidence", help="Level; repeat for several.")
     ] = None,
+    book: Annotated[
+        Path | None,
+        typer.Option(help="Test this book's accounts over the recorded chains instead."),
+    ] = None,
     force: Force = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Replay years day by day and test the margins of eight benchmark portfolios."""
+    """Replay years day by day and test the margins of eight benchmark portfolios, or of a book."""
     parameters = load_model(model)
     with (
         folder_atomically(out_dir, replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
-        found = run_backtest(
-            place,
-            parameters,
-            engines=engine or tuple(ENGINES),
-            first=time_from_text(first),
-            last=_until(last),
-            confidences=confidence or CONFIDENCES,
-            tell=tell,
-        )
+        levels, remark = confidence or CONFIDENCES, ""
+        if book is None:
+            found = run_backtest(
+                place,
+                parameters,
+                engines=engine or tuple(ENGINES),
+                first=time_from_text(first),
+                last=_until(last),
+                confidences=levels,
+                tell=tell,
+            )
+        else:
+            found, remark = run_book_backtest(
+                place,
+                parameters,
+                book=book,
+                engines=engine or _BOOK_ENGINES,
+                first=time_from_text(first),
+                last=_until(last),
+                confidences=levels,
+                tell=tell,
+            )
         tests = pa.Table.from_pylist(_backtest_rows(found))
         pq.write_table(tests, folder / "tests.parquet")
         pa_csv.write_csv(tests, folder / "tests.csv")
         pq.write_table(_series_table(found), folder / "series.parquet", compression="zstd")
         tell("Drawing the report", 0, 0)
-        page = backtest_html(found, parameters)
+        page = backtest_html(found, parameters, remark=remark)
         (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:
         print_json(_backtest_rows(found))
         return
-    _show_backtest(found)
+    if book is None:
+        _show_backtest(found)
+    else:
+        _show_book(found, remark)
     out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
 
 
@@ -124,6 +146,34 @@ def _backtest_rows(found: Backtest) -> list[dict[str, Any]]:
         }
         for r in found.rows
     ]
+
+
+def _show_book(found: Backtest, remark: str) -> None:
+    replay = found.replay
+    first, last = (str(t.astype("datetime64[D]")) for t in replay.time[[0, -1]])
+    out.print(
+        f"{len(replay.portfolios):,} accounts on {replay.time.size:,} dates, {first} to {last}; "
+        f"{remark}",
+        highlight=False,
+    )
+    table = Table(title="Exceptions of windows that do not overlap", title_justify="left")
+    for name in ("engine", "VaR", "exceptions", "of", "share", "yellow", "red"):
+        table.add_column(name, justify="left" if name == "engine" else "right")
+    for engine in replay.engines:
+        for level in replay.confidences:
+            rows = [r.test for r in found.rows if (r.engine, r.confidence) == (engine, level)]
+            hits, days = sum(t.exceptions for t in rows), sum(t.days for t in rows)
+            lights = [t.light for t in rows]
+            table.add_row(
+                engine,
+                f"{100 * level:g} %",
+                f"{hits:,}",
+                f"{days:,}",
+                f"{100 * hits / days:.2f} %",
+                f"{lights.count('yellow'):,}",
+                f"{lights.count('red'):,}",
+            )
+    out.print(table)
 
 
 def _series_table(found: Backtest) -> pa.Table:

@@ -23,6 +23,8 @@ from margin_cluster.report.page import environment
 
 _COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
 _ACCOUNTS_SHOWN = 400
+_PORTFOLIOS_DRAWN = 12
+_ROWS_SHOWN = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,16 @@ def _figure(figure: go.Figure) -> Markup:
     return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
 
 
-def backtest_html(backtest: Backtest, model: ModelParameters) -> str:
-    """Return the page of a backtest."""
+def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "") -> str:
+    """Return the page of a backtest; of many portfolios the largest by margin are drawn."""
     replay = backtest.replay
     first, last = (str(t.astype("datetime64[D]")) for t in replay.time[[0, -1]])
     panels = [_verdicts(backtest)]
     middle = len(replay.confidences) // 2
-    for p, portfolio in enumerate(replay.portfolios):
+    size = replay.var_usd[:, 0, middle].mean(axis=0)
+    drawn = np.sort(np.argsort(-size, kind="stable")[:_PORTFOLIOS_DRAWN])
+    for p in drawn.tolist():
+        portfolio = replay.portfolios[p]
         figure = go.Figure()
         losses = -replay.profit_usd[:, p]
         days = [str(t.astype("datetime64[D]")) for t in replay.time]
@@ -106,14 +111,16 @@ def backtest_html(backtest: Backtest, model: ModelParameters) -> str:
     return _page(
         "Backtest",
         f"{model.name}, {replay.time.size:,} dates from {first} to {last}; only what was known on "
-        "each date was used",
+        f"each date was used{'; ' + remark if remark else ''}",
         panels,
     )
 
 
 def _verdicts(backtest: Backtest) -> Panel:
     rows: list[list[Cell]] = []
-    for r in backtest.rows:
+    worst = sorted(backtest.rows, key=lambda r: r.test.expected - r.test.exceptions)
+    listed = backtest.rows if len(worst) <= _ROWS_SHOWN else worst[:_ROWS_SHOWN]
+    for r in listed:
         t = r.test
         rows.append(
             [

@@ -1,5 +1,6 @@
 """Model tests: what margins would have been, what was lost, and whether that fits together."""
 
+from margin_actors.engine.backtest.books import BookDate, margin_and_outcome
 from margin_actors.engine.backtest.portfolios import PORTFOLIOS, benchmark_book
 from margin_actors.engine.backtest.procyclicality import (
     TOOLS,
@@ -31,6 +32,7 @@ __all__ = [
     "TOOLS",
     "Backtest",
     "BacktestRow",
+    "BookDate",
     "ExceptionTest",
     "Procyclicality",
     "ReplayInputs",
@@ -42,6 +44,7 @@ __all__ = [
     "join_series",
     "judge",
     "kupiec",
+    "margin_and_outcome",
     "replay_dates",
     "replay_inputs",
     "replay_tools",

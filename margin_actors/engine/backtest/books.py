@@ -1,0 +1,147 @@
+"""Books held through recorded markets: margins on a date, and what the next chain made of them.
+
+A book is held as it is. On each date the positions that are listed then and at the end of the
+margin period of risk are margined; those that expire in between, or are not listed at both ends,
+are left out of margin and profit alike, and counted. Profits are differences of the marks, with the
+contracts' time to run as it was, as the margin holds it: the later market's volatilities and
+forwards at the earlier market's maturities.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin import calculate_margin, prepare_market
+from margin_actors.engine.margin.margins import position_sums
+from margin_actors.engine.measures import expected_shortfall, value_at_risk
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.revaluation import total_deviations
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.instruments import Kind, instrument_from_name
+from margin_actors.market.portfolios import Book
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.numerics.black76 import black76_price
+
+
+@dataclass(frozen=True)
+class BookDate:
+    """One date of a book; arrays with an element or row each account."""
+
+    var_usd: FloatArray
+    """float64 (n_engines, n_confidences, n_accounts)."""
+    es_usd: FloatArray
+    profit_usd: FloatArray
+    """float64 (n_accounts,)."""
+    held: int
+    """Positions margined."""
+    left_out: int
+    """Positions that were not."""
+
+
+def margin_and_outcome(
+    now: MarketSnapshot,
+    then: MarketSnapshot,
+    book: Book,
+    engines: Mapping[str, tuple[ModelParameters, ScenarioSet]],
+    confidences: tuple[float, ...],
+) -> BookDate:
+    """Return the margins of a book on a date and its profits until the next snapshot.
+
+    Parameters
+    ----------
+    now, then : MarketSnapshot
+        The margin's market and the one at the end of the margin period of risk.
+    book : Book
+    engines : mapping
+        Models by name with their scenarios of the date; they share smiles.
+    confidences : tuple of float
+    """
+    kept = _listed_in_both(book, now, then)
+    part = _only(book, kept)
+    shape = (len(engines), len(confidences), len(book.accounts))
+    var, es = np.zeros(shape), np.zeros(shape)
+    for e, (model, scenarios) in enumerate(engines.values()):
+        result = calculate_margin(now, scenarios, part, model, keep_pnl=True)
+        assert result.pnl_usd is not None
+        for c, confidence in enumerate(confidences):
+            var[e, c] = value_at_risk(result.pnl_usd, confidence=confidence)
+            es[e, c] = expected_shortfall(result.pnl_usd, confidence=confidence)
+    model = next(iter(engines.values()))[0]
+    profit = position_sums(
+        _unit_profits(now, then, part, model), part.start, part.instrument_index, part.quantity
+    )
+    return BookDate(var, es, profit, part.n_positions, book.n_positions - part.n_positions)
+
+
+def _listed_in_both(book: Book, now: MarketSnapshot, then: MarketSnapshot) -> np.ndarray:
+    """Return which of the book's instruments can be priced on both dates, bool."""
+    out = np.zeros(len(book.instruments), np.bool_)
+    for i, name in enumerate(book.instruments):
+        instrument = instrument_from_name(name)
+        if instrument.expiry is None:
+            out[i] = instrument.underlying in now.index_usd
+        elif instrument.expiry > then.time:
+            key = instrument.underlying, instrument.expiry
+            out[i] = key in now.expiry_row and key in then.expiry_row
+            if instrument.kind is Kind.OPTION:
+                for market in (now, then):
+                    row = market.option_row.get(name)
+                    has_mark = row is not None and np.isfinite(market.options.mark_vol[row])
+                    out[i] = out[i] and has_mark
+    return out
+
+
+def _only(book: Book, kept: np.ndarray) -> Book:
+    """Return the book with some of its instruments; every account stays."""
+    positions = kept[book.instrument_index]
+    place = np.cumsum(kept) - 1
+    before = np.append(0, np.cumsum(positions))
+    return Book(
+        book.accounts,
+        book.members,
+        tuple(n for n, k in zip(book.instruments, kept, strict=True) if k),
+        before[book.start].astype(np.int64),
+        place[book.instrument_index[positions]].astype(np.int32),
+        book.quantity[positions],
+    )
+
+
+def _unit_profits(
+    now: MarketSnapshot, then: MarketSnapshot, book: Book, model: ModelParameters
+) -> FloatArray:
+    """Return what one unit of each instrument made from one snapshot to the other, US dollars."""
+    rules = model.revaluation
+    market = prepare_market(now, model, names=book.instruments)
+    contracts = market.contracts
+    today = total_deviations(contracts, rules)
+    out = np.empty(len(contracts))
+    for i, name in enumerate(contracts.names):
+        instrument = instrument_from_name(name)
+        curve = contracts.curves[contracts.curve[i]]
+        level = then.index_usd[instrument.underlying]
+        if instrument.expiry is not None:
+            row = then.expiry_row[instrument.underlying, instrument.expiry]
+            level = then.expiries[row].forward_usd
+        if instrument.kind is not Kind.OPTION:
+            out[i] = contracts.unit_value[i] * (level - curve.level_usd)
+            if instrument.kind is Kind.SPOT:
+                out[i] = level - curve.level_usd
+            continue
+        vol = then.options.mark_vol[then.option_row[name]]
+        values: list[float] = []
+        for forward, index, deviation in (
+            (curve.level_usd, now.index_usd[instrument.underlying], today[i]),
+            (level, then.index_usd[instrument.underlying], vol * np.sqrt(curve.tenor_years)),
+        ):
+            price = black76_price(
+                np.array([forward]),
+                np.array([instrument.strike]),
+                np.array([deviation]),
+                np.array([bool(instrument.is_call)]),
+            )[0]
+            scale = curve.discount if curve.discount is not None else index / forward
+            values.append(scale * float(price))
+        out[i] = values[1] - values[0]
+    return out
