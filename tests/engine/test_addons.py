@@ -310,6 +310,8 @@ def test_coins_simulated_with_the_account_offset_its_short(snapshot) -> None:
         "hs-surface", collateral={"haircuts": {"BTC": 0.15}, "joint_simulation": True}
     )
     assert with_collateral(short, held, cut) is short
+    cash = deposits(("A", "USD", 1e6), ("A", "USDC", 1e6))
+    assert with_collateral(short, cash, joint) is short  # cash shifts nothing
     both = with_collateral(short, held, joint)
     assert both.instruments == ("BTC_USDC", name)
     assert both.quantity.tolist() == [10.0, -10.0]

@@ -139,7 +139,8 @@ def _usd(value: float) -> str:
 
 
 def _millions(value: float) -> str:
-    return f"${value / 1e6:,.1f} M".replace("$-", "−$")
+    shown = f"${value / 1e9:,.2f}\u00a0B" if abs(value) >= 1e9 else f"${value / 1e6:,.1f}\u00a0M"
+    return shown.replace("$-", "−$")
 
 
 def _cards(output: CalculationOutput) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ def kupiec(exceptions: int, days: int, confidence: float) -> tuple[float, float]
     Examples
     --------
     >>> round(kupiec(6, 255, 0.99)[0], 3)  # just inside the 95 % region, x < 7 (Kupiec's table)
-    3.459
+    3.415
     """
     if not 0 <= exceptions <= days or days < 1:
         raise ValueError(f"{exceptions} exceptions in {days} days")
