@@ -8,6 +8,7 @@ more.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from margin_actors.engine.addons import (
     liquidity_charges,
 )
 from margin_actors.engine.margin.margins import Margins, Sample, measures_of
-from margin_actors.engine.margin.parts import NO_INPUTS, PARTS, InputRows
+from margin_actors.engine.margin.parts import PARTS, InputRows
 from margin_actors.engine.margin.terms import Terms
 from margin_actors.engine.measures import (
     es_standard_error_from_tail,
@@ -111,8 +112,39 @@ def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Mar
     alpha, size = sample.confidence, sample.effective_size
     low, high = var_interval_from_tail(tail, n_scenarios=n, confidence=alpha, effective_size=size)
     error = es_standard_error_from_tail(tail, n_scenarios=n, confidence=alpha, effective_size=size)
-    sheet = _Sheet(np.zeros((n_accounts, len(PARTS))), InputRows())
     unknown = np.full(n_accounts, np.nan)
+    measured: dict[str, Any] = {
+        "positions": held.positions,
+        "value_usd": held.value_usd,
+        "var_usd": var,
+        "var_low_usd": low,
+        "var_high_usd": high,
+        "es_usd": es,
+        "es_standard_error_usd": error,
+        "worst_usd": -tail[:, 0],
+        "worst_scenario": tail_rows[:, 0].copy(),
+        "rounding_bound_usd": bound,
+        "tail_usd": tail,
+        "tail_scenario": tail_rows,
+    }
+    if terms.is_core_only and not profits.alternatives:
+        core = _core(var, es, unknown, unknown, unknown, terms)
+        parts = np.zeros((n_accounts, len(PARTS)))
+        parts[:, 0] = core
+        return Margins(
+            **measured,
+            undiversified_usd=unknown,
+            span_usd=unknown,
+            venue_grid_usd=unknown,
+            long_usd=unknown,
+            stress_period_usd=unknown,
+            stress_usd=unknown,
+            stress_scenario=np.full(n_accounts, -1, np.int32),
+            core_usd=core,
+            parts_usd=parts,
+            initial_margin_usd=core.copy(),
+        )
+    sheet = _Sheet(np.zeros((n_accounts, len(PARTS))), InputRows())
     measure = es if parameters.measure.core in ("es",) else var
     long = _section_measure(pnl, terms, LONG, sample.confidence, unknown)
     stressed = _section_measure(
@@ -125,20 +157,10 @@ def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Mar
     undiversified = _diversify(sheet, measure, core, profits, held, terms)
     _procyclicality(sheet, pnl, stressed, long, held, terms)
     _add_ons(sheet, var, profits, held, terms)
-    plain = not (terms.risk or terms.span or sample.n_rows > n or profits.alternatives)
-    if not plain:
-        sheet.figure("core", "var_usd", var)
-        sheet.figure("core", "es_usd", es)
+    sheet.figure("core", "var_usd", var)
+    sheet.figure("core", "es_usd", es)
     return Margins(
-        positions=held.positions,
-        value_usd=held.value_usd,
-        var_usd=var,
-        var_low_usd=low,
-        var_high_usd=high,
-        es_usd=es,
-        es_standard_error_usd=error,
-        worst_usd=-tail[:, 0],
-        worst_scenario=tail_rows[:, 0].copy(),
+        **measured,
         undiversified_usd=undiversified,
         span_usd=span,
         venue_grid_usd=grid,
@@ -149,10 +171,7 @@ def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Mar
         core_usd=core,
         parts_usd=sheet.parts,
         initial_margin_usd=sheet.so_far(),
-        rounding_bound_usd=bound,
-        tail_usd=tail,
-        tail_scenario=tail_rows,
-        inputs=NO_INPUTS if plain else sheet.rows.sorted(),
+        inputs=sheet.rows.sorted(),
     )
 
 

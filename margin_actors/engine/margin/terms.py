@@ -36,6 +36,17 @@ class Terms:
     grid: RiskArrays | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_core_only(self) -> bool:
+        """True where a requirement is VaR or expected shortfall and nothing else."""
+        return (
+            self.risk is None
+            and self.span is None
+            and self.grid is None
+            and len(self.sections) == 1
+            and not self.parameters.addons.model_risk.enabled
+        )
+
     def section(self, name: str) -> Section | None:
         """Return a section of the scenario set, None without it."""
         return next((s for s in self.sections if s.name == name), None)
