@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
 
-.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench bench-service clean
+.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench bench-service bench-model clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,9 @@ bench-service: $(STAMP)  ## Measure the service; JSON into benchmarks/service/ou
 	@cd benchmarks/service && for part in latency book large_member load "load --minutes 10"; do \
 		set -- $$part; script=$$1.py; shift; echo "==> $$script $$*"; \
 		MARGIN_BENCH_OUT=out ../../$(BIN)/python $$script "$$@" || exit 1; done
+
+bench-model: $(STAMP)  ## Measure the full model; MARGIN_DATA adds the large book with all add-ons
+	@cd benchmarks && ../$(BIN)/python full_model.py $(if $(MARGIN_DATA),--data $(abspath $(MARGIN_DATA)))
 
 clean:  ## Remove the environment and caches
 	rm -rf $(VENV) run .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -16,6 +16,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     TENORS_DAYS,
     Provenance,
     ScenarioSet,
+    join_sections,
 )
 from margin_actors.engine.scenarios.windows import PriceTable, Windows
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
@@ -93,19 +94,13 @@ def hypothetical_rows(
 
 def stress_rows(events: ScenarioSet, names: tuple[str, ...], written: ScenarioSet) -> ScenarioSet:
     """Return historical and hypothetical rows as one set."""
-    n = len(events) + len(written)
-    both = (events, written)
+    joined = join_sections([("events", events), ("written", written)])
+    n = len(joined)
     return replace(
-        events,
+        joined,
         engine="stress",
-        start_time=np.concatenate([s.start_time for s in both]),
-        end_time=np.concatenate([s.end_time for s in both]),
-        spot_return=np.concatenate([s.spot_return for s in both]),
-        path_return=np.concatenate([s.path_return for s in both]),
-        basis_change=np.concatenate([s.basis_change for s in both]),
-        vol_change=np.concatenate([s.vol_change for s in both]),
         weight=np.full(n, 1.0 / n),
-        provenance=np.concatenate([s.provenance for s in both]),
         row_names=(*names, *written.row_names),
         notes=(),
+        sections=(),
     )
