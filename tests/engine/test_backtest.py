@@ -88,6 +88,20 @@ def test_christoffersen_s_independence_by_hand() -> None:
     assert p_value == pytest.approx(chi2.sf(ratio, 1))
 
 
+def test_the_worked_example_of_the_literature() -> None:
+    """Jorion, "Value at Risk", 3rd edition, ch. 6: J.P. Morgan's 20 exceptions of 252 days at 95 %,
+    six of which follow another one: LR of coverage 3.91, of independence 9.53."""
+    runs = [2] * 6 + [1] * 8
+    zeros = [16] * 14 + [233 - 14 * 16]
+    hits: list[bool] = []
+    for quiet, cluster in zip(zeros, [*runs, 0], strict=True):
+        hits += [False] * quiet + [True] * cluster
+    series = np.array(hits)
+    assert series.sum() == 20
+    assert kupiec(20, 252, 0.95)[0] == pytest.approx(3.91, abs=0.005)
+    assert christoffersen(series)[0] == pytest.approx(9.53, abs=0.005)
+
+
 @given(seed=st.integers(0, 1000), p=st.floats(0.005, 0.2))
 def test_independent_exceptions_are_seldom_rejected(seed: int, p: float) -> None:
     hits = np.random.default_rng(seed).uniform(size=400) < p
