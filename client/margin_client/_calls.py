@@ -149,11 +149,13 @@ def explain_margin(
     account_id: str | None,
     portfolio: Quantities | None,
     scenarios_max: int,
+    traced_scenario: int | None,
     snapshot_id: str,
 ) -> Asked[results.Explanation]:
     """See the clients."""
     request = margin_service_pb2.ExplainMarginRequest(
         scenarios_max=scenarios_max,
+        traced_scenario=traced_scenario,
         snapshot_id=snapshot_id,
         **_write.subject(account_id, portfolio),
     )

@@ -122,12 +122,15 @@ class AsyncMarginClient:
         *,
         portfolio: Quantities | None = None,
         scenarios_max: int = 0,
+        traced_scenario: int | None = None,
         snapshot_id: str = "",
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Explanation:
         """Return which positions and which scenarios make a margin; 0 for the whole tail."""
-        asked = _calls.explain_margin(account_id, portfolio, scenarios_max, snapshot_id)
+        asked = _calls.explain_margin(
+            account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
+        )
         return await self._ask(asked, timeout_seconds, request_id)
 
     async def get_calculation(

@@ -138,12 +138,19 @@ class MarginClient:
         *,
         portfolio: Quantities | None = None,
         scenarios_max: int = 0,
+        traced_scenario: int | None = None,
         snapshot_id: str = "",
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Explanation:
-        """Return which positions and which scenarios make a margin; 0 for the whole tail."""
-        asked = _calls.explain_margin(account_id, portfolio, scenarios_max, snapshot_id)
+        """Return which positions and which scenarios make a margin.
+
+        `scenarios_max` scenarios come back, 0 for the whole tail; of `traced_scenario` every
+        position's prices before and after.
+        """
+        asked = _calls.explain_margin(
+            account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
+        )
         return self._ask(asked, timeout_seconds, request_id)
 
     def get_calculation(

@@ -237,6 +237,25 @@ class TailScenario:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedPosition:
+    """A position before and after one scenario; None where the contract has no such figure."""
+
+    instrument_name: str
+    quantity: float
+    tenor_years: float
+    strike_usd: float | None
+    forward_usd: float
+    forward_after_usd: float
+    volatility: float | None
+    volatility_after: float | None
+    scale: float | None
+    scale_after: float | None
+    unit_value_usd: float
+    unit_value_after_usd: float
+    profit_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a margin is what it is."""
 
@@ -245,6 +264,8 @@ class Explanation:
     positions: tuple[PositionContribution, ...]
     scenarios: tuple[TailScenario, ...]
     """The worst first."""
+    traced: tuple[TracedPosition, ...] = ()
+    """Prices in the scenario asked for."""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row a position."""

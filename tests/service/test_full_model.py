@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from made import EVERYTHING, model_from, sections
-from margin_client import Candidate, MarginClient
+from margin_client import Candidate, InvalidRequestError, MarginClient
 from service_world import Running, World, ray_here, served
 
 from margin_actors.actors.generation import Layout
@@ -116,6 +116,14 @@ def test_explain_adds_up_over_the_core_alone(client: MarginClient, full: World) 
     assert first.name == full.scenarios.row_name(first.scenario)
     core = full.scenarios.section("core").count
     assert all(s.scenario < core for s in found.scenarios)
+    assert found.traced == ()
+    traced = client.explain_margin(full.book.accounts[place], traced_scenario=first.scenario).traced
+    assert sum(t.profit_usd for t in traced) == pytest.approx(first.profit_usd, rel=1e-9)
+    options = [t for t in traced if t.strike_usd is not None]
+    assert options
+    assert all(t.volatility > 0 and t.scale > 0 for t in options)
+    with pytest.raises(InvalidRequestError, match="traced_scenario"):
+        client.explain_margin(full.book.accounts[place], traced_scenario=10**6)
 
 
 def test_the_model_s_version_is_in_the_answer(client: MarginClient, full: World) -> None:

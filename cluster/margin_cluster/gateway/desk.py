@@ -19,6 +19,7 @@ import pyarrow as pa
 from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.engine.explain import TracedPosition, trace_account
 from margin_actors.engine.margin import LaidOut, Margins, result_digest
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, NotReady, Problem, UnknownAccount
@@ -64,6 +65,8 @@ class Explanation:
     attribution: Attribution
     values_usd: np.ndarray
     """float64 (n_positions,)."""
+    traced: tuple[TracedPosition, ...]
+    """Prices in the scenario asked for; empty where none was."""
 
 
 class Desk:
@@ -239,17 +242,28 @@ class Desk:
         margins = generation.priced.margins(books_side_by_side(sides), where="simulation")
         return [self._mapping(generation, margins, a, holding) for a in range(len(sides))]
 
-    async def explain(self, subject: Subject, call: Call) -> Explanation:
-        """Return which positions and scenarios make a margin."""
+    async def explain(self, subject: Subject, traced: int | None, call: Call) -> Explanation:
+        """Return which positions and scenarios make a margin, and the prices of one scenario."""
         generation = await self.cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
         holding = await self._holding(subject)
-        return await self.compute(self._explain, generation, holding)
+        return await self.compute(self._explain, generation, holding, traced)
 
-    def _explain(self, generation: ResidentGeneration, holding: Holding) -> Explanation:
+    def _explain(
+        self, generation: ResidentGeneration, holding: Holding, traced: int | None
+    ) -> Explanation:
         book = holding.book
         priced = generation.priced
+        trace: tuple[TracedPosition, ...] = ()
+        if traced is not None:
+            if traced >= len(priced.scenarios):
+                raise InvalidRequest(
+                    "the request is not valid",
+                    [Problem("traced_scenario", str(traced), f"below {len(priced.scenarios)}")],
+                )
+            own = priced.market.lay_out(book.instruments)
+            trace = trace_account(own, book, 0, priced.scenarios, traced)
         margins = priced.margins(book)
         rows = priced.position_profits_usd(book)
         laid, sample = priced.lay_out(book), priced.sample
@@ -265,6 +279,7 @@ class Desk:
                 weight=sample.weight,
             ),
             book.quantity * laid.market.unit_value_usd[laid.held.holdings.index],
+            trace,
         )
 
     # -- books ---------------------------------------------------------------------------------

@@ -134,16 +134,18 @@ class SimulateMarginResponse(_message.Message):
     def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., before: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[SimulatedMargin, _Mapping]]] = ...) -> None: ...
 
 class ExplainMarginRequest(_message.Message):
-    __slots__ = ("account_id", "portfolio", "scenarios_max", "snapshot_id")
+    __slots__ = ("account_id", "portfolio", "scenarios_max", "snapshot_id", "traced_scenario")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     PORTFOLIO_FIELD_NUMBER: _ClassVar[int]
     SCENARIOS_MAX_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    TRACED_SCENARIO_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     portfolio: _margin_types_pb2.Portfolio
     scenarios_max: int
     snapshot_id: str
-    def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., scenarios_max: _Optional[int] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+    traced_scenario: int
+    def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., scenarios_max: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., traced_scenario: _Optional[int] = ...) -> None: ...
 
 class PositionContribution(_message.Message):
     __slots__ = ("instrument_name", "quantity", "value_usd", "component_var_usd", "component_es_usd", "marginal_var_usd", "marginal_es_usd", "incremental_var_usd", "incremental_es_usd")
@@ -197,17 +199,49 @@ class TailScenario(_message.Message):
     name: str
     def __init__(self, scenario: _Optional[int] = ..., window_start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., window_end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., profit_usd: _Optional[float] = ..., moves: _Optional[_Iterable[_Union[UnderlyingMove, _Mapping]]] = ..., name: _Optional[str] = ...) -> None: ...
 
+class TracedPosition(_message.Message):
+    __slots__ = ("instrument_name", "quantity", "tenor_years", "strike_usd", "forward_usd", "forward_after_usd", "volatility", "volatility_after", "scale", "scale_after", "unit_value_usd", "unit_value_after_usd", "profit_usd")
+    INSTRUMENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    TENOR_YEARS_FIELD_NUMBER: _ClassVar[int]
+    STRIKE_USD_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_USD_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_AFTER_USD_FIELD_NUMBER: _ClassVar[int]
+    VOLATILITY_FIELD_NUMBER: _ClassVar[int]
+    VOLATILITY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    SCALE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_VALUE_USD_FIELD_NUMBER: _ClassVar[int]
+    UNIT_VALUE_AFTER_USD_FIELD_NUMBER: _ClassVar[int]
+    PROFIT_USD_FIELD_NUMBER: _ClassVar[int]
+    instrument_name: str
+    quantity: float
+    tenor_years: float
+    strike_usd: float
+    forward_usd: float
+    forward_after_usd: float
+    volatility: float
+    volatility_after: float
+    scale: float
+    scale_after: float
+    unit_value_usd: float
+    unit_value_after_usd: float
+    profit_usd: float
+    def __init__(self, instrument_name: _Optional[str] = ..., quantity: _Optional[float] = ..., tenor_years: _Optional[float] = ..., strike_usd: _Optional[float] = ..., forward_usd: _Optional[float] = ..., forward_after_usd: _Optional[float] = ..., volatility: _Optional[float] = ..., volatility_after: _Optional[float] = ..., scale: _Optional[float] = ..., scale_after: _Optional[float] = ..., unit_value_usd: _Optional[float] = ..., unit_value_after_usd: _Optional[float] = ..., profit_usd: _Optional[float] = ...) -> None: ...
+
 class ExplainMarginResponse(_message.Message):
-    __slots__ = ("generation", "margin", "positions", "scenarios")
+    __slots__ = ("generation", "margin", "positions", "scenarios", "traced")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     SCENARIOS_FIELD_NUMBER: _ClassVar[int]
+    TRACED_FIELD_NUMBER: _ClassVar[int]
     generation: _margin_types_pb2.Generation
     margin: _margin_types_pb2.AccountMargin
     positions: _containers.RepeatedCompositeFieldContainer[PositionContribution]
     scenarios: _containers.RepeatedCompositeFieldContainer[TailScenario]
-    def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., positions: _Optional[_Iterable[_Union[PositionContribution, _Mapping]]] = ..., scenarios: _Optional[_Iterable[_Union[TailScenario, _Mapping]]] = ...) -> None: ...
+    traced: _containers.RepeatedCompositeFieldContainer[TracedPosition]
+    def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., positions: _Optional[_Iterable[_Union[PositionContribution, _Mapping]]] = ..., scenarios: _Optional[_Iterable[_Union[TailScenario, _Mapping]]] = ..., traced: _Optional[_Iterable[_Union[TracedPosition, _Mapping]]] = ...) -> None: ...
 
 class Calculation(_message.Message):
     __slots__ = ("calculation_id", "kind", "create_time", "request_id", "generation", "inputs", "digest", "accounts", "positions", "initial_margin_usd", "account_id")

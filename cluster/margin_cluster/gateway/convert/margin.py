@@ -1,12 +1,14 @@
 """margin_service.proto."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from margin_protos.v1 import margin_service_pb2 as pb
 
+from margin_actors.engine.explain import TracedPosition
 from margin_actors.engine.margin import Margins
 from margin_actors.engine.measures import Attribution
 from margin_actors.engine.scenarios import (
@@ -93,14 +95,17 @@ def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str
     return subject, candidates
 
 
-def explain_from_proto(request: Any) -> tuple[Subject, int]:
-    """Return whose margin, and how many tail scenarios; checks as above."""
+def explain_from_proto(request: Any) -> tuple[Subject, int, int | None]:
+    """Return whose margin, how many tail scenarios, and which one to trace; checks as above."""
     problems: list[Problem] = []
     subject = subject_from_proto(request, problems, may_be_empty=False)
     if request.scenarios_max < 0:
         problems.append(Problem("scenarios_max", f"{request.scenarios_max}", "at least 0"))
+    traced = request.traced_scenario if request.HasField("traced_scenario") else None
+    if traced is not None and traced < 0:
+        problems.append(Problem("traced_scenario", f"{traced}", "at least 0"))
     raise_if_any(problems, InvalidRequest, "the request is not valid")
-    return subject, request.scenarios_max
+    return subject, request.scenarios_max, traced
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,32 @@ def contributions_to_proto(
             incremental_es_usd=float(parts.incremental_es[p]),
         )
         for p in range(book.n_positions)
+    ]
+
+
+def traced_to_proto(traced: Iterable[TracedPosition]) -> list[pb.TracedPosition]:
+    """Return prices before and after a scenario; what a contract has not is left unset."""
+
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    return [
+        pb.TracedPosition(
+            instrument_name=t.instrument,
+            quantity=t.quantity,
+            tenor_years=t.tenor_years,
+            strike_usd=known(t.strike_usd),
+            forward_usd=t.forward_usd,
+            forward_after_usd=t.forward_after_usd,
+            volatility=known(t.vol),
+            volatility_after=known(t.vol_after),
+            scale=known(t.scale),
+            scale_after=known(t.scale_after),
+            unit_value_usd=t.unit_value_usd,
+            unit_value_after_usd=t.unit_value_after_usd,
+            profit_usd=t.profit_usd,
+        )
+        for t in traced
     ]
 
 

@@ -85,12 +85,12 @@ class MarginService(stubs.MarginServiceServicer):
 
     async def ExplainMargin(self, request: Any, context: Any) -> Any:
         """Return why a margin is what it is."""
-        subject, count = convert.explain_from_proto(request)
-        found = await self._desk.explain(subject, current.get())
+        subject, count, traced = convert.explain_from_proto(request)
+        found = await self._desk.explain(subject, traced, current.get())
         scenarios = found.generation.priced.scenarios
         if count == 0:
-            confidence = found.generation.parameters.measure.confidence
-            count = tail_count(len(scenarios), confidence)[1] + 1
+            sample = found.generation.priced.sample
+            count = tail_count(sample.n_scenarios, sample.confidence)[1] + 1
         return pb.ExplainMarginResponse(
             generation=generation_to_proto(generation_to_mapping(found.generation)),
             margin=margin_to_proto(found.margin),
@@ -98,6 +98,7 @@ class MarginService(stubs.MarginServiceServicer):
                 found.book, found.values_usd, found.attribution
             ),
             scenarios=convert.tail_to_proto(scenarios, found.margins, 0, count),
+            traced=convert.traced_to_proto(found.traced),
         )
 
     async def GetCalculation(self, request: Any, context: Any) -> Any:
