@@ -222,7 +222,6 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
     place = open_workplace(settings, data_root)
     book = data_root / "portfolios" / "book_20260206T093516Z_1000.parquet"
     collateral = data_root / "portfolios" / "collateral_20260206T093516Z_1000.csv"
-    # A month of chains does for the proxies, so that a new store need not fit all of them.
     request = RunRequest("2026-02-06T09:35:16Z", book, collateral, load_model("ccp-default"))
     output = run_margin(place, request)
     r = output.result

@@ -47,13 +47,15 @@ def show_model(
             return
         for name, item in PRESETS.items():
             default = "  (default)" if name == DEFAULT_PRESET else ""
-            out.print(f"[bold]{name}[/]{default}\n  {item.description}\n  [dim]{item.id}[/]")
+            out.print(f"[bold]{name}[/] {item.version}{default}\n  {item.description}")
+            out.print(f"  [dim]{item.id}[/]")
         return
     parameters = load_model(model)
     if as_json:
         print_json(parameters.model_dump(mode="json") | {"id": parameters.id})
         return
-    out.print(f"[bold]{parameters.name}[/]  [dim]{parameters.id}[/]\n{parameters.description}\n")
+    p = parameters
+    out.print(f"[bold]{p.name}[/] {p.version}  [dim]{p.id}[/]\n{p.description}\n")
     _show_sections(parameters, "")
 
 
