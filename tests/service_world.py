@@ -23,7 +23,6 @@ from margin_cluster.ledger import sqlite_url
 from margin_cluster.service import ServiceRequest, running_gateway
 from margin_cluster.settings import Settings
 from ray.cluster_utils import Cluster
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from margin_actors.actors.generation import Layout
 from margin_actors.actors.plan import Heads
@@ -110,16 +109,6 @@ def nodes(count: int, checks: dict[str, int] | None = None) -> Iterator[Cluster]
             log_to_driver=False,
             logging_level=logging.ERROR,
             namespace="tests",
-        )
-        # A node that has just come up takes nothing yet: wait until each has run something.
-        there = ray.remote(num_cpus=0)(lambda: None)
-        ray.get(
-            [
-                there.options(
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False)
-                ).remote()
-                for n in ray.nodes()
-            ]
         )
         yield cluster
     finally:

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from margin_actors.actors.faults import cause_of, is_loss, is_ours
 from margin_actors.actors.generation import (
@@ -27,6 +28,7 @@ from margin_actors.actors.plan import (
     Span,
     Succession,
     backoff_seconds,
+    place_shards,
     shards_wanted,
     spans,
 )
@@ -56,6 +58,7 @@ class Coordinator:
         self._fault, self._fault_number = "", 0
         self._fault_error: MarginError | None = None
         self._shards: list[Any] = []
+        self._places: list[str] = []  # the node of each shard
         self._reducers: list[Any] = []
         self._market: tuple[str, Ref, int] = ("", None, 0)
         self._scenarios: tuple[str, Ref, int] = ("", None, 0)
@@ -197,14 +200,26 @@ class Coordinator:
         living = [n for n in nodes if n["Alive"]]
         self._nodes = len(living)
         self._cpus = max(1.0, sum(n["Resources"].get("CPU", 0.0) for n in living))
+        cpus = {n["NodeID"]: float(n["Resources"].get("CPU", 0.0)) for n in living}
         wanted = shards_wanted(self._layout.shards, self._cpus)
-        if wanted == len(self._shards):
+        places = place_shards(self._places[:wanted], cpus, wanted)
+        if places == self._places:
             return False
         for shard in self._shards[wanted:]:
             ray.kill(shard)
         del self._shards[wanted:]
-        for number in range(len(self._shards), wanted):
-            self._shards.append(shard_actor.options(scheduling_strategy="SPREAD").remote(number))
+        for number, place in enumerate(places):
+            if number < len(self._shards) and place == self._places[number]:
+                continue
+            # Bound to its node: Ray takes spreading, and a soft affinity, for wishes.
+            where = NodeAffinitySchedulingStrategy(place, soft=False)
+            shard = shard_actor.options(scheduling_strategy=where).remote(number)
+            if number < len(self._shards):  # its node is gone
+                ray.kill(self._shards[number])
+                self._shards[number] = shard
+            else:
+                self._shards.append(shard)
+        self._places = places
         return True
 
     async def _serve(self) -> None:
@@ -242,6 +257,7 @@ class Coordinator:
                 self._market, self._scenarios = ("", None, 0), ("", None, 0)
                 await asyncio.sleep(backoff_seconds(attempt))
                 attempt += 1
+                await self._look()  # a shard whose node is gone is made on another
                 continue
             self._broken = False
             self._fault, self._fault_number, self._fault_error = "", 0, None

@@ -5,7 +5,7 @@ actors carry out what is decided here, so that every failure can be a line in a 
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -126,6 +126,27 @@ class RunSlots:
     def taken(self, *, now: float) -> int:
         """Return the leases held."""
         return sum(end > now for end in self._leases.values())
+
+
+def place_shards(places: Sequence[str], cpus: Mapping[str, float], wanted: int) -> list[str]:
+    """Return the node of each of so many shards.
+
+    A shard stays where it is while its node lives; others go where there are fewest shards a
+    processor, of equals to the first by name. Nodes without processors are taken only where there
+    is no other.
+
+    Examples
+    --------
+    >>> place_shards(["a", "gone"], {"a": 2.0, "b": 2.0}, 3)
+    ['a', 'b', 'a']
+    """
+    able = {node: count for node, count in cpus.items() if count > 0.0} or dict.fromkeys(cpus, 1.0)
+    kept = [place if place in cpus else "" for place in places[:wanted]]
+    kept += [""] * (wanted - len(kept))
+    for number, place in enumerate(kept):
+        if not place:
+            kept[number] = min(sorted(able), key=lambda node: kept.count(node) / able[node])
+    return kept
 
 
 def shards_wanted(configured: int, cpus: float) -> int:

@@ -11,6 +11,7 @@ from margin_actors.actors.plan import (
     RunSlots,
     Succession,
     account_ranges,
+    place_shards,
     shards_wanted,
     spans,
 )
@@ -81,3 +82,15 @@ def test_shards_are_as_configured_or_one_a_processor() -> None:
     assert shards_wanted(3, 16.0) == 3
     assert shards_wanted(0, 16.0) == 16
     assert shards_wanted(0, 0.0) == 1
+
+
+def test_shards_stay_on_living_nodes_and_go_where_there_is_most_room() -> None:
+    cpus = {"a": 2.0, "b": 4.0, "head": 0.0}
+    places = place_shards([], cpus, 6)
+    assert sorted(places) == ["a", "a", "b", "b", "b", "b"]
+    assert place_shards(places, cpus, 6) == places
+    assert place_shards(places, cpus, 2) == places[:2]
+    assert place_shards(places, {"a": 2.0}, 6) == ["a"] * 6
+    joined = place_shards(["a", "a"], {"a": 2.0, "b": 2.0}, 4)
+    assert joined == ["a", "a", "b", "b"]
+    assert place_shards([], {"head": 0.0}, 1) == ["head"]
