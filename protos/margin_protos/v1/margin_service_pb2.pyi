@@ -18,38 +18,44 @@ CALCULATION_KIND_ACCOUNT: CalculationKind
 CALCULATION_KIND_BOOK: CalculationKind
 
 class CalculateMarginRequest(_message.Message):
-    __slots__ = ("account_id", "portfolio", "snapshot_id")
+    __slots__ = ("account_id", "portfolio", "snapshot_id", "idempotency_key")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     PORTFOLIO_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     portfolio: _margin_types_pb2.Portfolio
     snapshot_id: str
-    def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., snapshot_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class CalculateMarginResponse(_message.Message):
-    __slots__ = ("calculation_id", "generation", "inputs", "digest", "margin")
+    __slots__ = ("calculation_id", "generation", "inputs", "digest", "margin", "portfolio_version")
     CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_VERSION_FIELD_NUMBER: _ClassVar[int]
     calculation_id: str
     generation: _margin_types_pb2.Generation
     inputs: _margin_types_pb2.InputIds
     digest: str
     margin: _margin_types_pb2.AccountMargin
-    def __init__(self, calculation_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ...) -> None: ...
+    portfolio_version: int
+    def __init__(self, calculation_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., portfolio_version: _Optional[int] = ...) -> None: ...
 
 class CalculateBookRequest(_message.Message):
-    __slots__ = ("account_ids", "member_ids", "snapshot_id")
+    __slots__ = ("account_ids", "member_ids", "snapshot_id", "idempotency_key")
     ACCOUNT_IDS_FIELD_NUMBER: _ClassVar[int]
     MEMBER_IDS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     account_ids: _containers.RepeatedScalarFieldContainer[str]
     member_ids: _containers.RepeatedScalarFieldContainer[str]
     snapshot_id: str
-    def __init__(self, account_ids: _Optional[_Iterable[str]] = ..., member_ids: _Optional[_Iterable[str]] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, account_ids: _Optional[_Iterable[str]] = ..., member_ids: _Optional[_Iterable[str]] = ..., snapshot_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class BookProgress(_message.Message):
     __slots__ = ("done", "total")
@@ -59,33 +65,49 @@ class BookProgress(_message.Message):
     total: int
     def __init__(self, done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
 
+class AccountFailures(_message.Message):
+    __slots__ = ("failures",)
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    failures: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.AccountFailure]
+    def __init__(self, failures: _Optional[_Iterable[_Union[_margin_types_pb2.AccountFailure, _Mapping]]] = ...) -> None: ...
+
 class BookSummary(_message.Message):
-    __slots__ = ("calculation_id", "inputs", "digest", "accounts", "positions", "initial_margin_usd")
+    __slots__ = ("calculation_id", "inputs", "digest", "accounts", "positions", "initial_margin_usd", "accounts_failed", "is_complete", "portfolio_version", "expired_positions")
     CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MARGIN_USD_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     calculation_id: str
     inputs: _margin_types_pb2.InputIds
     digest: str
     accounts: int
     positions: int
     initial_margin_usd: float
-    def __init__(self, calculation_id: _Optional[str] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., initial_margin_usd: _Optional[float] = ...) -> None: ...
+    accounts_failed: int
+    is_complete: bool
+    portfolio_version: int
+    expired_positions: int
+    def __init__(self, calculation_id: _Optional[str] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., initial_margin_usd: _Optional[float] = ..., accounts_failed: _Optional[int] = ..., is_complete: bool = ..., portfolio_version: _Optional[int] = ..., expired_positions: _Optional[int] = ...) -> None: ...
 
 class CalculateBookResponse(_message.Message):
-    __slots__ = ("generation", "progress", "batch", "summary")
+    __slots__ = ("generation", "progress", "batch", "summary", "failures")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
     generation: _margin_types_pb2.Generation
     progress: BookProgress
     batch: _margin_types_pb2.AccountMarginColumns
     summary: BookSummary
-    def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., progress: _Optional[_Union[BookProgress, _Mapping]] = ..., batch: _Optional[_Union[_margin_types_pb2.AccountMarginColumns, _Mapping]] = ..., summary: _Optional[_Union[BookSummary, _Mapping]] = ...) -> None: ...
+    failures: AccountFailures
+    def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., progress: _Optional[_Union[BookProgress, _Mapping]] = ..., batch: _Optional[_Union[_margin_types_pb2.AccountMarginColumns, _Mapping]] = ..., summary: _Optional[_Union[BookSummary, _Mapping]] = ..., failures: _Optional[_Union[AccountFailures, _Mapping]] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("candidate_id", "trades")
@@ -244,7 +266,7 @@ class ExplainMarginResponse(_message.Message):
     def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., positions: _Optional[_Iterable[_Union[PositionContribution, _Mapping]]] = ..., scenarios: _Optional[_Iterable[_Union[TailScenario, _Mapping]]] = ..., traced: _Optional[_Iterable[_Union[TracedPosition, _Mapping]]] = ...) -> None: ...
 
 class Calculation(_message.Message):
-    __slots__ = ("calculation_id", "kind", "create_time", "request_id", "generation", "inputs", "digest", "accounts", "positions", "initial_margin_usd", "account_id")
+    __slots__ = ("calculation_id", "kind", "create_time", "request_id", "generation", "inputs", "digest", "accounts", "positions", "initial_margin_usd", "account_id", "accounts_failed", "is_complete", "portfolio_version", "expired_positions")
     CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +278,10 @@ class Calculation(_message.Message):
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MARGIN_USD_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     calculation_id: str
     kind: CalculationKind
     create_time: _timestamp_pb2.Timestamp
@@ -267,7 +293,11 @@ class Calculation(_message.Message):
     positions: int
     initial_margin_usd: float
     account_id: str
-    def __init__(self, calculation_id: _Optional[str] = ..., kind: _Optional[_Union[CalculationKind, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., initial_margin_usd: _Optional[float] = ..., account_id: _Optional[str] = ...) -> None: ...
+    accounts_failed: int
+    is_complete: bool
+    portfolio_version: int
+    expired_positions: int
+    def __init__(self, calculation_id: _Optional[str] = ..., kind: _Optional[_Union[CalculationKind, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., initial_margin_usd: _Optional[float] = ..., account_id: _Optional[str] = ..., accounts_failed: _Optional[int] = ..., is_complete: bool = ..., portfolio_version: _Optional[int] = ..., expired_positions: _Optional[int] = ...) -> None: ...
 
 class GetCalculationRequest(_message.Message):
     __slots__ = ("calculation_id", "account_ids")
@@ -278,12 +308,14 @@ class GetCalculationRequest(_message.Message):
     def __init__(self, calculation_id: _Optional[str] = ..., account_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetCalculationResponse(_message.Message):
-    __slots__ = ("calculation", "margins")
+    __slots__ = ("calculation", "margins", "failures")
     CALCULATION_FIELD_NUMBER: _ClassVar[int]
     MARGINS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
     calculation: Calculation
     margins: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.AccountMargin]
-    def __init__(self, calculation: _Optional[_Union[Calculation, _Mapping]] = ..., margins: _Optional[_Iterable[_Union[_margin_types_pb2.AccountMargin, _Mapping]]] = ...) -> None: ...
+    failures: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.AccountFailure]
+    def __init__(self, calculation: _Optional[_Union[Calculation, _Mapping]] = ..., margins: _Optional[_Iterable[_Union[_margin_types_pb2.AccountMargin, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[_margin_types_pb2.AccountFailure, _Mapping]]] = ...) -> None: ...
 
 class ListCalculationsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "account_id", "kind")

@@ -57,24 +57,30 @@ class OptionQuoteColumns(_message.Message):
     def __init__(self, instrument_name: _Optional[_Iterable[str]] = ..., bid: _Optional[_Iterable[float]] = ..., ask: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[float]] = ..., mark_vol: _Optional[_Iterable[float]] = ..., open_interest: _Optional[_Iterable[float]] = ..., volume: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class PublishSnapshotRequest(_message.Message):
-    __slots__ = ("header", "quotes", "is_last")
+    __slots__ = ("header", "quotes", "is_last", "idempotency_key", "allow_older")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     QUOTES_FIELD_NUMBER: _ClassVar[int]
     IS_LAST_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_OLDER_FIELD_NUMBER: _ClassVar[int]
     header: SnapshotHeader
     quotes: OptionQuoteColumns
     is_last: bool
-    def __init__(self, header: _Optional[_Union[SnapshotHeader, _Mapping]] = ..., quotes: _Optional[_Union[OptionQuoteColumns, _Mapping]] = ..., is_last: bool = ...) -> None: ...
+    idempotency_key: str
+    allow_older: bool
+    def __init__(self, header: _Optional[_Union[SnapshotHeader, _Mapping]] = ..., quotes: _Optional[_Union[OptionQuoteColumns, _Mapping]] = ..., is_last: bool = ..., idempotency_key: _Optional[str] = ..., allow_older: bool = ...) -> None: ...
 
 class PublishSnapshotResponse(_message.Message):
-    __slots__ = ("snapshot_id", "generation", "options")
+    __slots__ = ("snapshot_id", "generation", "options", "was_repeated")
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    WAS_REPEATED_FIELD_NUMBER: _ClassVar[int]
     snapshot_id: str
     generation: int
     options: int
-    def __init__(self, snapshot_id: _Optional[str] = ..., generation: _Optional[int] = ..., options: _Optional[int] = ...) -> None: ...
+    was_repeated: bool
+    def __init__(self, snapshot_id: _Optional[str] = ..., generation: _Optional[int] = ..., options: _Optional[int] = ..., was_repeated: bool = ...) -> None: ...
 
 class ListSnapshotsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

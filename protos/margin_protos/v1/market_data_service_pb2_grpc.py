@@ -38,7 +38,8 @@ class MarketDataServiceServicer(object):
 
     def PublishSnapshot(self, request_iterator, context):
         """Stores a snapshot and makes it current: a header first, then quotes in chunks. All or nothing.
-        Publishing the same content again changes nothing.
+        Publishing the current content again changes nothing. A snapshot with an earlier time than the
+        current one is refused with FAILED_PRECONDITION unless allow_older is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

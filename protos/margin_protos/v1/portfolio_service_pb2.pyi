@@ -17,16 +17,20 @@ class UploadPositionsRequest(_message.Message):
     def __init__(self, idempotency_key: _Optional[str] = ..., positions: _Optional[_Union[_margin_types_pb2.PositionColumns, _Mapping]] = ..., is_last: bool = ...) -> None: ...
 
 class UploadPositionsResponse(_message.Message):
-    __slots__ = ("version", "book_id", "accounts", "positions")
+    __slots__ = ("version", "book_id", "accounts", "positions", "was_repeated", "expired_positions")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     BOOK_ID_FIELD_NUMBER: _ClassVar[int]
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    WAS_REPEATED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     version: int
     book_id: str
     accounts: int
     positions: int
-    def __init__(self, version: _Optional[int] = ..., book_id: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ...) -> None: ...
+    was_repeated: bool
+    expired_positions: int
+    def __init__(self, version: _Optional[int] = ..., book_id: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., was_repeated: bool = ..., expired_positions: _Optional[int] = ...) -> None: ...
 
 class Trade(_message.Message):
     __slots__ = ("account_id", "member_id", "instrument_name", "quantity")
@@ -63,13 +67,15 @@ class GetPortfolioRequest(_message.Message):
     def __init__(self, account_id: _Optional[str] = ...) -> None: ...
 
 class GetPortfolioResponse(_message.Message):
-    __slots__ = ("account_id", "member_id", "positions", "version")
+    __slots__ = ("account_id", "member_id", "positions", "version", "book_id")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    BOOK_ID_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     member_id: str
     positions: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.Position]
     version: int
-    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[_margin_types_pb2.Position, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
+    book_id: str
+    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[_Iterable[_Union[_margin_types_pb2.Position, _Mapping]]] = ..., version: _Optional[int] = ..., book_id: _Optional[str] = ...) -> None: ...

@@ -37,14 +37,17 @@ class PortfolioServiceServicer(object):
     """
 
     def UploadPositions(self, request_iterator, context):
-        """Replaces the positions of all accounts by those of the stream. All or nothing.
+        """Replaces the positions of all accounts by those of the stream. All or nothing: every position
+        must be priceable on the current market, in whole lots and within the limits, or have expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyTrades(self, request, context):
-        """Adds trades to positions, all or none. A repeated idempotency key changes nothing.
+        """Adds trades to positions, all or none. A repeated idempotency key changes nothing. Positions
+        after the trades must be priceable on the current market, in whole lots and within the limits; a
+        trade that only reduces a position is always accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,13 +71,17 @@ class ListScenarioSetsResponse(_message.Message):
     def __init__(self, scenario_sets: _Optional[_Iterable[_Union[ScenarioSetSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ActivateScenarioSetRequest(_message.Message):
-    __slots__ = ("scenarios_id",)
+    __slots__ = ("scenarios_id", "idempotency_key")
     SCENARIOS_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     scenarios_id: str
-    def __init__(self, scenarios_id: _Optional[str] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, scenarios_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class ActivateScenarioSetResponse(_message.Message):
-    __slots__ = ("generation",)
+    __slots__ = ("generation", "was_repeated")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
+    WAS_REPEATED_FIELD_NUMBER: _ClassVar[int]
     generation: int
-    def __init__(self, generation: _Optional[int] = ...) -> None: ...
+    was_repeated: bool
+    def __init__(self, generation: _Optional[int] = ..., was_repeated: bool = ...) -> None: ...

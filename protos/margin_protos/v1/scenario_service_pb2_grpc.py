@@ -38,7 +38,7 @@ class ScenarioServiceServicer(object):
 
     def BuildScenarioSet(self, request, context):
         """Builds a scenario set with the service's model and stores it; cancel the call to stop the work.
-        Building what is stored already returns at once.
+        A set is named by its content: building what is stored already stores nothing new.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
