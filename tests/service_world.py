@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
@@ -25,12 +27,11 @@ from margin_cluster.settings import Settings
 from ray.cluster_utils import Cluster
 
 from margin_actors.actors.generation import Layout
-from margin_actors.actors.plan import Heads
 from margin_actors.engine.margin import MarginResult, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.portfolios import Book, book_from_table
-from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.snapshots import MarketSnapshot, OptionQuotes, tenor_years
 from margin_actors.market.synthetic import SyntheticMarket
 
 N_SCENARIOS = 500
@@ -55,14 +56,15 @@ def make_world(market: SyntheticMarket, model: ModelParameters) -> World:
     return World(market.snapshot, scenarios, market.book, book, model, expected)
 
 
-def fill(folder: Path, world: World) -> Path:
+def fill(folder: Path, world: World, ledger_url: str | None = None) -> Path:
     """Store the world as a service keeps it; returns the path of its book."""
     folder.mkdir(parents=True, exist_ok=True)
-    archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
-    archive.store_snapshot(world.snapshot)
-    archive.note_snapshot(world.snapshot)
+    archive = StoreArchive(folder, ledger_url or sqlite_url(folder / "ledger.sqlite"))
     archive.save_scenarios(world.scenarios)
-    archive.note_heads(Heads(1, world.snapshot.id, world.scenarios.id))
+    origin = {"key": "", "request_id": "", "caller": "tests"}
+    archive.activate_scenarios(world.scenarios.id, **origin)
+    archive.publish_snapshot(world.snapshot, allow_older=True, **origin)
+    archive.ledger.close()
     path = folder / "book.parquet"
     pq.write_table(world.table, path)
     return path
@@ -148,16 +150,18 @@ def served(
     layout: Layout | None = None,
     tell: Callable[[Running], None] | None = None,
     keep_actors: bool = False,
+    ledger_url: str | None = None,
     **options: Any,
 ) -> Iterator[Running]:
     """Serve a world through the attached Ray until the end of the block."""
     path = folder / "book.parquet"
-    path = path if path.exists() else fill(folder, world)
+    path = path if path.exists() else fill(folder, world, ledger_url)
     request = ServiceRequest(
         model=world.model,
         book=path,
         namespace=namespace or f"n{uuid4().hex}",
         state=folder,
+        ledger_url=ledger_url,
         layout=layout or Layout(shards=shards, look_seconds=0.5),
     )
     settings = Settings(store=folder / "store", data=None, threads=2, deribit_url="")
@@ -215,3 +219,36 @@ def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
 def digest_of_book(target: str, **asked: Any) -> str:
     with MarginClient(target) as client:
         return client.calculate_book(**asked).digest
+
+
+def moved_by(snapshot: MarketSnapshot, shift: timedelta) -> MarketSnapshot:
+    """Return the same market at another time, without the expiries that have passed by then."""
+    time = snapshot.time + shift
+    kept = [i for i, e in enumerate(snapshot.expiries) if e.expiry > time]
+    place = {old: new for new, old in enumerate(kept)}
+    o = snapshot.options
+    rows = np.array([int(i) in place for i in o.expiry_index], np.bool_)
+    columns = {
+        name: getattr(o, name)[rows]
+        for name in (
+            "strike_usd",
+            "is_call",
+            "is_inverse",
+            "bid",
+            "ask",
+            "mark",
+            "mark_vol",
+            "open_interest",
+            "volume",
+        )
+    }
+    expiries = tuple(
+        replace(e, tenor_years=tenor_years(time, e.expiry))
+        for e in (snapshot.expiries[i] for i in kept)
+    )
+    options = OptionQuotes(
+        names=tuple(n for n, use in zip(o.names, rows, strict=True) if use),
+        expiry_index=np.array([place[int(i)] for i in o.expiry_index[rows]], np.int32),
+        **columns,
+    )
+    return replace(snapshot, time=time, expiries=expiries, options=options)
