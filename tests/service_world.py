@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -148,9 +149,9 @@ def served(
     shards: int = 2,
     namespace: str | None = None,
     layout: Layout | None = None,
-    tell: Callable[[Running], None] | None = None,
     keep_actors: bool = False,
     ledger_url: str | None = None,
+    before_ready: Callable[[Running], None] | None = None,
     **options: Any,
 ) -> Iterator[Running]:
     """Serve a world through the attached Ray until the end of the block."""
@@ -169,9 +170,15 @@ def served(
     up: Future[Running] = Future()
 
     async def run() -> None:
-        async with running_gateway(settings, request, chosen) as gateway:
-            ends = asyncio.Event()
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        ends = asyncio.Event()
+
+        async def starting(gateway: Gateway) -> None:
+            if before_ready is not None:
+                early = Running(gateway, loop, request.namespace, folder, ends)
+                await asyncio.to_thread(before_ready, early)
+
+        async with running_gateway(settings, request, chosen, before_ready=starting) as gateway:
             up.set_result(Running(gateway, loop, request.namespace, folder, ends))
             await ends.wait()
 
@@ -214,6 +221,13 @@ def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
         snapshot.is_synthetic,
     )
     return header, quotes
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < until, f"it did not come about within {seconds:g} s"
+        time.sleep(0.02)
 
 
 def digest_of_book(target: str, **asked: Any) -> str:
