@@ -22,7 +22,6 @@ from made_book import Made, book, make
 from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import sqlite_url
 
-
 HERE = Path(__file__).resolve().parent
 MARGIN = Path(sys.executable).parent / "margin"
 N_INSTRUMENTS, N_SCENARIOS = 1_500, 2_560
