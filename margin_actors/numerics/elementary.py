@@ -183,7 +183,8 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     subnormal = values < np.finfo(np.float64).tiny
     has_subnormal = bool(np.any(subnormal))
     if has_subnormal:  # the kernel reads exponents, which subnormal numbers do not have
-        values = np.where(subnormal, values * 2.0**_SCALE_BITS, values)
+        values = values.copy()
+        values[subnormal] *= 2.0**_SCALE_BITS
     _logarithms(values.ravel(), high.ravel(), low.ravel())
     if has_subnormal:
         high = np.where(subnormal, high - _SCALE_BITS * _LN2_HIGH, high)
