@@ -1,4 +1,4 @@
-"""Watching the local raylet: a Ray driver process exits without a message once its raylet is dead."""
+"""Watching the local raylet: once it has exited, Ray ends its driver processes silently."""
 
 import contextlib
 import os

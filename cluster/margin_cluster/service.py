@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -182,10 +182,12 @@ async def running_gateway(
     *,
     tell: Stage = no_stage,
     notify: Callable[[str], None] = no_notice,
+    before_ready: Callable[[Gateway], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Gateway]:
     """Yield a gateway that answers; Ray must be attached. Drains it at the end.
 
     `notify` receives what the operator should know, for example options that were not used.
+    `before_ready` runs once the gateway listens and is seeded, before it accepts changes.
     """
     from margin_actors.actors.cluster import Cluster
 
@@ -201,6 +203,8 @@ async def running_gateway(
             place = await asyncio.to_thread(partial(open_workplace, settings, request.data))
             for notice in await seed_and_warm(gateway, place, archive, request, tell=tell):
                 notify(notice)
+            if before_ready is not None:
+                await before_ready(gateway)
             gateway.accept_writes()
             yield gateway
         finally:
