@@ -1,8 +1,8 @@
 """A real PostgreSQL server for tests: one for the whole session, a database of its own per test.
 
-The server is started from the installed binaries on a free port of 127.0.0.1, with a data folder of
-its own and password authentication. Where the binaries are missing, tests on PostgreSQL are skipped,
-and fail in CI (``CI=true``).
+The server is started from the installed binaries on a free port of 127.0.0.1, with a data folder
+of its own and password authentication. If the binaries are missing, tests on PostgreSQL are
+skipped; in CI (``CI=true``) they fail.
 """
 
 import os
@@ -25,6 +25,7 @@ from margin_cluster.ledger import sqlite_url
 
 PASSWORD = "only-for-tests"
 _START_SECONDS = 60
+_INITDB = ("--auth=scram-sha-256", "--no-locale", "--encoding=UTF8", "--no-sync")
 _MISSING = (
     "PostgreSQL is not installed: the tests of the ledger on PostgreSQL do not run. "
     "Install the Debian package `postgresql` to run them."
@@ -113,8 +114,7 @@ def running_postgres() -> Iterator[PostgresServer]:
             os.chown(path, as_user["user"], as_user["group"])
     try:
         subprocess.run(
-            [tools / "initdb", "-D", data, "-U", "margin", "--auth=scram-sha-256"]
-            + [f"--pwfile={secret}", "--no-locale", "--encoding=UTF8", "--no-sync"],
+            [tools / "initdb", "-D", data, "-U", "margin", f"--pwfile={secret}", *_INITDB],
             check=True,
             capture_output=True,
             cwd=folder,
