@@ -5,20 +5,26 @@ or the row lock of the ledger's head. Readers take no lock.
 """
 
 import contextlib
+import logging
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from margin_cluster.ledger.address import Address, address_from_url
-from margin_cluster.ledger.failures import BUSY_SECONDS, translated, unavailable
+from margin_cluster.ledger.failures import BUSY_SECONDS, set_up_wrongly, translated, unavailable
 from margin_cluster.ledger.head_file import HeadFile
 from margin_cluster.ledger.opening import bring_up_to_date, require_no_loss, require_up_to_date
 from margin_cluster.ledger.writer import Writer
 
 _CHECKPOINT_SECONDS = 5
+# The pool logs a traceback for every lost connection that it then fails to close properly; the loss
+# itself is reported by our errors.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 _POSTGRES_SESSION = (
     f"SET lock_timeout = '{BUSY_SECONDS}s'",
     # A writer that no longer answers loses the lock: frozen after 30 s, disconnected after 9 s.
@@ -58,6 +64,8 @@ class Database:
         except BaseException as error:
             self._release()
             ours = translated(error, self.address.shown, is_opening=True)
+            if ours is None and isinstance(error, DBAPIError):
+                ours = set_up_wrongly(self.address.shown, f"{error.orig}", "report this error")
             if ours is None or ours is error:
                 raise
             raise ours from error
@@ -225,7 +233,6 @@ def _engine(address: Address, *, isolation: Any, overflow: int | None) -> Engine
             "pool_size": size,
             "max_overflow": overflow,
             "pool_timeout": BUSY_SECONDS,
-            "pool_pre_ping": not address.is_sqlite,
         }
     if address.is_sqlite:
         isolation = "AUTOCOMMIT"  # transactions begin where we say so
@@ -235,7 +242,12 @@ def _engine(address: Address, *, isolation: Any, overflow: int | None) -> Engine
         connect_args=address.driver_arguments(is_bounded=overflow is not None),
         **options,
     )
-    event.listen(engine, "connect", _set_up_sqlite if address.is_sqlite else _set_up_postgres)
+    if address.is_sqlite:
+        event.listen(engine, "connect", _set_up_sqlite)
+    else:
+        event.listen(engine, "connect", _set_up_postgres)
+        event.listen(engine, "checkout", _require_alive)
+        event.listen(engine, "handle_error", _note_lost_socket)
     return engine
 
 
@@ -251,6 +263,22 @@ def _set_up_postgres(connection: Any, _record: Any) -> None:
         cursor.execute(statement)
     cursor.close()
     connection.commit()
+
+
+def _require_alive(connection: Any, _record: Any, _proxy: Any) -> None:
+    # As SQLAlchemy's own check before use, which does not know that the driver lets errors of its
+    # socket through. A connection that fails is replaced by a new one.
+    try:
+        cursor = connection.cursor()
+        cursor.execute(";")
+        cursor.close()
+    except Exception as error:
+        raise DisconnectionError(str(error)) from error
+
+
+def _note_lost_socket(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, OSError):
+        context.is_disconnect = True
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -42,6 +42,11 @@ class Verification:
     """In the order of the log; at most `FINDINGS_MAX`."""
     findings_total: int
 
+    @property
+    def first_bad_sequence(self) -> int:
+        """The first entry that is not as it was committed; 0 if there is none."""
+        return min((f.sequence for f in self.findings if f.sequence > 0), default=0)
+
 
 @dataclass
 class _Findings:
@@ -90,8 +95,6 @@ def _check_file(connection: Connection, findings: _Findings) -> None:
         for (line,) in connection.exec_driver_sql("PRAGMA integrity_check(20)"):
             if line != "ok":
                 findings.add(0, f"the database file: {line}")
-        for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            findings.add(0, f"table {row[0]}, row {row[1]} refers to a missing row of {row[2]}")
     except DBAPIError as error:
         findings.add(0, f"the database file: {error.orig}")
 

@@ -9,6 +9,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
+from pg8000.exceptions import InterfaceError
 from sqlalchemy import Table
 
 from margin_cluster.ledger.chain import content_hash, entry_hash
@@ -55,7 +56,13 @@ class Writer:
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Carry out a statement with ``?`` for each value."""
-        self._cursor.execute(sql if self._is_sqlite else sql.replace("?", "%s"), tuple(values))
+        if self._is_sqlite:
+            self._cursor.execute(sql, tuple(values))
+            return
+        try:
+            self._cursor.execute(sql.replace("?", "%s"), tuple(values))
+        except OSError as error:  # the driver lets errors of its socket through
+            raise InterfaceError(f"network error: {error}") from error
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a query with ``?`` for each value."""
@@ -64,8 +71,9 @@ class Writer:
 
     def first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
         """Return the first row of a query, or None."""
-        self.execute(sql, values)
-        return self._cursor.fetchone()
+        # All rows are fetched: an unfinished query would keep SQLite's read lock.
+        rows = self.all(sql, values)
+        return rows[0] if rows else None
 
     def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows; all have the same columns."""
