@@ -115,6 +115,33 @@ class ClusterUnavailable(MarginError):  # noqa: N818
     retry_seconds: float = 2.0
 
 
+class LedgerUnavailable(MarginError):  # noqa: N818
+    """The ledger cannot be read or written at the moment; nothing was changed. Try again."""
+
+    retry_seconds: float = 2.0
+
+
+class LedgerDamaged(MarginError):  # noqa: N818
+    """The ledger's content is not what was committed; raised at start-up and by commands.
+
+    Restore a backup, or accept the loss explicitly; a running service never returns it.
+    """
+
+
+class OutdatedSnapshot(MarginError):  # noqa: N818
+    """A snapshot is older than the one in use; publish a newer one, or allow it explicitly."""
+
+
+class UnknownScenarioSet(MarginError):  # noqa: N818
+    """No scenario set is stored under the id; build it, or choose one that is listed."""
+
+
+class NotStarted(MarginError):  # noqa: N818
+    """The service accepts no changes until its start-up is complete. Try again."""
+
+    retry_seconds: float = 1.0
+
+
 class DeadlinePassed(MarginError):  # noqa: N818
     """The caller's deadline came before the answer; the work was stopped."""
 
