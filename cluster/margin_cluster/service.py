@@ -222,6 +222,7 @@ async def running_gateway(
         try:
             place = await asyncio.to_thread(partial(open_workplace, settings, request.data))
             await load_first(gateway, place, request, archive, tell=tell)
+            gateway.accept_writes()
             yield gateway
         finally:
             await gateway.drain()
