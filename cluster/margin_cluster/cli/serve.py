@@ -1,7 +1,7 @@
 """`margin serve` and `margin status`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
@@ -21,9 +21,15 @@ from margin_cluster.cli.console import (
     synthetic_banner,
 )
 from margin_cluster.gateway import Gateway, GatewayOptions
-from margin_cluster.gateway.probe import service_status
+from margin_cluster.gateway.probe import ClientTls, service_status
+from margin_cluster.gateway.tls import load_server_tls
 from margin_cluster.service import ServiceRequest, ray_session, serve, start_logging
 from margin_cluster.wiring import load_model
+
+_DEFAULTS = GatewayOptions()
+_TLS: dict[str, Any] = {"rich_help_panel": "TLS"}
+_LIMITS: dict[str, Any] = {"rich_help_panel": "Limits"}
+_TIMES: dict[str, Any] = {"rich_help_panel": "Time limits"}
 
 
 @reporting_errors
@@ -56,13 +62,94 @@ def serve_command(
     ledger: Annotated[
         str | None, typer.Option(help="Database URL of the ledger; default SQLite in the folder.")
     ] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(help="PEM chain of the server.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM key of the server.")] = None,
-    tls_client_ca: Annotated[
-        Path | None, typer.Option(help="PEM authority that clients' certificates must be from.")
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(help="PEM certificate chain; with --tls-key, for all ports.", **_TLS),
     ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM key of the certificate.", **_TLS)
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(help="PEM authority; callers must show a certificate signed by it.", **_TLS),
+    ] = None,
+    unary_active: Annotated[
+        int, typer.Option(help="Unary calls worked on at the same time.", **_LIMITS)
+    ] = _DEFAULTS.unary_active_max,
+    unary_waiting: Annotated[
+        int, typer.Option(help="Waiting unary calls; at most 4 per caller count.", **_LIMITS)
+    ] = _DEFAULTS.unary_waiting_max,
+    unary_caller_waiting: Annotated[
+        int, typer.Option(help="Waiting unary calls of one caller.", **_LIMITS)
+    ] = _DEFAULTS.unary_caller_waiting_max,
+    streaming_active: Annotated[
+        int, typer.Option(help="Streaming calls worked on at the same time.", **_LIMITS)
+    ] = _DEFAULTS.streaming_active_max,
+    streaming_caller_active: Annotated[
+        int, typer.Option(help="Those of one caller.", **_LIMITS)
+    ] = _DEFAULTS.streaming_caller_active_max,
+    streaming_waiting: Annotated[
+        int, typer.Option(help="Waiting streaming calls; at most 4 per caller count.", **_LIMITS)
+    ] = _DEFAULTS.streaming_waiting_max,
+    streaming_caller_waiting: Annotated[
+        int, typer.Option(help="Waiting streaming calls of one caller.", **_LIMITS)
+    ] = _DEFAULTS.streaming_caller_waiting_max,
+    uploads: Annotated[
+        int, typer.Option(help="Open uploads and publications.", **_LIMITS)
+    ] = _DEFAULTS.uploads_max,
+    caller_uploads: Annotated[
+        int, typer.Option(help="Those of one caller.", **_LIMITS)
+    ] = _DEFAULTS.caller_uploads_max,
+    connection_streams: Annotated[
+        int, typer.Option(help="Calls in progress on one connection.", **_LIMITS)
+    ] = _DEFAULTS.connection_streams_max,
+    message_bytes: Annotated[
+        int, typer.Option(help="Largest request message.", **_LIMITS)
+    ] = _DEFAULTS.message_bytes_max,
+    waiting_bytes: Annotated[
+        int, typer.Option(help="Bytes of all requests that wait.", **_LIMITS)
+    ] = _DEFAULTS.waiting_bytes_max,
+    first_message_seconds: Annotated[
+        float, typer.Option(help="Longest wait for a call's first message.", **_TIMES)
+    ] = _DEFAULTS.first_message_seconds_max,
+    stall_seconds: Annotated[
+        float, typer.Option(help="Longest wait for an upload's next message.", **_TIMES)
+    ] = _DEFAULTS.stall_seconds_max,
+    unread_seconds: Annotated[
+        float, typer.Option(help="Longest wait until an answer is read.", **_TIMES)
+    ] = _DEFAULTS.unread_seconds_max,
+    drain_seconds: Annotated[
+        float, typer.Option(help="Longest time to finish calls after SIGTERM.", **_TIMES)
+    ] = _DEFAULTS.drain_seconds_max,
 ) -> None:
     """Serve margins over gRPC until stopped; without data the embedded synthetic set."""
+    options = GatewayOptions(
+        host=host,
+        port=port,
+        health_port=health_port,
+        metrics_port=metrics_port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        unary_active_max=unary_active,
+        unary_waiting_max=unary_waiting,
+        unary_caller_waiting_max=unary_caller_waiting,
+        streaming_active_max=streaming_active,
+        streaming_caller_active_max=streaming_caller_active,
+        streaming_waiting_max=streaming_waiting,
+        streaming_caller_waiting_max=streaming_caller_waiting,
+        uploads_max=uploads,
+        caller_uploads_max=caller_uploads,
+        connection_streams_max=connection_streams,
+        message_bytes_max=message_bytes,
+        waiting_bytes_max=waiting_bytes,
+        first_message_seconds_max=first_message_seconds,
+        stall_seconds_max=stall_seconds,
+        unread_seconds_max=unread_seconds,
+        drain_seconds_max=drain_seconds,
+    )
+    # Before Ray starts, so that a mistake costs no time.
+    load_server_tls(tls_certificate, tls_key, tls_client_ca)
     request = ServiceRequest(
         model=load_model(model),
         data=data,
@@ -74,15 +161,6 @@ def serve_command(
         ledger_url=ledger,
         state=state,
         layout=Layout(shards=shards),
-    )
-    options = GatewayOptions(
-        host=host,
-        port=port,
-        health_port=health_port,
-        metrics_port=metrics_port,
-        tls_certificate=tls_certificate,
-        tls_key=tls_key,
-        tls_client_ca=tls_client_ca,
     )
     start_logging()
     here = settings()
@@ -115,6 +193,8 @@ def _say_ready(gateway: Gateway) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    if gateway.metrics_port is not None:
+        out.print(f"[dim]metrics on {host}:{gateway.metrics_port}[/]", highlight=False)
     out.print(f"[dim]health on {host}:{gateway.health_port}[/]", highlight=False)
     out.file.flush()
 
@@ -123,10 +203,23 @@ def _say_ready(gateway: Gateway) -> None:
 def status_command(
     address: Annotated[str, typer.Option(help="Address of the service.")] = "127.0.0.1:50051",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="PEM authority of the service's certificate.", **_TLS)
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM certificate chain to show.", **_TLS)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM key of the certificate.", **_TLS)
+    ] = None,
+    tls_server_name: Annotated[
+        str | None, typer.Option(help="Name in the certificate, if not the address.", **_TLS)
+    ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Show what a running service is doing."""
-    found = service_status(address, timeout_seconds=timeout)
+    """Show the state of a running service."""
+    tls = ClientTls(tls_ca, tls_certificate, tls_key, tls_server_name)
+    found = service_status(address, timeout_seconds=timeout, tls=tls)
     if as_json:
         print_json(found)
         return
@@ -137,9 +230,12 @@ def status_command(
         "nodes": str(found["nodes"]),
         "accounts": f"{found['accounts']:,} with {int(found['positions']):,} positions "
         f"(version {found['portfolio_version']})",
-        "requests": f"{found['requests_active']} at work, "
+        "ready": "yes" if found["is_ready"] else "no",
+        "requests": f"{found['requests_active']} active, "
         f"{int(found['requests_rejected']):,} rejected",
     }
+    if found["problems"]:
+        rows["problems"] = "; ".join(found["problems"])
     if generation:
         rows["model"] = generation["model_name"]
         rows["market"] = f"{generation['snapshot_time']}, {generation['snapshot_id']}"
@@ -148,7 +244,7 @@ def status_command(
     else:
         rows["generation"] = "none yet"
     if int(found["generation_pending"]):
-        rows["in the making"] = str(found["generation_pending"])
+        rows["being built"] = str(found["generation_pending"])
     if found["last_fault"]:
         rows["fault"] = found["last_fault"]
     facts = Table(show_header=False, box=None)
