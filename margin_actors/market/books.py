@@ -69,7 +69,7 @@ def assemble_book(
     ----------
     base : Book, optional
     changed : mapping
-        Member and quantity by instrument of accounts that replace, or are added to, those of `base`.
+        Member, and quantity by instrument, of accounts that replace or join those of `base`.
 
     Notes
     -----
