@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_cluster.atomic import folder_atomically, write_atomically
 from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
@@ -21,6 +20,7 @@ from margin_cluster.cli.console import (
     synthetic_banner,
     workplace,
 )
+from margin_cluster.cli.outputs import output_file, output_folder
 from margin_cluster.report import report_html
 from margin_cluster.results import CalculationOutput, totals, write_tables
 from margin_cluster.wiring import RunRequest, load_model, run_margin
@@ -55,14 +55,14 @@ def run(
         typer.Option("--pnl/--no-pnl", help="Write every profit; default up to 1,000 accounts."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the folder if it exists.")
+        bool, typer.Option("--force", help="Replace the results of an earlier command.")
     ] = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Margin every account of a book and write tables, inputs and a report."""
     parameters = load_model(model)
     with (
-        folder_atomically(out_dir, replace=force) as folder,
+        output_folder(out_dir, command="run", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
         request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl)
@@ -149,13 +149,16 @@ def report(
     collateral: CollateralFile = None,
     model: Model = DEFAULT_PRESET,
     scenarios: Scenarios = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ) -> None:
     """Calculate as `margin run` does and write the report alone."""
     parameters = load_model(model)
-    with workplace(data, quiet=False) as (place, tell):
+    with (
+        output_file(target, replace=force) as file,
+        workplace(data, quiet=False) as (place, tell),
+    ):
         request = RunRequest(snapshot, book, collateral, parameters, scenarios, True)
         output = run_margin(place, request, tell=tell)
         tell("Drawing the report", 0, 0)
-        html = report_html(output)
-        write_atomically(target, lambda aside: aside.write_text(html, encoding="utf-8"))
+        file.write_text(report_html(output), encoding="utf-8")
     err.print(f"Report in {target}")

@@ -8,6 +8,7 @@ from margin_actors.engine.margin.calculation import (
 )
 from margin_actors.engine.margin.collateral import (
     Equity,
+    check_collateral,
     collateral_equity,
     with_collateral,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "attribute_account",
     "book_profits",
     "calculate_margin",
+    "check_collateral",
     "collateral_equity",
     "concatenate_margins",
     "fit_model_surfaces",
