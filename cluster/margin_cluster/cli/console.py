@@ -192,3 +192,8 @@ def amounts_in(largest: float) -> tuple[str, Callable[[float], str]]:
     if largest < 1e6:
         return "US dollars", lambda value: f"{round(value, 2) + 0.0:,.2f}"
     return "million US dollars", lambda value: f"{round(value / 1e6, 2) + 0.0:,.2f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, for example "1 account" or "1,000 accounts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

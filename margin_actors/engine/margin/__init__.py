@@ -12,6 +12,12 @@ from margin_actors.engine.margin.collateral import (
     collateral_equity,
     with_collateral,
 )
+from margin_actors.engine.margin.eligibility import (
+    BookAssessment,
+    assess_book,
+    instrument_faults,
+)
+from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
 from margin_actors.engine.margin.margins import (
     MARGIN_FIELDS,
     Margins,
@@ -27,6 +33,7 @@ from margin_actors.engine.margin.parts import ADD_ONS, PARTS, PartInputs
 from margin_actors.engine.margin.prepared import (
     PreparedMarket,
     fit_model_surfaces,
+    model_faults,
     prepare_market,
 )
 from margin_actors.engine.margin.priced import LaidOut, PricedMarket, hold, market_terms
@@ -51,6 +58,9 @@ __all__ = [
     "ADD_ONS",
     "MARGIN_FIELDS",
     "PARTS",
+    "AccountFailure",
+    "AccountProblem",
+    "BookAssessment",
     "BookProfits",
     "Equity",
     "HeldPositions",
@@ -65,6 +75,7 @@ __all__ = [
     "SlabPrices",
     "SliceBundle",
     "Terms",
+    "assess_book",
     "attribute_account",
     "book_profits",
     "calculate_margin",
@@ -74,10 +85,12 @@ __all__ = [
     "fit_model_surfaces",
     "grid_arrays",
     "hold",
+    "instrument_faults",
     "join_bundles",
     "margin_from_slab",
     "market_terms",
     "measures_of",
+    "model_faults",
     "position_sums",
     "prepare_market",
     "price_slab",
