@@ -15,7 +15,7 @@ from margin_actors.engine.scenarios import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.errors import Problem, UnknownScenarioSet
+from margin_actors.errors import LedgerUnavailable, Problem, UnknownScenarioSet
 from margin_actors.market.portfolios import Book, book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table, snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
@@ -45,6 +45,22 @@ class StoreArchive:
     def ledger(self) -> Ledger:
         """The ledger."""
         return Ledger(self.ledger_url)
+
+    def put(self, kind: str, object_id: str, table: pa.Table) -> None:
+        """Store an object under its id, durably.
+
+        Raises
+        ------
+        LedgerUnavailable
+            If the store cannot be written, for example because the disk is full.
+        """
+        try:
+            self.store.put(kind, object_id, table)
+        except OSError as fault:
+            raise LedgerUnavailable(
+                f"the store of the service cannot be written: {fault.strerror or fault}",
+                [Problem(str(self.root), str(fault), "free space, or correct the permissions")],
+            ) from fault
 
     def heads(self) -> Heads:
         """Return the market snapshot and the scenario set in use."""
@@ -83,7 +99,7 @@ class StoreArchive:
         KeyReused
             If the key was used with other content.
         """
-        self.store.put("market_snapshots", snapshot.id, snapshot_to_table(snapshot))
+        self.put("market_snapshots", snapshot.id, snapshot_to_table(snapshot))
         now = datetime.now(UTC)
         record = SnapshotRecord(
             snapshot.id, snapshot.time, len(snapshot.options), snapshot.is_synthetic, now
@@ -111,7 +127,7 @@ class StoreArchive:
 
     def save_scenarios(self, scenarios: ScenarioSet) -> ScenarioSetRecord:
         """Store a scenario set under its id and return its record in the ledger."""
-        self.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
+        self.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
         record = scenario_set_record(scenarios)
         self.ledger.add_scenario_set(record)
         return record
@@ -134,7 +150,7 @@ class StoreArchive:
 
     def save_book(self, book: Book) -> None:
         """Store a book under its id."""
-        self.store.put("books", book.id, book_to_table(book))
+        self.put("books", book.id, book_to_table(book))
 
     def load_book(self, book_id: str) -> Book:
         """Return a stored book."""

@@ -1,4 +1,4 @@
-"""Book algebra: books from portfolios, selections of accounts, and books joined with changes."""
+"""Book algebra: books from portfolios, and books joined with changes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -42,24 +42,6 @@ def book_of_portfolios(portfolios: Iterable[tuple[str, Mapping[str, float]]]) ->
     )
 
 
-def select_accounts(book: Book, chosen: np.ndarray) -> Book:
-    """Return the book of some accounts (bool per account), with only the instruments they hold."""
-    counts = np.diff(book.start)
-    rows = np.repeat(chosen, counts)
-    used, index = np.unique(book.instrument_index[rows], return_inverse=True)
-    start = np.zeros(int(chosen.sum()) + 1, np.int64)
-    np.cumsum(counts[chosen], out=start[1:])
-    at = np.flatnonzero(chosen)
-    return Book(
-        accounts=tuple(book.accounts[a] for a in at),
-        members=tuple(book.members[a] for a in at),
-        instruments=tuple(book.instruments[i] for i in used),
-        start=start,
-        instrument_index=index.astype(np.int32),
-        quantity=book.quantity[rows],
-    )
-
-
 def assemble_book(
     base: Book | None, changed: Mapping[str, tuple[str, Mapping[str, float]]]
 ) -> Book | None:
@@ -69,7 +51,7 @@ def assemble_book(
     ----------
     base : Book, optional
     changed : mapping
-        Member and quantity by instrument of accounts that replace, or are added to, those of `base`.
+        Member, and quantity by instrument, of accounts that replace or join those of `base`.
 
     Notes
     -----

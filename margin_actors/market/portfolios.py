@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import holding_fault
@@ -55,6 +55,34 @@ class Book:
     def n_positions(self) -> int:
         """Number of positions of all accounts."""
         return int(self.quantity.size)
+
+
+def part_of_book(book: Book, accounts: BoolArray, positions: BoolArray) -> Book:
+    """Return the chosen accounts with their chosen positions and only the instruments held.
+
+    An account that is chosen stays even if none of its positions is.
+
+    Parameters
+    ----------
+    book : Book
+    accounts : bool array of shape (n_accounts,)
+    positions : bool array of shape (n_positions,)
+    """
+    account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
+    kept = positions & accounts[account]
+    at = np.flatnonzero(accounts)
+    counts = np.bincount(account[kept], minlength=len(book.accounts))
+    start = np.zeros(at.size + 1, np.int64)
+    np.cumsum(counts[at], out=start[1:])
+    used, index = np.unique(book.instrument_index[kept], return_inverse=True)
+    return Book(
+        accounts=tuple(book.accounts[a] for a in at),
+        members=tuple(book.members[a] for a in at),
+        instruments=tuple(book.instruments[i] for i in used),
+        start=start,
+        instrument_index=index.astype(np.int32),
+        quantity=book.quantity[kept],
+    )
 
 
 BOOK_COLUMNS: dict[str, ColumnKind] = {

@@ -11,8 +11,7 @@ from margin_actors.actors.book_run import Assessed, Batch, Completed, Progress, 
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.margin import AccountFailure, BookAssessment, Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
-from margin_actors.market.books import select_accounts
-from margin_actors.market.portfolios import Book
+from margin_actors.market.portfolios import Book, part_of_book
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.margin import BookSubject
 from margin_cluster.gateway.convert.margin_types import (
@@ -121,7 +120,8 @@ class BookMargins:
         chosen = [
             a in wanted or m in members for a, m in zip(book.accounts, book.members, strict=True)
         ]
-        return select_accounts(book, np.array(chosen, np.bool_)), version
+        everything = np.ones(book.n_positions, np.bool_)
+        return part_of_book(book, np.array(chosen, np.bool_), everything), version
 
     def _save_margins(
         self, calculation_id: str, book: Book, margins: Margins, generation: ResidentGeneration

@@ -57,7 +57,8 @@ class Changes:
         OutdatedSnapshot
             If a later snapshot is in use and `allow_older` is False.
         """
-        problems = publishable_faults(snapshot, datetime.now(UTC))
+        # Whether it is older than the one in use is decided when it is recorded.
+        problems = publishable_faults(snapshot, None, datetime.now(UTC))
         raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
         published = await self._desk.cluster.publish(
             snapshot,

@@ -31,17 +31,10 @@ R = TypeVar("R")
 class Desk:
     """Resources of one gateway; belongs to one event loop."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        archive: StoreArchive,
-        *,
-        threads: int,
-        on_ledger_failure: Callable[[Exception], None] | None = None,
-    ) -> None:
+    def __init__(self, cluster: Cluster, archive: StoreArchive, *, threads: int) -> None:
         self.cluster, self.archive = cluster, archive
         self.positions = Positions(archive)
-        self.recorder = Recorder(archive.ledger, on_failure=on_ledger_failure)
+        self.recorder = Recorder(archive.ledger)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="margin")
         # Files and the ledger's slow writes have threads of their own, so that calculations do not
         # wait for them.
