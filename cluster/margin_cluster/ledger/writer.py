@@ -71,7 +71,6 @@ class Writer:
 
     def first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
         """Return the first row of a query, or None."""
-        # All rows are fetched: an unfinished query would keep SQLite's read lock.
         rows = self.all(sql, values)
         return rows[0] if rows else None
 
@@ -122,9 +121,11 @@ class Writer:
         self.insert(table, rows)
 
     def finish(self) -> None:
-        """Move the head to the last entry."""
+        """Move the head to the last entry; the transaction is then ready to be committed."""
         if self.has_appended:
             self.execute(_MOVE, self._head)
+        # A query that was not read to its end would keep SQLite's read lock.
+        self._cursor.close()
 
 
 def log_entry(
