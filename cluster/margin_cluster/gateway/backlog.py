@@ -1,65 +1,71 @@
-"""Calls that have reached this process and that gRPC has not handed over yet.
+"""Waits until gRPC has handed over the calls that have arrived.
 
-gRPC's own bookkeeping, channelz, counts calls as they come in. grpcio-channelz serves it to others
-and reads it through the same function as here.
+gRPC hands over one new call at a time, and only while the event loop is free: it completes the
+request for a new call in a thread of its own, and the loop asks for the next one after it has
+received this one. A loop that went from one piece of work to the next would receive one new call
+for each that it serves; the others would wait where admission control does not see them. So before
+each piece of work the loop is left free until no call has been handed over for a short while.
+
+The short while follows the measured time between two calls handed over one right after the other,
+which is the time that the next one would have needed. gRPC has no count of the calls that it holds,
+except channelz, which renders the state of every connection each time.
 """
 
-import re
+import asyncio
+import time
+from collections.abc import Callable
 
-from grpc._cython import cygrpc  # pyright: ignore[reportMissingModuleSource, reportAttributeAccessIssue]
-
-CHANNELZ = ("grpc.enable_channelz", 1)
-"""The option with which a server keeps the books."""
-_GONE_SECONDS = 1.0
-_STARTED = re.compile(rb'"callsStarted":"(\d+)"')
-_ID = re.compile(rb'"serverId":"(\d+)"')
-
-
-def server_ids() -> set[int]:
-    """Return the ids of this process's servers that keep books."""
-    return {int(found) for found in _ID.findall(cygrpc.channelz_get_servers(0))}
+_QUIET_FACTOR = 4.0
+_QUIET_SECONDS_MIN, _QUIET_SECONDS_MAX = 0.2e-3, 3e-3
+_INTERVAL_SECONDS_MAX = 1e-3
+"""Calls further apart than this arrived one after another, not together."""
+_WAIT_SECONDS_MAX = 20e-3
+"""Longest wait, so that a flood of calls does not stop all work."""
+_PASSES_MIN = 2
+"""Passes of the event loop in which a call that has been completed is certainly handed over."""
 
 
 class Backlog:
-    """The backlog of one server; belongs to one event loop."""
+    """The calls that one server has not handed over; belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self._id = 0
-        self._handed = 0
-        self._dropped = 0
-        self._least, self._since = 0, 0.0
-
-    def watch(self, server_id: int) -> None:
-        """Follow a server that has not been started yet."""
-        self._id = server_id
-
-    def handed_over(self) -> None:
-        """Note that a call was handed over."""
-        self._handed += 1
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = float("-inf")
+        self._busy_until = float("-inf")
+        self._was_idle = True
+        self._interval = _QUIET_SECONDS_MIN / _QUIET_FACTOR
+        self.handed = 0
+        """Calls handed over so far."""
 
     @property
-    def known(self) -> int:
-        """Calls handed over, or dropped by gRPC before that."""
-        return self._handed + self._dropped
+    def quiet_seconds(self) -> float:
+        """Return how long no call must be handed over for the backlog to count as empty."""
+        return min(max(_QUIET_FACTOR * self._interval, _QUIET_SECONDS_MIN), _QUIET_SECONDS_MAX)
 
-    def arrived(self) -> int:
-        """Return the calls that have come in; some 60 microseconds."""
-        found = self._count()
-        self._dropped = min(self._dropped, max(found - self._handed, 0))
-        return found
+    def handed_over(self) -> None:
+        """Note that gRPC handed over a call."""
+        now = self._clock()
+        since = now - max(self._last, self._busy_until)
+        self._was_idle = since > self.quiet_seconds
+        if since < _INTERVAL_SECONDS_MAX and self._last > self._busy_until:
+            self._interval += 0.1 * (since - self._interval)
+        self._last = now
+        self.handed += 1
 
-    def _count(self) -> int:
-        found = _STARTED.search(cygrpc.channelz_get_server(self._id))
-        return int(found[1]) if found else 0
+    def work_done(self) -> None:
+        """Note that a piece of work, which kept the event loop, has ended."""
+        self._busy_until = self._clock()
 
-    def left_over(self, count: int, now: float) -> None:
-        """Note how many had not been handed over when the loop went on all the same.
+    @property
+    def is_empty(self) -> bool:
+        """Return whether the last call came to an idle loop, or long enough ago."""
+        return self._was_idle or self._clock() - self._last > self.quiet_seconds
 
-        As many as are always left over for a second have gone: their callers left while they waited
-        below. Nobody is counted out sooner, for one who then comes would hide another for good.
-        """
-        if now < self._since + _GONE_SECONDS:
-            self._least = min(self._least, count)
-            return
-        self._dropped += self._least
-        self._least, self._since = max(count - self._least, 0), now
+    async def drained(self) -> None:
+        """Return when no call has been handed over for a while, or after 20 ms."""
+        until = self._clock() + _WAIT_SECONDS_MAX
+        for _ in range(_PASSES_MIN):
+            await asyncio.sleep(0)
+        while (now := self._clock()) - self._last < self.quiet_seconds and now < until:
+            await asyncio.sleep(0)
+        self._was_idle = False
