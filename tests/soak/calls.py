@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,8 @@ CALL_SECONDS = 60.0
 """Deadline of ordinary calls: far beyond what any may take."""
 NEVER = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}
 """Statuses that no call may end with."""
+SHOWN, SHOWN_MESSAGES = 3_000, 4
+"""Characters of a request, and messages of a stream, that the step log keeps."""
 OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500))
 
 
@@ -66,6 +68,8 @@ class Outcome:
     reasons: str = ""
     """Field violations of the status, joined."""
     retry_seconds: float | None = None
+    request: str = ""
+    """What was sent, as text, shortened."""
 
     @property
     def is_ok(self) -> bool:
@@ -105,30 +109,35 @@ class Caller:
     def call(
         self,
         method: str,
-        request: Message | Iterator[Message],
+        request: Message | Iterable[Message],
         *,
         seconds: float = CALL_SECONDS,
         request_id: str = "",
         cancel_after: float | None = None,
         between: Callable[[Any], None] | None = None,
-        wait_for_ready: bool = False,
     ) -> Outcome:
         """Make a call and return how it ended; `between` sees each message of a stream."""
         metadata = (("x-request-id", request_id),) if request_id else ()
+        shown: list[Message] = []
+        sent: Any = request
+        if isinstance(request, Message):
+            shown.append(request)
+        else:
+            sent = _remembered(request, shown)
         started = time.monotonic()
         messages: list[Any] = []
         code, text, reasons, delay = "OK", "", "", None
-        arguments = {"timeout": seconds, "metadata": metadata, "wait_for_ready": wait_for_ready}
+        arguments: dict[str, Any] = {"timeout": seconds, "metadata": metadata}
         try:
             if method in RESPONSE_STREAMS:
-                call = self.method(method)(request, **arguments)
+                call = self.method(method)(sent, **arguments)
                 with _cancelled_after(call, cancel_after):
                     for message in call:
                         messages.append(message)
                         if between is not None:
                             between(message)
             else:
-                call = self.method(method).future(request, **arguments)
+                call = self.method(method).future(sent, **arguments)
                 with _cancelled_after(call, cancel_after):
                     messages.append(call.result())
         except grpc.FutureCancelledError:
@@ -141,12 +150,13 @@ class Caller:
             reasons, delay = _details(error)
         seconds_taken = time.monotonic() - started
         outcome = Outcome(method, code, seconds_taken, messages, text, reasons, delay)
-        self._note(outcome, request, request_id)
+        self._note(outcome, shown, request_id)
         return outcome
 
-    def _note(self, outcome: Outcome, request: Any, request_id: str) -> None:
+    def _note(self, outcome: Outcome, requests: list[Message], request_id: str) -> None:
         self.record.call(outcome.method, outcome.code)
-        shown = MessageToString(request, as_one_line=True) if isinstance(request, Message) else ""
+        texts = [MessageToString(r, as_one_line=True)[:SHOWN] for r in requests[:SHOWN_MESSAGES]]
+        shown = outcome.request = " | ".join(texts)
         fields: dict[str, Any] = {"gateway": self.name, "code": outcome.code}
         fields["ms"] = round(outcome.seconds * 1000, 1)
         if shown:
@@ -164,6 +174,14 @@ class Caller:
                 message=outcome.message,
                 gateway=self.name,
             )
+
+
+def _remembered(messages: Iterable[Message], sent: list[Message]) -> Iterator[Message]:
+    """Yield messages and keep the first of them."""
+    for message in messages:
+        if len(sent) < SHOWN_MESSAGES:
+            sent.append(message)
+        yield message
 
 
 class _cancelled_after:  # noqa: N801

@@ -8,7 +8,6 @@ from decimal import Decimal
 import numpy as np
 
 from margin_actors.engine.margin import MarginResult, calculate_margin, fit_model_surfaces
-from margin_actors.engine.margin.margins import result_digest
 from margin_actors.engine.margin.prepared import prepare_market
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
@@ -81,15 +80,13 @@ class Expected:
     book_id: str
     """Of all positions as held."""
     accounts: tuple[str, ...]
-    """Accounts that can be margined, in order."""
+    """Accounts that can be margined, in order; one that holds nothing live has a margin of 0."""
     failed: frozenset[str]
-    uncertain: frozenset[str]
-    """Accounts that hold nothing but expired positions: they may be returned or left out."""
     expired_positions: int
     result: MarginResult | None
-    """Of the accounts that can be margined, in their live positions."""
+    """Of the whole book; its rows are those of `accounts`."""
     digest: str
-    """Empty where the contract does not determine it from the engine's results alone."""
+    """Empty if no account can be margined."""
 
 
 class Engine:
@@ -166,42 +163,32 @@ class Engine:
     def book(
         self, snapshot: MarketSnapshot, scenarios: ScenarioSet, positions: Holdings
     ) -> Expected:
-        """Return what a run over all these accounts must return."""
+        """Return what a run over all these accounts must return.
+
+        Which accounts fail is decided account by account, and must be what the engine's own run
+        over the whole book finds.
+        """
         whole = canonical_book(positions)
-        failed: set[str] = set()
-        empty: set[str] = set()
-        good: dict[str, tuple[str, dict[str, float]]] = {}
-        for account in whole.accounts:
-            member, held = positions[account]
-            live = self.live(snapshot, held)
-            alone = self.account(snapshot, scenarios, account, member, held)
-            if alone is None:
-                empty.add(account)
-            elif isinstance(alone, MarginError):
-                failed.add(account)
-            else:
-                good[account] = (member, live)
+        failed = {
+            account
+            for account in whole.accounts
+            if isinstance(
+                self.account(snapshot, scenarios, account, *positions[account]), MarginError
+            )
+        }
         expired = sum(is_expired(n, snapshot) for a in whole.accounts for n in positions[a][1])
-        result = None
-        digest = ""
-        if good:
-            result = self.margin(snapshot, scenarios, canonical_book(good))
-            if isinstance(result, MarginError):
+        result = self.margin(snapshot, scenarios, whole)
+        if isinstance(result, MarginError):
+            if failed != set(whole.accounts):
                 raise result
-            if not failed and not empty:
-                digest = result_digest(
-                    result,
-                    snapshot_id=snapshot.id,
-                    scenarios_id=scenarios.id,
-                    model_id=self.parameters.id,
-                    book_id=whole.id,
-                )
+            return Expected(whole.id, (), frozenset(failed), expired, None, "")
+        found = {failure.account_id for failure in result.failures}
+        assert found == failed, f"the engine fails {found} in the book, {failed} alone"
         return Expected(
             book_id=whole.id,
-            accounts=tuple(good),
+            accounts=result.book.accounts,
             failed=frozenset(failed),
-            uncertain=frozenset(empty),
             expired_positions=expired,
             result=result,
-            digest=digest,
+            digest=result.digest,
         )

@@ -133,7 +133,7 @@ class FaultRules(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1), count=st.integers(0, 16), salt=PLACES,
           pause=st.sampled_from([0.0, 0.02, 0.1]))  # fmt: skip
     def kill_a_gateway(self, which: int, count: int, salt: int, pause: float) -> None:
-        """SIGKILL while trades are under way; the other gateway goes on; the same one comes back."""
+        """SIGKILL while trades are under way; the other gateway goes on; this one comes back."""
         session = self.session
         self._strike(which % len(session.gateways), count, salt, pause, is_clean=False)
 

@@ -1,4 +1,4 @@
-"""Rules of badly behaved callers: cancelled calls, short deadlines, disconnects, bursts, garbage."""
+"""Rules of badly behaved callers: cancelled calls, short deadlines, disconnects, bursts."""
 
 import contextlib
 import threading
@@ -168,8 +168,8 @@ class HostileRules(RuleBasedStateMachine):
         time.sleep(seconds)  # the stream has begun by then; nothing depends on it
         calculate_book(session, gateway, kind="book beside silent uploads")
 
-    @rule(gateway=GATEWAYS)
-    def end_silent_uploads(self, gateway: int) -> None:
+    @rule()
+    def end_silent_uploads(self) -> None:
         while self.session.stalled:
             release(self.session)
 

@@ -18,7 +18,7 @@ MARGIN = Path(sys.executable).parent / "margin"
 PATHS = os.pathsep.join(str(ROOT / p) for p in ("", "protos", "client", "cluster", "tests"))
 START_SECONDS = 180.0
 STOP_SECONDS = 35.0
-"""Longest that a clean stop may take; a signal that kills follows in most deployments after 30 s."""
+"""Longest that a clean stop may take; most deployments kill a process after about 30 s."""
 _RAY_HEAD = """
 import sys
 from ray.cluster_utils import Cluster

@@ -271,7 +271,7 @@ class Session:
             self.record.violation(
                 f"{method} ended with {outcome.code}, expected {' or '.join(sorted(expect))}",
                 kind=kind,
-                request=str(request)[:2000],
+                request=outcome.request,
                 message=outcome.message,
                 reasons=outcome.reasons,
             )
