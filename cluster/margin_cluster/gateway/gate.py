@@ -75,9 +75,6 @@ class AdmissionGate:
         """Wait for the turn of an admitted call; `leave` gives its place back."""
         turn = _Turn(asyncio.get_running_loop().create_future())
         self.queue.push(caller, turn)
-        is_alone = self._keeper is None and self.queue.active == 0 and self._backlog.is_empty
-        if is_alone and self.queue.pop() is turn:
-            return
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._hand_out_turns())
         self._changed.set()
@@ -99,7 +96,6 @@ class AdmissionGate:
     def leave(self, caller: str) -> None:
         """Give the place back."""
         self.queue.release(caller)
-        self._backlog.work_done()
         self._changed.set()
 
     async def _hand_out_turns(self) -> None:
@@ -117,7 +113,6 @@ class AdmissionGate:
             if not turn.granted.done():
                 turn.granted.set_result(None)
                 await asyncio.sleep(0)  # the call does its work here, up to its first wait
-                self._backlog.work_done()
         self._keeper = None
 
 

@@ -28,7 +28,7 @@ from margin_cluster.gateway.call import Call, current
 from margin_cluster.gateway.caller import Caller, caller_of
 from margin_cluster.gateway.gate import Admission, AdmissionGate, Rejected, UploadPlace
 from margin_cluster.gateway.health import HealthMonitor
-from margin_cluster.gateway.messages import CallerWaits, tolerant
+from margin_cluster.gateway.messages import CallerWaits, Received, tolerant
 from margin_cluster.gateway.metrics import Metrics
 from margin_cluster.gateway.status import REQUEST_ID_KEY, Failure, failure_of, rejection
 
@@ -60,6 +60,18 @@ class _Method:
     is_request_streaming: bool
     is_response_streaming: bool
     seconds_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """One call in progress."""
+
+    method: _Method
+    call: Call
+    caller: Caller
+    context: Any
+    number: int
+    """In the order in which gRPC handed the calls over."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -94,7 +106,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: Any,
     ) -> Any:
         """Return the handler with everything around it."""
-        self._admission.backlog.handed_over()
         method: str = handler_call_details.method
         known = self._handlers.get(method)
         if known is not None:
@@ -123,7 +134,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
 
         async def conduct(_requests: Any, context: Any) -> Any:
-            return await self._conduct(method, context)
+            return await self._conduct(method, self._admission.backlog.handed_over(), context)
 
         make = (
             grpc.stream_stream_rpc_method_handler
@@ -132,16 +143,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
         return make(conduct, tolerant(handler.request_deserializer), handler.response_serializer)
 
-    async def _conduct(self, method: _Method, context: Any) -> Any:
+    async def _conduct(self, method: _Method, number: int, context: Any) -> Any:
         started, remaining = time.monotonic(), context.time_remaining()
         seconds = method.seconds_max if remaining is None else min(remaining, method.seconds_max)
         caller = caller_of(context, has_certificates=self._has_certificates)
         call = Call(method.name, _request_id(context), started, started + seconds, caller.name)
         current.set(call)
+        running = _Running(method, call, caller, context, number)
         self._in_progress += 1
         self._is_idle.clear()
         try:
-            answer = await self._serve(method, call, caller, context)
+            answer = await self._serve(running)
         except Rejected as error:
             await self._reject(call, error, context)
         except (asyncio.CancelledError, grpc.aio.BaseError) as error:
@@ -154,66 +166,70 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._finished(call, "OK")
             return answer
         finally:
-            self._admission.backlog.work_done()
+            self._admission.backlog.confirm(number)
             self._in_progress -= 1
             if not self._in_progress:
                 self._is_idle.set()
 
-    async def _serve(self, method: _Method, call: Call, caller: Caller, context: Any) -> Any:
+    async def _serve(self, running: _Running) -> Any:
         """Run a call within its deadline: admission, reading, waiting for its turn, the handler."""
-        async with asyncio.timeout_at(_loop_time(call.until)):
+        method = running.method
+        async with asyncio.timeout_at(_loop_time(running.call.until)):
             if method.priority is PriorityClass.CONTROL:
                 with self._admission.control():
-                    message, _ = await self._read_one(context)
-                    return await self._run(method, message, context)
+                    return await self._run(running, (await self._read_one(running)).message)
             if method.name in _CHANGING:
                 self._health.require_started()
             if method.is_request_streaming:
-                with self._admission.upload(caller.key) as place:
-                    async with aclosing(self._messages(place, context)) as messages:
-                        return await self._run(method, messages, context)
+                with self._admission.upload(running.caller.key) as place:
+                    async with aclosing(self._messages(running, place)) as messages:
+                        return await self._run(running, messages)
             gate = self._admission.unary
             if method.priority is PriorityClass.STREAMING:
                 gate = self._admission.streaming
-            return await self._serve_admitted(method, gate, caller.key, context)
+            return await self._serve_admitted(running, gate)
 
-    async def _serve_admitted(
-        self, method: _Method, gate: AdmissionGate, caller: str, context: Any
-    ) -> Any:
+    async def _serve_admitted(self, running: _Running, gate: AdmissionGate) -> Any:
         """Serve a call with one request message."""
+        caller = running.caller.key
         gate.admit(caller)
         try:
-            message, size = await self._read_one(context)
+            received = await self._read_one(running)
         except BaseException:
             gate.give_up(caller)
             raise
-        await self._admission.enter(gate, caller, size)
+        await self._admission.enter(gate, caller, received.size)
         started = time.monotonic()
         try:
-            return await self._run(method, message, context)
+            return await self._run(running, received.message)
         finally:
             gate.queue.note_duration(time.monotonic() - started)
             gate.leave(caller)
 
-    async def _run(self, method: _Method, request: Any, context: Any) -> Any:
-        if not method.is_response_streaming:
-            return await method.behaviour(request, context)
-        return await self._waits.write_all(method.behaviour(request, context), context)
+    async def _run(self, running: _Running, request: Any) -> Any:
+        answers = running.method.behaviour(request, running.context)
+        if not running.method.is_response_streaming:
+            return await answers
+        return await self._waits.write_all(answers, running.context)
 
-    async def _read_one(self, context: Any) -> tuple[Any, int]:
-        received = await self._waits.read(context, is_first=True)
+    async def _read(self, running: _Running, *, is_first: bool) -> Received | None:
+        received = await self._waits.read(running.context, is_first=is_first)
+        self._admission.backlog.confirm(running.number)
+        return received
+
+    async def _read_one(self, running: _Running) -> Received:
+        received = await self._read(running, is_first=True)
         if received is None:
-            raise InvalidRequest(
-                "the request has no message", [Problem("request", "is missing", "send one message")]
-            )
-        return received.message, received.size
+            problems = [Problem("request", "is missing", "send one message")]
+            raise InvalidRequest("the request has no message", problems)
+        return received
 
-    async def _messages(self, place: UploadPlace, context: Any) -> AsyncGenerator[Any]:
+    async def _messages(self, running: _Running, place: UploadPlace) -> AsyncGenerator[Any]:
         """Yield the messages of a stream; the place is held except while waiting for them."""
         is_first = True
         while True:
             place.give_back()
-            received = await self._waits.read(context, is_first=is_first)
+            received = await self._read(running, is_first=is_first)
             await place.take()
             if received is None:
                 return
