@@ -58,6 +58,9 @@ class MarginError(Exception):
 class InvalidPortfolio(MarginError):  # noqa: N818
     """A book, position or collateral record is unusable; raised by readers and by revaluation."""
 
+    too_large: tuple[str, ...] = ()
+    """Accounts whose profits cannot be summed exactly, if that is the fault."""
+
 
 class InvalidScenario(MarginError):  # noqa: N818
     """A scenario set cannot be built as asked, or an id is unknown; change the request."""

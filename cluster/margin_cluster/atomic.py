@@ -1,70 +1,121 @@
-"""Files and folders that appear whole or not at all: written aside, then renamed."""
+"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from margin_actors.errors import MarginError, Problem
+from margin_actors.errors import InvalidRequest, Problem
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path beside `path`, then rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    aside = Path(name)
+    """Call `write` with a temporary path beside `path`, then rename it into place.
+
+    The content is on the disk before the name refers to it. An OSError carries `path` as its file
+    name if the library that raised it gave none.
+    """
+    aside = _name_beside(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Created here rather than by `write`, so that the user's umask decides who may read it.
+        aside.touch(mode=0o666, exist_ok=False)
         write(aside)
-        aside.chmod(0o644)
+        _flush_to_disk(aside)
         aside.replace(path)
+        _flush_to_disk(path.parent)
+    except OSError as fault:
+        name_file(fault, aside, path)
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def create_atomically(path: Path, text: str) -> None:
-    """Write a file that is not there yet; one that another process wrote first stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    aside = Path(name)
+    """Write a file that does not exist yet; one that another process wrote first is kept."""
+    aside = _name_beside(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        aside.chmod(0o644)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch(mode=0o666, exist_ok=False)
+        aside.write_text(text, encoding="utf-8")
+        _flush_to_disk(aside)
         with suppress(FileExistsError):
             path.hardlink_to(aside)
+        _flush_to_disk(path.parent)
+    except OSError as fault:
+        name_file(fault, aside, path)
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager
-def folder_atomically(path: Path, *, replace: bool) -> Generator[Path]:
+def folder_atomically(path: Path) -> Generator[Path]:
     """Yield an empty folder beside `path` that becomes `path` if the block does not raise.
 
     Raises
     ------
-    MarginError
-        If `path` exists, holds anything and `replace` is False.
+    InvalidRequest
+        If `path` exists and is not an empty folder, before the block or after it.
     """
     path = path.absolute()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not replace:
-        raise MarginError(
-            f"{path} exists",
-            [Problem("--out", str(path), "name another folder, or add --force to replace it")],
-        )
+    _require_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with folder_aside(path) as aside:
         yield aside
-        aside.chmod(0o755)
-        if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.rename(old / path.name)
-            aside.rename(path)
-            shutil.rmtree(old)
-        else:
-            aside.rename(path)
+        _require_free(path)
+        aside.rename(path)
+
+
+@contextmanager
+def folder_aside(path: Path) -> Generator[Path]:
+    """Yield an empty folder beside `path`; the block renames it, otherwise it is removed."""
+    aside = _name_beside(path)
+    try:
+        aside.mkdir()
+        yield aside
+    except OSError as fault:
+        name_file(fault, aside, path)
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def is_occupied(path: Path) -> bool:
+    """Return whether something other than an empty folder is at `path`."""
+    if not os.path.lexists(path):
+        return False
+    return not path.is_dir() or any(path.iterdir())
+
+
+def name_file(fault: OSError, aside: Path, path: Path) -> None:
+    """Put `path` into an error that names no file, or a temporary file that stands for `path`."""
+    named = fault.filename
+    if named is None:
+        fault.filename = str(path)
+    elif isinstance(named, str | os.PathLike) and Path(named).is_relative_to(aside):
+        fault.filename = str(path / Path(named).relative_to(aside))
+        fault.filename2 = None
+
+
+def _require_free(path: Path) -> None:
+    if is_occupied(path):
+        raise InvalidRequest(
+            f"{path} exists",
+            [Problem("--out", str(path), "name a folder that does not exist or that is empty")],
+        )
+
+
+def _name_beside(path: Path) -> Path:
+    return path.absolute().parent / f".{path.absolute().name}.{secrets.token_hex(4)}"
+
+
+def _flush_to_disk(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

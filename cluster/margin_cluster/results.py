@@ -51,18 +51,21 @@ class CalculationOutput:
 
     @property
     def collateral_usd(self) -> FloatArray | None:
-        """What deposits count for, US dollars; None without collateral."""
+        """Collateral after haircut, US dollars; None without collateral."""
         return None if self.equity is None else self.equity.counted_usd
 
     @property
     def option_value_usd(self) -> FloatArray:
-        """Value of the accounts without collateral that is simulated with them, US dollars."""
+        """Market value of options and coins held, without simulated collateral, US dollars."""
         value = self.result.value_usd
         return value if self.equity is None else value - self.equity.simulated_usd
 
     @property
     def excess_usd(self) -> FloatArray | None:
-        """Equity less initial margin, US dollars; None without collateral."""
+        """Collateral after haircut + option value - initial margin, US dollars.
+
+        Negative is a deficit. None without collateral.
+        """
         if self.equity is None:
             return None
         return self.equity.excess_usd(self.option_value_usd, self.result.initial_margin_usd)
@@ -75,7 +78,7 @@ class CalculationOutput:
 
 
 def margin_table(output: CalculationOutput) -> pa.Table:
-    """Return one row an account, in the order of the book; amounts in US dollars."""
+    """Return one row per account, in the order of the book; amounts in US dollars."""
     r = output.result
     columns: dict[str, Any] = {
         "account_id": pa.array(r.book.accounts),
@@ -108,6 +111,7 @@ def margin_table(output: CalculationOutput) -> pa.Table:
     if output.equity is not None:
         columns["collateral_market_value_usd"] = output.equity.market_value_usd
         columns["collateral_usd"] = output.equity.counted_usd
+        columns["option_value_usd"] = output.option_value_usd
         columns["excess_usd"] = output.excess_usd
     return pa.table(columns)
 
@@ -181,7 +185,10 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
 
 
 def totals(output: CalculationOutput) -> dict[str, Any]:
-    """Return the sums that a summary shows, US dollars."""
+    """Return the sums that a summary shows, US dollars.
+
+    Deficits are summed over the accounts that have one: no account's excess covers another's.
+    """
     r = output.result
     out: dict[str, Any] = {
         "accounts": len(r.book.accounts),
@@ -189,6 +196,7 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
         "instruments": len(r.book.instruments),
         "scenarios": len(output.scenarios),
         "value_usd": float(r.value_usd.sum()),
+        "option_value_usd": float(output.option_value_usd.sum()),
         "var_usd": float(r.var_usd.sum()),
         "es_usd": float(r.es_usd.sum()),
         "parts_usd": {p: float(r.parts_usd[:, PARTS.index(p)].sum()) for p in output.parts_used},
@@ -197,9 +205,10 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
         "synthetic": output.is_synthetic,
     }
     excess = output.excess_usd
-    if excess is not None:
+    if excess is not None and output.collateral_usd is not None:
+        out["collateral_usd"] = float(output.collateral_usd.sum())
         out["accounts_in_deficit"] = int((excess < 0).sum())
-        out["deficit_usd"] = float(-excess[excess < 0].sum())
+        out["deficit_usd"] = float(np.abs(excess[excess < 0]).sum())
     return out
 
 

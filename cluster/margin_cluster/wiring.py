@@ -31,7 +31,6 @@ from margin_actors.engine.scenarios import (
 from margin_actors.errors import (
     DataQualityFailure,
     InvalidParameters,
-    InvalidPortfolio,
     MarginError,
     Problem,
     raise_if_any,
@@ -44,16 +43,11 @@ from margin_actors.market.cleansing import (
     QualityReport,
     aggregate_prices,
 )
-from margin_actors.market.portfolios import (
-    Book,
-    Collateral,
-    book_from_table,
-    collateral_from_table,
-)
+from margin_actors.market.portfolios import Book, Collateral
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
-from margin_cluster.archive import book_to_table
+from margin_cluster.holdings import Holdings, read_book, with_collateral_file
 from margin_cluster.results import CalculationOutput
 from margin_cluster.settings import Settings
 from margin_cluster.sources import (
@@ -64,7 +58,6 @@ from margin_cluster.sources import (
     file_sha256,
     load_snapshot,
     load_surface_histories,
-    read_table,
     read_toml,
     snapshot_from_toml,
     synthetic_folder,
@@ -270,6 +263,7 @@ class RunRequest:
 
 
 KEEP_PNL_ACCOUNTS_MAX = 1000
+_NAMES_SHOWN = 10
 
 
 def run_margin(
@@ -281,7 +275,8 @@ def run_margin(
     tell("Reading the snapshot", 0, 0)
     snapshot, used = load_market(place, request.snapshot)
     tell("Reading the book", 0, 0)
-    book, book_path, book_files = load_book(place, request, snapshot.time)
+    held = load_holdings(place, request, snapshot)
+    book, deposits = held.book, held.collateral
     if request.scenarios_id is None:
         scenarios, history = build_scenarios(place, model, snapshot.time, tell=tell)
     else:
@@ -289,7 +284,6 @@ def run_margin(
         history = History({}, [], [])
     tell("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
-    deposits = _collateral(place, request, book_files)
     margined = book if deposits is None else with_collateral(book, deposits, model)
     keep = request.keep_pnl
     if keep is None:
@@ -303,12 +297,14 @@ def run_margin(
         surfaces=surfaces,
         keep_pnl=keep,
         threads=place.settings.threads,
-        where=str(book_path),
+        where=str(held.path),
     )
     equity = None
     if deposits is not None:
-        where = str(request.collateral or "collateral")
-        equity = collateral_equity(deposits, snapshot, book, model, where=where)
+        equity = collateral_equity(
+            deposits, snapshot, book, model, other_accounts=held.accounts, where="collateral"
+        )
+        history.remarks += _idle_deposits(deposits, book)
     shown = surfaces or _display_surfaces(snapshot, history.remarks)
     return CalculationOutput(
         result=result,
@@ -318,9 +314,18 @@ def run_margin(
         surfaces=shown,
         quality=tuple(history.reports),
         equity=equity,
-        files=(*used, *book_files, *history.used),
+        files=(*used, *held.used, *history.used),
         remarks=tuple(history.remarks),
     )
+
+
+def _idle_deposits(deposits: Collateral, book: Book) -> list[str]:
+    """Return a remark if accounts have collateral and no position."""
+    idle = sorted({*deposits.account_ids} - {*book.accounts})
+    if not idle:
+        return []
+    shown = ", ".join(idle[:_NAMES_SHOWN]) + (", …" if idle[_NAMES_SHOWN:] else "")
+    return [f"Accounts with collateral that hold no position, {len(idle):,} in number: {shown}"]
 
 
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
@@ -336,34 +341,16 @@ def load_book(
     place: Workplace, request: RunRequest, as_of: datetime
 ) -> tuple[Book, Path, list[UsedFile]]:
     """Return the book of a request (or the data folder's own), its path and the files used."""
-    path = request.book
-    if path is None:
-        path, _ = place.data.default_book()
-    if path is None:
-        raise InvalidPortfolio(
-            "there is no book to margin",
-            [Problem("--book", "not given", "name a Parquet or CSV file of positions")],
-        )
-    table = read_table(path, what="book", error=InvalidPortfolio)
-    used = [UsedFile("book", str(path), file_sha256(path))]
-    book = book_from_table(table, where=str(path), as_of=as_of)
-    place.store.put("books", book.id, book_to_table(book))
-    return book, path, used
+    found = read_book(place.store, request.book or place.data.default_book()[0], as_of)
+    return found.book, found.path, list(found.used)
 
 
-def _collateral(
-    place: Workplace,
-    request: RunRequest,
-    used: list[UsedFile],
-) -> Collateral | None:
-    path = request.collateral
-    if path is None and request.book is None:
-        _, path = place.data.default_book()
-    if path is None:
-        return None
-    table = read_table(path, what="collateral", error=InvalidPortfolio)
-    used.append(UsedFile("collateral", str(path), file_sha256(path)))
-    return collateral_from_table(table, where=str(path))
+def load_holdings(place: Workplace, request: RunRequest, snapshot: MarketSnapshot) -> Holdings:
+    """Return book and collateral, checked against each other before anything is calculated."""
+    book, collateral = place.data.default_book()
+    held = read_book(place.store, request.book or book, snapshot.time)
+    path = request.collateral or (collateral if request.book is None else None)
+    return held if path is None else with_collateral_file(held, path, snapshot)
 
 
 __all__ = [

@@ -13,6 +13,8 @@ from functools import lru_cache
 
 EXPIRY_HOUR_UTC = 8
 """Listed contracts settle at 08:00 UTC."""
+STRIKE_MIN, STRIKE_MAX = 1e-12, 1e15
+"""US dollars a coin; prices stay finite in every scenario within these bounds."""
 _NAMES_KEPT = 32_768
 
 _MONTHS = {
@@ -24,7 +26,8 @@ _MONTHS = {
 _NAME = re.compile(
     r"(?P<underlying>[A-Z][A-Z0-9]*?)(?P<linear>_(?:USDC|USDT|USD))?"
     r"(?:-(?:(?P<perpetual>PERPETUAL)|(?P<spot>SPOT)|(?P<day>\d{1,2})(?P<month>[A-Z]{3})(?P<year>\d\d)"
-    r"(?:-(?P<strike>\d+(?:d\d+)?)-(?P<right>[CP]))?))?"
+    r"(?:-(?P<strike>\d+(?:d\d+)?)-(?P<right>[CP]))?))?",
+    re.ASCII,
 )
 
 
@@ -100,17 +103,19 @@ def instrument_from_name(name: str) -> Instrument:
     if part["strike"] is None:
         return Instrument(name, underlying, Kind.FUTURE, is_inverse, expiry)
     strike = float(part["strike"].replace("d", "."))
-    if strike <= 0:
-        raise ValueError(f"{name!r} has the strike {strike}")
+    if not STRIKE_MIN <= strike <= STRIKE_MAX:
+        raise ValueError(
+            f"{name[:60]!r} has the strike {strike:g}, not within {STRIKE_MIN:g} to {STRIKE_MAX:g}"
+        )
     return Instrument(
         name, underlying, Kind.OPTION, is_inverse, expiry, strike, part["right"] == "C"
     )
 
 
 def holding_fault(name: str, now: datetime | None) -> tuple[str, str] | None:
-    """Return (fault, remedy) of holding `name` at a time, or None if nothing speaks against it.
+    """Return (fault, remedy) of holding `name` at a time, or None if there is no fault.
 
-    Without a time, expiries are not looked at.
+    Without a time, expiries are not checked. Never raises, whatever the text.
     """
     try:
         instrument = instrument_from_name(name)
@@ -122,6 +127,15 @@ def holding_fault(name: str, now: datetime | None) -> tuple[str, str] | None:
             f"the valuation time is {now:%Y-%m-%d %H:%M}; settle it first",
         )
     return None
+
+
+def has_expired(name: str, now: datetime) -> bool:
+    """Return whether `name` denotes a contract that expired at `now` or before."""
+    try:
+        expiry = instrument_from_name(name).expiry
+    except ValueError:
+        return False
+    return expiry is not None and expiry <= now
 
 
 def expiry_label(expiry: datetime) -> str:

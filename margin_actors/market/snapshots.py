@@ -1,7 +1,8 @@
 """The market at one moment: indices, forwards, and the listed options with their quotes."""
 
+from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,14 @@ from margin_actors.arrays import BoolArray, FloatArray, IndexArray
 from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
 from margin_actors.market.identity import content_id
 
+TIME_MIN = datetime(2009, 1, 3, tzinfo=UTC)
+"""Before it there was nothing to margin: a time this early was never set."""
+FUTURE_MAX = timedelta(days=1)
+"""How far a published snapshot may be ahead of the clock."""
+PRICE_MIN, PRICE_MAX = 1e-12, 1e15
+"""US dollars: bounds on published index prices and forwards."""
+RATE_MAX = 10.0
+"""Largest absolute discount rate of a published snapshot, fraction a year."""
 HOURS_PER_YEAR = 8760.0
 """Volatilities and tenors run in years of 365 days."""
 
@@ -134,3 +143,93 @@ class MarketSnapshot:
 def tenor_years(now: datetime, expiry: datetime) -> float:
     """Return the time from `now` to `expiry` in years of 365 days."""
     return (expiry - now).total_seconds() / (HOURS_PER_YEAR * 3600.0)
+
+
+def publishable_faults(
+    snapshot: MarketSnapshot, current_time: datetime | None, now: datetime
+) -> list[Problem]:
+    """Return every reason not to publish a snapshot; none for one that may become current.
+
+    A snapshot that is only read from a file need not pass: one without options is enough to margin
+    futures. A published one is what all accounts are margined on.
+
+    Parameters
+    ----------
+    snapshot : MarketSnapshot
+    current_time : aware datetime, optional
+        Time of the snapshot in use; an earlier snapshot is refused. None: any age is accepted.
+    now : aware datetime
+        The clock.
+    """
+    return [
+        *_time_faults(snapshot.time, current_time, now),
+        *_price_faults(snapshot),
+        *_option_faults(snapshot),
+    ]
+
+
+def _time_faults(time: datetime, current_time: datetime | None, now: datetime) -> list[Problem]:
+    if time <= TIME_MIN:
+        return [Problem("time", f"{time.isoformat()} is not set", "give the valuation time")]
+    if time > now + FUTURE_MAX:
+        return [
+            Problem(
+                "time",
+                f"{time.isoformat()} is more than {FUTURE_MAX.days} day after the clock",
+                f"the clock is at {now.isoformat(timespec='seconds')}; correct the time",
+            )
+        ]
+    if current_time is not None and time < current_time:
+        return [
+            Problem(
+                "time",
+                f"{time.isoformat()} is before the current snapshot's {current_time.isoformat()}",
+                "publish a newer snapshot, or allow an older one explicitly",
+            )
+        ]
+    return []
+
+
+def _price_faults(snapshot: MarketSnapshot) -> list[Problem]:
+    problems: list[Problem] = []
+    if not snapshot.index_usd:
+        problems.append(Problem("index prices", "there is none", "give one for every underlying"))
+    prices = [(f"index of {name}", price) for name, price in snapshot.index_usd.items()]
+    prices += [
+        (f"forward of {e.underlying} {e.expiry:%Y-%m-%d}", e.forward_usd) for e in snapshot.expiries
+    ]
+    problems += [
+        Problem(where, f"{price:g}", f"give a price within {PRICE_MIN:g} to {PRICE_MAX:g}")
+        for where, price in prices
+        if not PRICE_MIN <= price <= PRICE_MAX
+    ]
+    if not abs(snapshot.discount_annual) <= RATE_MAX:
+        problems.append(
+            Problem("discount rate", f"{snapshot.discount_annual:g}", f"at most {RATE_MAX:g}")
+        )
+    counts = Counter((e.underlying, e.expiry) for e in snapshot.expiries)
+    problems += [
+        Problem(f"expiry {underlying} {expiry:%Y-%m-%d}", f"given {n} times", "give it once")
+        for (underlying, expiry), n in counts.items()
+        if n > 1
+    ]
+    return problems
+
+
+def _option_faults(snapshot: MarketSnapshot) -> list[Problem]:
+    options = snapshot.options
+    quoted = np.isfinite(options.mark_vol) | np.isfinite(options.mark)
+    quoted |= np.isfinite(options.bid) & np.isfinite(options.ask)
+    problems: list[Problem] = []
+    if not len(options):
+        problems.append(Problem("options", "there is none", "give the option chains"))
+    elif not np.any(quoted):
+        problems.append(
+            Problem("options", "none has a mark or both quotes", "give marks, or bid and ask")
+        )
+    problems += [
+        Problem(name, f"given {n} times", "give it once")
+        for name, n in Counter(options.names).items()
+        if n > 1
+    ]
+    return problems

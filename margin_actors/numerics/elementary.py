@@ -28,6 +28,8 @@ _LOG2_E = 1.4426950408889634
 _LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: n * _LN2_HIGH is exact
 _LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 _EXP_MIN, _EXP_MAX = -708.0, 709.0
+_SCALE_BITS = 54
+"""Power of two that makes every subnormal number normal."""
 
 _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12, _E13 = (
     1.0 / factorial(n) for n in range(2, 14)
@@ -166,19 +168,27 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     Parameters
     ----------
     x : float64 array of any shape
-        Positive, finite, not subnormal.
+        Positive and finite.
 
     Raises
     ------
     ValueError
-        If an element is not a positive normal number.
+        If an element is not a positive finite number.
     """
     values = np.ascontiguousarray(x, dtype=np.float64)
-    if not np.all((values >= np.finfo(np.float64).tiny) & (values < np.inf)):
-        bad = values[~((values >= np.finfo(np.float64).tiny) & (values < np.inf))]
+    if not np.all((values > 0.0) & (values < np.inf)):
+        bad = values[~((values > 0.0) & (values < np.inf))]
         raise ValueError(f"a logarithm needs positive finite numbers, got {bad.flat[0]!r}")
     high, low = np.empty_like(values), np.empty_like(values)
+    subnormal = values < np.finfo(np.float64).tiny
+    has_subnormal = bool(np.any(subnormal))
+    if has_subnormal:  # the kernel reads exponents, which subnormal numbers do not have
+        values = values.copy()
+        values[subnormal] *= 2.0**_SCALE_BITS
     _logarithms(values.ravel(), high.ravel(), low.ravel())
+    if has_subnormal:
+        high = np.where(subnormal, high - _SCALE_BITS * _LN2_HIGH, high)
+        low = np.where(subnormal, low - _SCALE_BITS * _LN2_LOW, low)
     return high, low
 
 

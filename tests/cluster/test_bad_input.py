@@ -22,11 +22,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def refuse(tmp_path: Path, folder: Path, *extra: object, code: int = 2) -> str:
+def refuse(
+    tmp_path: Path, folder: Path, *extra: object, code: int = 2, command: str = "run"
+) -> str:
     """Run on `folder`, expect a refusal, and check that nothing was left behind."""
     out = tmp_path / "out"
     before = sorted(tmp_path.iterdir())
-    arguments = ["run", "--data", folder, "--out", out, *extra]
+    arguments = [command, "--data", folder, "--out", out, *extra]
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
@@ -124,6 +126,61 @@ def test_missing_and_mistyped_columns(tmp_path: Path, folder: Path) -> None:
     text = refuse(tmp_path, folder, "--book", path)
     assert "column 'instrument_name' is missing" in text
     assert "column 'quantity' is string" in text
+
+
+def small_book(tmp_path: Path, folder: Path, accounts: dict[str, float]) -> Path:
+    """A book file that gives each account one position in a listed option."""
+    n = len(accounts)
+    return book(
+        tmp_path, member_id=["M"] * n, account_id=list(accounts),
+        instrument_name=[option_of(folder)] * n, quantity=list(accounts.values()),
+    )  # fmt: skip
+
+
+def collateral(tmp_path: Path, *rows: tuple[str, str, float]) -> Path:
+    path = tmp_path / "collateral.csv"
+    lines = [f"{account},{asset},{amount}" for account, asset, amount in rows]
+    path.write_text("\n".join(["account_id,asset,amount", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_collateral_of_unknown_accounts_is_refused_before_the_work(
+    tmp_path: Path, folder: Path, command: str
+) -> None:
+    """The newcomer's second critical finding: 5 BTC of NOBODY were dropped in silence."""
+    held = small_book(tmp_path, folder, {"A": 10.0})
+    path = collateral(tmp_path, ("A", "USD", 1e6), ("NOBODY", "BTC", 5), ("NOBODY", "USD", 1),
+                      ("a", "USD", 2), ("A", "DOGE", 3))  # fmt: skip
+    text = refuse(tmp_path, folder, "--book", held, "--collateral", path, command=command)
+    assert "collateral.csv, row 1 and 1 more: account NOBODY is not in the book" in text
+    assert "collateral.csv, row 3: account a is not in the book (correct the account" in text
+    assert "collateral.csv, row 4: DOGE has no index price" in text
+    assert "(3 problems)" in text
+    assert "Cleansing" not in text
+
+
+def test_a_bad_collateral_file_is_noticed_before_the_revaluation(
+    tmp_path: Path, folder: Path
+) -> None:
+    held = small_book(tmp_path, folder, {"A": 10.0})
+    path = collateral(tmp_path, ("A", "USD", -1.0), ("", "USD", 1.0))
+    text = refuse(tmp_path, folder, "--book", held, "--collateral", path)
+    assert "row 0: amount is -1.0" in text
+    assert "row 1: account_id is empty" in text
+    assert "Cleansing" not in text
+
+
+def test_an_account_without_positions_may_hold_collateral(tmp_path: Path, folder: Path) -> None:
+    held = small_book(tmp_path, folder, {"A": 10.0, "FLAT": 0.0})
+    path = collateral(tmp_path, ("A", "USD", 1e6), ("FLAT", "USD", 1e6))
+    arguments = ["run", "--data", folder, "--out", tmp_path / "out", "--book", held]
+    result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--collateral", path)])
+    assert result.exit_code == 0, result.output
+    assert "hold no position, 1 in number: FLAT" in " ".join(result.output.split())
+    table = pq.read_table(tmp_path / "out" / "margin.parquet").to_pydict()
+    assert table["account_id"] == ["A"]
+    assert table["collateral_usd"] == [1e6]
 
 
 @pytest.mark.parametrize("name", ["book.parquet", "absent.parquet", "book.csv.gz"])

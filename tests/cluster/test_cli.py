@@ -1,6 +1,7 @@
 """The command line on the synthetic set and on the collected data."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def synthetic_run(tmp_path_factory: pytest.TempPathFactory, store_root: Path) ->
 def test_a_run_leaves_every_file_and_they_agree(synthetic_run: Path) -> None:
     names = {p.name for p in synthetic_run.iterdir()}
     assert names == {"margin.parquet", "margin.csv", "pnl.parquet", "scenarios.parquet",
-                     "inputs.json", "report.html"}  # fmt: skip
+                     "inputs.json", "report.html", ".margin-run.json"}  # fmt: skip
     table = pq.read_table(synthetic_run / "margin.parquet")
     wanted = ["account_id", "member_id", "positions", "value_usd", "var_usd", "es_usd", "worst_usd",
               "worst_scenario", "initial_margin_usd"]  # fmt: skip
@@ -83,8 +84,16 @@ def test_an_existing_folder_is_replaced_only_when_asked(
     text = margin("run", "--out", target, code=2)
     assert "exists" in text
     assert (target / "precious").exists()
-    margin("run", "--out", target, "--force", "--no-pnl", "--model", "plain-hs", code=2)
-    assert (target / "precious").exists()  # plain-hs finds no such price file: nothing was replaced
+    margin("run", "--out", target, "--force", "--no-pnl", code=2)
+    assert (target / "precious").exists()
+    replaced = tmp_path / "results"
+    shutil.copytree(synthetic_run, replaced)
+    # plain-hs finds no such price file: nothing is replaced.
+    margin("run", "--out", replaced, "--force", "--model", "plain-hs", code=2)
+    assert (replaced / "pnl.parquet").exists()
+    margin("run", "--out", replaced, "--force", "--no-pnl")
+    assert not (replaced / "pnl.parquet").exists()
+    assert (replaced / "margin.csv").exists()
 
 
 def test_the_other_commands_speak_to_people_and_machines(synthetic_run: Path) -> None:

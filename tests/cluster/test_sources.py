@@ -164,19 +164,17 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file", fail)
     with (
         pytest.raises(RuntimeError),
-        folder_atomically(tmp_path / "folder", replace=False) as aside,
+        folder_atomically(tmp_path / "folder") as aside,
     ):
         fail(aside / "file")
     assert list(tmp_path.iterdir()) == []
-    with folder_atomically(tmp_path / "folder", replace=False) as aside:
+    with folder_atomically(tmp_path / "folder") as aside:
         (aside / "file").write_text("whole")
     with (
         pytest.raises(MarginError, match="exists"),
-        folder_atomically(tmp_path / "folder", replace=False),
+        folder_atomically(tmp_path / "folder"),
     ):
         pass
-    with pytest.raises(RuntimeError), folder_atomically(tmp_path / "folder", replace=True) as aside:
-        fail(aside / "file")
     assert (tmp_path / "folder" / "file").read_text() == "whole"
 
 

@@ -287,7 +287,7 @@ def test_haircuts_by_asset(snapshot, book) -> None:
         "hs-surface", collateral={"haircuts": {"USD": 0.0, "BTC": 0.15, "*": 0.4}}
     )
     a, b = book.accounts[:2]
-    held = deposits((a, "USD", 1_000.0), (a, "BTC", 2.0), (b, "ETH", 10.0), ("unknown", "BTC", 5.0))
+    held = deposits((a, "USD", 1_000.0), (a, "BTC", 2.0), (b, "ETH", 10.0))
     equity = collateral_equity(held, snapshot, book, parameters)
     btc, eth = snapshot.index_usd["BTC"], snapshot.index_usd["ETH"]
     np.testing.assert_allclose(equity.market_value_usd[:2], [1_000 + 2 * btc, 10 * eth])
@@ -297,6 +297,17 @@ def test_haircuts_by_asset(snapshot, book) -> None:
     assert excess[0] == pytest.approx(1_000 + 1.7 * btc - 30.0)
     with pytest.raises(InvalidPortfolio, match="DOGE has no index price"):
         collateral_equity(deposits((a, "DOGE", 1.0)), snapshot, book, parameters)
+
+
+def test_collateral_of_an_unknown_account_is_refused(snapshot, book) -> None:
+    parameters = model_from("hs-surface")
+    a = book.accounts[0]
+    held = deposits((a, "USD", 1_000.0), ("NOBODY", "BTC", 5.0), ("NOBODY", "USD", 1.0))
+    with pytest.raises(InvalidPortfolio, match="row 1 and 1 more: account NOBODY is not in"):
+        collateral_equity(held, snapshot, book, parameters)
+    # An account that is known but holds no position has no requirement and no row.
+    equity = collateral_equity(held, snapshot, book, parameters, other_accounts=["NOBODY"])
+    assert equity.market_value_usd.sum() == 1_000.0
 
 
 def test_coins_simulated_with_the_account_offset_its_short(snapshot) -> None:

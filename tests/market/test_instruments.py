@@ -1,10 +1,16 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margin_actors.market.instruments import Kind, expiry_label, instrument_from_name
+from margin_actors.market.instruments import (
+    Kind,
+    expiry_label,
+    has_expired,
+    holding_fault,
+    instrument_from_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +43,26 @@ def test_an_option_settles_at_eight_and_keeps_its_strike() -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "BTC", "btc-3JAN26-88000-C", "BTC-31FEB26-1-C", "BTC-3XXX26-1-C", "BTC-3JAN26-0-C",
-     "BTC-3JAN26-88000-X", "BTC-3JAN26-88000-C ", "BTC-3JAN26-1e5-C"],
+     "BTC-3JAN26-88000-X", "BTC-3JAN26-88000-C ", "BTC-3JAN26-1e5-C",
+     f"BTC-3JAN26-1{400 * '0'}-C", f"BTC-3JAN26-0d{400 * '0'}1-C", "BTC-\u0663JAN26-88000-C"],
 )  # fmt: skip
 def test_what_is_no_name_is_refused_with_the_name(name: str) -> None:
     with pytest.raises(ValueError, match=r"'.*'"):
         instrument_from_name(name)
+
+
+def test_a_contract_has_expired_at_its_settlement_and_not_before() -> None:
+    name, at_expiry = "BTC-3JAN26-88000-C", datetime(2026, 1, 3, 8, tzinfo=UTC)
+    assert has_expired(name, at_expiry)
+    assert not has_expired(name, at_expiry - timedelta(microseconds=1))
+    assert not has_expired("BTC-PERPETUAL", at_expiry)
+    assert not has_expired("not a name", at_expiry)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_contract_or_has_a_fault(name: str) -> None:
+    fault = holding_fault(name, datetime(2026, 1, 3, 8, tzinfo=UTC))
+    assert fault is None or "unknown instrument" in fault[0] or "expired" in fault[0]
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2099, 12, 31)))

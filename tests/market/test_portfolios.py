@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.portfolios import book_from_table, collateral_from_table
+from margin_actors.market.portfolios import (
+    QUANTITY_MAX,
+    book_from_table,
+    collateral_from_table,
+)
 
 X, Y, Z = "BTC-PERPETUAL", "ETH-PERPETUAL", "SOL-PERPETUAL"
 
@@ -28,11 +32,50 @@ def test_positions_of_an_account_stand_together_in_the_order_of_instruments() ->
     book = book_from_table(
         rows(("M", "B", Z, 1.0), ("M", "A", Y, 2.0), ("M", "B", X, 3.0)), where="b"
     )
-    assert book.accounts == ("B", "A")
+    assert book.accounts == ("A", "B")
     assert book.instruments == (X, Y, Z)
-    np.testing.assert_array_equal(book.start, [0, 2, 3])
-    np.testing.assert_array_equal(book.instrument_index, [0, 2, 1])
-    np.testing.assert_array_equal(book.quantity, [3.0, 1.0, 2.0])
+    np.testing.assert_array_equal(book.start, [0, 1, 3])
+    np.testing.assert_array_equal(book.instrument_index, [1, 0, 2])
+    np.testing.assert_array_equal(book.quantity, [2.0, 3.0, 1.0])
+
+
+HELD = [
+    ("M", "b", X, 1.0),
+    ("M", "b", Z, -2.0),
+    ("N", "B", Y, 3.0),
+    ("N", "é", X, 4.0),
+    ("M", "A", Z, 5.0),
+]
+NOT_HELD = [("M", "b", Y, 0.0), ("N", "Z", X, 0.0), ("M", "A", "SOL_USDC", 0.0)]
+
+
+@given(st.permutations(HELD), st.lists(st.sampled_from(NOT_HELD), unique=True))
+def test_equal_positions_have_equal_book_ids_however_they_were_given(
+    held: list[tuple[str, str, str, float]], not_held: list[tuple[str, str, str, float]]
+) -> None:
+    """Operator's review B: positions by trades and by upload had different ids."""
+    book = book_from_table(rows(*held, *not_held), where="b")
+    assert book.accounts == ("A", "B", "b", "é")
+    assert book.members == ("M", "N", "M", "N")
+    assert book.instruments == (X, Y, Z)
+    assert book.id == book_from_table(rows(*HELD), where="b").id
+
+
+def test_a_book_of_zero_quantities_has_no_accounts() -> None:
+    book = book_from_table(rows(*NOT_HELD), where="b")
+    assert (book.accounts, book.members, book.instruments) == ((), (), ())
+    np.testing.assert_array_equal(book.start, [0])
+    assert book.n_positions == 0
+
+
+def test_quantities_that_could_overflow_are_refused_by_row() -> None:
+    """Operator's review A4."""
+    table = rows(("M", "A", X, QUANTITY_MAX), ("M", "A", Y, -2e12), ("M", "B", Y, 1e308))
+    with pytest.raises(InvalidPortfolio, match="2 problems") as caught:
+        book_from_table(table, where="b")
+    for part in ("b, row 1: quantity is -2e+12 (at most 1e+12", "b, row 2: quantity is 1e+308"):
+        assert part in str(caught.value)
+    assert book_from_table(table.slice(0, 1), where="b").quantity[0] == QUANTITY_MAX
 
 
 @given(st.permutations(range(6)))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from margin_actors.market.surfaces import (
 )
 from margin_actors.market.synthetic import SyntheticMarket
 from margin_actors.numerics.black76 import black76_price
+from margin_actors.numerics.elementary import logarithms
 
 K_GRID = np.linspace(-1.5, 1.5, 301)
 
@@ -144,3 +146,15 @@ def test_svi_reprices_97_and_a_half_percent_of_the_real_chain_inside_bid_ask(dat
     assert sum(d.quotes for d in found) == 1245
     assert sum(d.inside for d in found) >= 0.975 * 1245
     assert all(d.is_arbitrage_free for d in found)
+
+
+@pytest.mark.parametrize("smile", ["svi", "sabr"])
+def test_volatilities_at_the_most_extreme_strikes_are_finite(
+    market: SyntheticMarket, smile: Literal["svi", "sabr"]
+) -> None:
+    """Operator's review B: strike ratios of 1e308 and 1e-308 were internal errors."""
+    k = logarithms(np.array([5e-324, 1e-308, 1e308]))[0]
+    for surface in fit_surfaces(market.snapshot, model=smile).values():
+        for item in surface.expiries:
+            found = surface.volatility(k, item.tenor_years)
+            assert np.all(np.isfinite(found) & (found >= 0.0))

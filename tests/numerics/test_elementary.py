@@ -27,7 +27,15 @@ def test_logarithm_in_two_parts_is_exact_to_2e_minus_18(x: float) -> None:
         assert abs(error) <= 2e-18 * max(1, abs(float(high[0])))
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf, 1e-310])
+@pytest.mark.parametrize("x", [5e-324, 1e-310, 1e-308, 2.2250738585072014e-308])
+def test_logarithm_of_subnormal_numbers_is_exact_to_one_unit_in_the_last_place(x: float) -> None:
+    high, low = logarithms(np.array([x, 2.0]))
+    with mp.workdps(50):
+        assert abs(mp.mpf(float(high[0])) + mp.mpf(float(low[0])) - mp.log(mp.mpf(x))) <= 1.2e-13
+    assert high[1] == logarithms(np.array([2.0]))[0][0]
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 def test_logarithm_refuses_what_has_none(bad: float) -> None:
     with pytest.raises(ValueError, match="positive finite"):
         logarithms(np.array([1.0, bad]))

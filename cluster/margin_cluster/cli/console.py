@@ -1,9 +1,11 @@
 """What the commands share: one console, progress, errors in red, exit codes."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -14,17 +16,46 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from margin_actors.errors import DataQualityFailure, MarginError, SourceUnavailable
+from margin_actors.errors import DataQualityFailure, MarginError, Problem, SourceUnavailable
 from margin_cluster.settings import Settings, settings_from_environment
 from margin_cluster.wiring import Stage, Workplace, open_workplace
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EXIT_INVALID, EXIT_QUALITY, EXIT_UNAVAILABLE = 2, 3, 4
-"""Exit codes: an input is unusable; data fail a quality limit; a source does not answer."""
+EXIT_INVALID, EXIT_QUALITY, EXIT_UNAVAILABLE, EXIT_INCOMPLETE = 2, 3, 4, 5
+"""Exit codes: an input or a path is unusable; data fail a quality limit; a source does not answer;
+results are complete files but some accounts could not be margined."""
+EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
+"""Exit codes: interrupted from the keyboard; nobody reads standard output any more (as a shell
+reports SIGINT and SIGPIPE)."""
+_FULL = "free some space, or name a folder on another disk"
+_ACCESS = "check the owner and the permissions, or name another path"
+_REMEDIES = {
+    errno.EACCES: _ACCESS,
+    errno.EPERM: _ACCESS,
+    errno.EROFS: "the file system is read-only; name a path on another one",
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "the limit on the size of a file is too low; see `ulimit -f`",
+    errno.ENOENT: "check the path; it may have been moved or deleted during the command",
+    errno.ENOTDIR: "a part of the path is a file; correct the path",
+    errno.EISDIR: "name a file instead of a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EIO: "the device reports a fault; check the disk, or name a path on another one",
+    errno.EMFILE: "the limit on open files is too low; see `ulimit -n`",
+}
 
-out = Console()
+
+class _Output(Console):
+    """Standard output, whose reader may go away."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave the decision to `reporting_errors`."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+out = _Output()
 err = Console(stderr=True)
 
 DataOption = typer.Option(
@@ -93,12 +124,18 @@ def synthetic_banner() -> Panel:
 
 
 def reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Return `command` with our errors printed as messages and turned into exit codes."""
+    """Return `command` with expected errors printed as messages and turned into exit codes.
+
+    Expected are our own errors, refusals of the operating system, an interruption from the
+    keyboard, and a reader of standard output that has gone away. Everything else is a defect of
+    this program and shows its traceback.
+    """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            result = command(*args, **kwargs)
+            sys.stdout.flush()
         except MarginError as error:
             _print_error(error)
             code = EXIT_INVALID
@@ -107,8 +144,40 @@ def reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
             if isinstance(error, SourceUnavailable):
                 code = EXIT_UNAVAILABLE
             raise typer.Exit(code) from None
+        except KeyboardInterrupt:
+            err.print(Text("margin: interrupted", "bold red"))
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            _leave_stdout()
+            raise typer.Exit(EXIT_PIPE) from None
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as fault:
+            if fault.errno is None:
+                raise
+            _print_error(_refused_operation(fault))
+            if fault.filename is None:
+                _leave_stdout()
+            raise typer.Exit(EXIT_INVALID) from None
+        return result
 
     return run
+
+
+def _leave_stdout() -> None:
+    """Discard what standard output could not take; closing it at exit would fail again."""
+    with suppress(OSError):  # Standard output may be no file, as in tests.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refused_operation(fault: OSError) -> MarginError:
+    """Return the message for an operation that the operating system refused."""
+    code = fault.errno or 0
+    what = os.strerror(code)
+    nameless = "standard output or an open file" if code in _REMEDIES else "operating system"
+    where = nameless if fault.filename is None else str(fault.filename)
+    remedy = _REMEDIES.get(code, "check the path and the device")
+    return MarginError("the operating system refused an operation", [Problem(where, what, remedy)])
 
 
 def _print_error(error: MarginError) -> None:
@@ -123,3 +192,8 @@ def amounts_in(largest: float) -> tuple[str, Callable[[float], str]]:
     if largest < 1e6:
         return "US dollars", lambda value: f"{round(value, 2) + 0.0:,.2f}"
     return "million US dollars", lambda value: f"{round(value / 1e6, 2) + 0.0:,.2f}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, for example "1 account" or "1,000 accounts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

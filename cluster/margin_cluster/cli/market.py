@@ -22,6 +22,7 @@ from margin_cluster.cli.console import (
     synthetic_banner,
     workplace,
 )
+from margin_cluster.cli.outputs import require_folder_to_fill, require_new_folder
 from margin_cluster.sources import write_synthetic_folder
 from margin_cluster.sources.deribit import DeribitClient, fetch_chain
 from margin_cluster.wiring import load_history, load_market, load_model
@@ -102,6 +103,7 @@ def generate(
     accounts: Annotated[int, typer.Option("--accounts", min=10, max=10_000)] = 100,
 ) -> None:
     """Write a synthetic data set: six years of prices, chains, a book and collateral."""
+    require_new_folder(target)
     with stages(quiet=False) as tell:
         tell("Generating", 0, 0)
         write_synthetic_folder(target, seed=seed, n_accounts=accounts)
@@ -120,6 +122,7 @@ def fetch(
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Fetch the whole option chain from a Deribit-compatible API into a data folder."""
+    require_folder_to_fill(target)
     with stages(quiet=as_json) as tell:
         tell("Fetching the chain", 0, 0)
         client = DeribitClient(url or settings().deribit_url)

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 
 import typer
 import uvloop
+from rich.markup import escape
 from rich.table import Table
 
 from margin_actors.actors.generation import Layout
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
@@ -37,10 +39,27 @@ def serve_command(
     data: Annotated[Path | None, DataOption] = None,
     snapshot: Annotated[
         str | None,
-        typer.Option(help="Snapshot to start with: a time or a .toml file; default the latest."),
+        typer.Option(
+            help="Snapshot of an empty ledger: a time or a .toml file; default the latest."
+        ),
     ] = None,
-    book: Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")] = None,
-    scenarios: Annotated[str | None, typer.Option(help="Id of a built scenario set.")] = None,
+    book: Annotated[
+        Path | None, typer.Option(help="Positions of an empty ledger: Parquet or CSV.")
+    ] = None,
+    scenarios: Annotated[
+        str | None, typer.Option(help="Scenario set of an empty ledger: id of a built one.")
+    ] = None,
+    replace_snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--replace-snapshot",
+            help="Replace the market in use by --snapshot and --scenarios, or by the latest.",
+        ),
+    ] = False,
+    replace_book: Annotated[
+        bool,
+        typer.Option("--replace-book", help="Replace all positions of the ledger by --book."),
+    ] = False,
     model: Annotated[str, typer.Option(help="Preset or TOML file.")] = DEFAULT_PRESET,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 for any.")] = 50051,
@@ -156,12 +175,19 @@ def serve_command(
         snapshot=snapshot,
         book=book,
         scenarios_id=scenarios,
+        replace_snapshot=replace_snapshot,
+        replace_book=replace_book,
         ray_address=ray_address,
         cpus=cpus,
         ledger_url=ledger,
         state=state,
         layout=Layout(shards=shards),
     )
+    if replace_book and book is None:
+        raise InvalidParameters(
+            "the positions cannot be replaced",
+            [Problem("--replace-book", "--book is not given", "name the file of positions")],
+        )
     start_logging()
     here = settings()
     with stages(quiet=False) as tell:
@@ -172,13 +198,17 @@ def serve_command(
             _say_ready(gateway)
 
         with ray_session(request):
-            uvloop.run(serve(here, request, options, tell=tell, ready=ready))
+            uvloop.run(serve(here, request, options, tell=tell, notify=_notify, ready=ready))
     err.print("Stopped.")
+
+
+def _notify(notice: str) -> None:
+    err.print(f"[yellow]Note:[/] {escape(notice)}", soft_wrap=True, highlight=False)
 
 
 def _say_ready(gateway: Gateway) -> None:
     now = gateway.desk.cluster.current
-    book = gateway.desk.positions.book()
+    accounts, _ = gateway.desk.positions.counts()
     if now is not None and (
         now.priced.scenarios.is_synthetic or now.priced.market.snapshot.is_synthetic
     ):
@@ -189,7 +219,7 @@ def _say_ready(gateway: Gateway) -> None:
         out.print(
             f"{now.parameters.name} at {now.priced.market.snapshot.time:%Y-%m-%d %H:%M:%S} UTC: "
             f"{now.handle.n_contracts:,} contracts, {len(now.priced.scenarios):,} scenarios, "
-            f"{len(book.accounts) if book else 0:,} accounts",
+            f"{accounts:,} accounts",
             highlight=False,
             soft_wrap=True,
         )

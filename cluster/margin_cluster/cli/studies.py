@@ -19,7 +19,6 @@ from margin_actors.engine.backtest import (
 )
 from margin_actors.engine.comparison import LEVELS, Comparison
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_cluster.atomic import folder_atomically
 from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
@@ -29,6 +28,7 @@ from margin_cluster.cli.console import (
     reporting_errors,
     workplace,
 )
+from margin_cluster.cli.outputs import output_folder
 from margin_cluster.report import backtest_html, comparison_html, procyclicality_html
 from margin_cluster.studies import (
     CONFIDENCES,
@@ -43,7 +43,9 @@ from margin_cluster.wiring import load_model, time_from_text
 
 Data: TypeAlias = Annotated[Path | None, DataOption]
 OutDir: TypeAlias = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
-Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace the folder.")]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Replace the results of an earlier command.")
+]
 Model: TypeAlias = Annotated[str, typer.Option(help="Preset or TOML file.")]
 First: TypeAlias = Annotated[
     str, typer.Option("--from", help="First date, for example 2022-01-01.")
@@ -81,7 +83,7 @@ def backtest(
     """Replay years day by day and test the margins of eight benchmark portfolios, or of a book."""
     parameters = load_model(model)
     with (
-        folder_atomically(out_dir, replace=force) as folder,
+        output_folder(out_dir, command="backtest", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
         levels, remark = confidence or CONFIDENCES, ""
@@ -227,7 +229,7 @@ def procyclicality(
     """Replay years day by day and show how margin moves under each tool."""
     parameters = load_model(model)
     with (
-        folder_atomically(out_dir, replace=force) as folder,
+        output_folder(out_dir, command="procyclicality", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
         series, replayed = run_procyclicality(
@@ -289,7 +291,7 @@ def compare(
 ) -> None:
     """Margin every account by several methods and show which offsets each recognises."""
     with (
-        folder_atomically(out_dir, replace=force) as folder,
+        output_folder(out_dir, command="compare", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
         found = run_comparison(

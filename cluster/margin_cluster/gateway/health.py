@@ -1,5 +1,7 @@
 """Whether the gateway is ready and what keeps it from working normally."""
 
+from collections.abc import Callable
+
 from margin_actors.errors import NotStarted
 
 
@@ -9,6 +11,14 @@ class HealthMonitor:
     def __init__(self) -> None:
         self._accepts_writes = self._has_generation = self._is_stopping = False
         self._ledger_fault: str | None = None
+        self.on_ledger_failure: Callable[[Exception], None] | None = None
+        """Called, from any thread, whenever an operation of the ledger has failed."""
+
+    def ledger_failed(self, error: Exception) -> None:
+        """Note that an operation of the ledger has failed; it counts as unusable until checked."""
+        self._ledger_fault = getattr(error, "summary", str(error))
+        if self.on_ledger_failure is not None:
+            self.on_ledger_failure(error)
 
     def accept_writes(self) -> None:
         """Note that start-up is complete: calls that change something are accepted from now on."""

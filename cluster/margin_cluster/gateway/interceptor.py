@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 
-from margin_actors.errors import DeadlinePassed, InvalidRequest, Problem
+from margin_actors.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable, Problem
 from margin_cluster.gateway.admission import PriorityClass
 from margin_cluster.gateway.call import Call, current
 from margin_cluster.gateway.caller import Caller, caller_of
@@ -254,6 +254,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _fail(self, call: Call, error: Exception, context: Any) -> NoReturn:
         if isinstance(error, TimeoutError):
             error = DeadlinePassed("the deadline passed before the answer was ready")
+        if isinstance(error, LedgerUnavailable):
+            self._health.ledger_failed(error)
         failure = failure_of(error, request_id=call.request_id)
         if failure.code is grpc.StatusCode.INTERNAL:
             self._log.error(

@@ -41,7 +41,6 @@ class Metrics:
         self._snapshot_age.set(float("nan"))
         self._accounts = self._gauge("accounts", "Accounts with positions")
         self._positions = self._gauge("positions", "Positions of all accounts")
-        self._expired = self._gauge("positions_expired", "Expired positions awaiting settlement")
         self._slots = self._gauge("run_slots", "Books that may run at the same time")
         self._slots_free = self._gauge("run_slots_free", "Books that may start at the moment")
         self._ledger_failures = self._counter("ledger_failures", "Failed ledger operations")
@@ -71,11 +70,10 @@ class Metrics:
         """Note the time of the current snapshot; its age is computed at each collection."""
         self._snapshot_age.set_function(lambda: time.time() - unix_seconds)
 
-    def set_positions(self, *, accounts: int, positions: int, expired: int) -> None:
-        """Note how many accounts and positions are held, and how many of these have expired."""
+    def set_positions(self, *, accounts: int, positions: int) -> None:
+        """Note how many accounts hold positions, and how many positions there are."""
         self._accounts.set(accounts)
         self._positions.set(positions)
-        self._expired.set(expired)
 
     def set_run_slots(self, *, total: int, free: int) -> None:
         """Note how many books may run at the same time, and how many more may start."""

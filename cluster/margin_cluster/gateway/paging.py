@@ -23,18 +23,18 @@ def page_from_proto(request: Any, problems: list[Problem]) -> tuple[int, str]:
     return size, token
 
 
-def page_size(asked: int) -> int:
-    """Return the number of rows to return.
+def page_of(request: Any) -> tuple[int, str]:
+    """Return (rows to return, page token) of a listing.
 
     Raises
     ------
     InvalidRequest
-        If it is negative or too large.
+        If the size or the token is not valid.
     """
     problems: list[Problem] = []
-    size = _size(asked, problems)
+    page = page_from_proto(request, problems)
     raise_if_any(problems, InvalidRequest, "the request is not valid")
-    return size
+    return page
 
 
 def _size(asked: int, problems: list[Problem]) -> int:

@@ -29,6 +29,7 @@ from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.interceptor import CallInterceptor
 from margin_cluster.gateway.messages import CallerWaits
 from margin_cluster.gateway.metrics import Metrics
+from margin_cluster.gateway.monitor import Monitor
 from margin_cluster.gateway.options import GatewayOptions
 from margin_cluster.gateway.reflection import enable_reflection
 from margin_cluster.gateway.services.margin import MarginService
@@ -99,6 +100,7 @@ class Gateway:
         self.metrics_port: int | None = None
         self._look_again = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
+        self._monitor: Monitor | None = None
         self._metrics_server: Any = None
 
     @property
@@ -132,6 +134,7 @@ class Gateway:
         await self._health_server.start()
         await self._server.start()
         self._watcher = asyncio.create_task(self._watch())
+        self._monitor = Monitor(self.desk, self.health, self.metrics)
 
     async def warm(self, *, until: float) -> None:
         """Do a little work in every process, so that the first caller need not wait."""
@@ -150,6 +153,8 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             # gRPC has cancelled what was left; its tasks still run their last statements.
             await asyncio.wait_for(self._interceptor.idle(), _CANCELLED_SECONDS_MAX)
+        if self._monitor is not None:
+            await self._monitor.close()
         if self._watcher is not None:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):

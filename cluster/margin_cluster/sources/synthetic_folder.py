@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from margin_actors.errors import InvalidRequest
 from margin_actors.market.candles import candles_to_table
 from margin_actors.market.synthetic import (
     SEED,
@@ -23,7 +24,12 @@ def synthetic_folder(root: Path) -> Path:
     digest = source_digest("market/synthetic", "numerics")[:8]
     path = root / "synthetic" / f"v{VERSION}-{digest}"
     if not path.is_dir():
-        write_synthetic_folder(path, seed=SEED)
+        try:
+            write_synthetic_folder(path, seed=SEED)
+        except (InvalidRequest, OSError):
+            # Another process has written the same files in the meantime.
+            if not path.is_dir():
+                raise
     return path
 
 
@@ -37,7 +43,7 @@ def write_synthetic_folder(path: Path, *, seed: int, n_accounts: int = 100) -> N
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.replace_schema_metadata(mark), target, compression="zstd")
 
-    with folder_atomically(path, replace=False) as aside:
+    with folder_atomically(path) as aside:
         for u in UNDERLYINGS:
             for candles in market.candles[u]:
                 write(aside, f"prices/{candles.source}.parquet", candles_to_table(candles))

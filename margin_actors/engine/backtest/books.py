@@ -63,7 +63,7 @@ def margin_and_outcome(
     shape = (len(engines), len(confidences), len(book.accounts))
     var, es = np.zeros(shape), np.zeros(shape)
     for e, (model, scenarios) in enumerate(engines.values()):
-        result = calculate_margin(now, scenarios, part, model, keep_pnl=True)
+        result = calculate_margin(now, scenarios, part, model, keep_pnl=True).complete()
         assert result.pnl_usd is not None
         for c, confidence in enumerate(confidences):
             var[e, c] = value_at_risk(result.pnl_usd, confidence=confidence)

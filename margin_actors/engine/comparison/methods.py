@@ -76,7 +76,9 @@ def compare_methods(
     found: list[MethodMargins] = []
     for number, (name, (parameters, scenarios)) in enumerate(methods.items()):
         tell(name, number, len(methods))
-        result = calculate_margin(snapshot, scenarios, everything, parameters, threads=threads)
+        result = calculate_margin(
+            snapshot, scenarios, everything, parameters, threads=threads
+        ).complete()
         table = np.zeros((len(book.accounts), len(LEVELS)))
         np.add.at(table, (owners, level_of), result.initial_margin_usd)
         found.append(MethodMargins(name, parameters.id, scenarios.id, table))

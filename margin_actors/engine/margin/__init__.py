@@ -8,9 +8,16 @@ from margin_actors.engine.margin.calculation import (
 )
 from margin_actors.engine.margin.collateral import (
     Equity,
+    check_collateral,
     collateral_equity,
     with_collateral,
 )
+from margin_actors.engine.margin.eligibility import (
+    BookAssessment,
+    assess_book,
+    instrument_faults,
+)
+from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
 from margin_actors.engine.margin.margins import (
     MARGIN_FIELDS,
     Margins,
@@ -26,6 +33,7 @@ from margin_actors.engine.margin.parts import ADD_ONS, PARTS, PartInputs
 from margin_actors.engine.margin.prepared import (
     PreparedMarket,
     fit_model_surfaces,
+    model_faults,
     prepare_market,
 )
 from margin_actors.engine.margin.priced import LaidOut, PricedMarket, hold, market_terms
@@ -50,6 +58,9 @@ __all__ = [
     "ADD_ONS",
     "MARGIN_FIELDS",
     "PARTS",
+    "AccountFailure",
+    "AccountProblem",
+    "BookAssessment",
     "BookProfits",
     "Equity",
     "HeldPositions",
@@ -64,18 +75,22 @@ __all__ = [
     "SlabPrices",
     "SliceBundle",
     "Terms",
+    "assess_book",
     "attribute_account",
     "book_profits",
     "calculate_margin",
+    "check_collateral",
     "collateral_equity",
     "concatenate_margins",
     "fit_model_surfaces",
     "grid_arrays",
     "hold",
+    "instrument_faults",
     "join_bundles",
     "margin_from_slab",
     "market_terms",
     "measures_of",
+    "model_faults",
     "position_sums",
     "prepare_market",
     "price_slab",

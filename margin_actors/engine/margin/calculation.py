@@ -1,11 +1,19 @@
 """From snapshot, scenarios and book to every account's initial margin."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin.eligibility import (
+    TOO_LARGE,
+    BookAssessment,
+    assess_unpriced_book,
+    unmoved_instruments,
+)
+from margin_actors.engine.margin.failures import AccountFailure
 from margin_actors.engine.margin.margins import (
     MARGIN_FIELDS,
     Margins,
@@ -13,7 +21,12 @@ from margin_actors.engine.margin.margins import (
     result_digest,
     sample_of,
 )
-from margin_actors.engine.margin.prepared import PreparedMarket, prepare_market
+from margin_actors.engine.margin.prepared import (
+    PreparedMarket,
+    fit_smiles,
+    model_faults,
+    prepare_market,
+)
 from margin_actors.engine.margin.priced import hold, market_terms
 from margin_actors.engine.margin.requirement import HeldPositions, requirements
 from margin_actors.engine.margin.slabs import (
@@ -26,9 +39,22 @@ from margin_actors.engine.margin.slabs import (
 from margin_actors.engine.margin.terms import Terms
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.revaluation import RiskCube, ShockCheck, of_accounts
+from margin_actors.engine.revaluation import (
+    RiskCube,
+    ShockCheck,
+    contracts_from_names,
+    listed_names,
+    of_accounts,
+)
 from margin_actors.engine.scenarios import CORE, ScenarioSet
-from margin_actors.errors import InvalidPortfolio, Problem
+from margin_actors.errors import (
+    InvalidPortfolio,
+    InvalidScenario,
+    MarginError,
+    Problem,
+    raise_if_any,
+)
+from margin_actors.market.instruments import has_expired
 from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
@@ -39,9 +65,12 @@ PROFIT_BYTES_MAX = 512 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class MarginResult(Margins):
-    """Margins of all accounts of a book, in its order, with what they came from."""
+    """Margins of all accounts of a book that can be margined, with what they came from."""
 
     book: Book
+    """The accounts margined, in the order of the results, with their live positions."""
+    assessment: BookAssessment
+    """The whole book, the accounts that could not be margined, and what has expired."""
     snapshot_id: str
     scenarios_id: str
     model_id: str
@@ -54,6 +83,27 @@ class MarginResult(Margins):
     market: PreparedMarket
     terms: Terms
 
+    @property
+    def failures(self) -> tuple[AccountFailure, ...]:
+        """Accounts that could not be margined, in the order of account ids."""
+        return self.assessment.failures
+
+    def complete(self) -> "MarginResult":
+        """Return this result if every account of the book was margined.
+
+        Raises
+        ------
+        InvalidPortfolio
+            Naming the accounts that could not be margined.
+        """
+        problems = [
+            Problem(f"account {failure.account_id}", problem.description)
+            for failure in self.failures
+            for problem in failure.problems
+        ]
+        raise_if_any(problems, InvalidPortfolio, "some accounts cannot be margined")
+        return self
+
     @cached_property
     def digest(self) -> str:
         """Hash of every account's result to the bit, whatever machine or sharding made it."""
@@ -62,7 +112,8 @@ class MarginResult(Margins):
             snapshot_id=self.snapshot_id,
             scenarios_id=self.scenarios_id,
             model_id=self.model_id,
-            book_id=self.book.id,
+            book_id=self.assessment.book_id,
+            failures=self.failures,
         )
 
 
@@ -77,7 +128,10 @@ def calculate_margin(
     threads: int = 1,
     where: str = "book",
 ) -> MarginResult:
-    """Return the initial margin of every account of a book.
+    """Return the initial margin of every account of a book that can be margined.
+
+    An account with a position that cannot be priced is listed in the result's `failures`; the
+    others are not affected. Expired positions are taken out and listed in its `assessment`.
 
     Parameters
     ----------
@@ -95,35 +149,85 @@ def calculate_margin(
     Raises
     ------
     InvalidPortfolio, MissingMarketData, InvalidScenario
-        Naming everything that is wrong at once.
+        If no account can be margined, naming everything that is wrong at once.
     """
     if book.n_positions == 0:
         raise InvalidPortfolio(
             f"{where} holds no position", [Problem(where, "the book is empty", "add positions")]
         )
-    market = prepare_market(
-        snapshot, parameters, names=book.instruments, surfaces=surfaces, where=where
-    )
+    smiles = fit_smiles(snapshot, parameters, surfaces=surfaces)
+    assessment = assess_unpriced_book(book, snapshot, scenarios, parameters, smiles)
+    _require_accounts(assessment, snapshot, scenarios, parameters, smiles, where)
+    names = assessment.book.instruments
+    if not names:  # every position has expired: any one contract does
+        names = listed_names(snapshot, smiles[parameters.revaluation.smile], parameters.revaluation)
+        names = names[:1]
+    market = prepare_market(snapshot, parameters, names=names, smiles=smiles, where=where)
     n_core = scenarios.section(CORE).count
     # Other ways to price are summed one after the other, in one piece of memory.
     slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads, alternatives=False)
-    return margin_from_slab(
-        market, slab, scenarios, book, keep_pnl=keep_pnl, threads=threads, where=where
-    )
+    while True:
+        try:
+            return margin_from_slab(
+                market, slab, scenarios, assessment, keep_pnl=keep_pnl, threads=threads, where=where
+            )
+        except InvalidPortfolio as error:
+            if not error.too_large:
+                raise
+            assessment = assessment.excluding(error.too_large, TOO_LARGE)
+            if not assessment.book.accounts:
+                raise
+
+
+def _require_accounts(
+    assessment: BookAssessment,
+    snapshot: MarketSnapshot,
+    scenarios: ScenarioSet,
+    parameters: ModelParameters,
+    smiles: Mapping[str, Mapping[str, VolatilitySurface]],
+    where: str,
+) -> None:
+    """Raise what keeps the whole book from being margined, if no account can be."""
+    if assessment.book.accounts:
+        return
+    live = [n for n in assessment.held.instruments if not has_expired(n, snapshot.time)]
+    unpriced = model_faults(live, snapshot, parameters, smiles)
+    unmoved = unmoved_instruments(live, unpriced, scenarios)
+    kind: type[MarginError] = InvalidScenario if unmoved else InvalidPortfolio
+    problems = [replace(fault, where=where) for fault in unmoved.values()]
+    try:
+        own = smiles[parameters.revaluation.smile]
+        names = [name for name in live if name not in unmoved]
+        contracts_from_names(names, snapshot, own, parameters.revaluation, where=where)
+    except MarginError as error:
+        kind, problems = type(error), [*error.problems, *problems]
+    problems += [
+        Problem(f"{where}, account {failure.account_id}", problem.description)
+        for failure in assessment.failures
+        for problem in failure.problems
+        if problem.instrument_name not in unpriced and problem.instrument_name not in unmoved
+    ]
+    raise_if_any(problems, kind, f"no account of {where} can be margined")
 
 
 def margin_from_slab(
     market: PreparedMarket,
     slab: Slab,
     scenarios: ScenarioSet,
-    book: Book,
+    assessment: BookAssessment,
     *,
     keep_pnl: bool = False,
     threads: int = 1,
     where: str = "book",
 ) -> MarginResult:
-    """Return the margins of a book on finished prices over all scenarios."""
-    parameters = market.parameters
+    """Return the margins of an assessed book on finished prices over all scenarios.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every account that is too large to be summed exactly.
+    """
+    parameters, book = market.parameters, assessment.book
     sample = sample_of(scenarios, parameters)
     terms = market_terms(market, scenarios)
     held = hold(market, book, terms, where=where)
@@ -157,6 +261,7 @@ def margin_from_slab(
         **{name: getattr(whole, name) for name in MARGIN_FIELDS},
         inputs=whole.inputs,
         book=book,
+        assessment=assessment,
         snapshot_id=market.snapshot.id,
         scenarios_id=scenarios.id,
         model_id=parameters.id,

@@ -8,13 +8,14 @@ account's own profits scenario by scenario, and then carry no haircut. A coin is
 there; what is left over keeps the haircut.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import InvalidPortfolio, Problem
+from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.portfolios import Book, Collateral
 from margin_actors.market.snapshots import MarketSnapshot
 
@@ -32,7 +33,7 @@ class Equity:
     haircut_usd: FloatArray
     """What does not count."""
     simulated_usd: FloatArray
-    """Coins that are simulated with the account: they count in full."""
+    """Coins that are simulated with the account, counted in full."""
 
     @property
     def counted_usd(self) -> FloatArray:
@@ -52,31 +53,84 @@ class Equity:
         return self.counted_usd + option_value_usd + unsettled_usd - requirement_usd
 
 
+def check_collateral(
+    collateral: Collateral,
+    snapshot: MarketSnapshot,
+    accounts: Collection[str],
+    *,
+    where: str = "collateral",
+) -> None:
+    """Check that every deposit belongs to a known account and has a price.
+
+    Parameters
+    ----------
+    collateral : Collateral
+    snapshot : MarketSnapshot
+        Its index prices value coins.
+    accounts : collection of str
+        Accounts that may hold collateral.
+    where : str
+        Name of the collateral in messages.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every unknown account and every asset without a price, with its rows.
+    """
+    known, priced = set(accounts), {*USD_ASSETS, *snapshot.index_usd}
+    problems = [
+        Problem(
+            f"{where}, {rows}",
+            f"account {account} is not in the book",
+            "correct the account, or add it to the book",
+        )
+        for account, rows in _rows_outside(collateral.account_ids, known)
+    ]
+    problems += [
+        Problem(
+            f"{where}, {rows}",
+            f"{asset} has no index price",
+            f"remove it, or use one of {', '.join(sorted(priced))}",
+        )
+        for asset, rows in _rows_outside(collateral.assets, priced)
+    ]
+    raise_if_any(problems, InvalidPortfolio, f"the collateral {where} cannot be used")
+
+
+def _rows_outside(values: Sequence[str], allowed: set[str]) -> list[tuple[str, str]]:
+    """Return (value, its rows) of every value that is not allowed, in the order of appearance."""
+    rows: dict[str, list[int]] = {}
+    for row, value in enumerate(values):
+        if value not in allowed:
+            rows.setdefault(value, []).append(row)
+    return [
+        (value, f"row {found[0]}" + (f" and {len(found) - 1} more" if found[1:] else ""))
+        for value, found in rows.items()
+    ]
+
+
 def collateral_equity(
     collateral: Collateral,
     snapshot: MarketSnapshot,
     book: Book,
     parameters: ModelParameters,
     *,
+    other_accounts: Collection[str] = (),
     where: str = "collateral",
 ) -> Equity:
     """Return what the deposits of a book's accounts are worth under a model.
 
+    Deposits of `other_accounts`, which are known although they have no position in the book, are
+    not part of the result.
+
     Raises
     ------
     InvalidPortfolio
-        Naming every asset without a price; accounts that the book lacks are left out.
+        Naming every account that is neither in the book nor in `other_accounts`, and every asset
+        without a price.
     """
+    check_collateral(collateral, snapshot, {*book.accounts, *other_accounts}, where=where)
     prices = dict.fromkeys(USD_ASSETS, 1.0) | snapshot.index_usd
-    unknown = sorted(set(collateral.assets) - set(prices))
-    if unknown:
-        raise InvalidPortfolio(
-            f"{where} holds assets without a price",
-            [
-                Problem(where, f"{a} has no index price", "take it out or add its price")
-                for a in unknown
-            ],
-        )
     haircuts = parameters.collateral.haircuts
     position = {account: i for i, account in enumerate(book.accounts)}
     value, cut, simulated = (np.zeros(len(book.accounts)) for _ in range(3))

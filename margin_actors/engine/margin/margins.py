@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
+from margin_actors.engine.margin.failures import AccountFailure, failures_content
 from margin_actors.engine.margin.parts import NO_INPUTS, PartInputs, join_inputs
 from margin_actors.engine.measures import (
     es_from_tail,
@@ -182,10 +183,26 @@ def concatenate_margins(parts: Sequence[Margins]) -> Margins:
 
 
 def result_digest(
-    margins: Margins, *, snapshot_id: str, scenarios_id: str, model_id: str, book_id: str
+    margins: Margins,
+    *,
+    snapshot_id: str,
+    scenarios_id: str,
+    model_id: str,
+    book_id: str,
+    failures: Sequence[AccountFailure] = (),
 ) -> str:
-    """Return the hash of every account's result to the bit, whatever machine made it."""
-    return content_id(
+    """Return the hash of every account's result to the bit, whatever machine made it.
+
+    Parameters
+    ----------
+    margins : Margins
+        Of the accounts that were margined.
+    snapshot_id, scenarios_id, model_id, book_id : str
+        Ids of the inputs; the book's is that of the whole book as held.
+    failures : sequence of AccountFailure
+        Accounts that could not be margined. Without any, the digest is that of the margins alone.
+    """
+    margined = content_id(
         "result",
         {
             "inputs": [snapshot_id, scenarios_id, model_id, book_id],
@@ -200,3 +217,6 @@ def result_digest(
             ],
         },
     )
+    if not failures:
+        return margined
+    return content_id("result", {"margined": margined, "failures": failures_content(failures)})

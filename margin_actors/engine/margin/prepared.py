@@ -18,10 +18,12 @@ from margin_actors.engine.parameters import ModelParameters, RevaluationParamete
 from margin_actors.engine.revaluation import (
     Contracts,
     contracts_from_names,
+    instrument_faults,
     listed_names,
     unit_values,
     values_today,
 )
+from margin_actors.errors import MissingMarketData, Problem
 from margin_actors.market.snapshots import HOURS_PER_YEAR, MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 
@@ -92,12 +94,53 @@ def fit_model_surfaces(
     return fit_surfaces(snapshot, model=smile, beta=parameters.revaluation.sabr_beta)
 
 
+def fit_smiles(
+    snapshot: MarketSnapshot,
+    parameters: ModelParameters,
+    *,
+    surfaces: Mapping[str, VolatilitySurface] | None = None,
+) -> dict[str, Mapping[str, VolatilitySurface]]:
+    """Return the smiles of the model and of its alternatives, by the name of their smile model.
+
+    `surfaces` are the model's own, if they have been fitted already.
+
+    Raises
+    ------
+    MissingMarketData
+        If a smile cannot be fitted.
+    """
+    fitted = fit_model_surfaces(snapshot, parameters) if surfaces is None else surfaces
+    smiles: dict[str, Mapping[str, VolatilitySurface]] = {parameters.revaluation.smile: fitted}
+    for rules in _alternative_rules(parameters).values():
+        if rules.smile not in smiles and rules.smile != "mark":
+            smiles[rules.smile] = fit_surfaces(snapshot, model=rules.smile, beta=rules.sabr_beta)
+    return smiles
+
+
+def model_faults(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    parameters: ModelParameters,
+    smiles: Mapping[str, Mapping[str, VolatilitySurface]],
+) -> dict[str, Problem]:
+    """Return why instruments cannot be priced under a model in each of its ways, by name.
+
+    As `instrument_faults`; `smiles` are those of `fit_smiles`.
+    """
+    faults: dict[str, Problem] = {}
+    for rules in (parameters.revaluation, *_alternative_rules(parameters).values()):
+        found = instrument_faults(names, snapshot, smiles.get(rules.smile, {}), rules)
+        faults = found | faults
+    return faults
+
+
 def prepare_market(
     snapshot: MarketSnapshot,
     parameters: ModelParameters,
     *,
     names: Sequence[str] | None = None,
     surfaces: Mapping[str, VolatilitySurface] | None = None,
+    smiles: Mapping[str, Mapping[str, VolatilitySurface]] | None = None,
     where: str = "snapshot",
 ) -> PreparedMarket:
     """Return the market with fitted smiles and contracts laid out.
@@ -108,28 +151,34 @@ def prepare_market(
     names : sequence of str, optional
         Contracts; all listed ones by default.
     surfaces : mapping, optional
-        Smiles already fitted to the snapshot; fitted here by default.
+        Smiles of the model already fitted to the snapshot; fitted here by default.
+    smiles : mapping, optional
+        Those of `fit_smiles`, alternatives included; takes the place of `surfaces`.
     where : str
         What names the contracts, in messages.
 
     Raises
     ------
     MissingMarketData, InvalidPortfolio
-        If a smile cannot be fitted, or a contract cannot be priced.
+        If the snapshot has nothing to price, a smile cannot be fitted, or a contract cannot be
+        priced.
     """
-    fitted = fit_model_surfaces(snapshot, parameters) if surfaces is None else surfaces
+    if smiles is None:
+        smiles = fit_smiles(snapshot, parameters, surfaces=surfaces)
+    fitted = smiles[parameters.revaluation.smile]
     if names is None:
         names = listed_names(snapshot, fitted, parameters.revaluation)
+    if not names:
+        raise MissingMarketData(
+            "the snapshot lists nothing that could be priced",
+            [Problem(where, "no index price and no option", "give index prices and chains")],
+        )
     depth = None
     if needs_contract_risk(parameters):
         depth = market_depth(snapshot, parameters.addons)
-    others: dict[str, Mapping[str, VolatilitySurface]] = {parameters.revaluation.smile: fitted}
-    for rules in _alternative_rules(parameters).values():
-        if rules.smile not in others and rules.smile != "mark":
-            others[rules.smile] = fit_surfaces(snapshot, model=rules.smile, beta=rules.sabr_beta)
     contracts = contracts_from_names(names, snapshot, fitted, parameters.revaluation, where=where)
     today = values_today(contracts, snapshot, parameters.revaluation)
-    market = PreparedMarket(snapshot, parameters, fitted, contracts, today, (), depth, others)
+    market = PreparedMarket(snapshot, parameters, fitted, contracts, today, (), depth, smiles)
     return replace(market, alternatives=_alternatives(market, names, where))
 
 

@@ -37,7 +37,7 @@ def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book
     Raises
     ------
     InvalidPortfolio
-        Naming every position that is no whole number of lots.
+        Naming every position that is not a whole number of lots.
     """
     holdings = holdings_from_book(market.contracts, book, where=where)
     value = position_sums(market.unit_value_usd, holdings.start, holdings.index, book.quantity)
@@ -90,6 +90,23 @@ class PricedMarket:
         """The terms of the contracts laid out."""
         return market_terms(self.market, self.scenarios)
 
+    @cached_property
+    def largest_moves(self) -> tuple[FloatArray, ...]:
+        """Largest absolute profit of one lot of each contract over all scenarios, in ticks.
+
+        float64 (n_contracts,) for the model's own prices and for each alternative; empty if prices
+        are made when they are needed.
+        """
+        if self.slabs is None:
+            return ()
+        found: dict[str, FloatArray] = {}
+        for slab in self.slabs:
+            prices = [("", slab.largest_move)]
+            prices += [(label, other.largest_move) for label, other in slab.alternatives]
+            for label, largest in prices:
+                found[label] = np.maximum(found.get(label, largest), largest)
+        return tuple(found.values())
+
     def holds_prices_of(self, names: Iterable[str]) -> bool:
         """Return whether every one of `names` is priced already."""
         place = self.market.contracts.place
@@ -98,7 +115,7 @@ class PricedMarket:
     def lay_out(self, book: Book, *, where: str = "book") -> LaidOut:
         """Return a book as the kernels take it.
 
-        The contracts are the listed ones where these suffice, else exactly the book's.
+        The contracts are the listed ones if these suffice, else exactly the book's.
 
         Raises
         ------
@@ -106,12 +123,11 @@ class PricedMarket:
             Naming everything that cannot be margined.
         """
         market, terms = self.market, None
-        if not book.instruments:  # nothing is held: any one contract does
-            market = market.lay_out(market.contracts.names[:1], where=where)
-        elif not self.holds_prices_of(book.instruments):
-            market = market.lay_out(book.instruments, where=where)
-        else:
+        if self.holds_prices_of(book.instruments):
             terms = self.terms
+        else:  # if nothing is held, any one contract does
+            names = book.instruments or market.contracts.names[:1]
+            market = market.lay_out(names, where=where)
         if terms is None:
             terms = market_terms(market, self.scenarios)
         return LaidOut(book, market, terms, hold(market, book, terms, where=where), where)

@@ -348,9 +348,10 @@ def book_profits(
     def joined(part: SliceProfits, of: Holdings, names: Sequence[str]) -> AccountProfits:
         return join_profits([part], of, n_tail=n_tail, accounts=names, where=where)
 
+    own = joined(whole.accounts, holdings, accounts)
     grouped = None
     if whole.groups is not None and groups is not None:
-        names = [f"{accounts[owner]} (a part of it)" for owner in groups.owner]
-        grouped = joined(whole.groups, groups.holdings, names)
+        owners = [accounts[int(owner)] for owner in groups.owner]
+        grouped = joined(whole.groups, groups.holdings, owners)
     others = tuple((label, joined(part, holdings, accounts)) for label, part in whole.alternatives)
-    return BookProfits(joined(whole.accounts, holdings, accounts), grouped, others)
+    return BookProfits(own, grouped, others)

@@ -9,7 +9,9 @@ from margin_actors.engine.revaluation.contracts import (
     Contracts,
     Curve,
     contracts_from_names,
+    instrument_faults,
     listed_names,
+    lot_of,
 )
 from margin_actors.engine.revaluation.cube import (
     RiskCube,
@@ -18,10 +20,16 @@ from margin_actors.engine.revaluation.cube import (
     unit_values,
     values_today,
 )
-from margin_actors.engine.revaluation.holdings import Holdings, holdings_from_book
+from margin_actors.engine.revaluation.holdings import (
+    Holdings,
+    broken_lot,
+    holdings_from_book,
+    whole_lots,
+)
 from margin_actors.engine.revaluation.profits import (
     AccountProfits,
     SliceProfits,
+    is_too_large,
     join_profits,
     join_slices,
     of_accounts,
@@ -37,12 +45,16 @@ __all__ = [
     "ShockCheck",
     "SliceProfits",
     "aggregate_book",
+    "broken_lot",
     "build_cube",
     "contracts_from_names",
     "holdings_from_book",
+    "instrument_faults",
+    "is_too_large",
     "join_profits",
     "join_slices",
     "listed_names",
+    "lot_of",
     "of_accounts",
     "repair_shocked_surfaces",
     "select_tails",
@@ -50,4 +62,5 @@ __all__ = [
     "total_deviations",
     "unit_values",
     "values_today",
+    "whole_lots",
 ]

@@ -1,7 +1,7 @@
 """The instruments of a book against a snapshot, laid out as the pricing kernel reads them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from margin_actors.market.instruments import (
     Instrument,
     Kind,
     expiry_label,
+    has_expired,
     holding_fault,
     instrument_from_name,
 )
@@ -109,12 +110,12 @@ def contracts_from_names(
         Naming every expiry without a forward or quotes, and every underlying without an index.
     """
     instruments, unusable = _parse(names, snapshot, where)
-    curves, curve_of, missing = _curves(instruments, snapshot, surfaces, parameters, where)
+    curves, curve_of, curve_faults = _curves(instruments, snapshot, surfaces, parameters, where)
     mark_vol, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters, where)
-    missing += unmarked
+    missing = [fault.problem for fault in curve_faults.values()] + list(unmarked.values())
     # All that is wrong is named at once; the book's own faults decide the kind of the error.
     if unusable or unlisted:
-        unusable += unlisted + missing
+        unusable += [*unlisted.values(), *missing]
         raise_if_any(unusable, InvalidPortfolio, f"{where} holds what cannot be margined")
     raise_if_any(missing, MissingMarketData, "the market data lack what the book needs")
     curve = np.array([curve_of[_key(i)] for i in instruments], np.int32)
@@ -160,6 +161,46 @@ def contracts_from_names(
     )
 
 
+def instrument_faults(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    surfaces: Mapping[str, VolatilitySurface],
+    parameters: RevaluationParameters,
+) -> dict[str, Problem]:
+    """Return why instruments cannot be priced, by name; those that can be are not in it.
+
+    Nor are instruments that have expired: they await settlement and need no price. Never raises.
+    """
+    live = [name for name in names if not has_expired(name, snapshot.time)]
+    faults: dict[str, Problem] = {}
+    instruments: list[Instrument] = []
+    for name in live:
+        fault = holding_fault(name, snapshot.time)
+        if fault is None:
+            instruments.append(instrument_from_name(name))
+        else:
+            faults[name] = Problem(name, *fault)
+    _, _, curve_faults = _curves(instruments, snapshot, surfaces, parameters, "")
+    _, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters, "")
+    for instrument in instruments:
+        name, fault = instrument.name, curve_faults.get(_key(instrument))
+        found = unlisted.get(name) or unmarked.get(name)
+        if fault is not None and (instrument.kind is Kind.OPTION or not fault.concerns_options):
+            found = fault.problem
+        if found is not None:
+            faults[name] = replace(found, where=name)
+    return faults
+
+
+@dataclass(frozen=True, slots=True)
+class _CurveFault:
+    """Why a curve cannot be priced."""
+
+    problem: Problem
+    concerns_options: bool
+    """True if futures on the curve can be priced all the same."""
+
+
 def _parse(
     names: Sequence[str],
     snapshot: MarketSnapshot,
@@ -182,8 +223,8 @@ def _curves(
     surfaces: Mapping[str, VolatilitySurface],
     parameters: RevaluationParameters,
     where: str,
-) -> tuple[tuple[Curve, ...], dict[_Key, int], list[Problem]]:
-    problems: list[Problem] = []
+) -> tuple[tuple[Curve, ...], dict[_Key, int], dict[_Key, _CurveFault]]:
+    faults: dict[_Key, _CurveFault] = {}
     curves: list[Curve] = []
     position: dict[_Key, int] = {}
     needs_smile = {
@@ -196,26 +237,24 @@ def _curves(
         underlying, expiry, is_inverse = key
         position[key] = len(curves)
         if underlying not in snapshot.index_usd:
-            problems.append(
-                Problem(
-                    where,
-                    f"{underlying} has no index price at {snapshot.time:%Y-%m-%d %H:%M}",
-                    f"the snapshot has {', '.join(sorted(snapshot.index_usd))}",
-                )
+            problem = Problem(
+                where,
+                f"{underlying} has no index price at {snapshot.time:%Y-%m-%d %H:%M}",
+                f"the snapshot has {', '.join(sorted(snapshot.index_usd))}",
             )
+            faults[key] = _CurveFault(problem, concerns_options=False)
             continue
         if expiry is None:
             curves.append(Curve(underlying, None, snapshot.index_usd[underlying], 0.0, -1, None))
             continue
         row = snapshot.expiry_row.get((underlying, expiry))
         if row is None:
-            problems.append(
-                Problem(
-                    where,
-                    f"{underlying} {expiry_label(expiry)} has no forward and no quotes",
-                    "add its option chain or its future to the snapshot",
-                )
+            problem = Problem(
+                where,
+                f"{underlying} {expiry_label(expiry)} has no forward and no quotes",
+                "add its option chain or its future to the snapshot",
             )
+            faults[key] = _CurveFault(problem, concerns_options=False)
             continue
         surface = surfaces.get(underlying)
         tenor = tenor_years(snapshot.time, expiry)
@@ -225,17 +264,16 @@ def _curves(
         if surface is not None:
             found = next((n for n, e in enumerate(surface.expiries) if e.expiry == expiry), -1)
         if key in needs_smile and found < 0:
-            problems.append(
-                Problem(
-                    where,
-                    f"{underlying} {expiry_label(expiry)} has no smile",
-                    "the snapshot has no quotes for this expiry",
-                )
+            problem = Problem(
+                where,
+                f"{underlying} {expiry_label(expiry)} has no smile",
+                "the snapshot has no quotes for this expiry",
             )
+            faults[key] = _CurveFault(problem, concerns_options=True)
         curves.append(
             Curve(underlying, expiry, snapshot.expiries[row].forward_usd, tenor, found, discount)
         )
-    return tuple(curves), position, problems
+    return tuple(curves), position, faults
 
 
 def _mark_vols(
@@ -243,10 +281,10 @@ def _mark_vols(
     snapshot: MarketSnapshot,
     parameters: RevaluationParameters,
     where: str,
-) -> tuple[FloatArray, list[Problem], list[Problem]]:
+) -> tuple[FloatArray, dict[str, Problem], dict[str, Problem]]:
     """Return (mark volatilities, options the chain does not list, options without a mark)."""
-    unlisted: list[Problem] = []
-    unmarked: list[Problem] = []
+    unlisted: dict[str, Problem] = {}
+    unmarked: dict[str, Problem] = {}
     vols = np.full(len(instruments), np.nan)
     for i, instrument in enumerate(instruments):
         is_option = instrument.kind is Kind.OPTION
@@ -256,21 +294,17 @@ def _mark_vols(
         if row is not None:
             vols[i] = snapshot.options.mark_vol[row]
         elif parameters.unlisted_options == "reject":
-            unlisted.append(
-                Problem(
-                    where,
-                    f"{instrument.name} is not in the snapshot's chain",
-                    "correct the name, or set revaluation.unlisted_options = 'surface'",
-                )
+            unlisted[instrument.name] = Problem(
+                where,
+                f"{instrument.name} is not in the snapshot's chain",
+                "correct the name, or set revaluation.unlisted_options = 'surface'",
             )
             continue
         if np.isnan(vols[i]) and parameters.smile == "mark":
-            unmarked.append(
-                Problem(
-                    where,
-                    f"{instrument.name} has no mark volatility in the snapshot",
-                    "use a model with a fitted smile",
-                )
+            unmarked[instrument.name] = Problem(
+                where,
+                f"{instrument.name} has no mark volatility in the snapshot",
+                "use a model with a fitted smile",
             )
     return vols, unlisted, unmarked
 
@@ -316,6 +350,21 @@ def _lots(
     )
     lot = np.where(in_usd, parameters.lot_usd, parameters.lot_coins)
     return lot, lot / quantum, quantum
+
+
+def lot_of(name: str, parameters: RevaluationParameters) -> float:
+    """Return the quantity of one lot of an instrument; 1 if the model does not round.
+
+    Raises
+    ------
+    ValueError
+        If the name denotes no instrument.
+    """
+    if parameters.pnl_quantum_usd is None:
+        return 1.0
+    item = instrument_from_name(name)
+    is_in_usd = item.is_inverse and item.kind in (Kind.FUTURE, Kind.PERPETUAL)
+    return parameters.lot_usd if is_in_usd else parameters.lot_coins
 
 
 def listed_names(

@@ -51,6 +51,26 @@ class Holdings:
         return self.sums(np.abs(self.lots) * largest_move[self.index])
 
 
+def whole_lots(lots: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Return lots rounded to whole numbers, and the positions of those that are too far from one.
+
+    The tolerance covers the rounding of decimal quantities: 0.3 in lots of 0.1 is not exactly 3.
+    """
+    whole = np.round(lots)
+    unequal = np.flatnonzero(lots != whole)
+    distance = np.abs(lots[unequal] - whole[unequal])
+    bound = 1e-6 * np.maximum(1.0, np.abs(whole[unequal])) ** 0.5
+    return whole, unequal[~(distance <= bound)]
+
+
+def broken_lot(name: str, quantity: float, lot: float) -> tuple[str, str]:
+    """Return (fault, remedy) of a quantity that is not a whole number of lots."""
+    return (
+        f"{quantity:g} of {name} is not a whole number of lots of {lot:g}",
+        "correct the quantity, or set revaluation.lot_coins / lot_usd to its unit",
+    )
+
+
 def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book") -> Holdings:
     """Return a book's positions in a cube's contracts.
 
@@ -59,7 +79,7 @@ def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book")
     Raises
     ------
     InvalidPortfolio
-        Naming every position that is no whole number of lots.
+        Naming every position that is not a whole number of lots.
     """
     index = book.instrument_index
     if contracts.names != book.instruments:
@@ -69,16 +89,16 @@ def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book")
     quantum = contracts.quantum_usd
     if quantum is None:
         return Holdings(book.start, index, book.quantity, 1.0, is_exact=False)
-    lots = book.quantity / contracts.lot[index]
-    whole = np.round(lots)
-    bad = np.flatnonzero(np.abs(lots - whole) > 1e-6 * np.maximum(1.0, np.abs(whole)) ** 0.5)
+    whole, bad = whole_lots(book.quantity / contracts.lot[index])
     account = np.searchsorted(book.start, bad, side="right") - 1
     problems = [
         Problem(
             f"{where}, account {book.accounts[a]}",
-            f"{book.quantity[p]:g} of {contracts.names[index[p]]} is no whole "
-            f"number of lots of {contracts.lot[index[p]]:g}",
-            "correct the quantity, or set revaluation.lot_coins / lot_usd to its unit",
+            *broken_lot(
+                contracts.names[index[p]],
+                float(book.quantity[p]),
+                float(contracts.lot[index[p]]),
+            ),
         )
         for p, a in zip(bad, account, strict=True)
     ]

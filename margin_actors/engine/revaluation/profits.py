@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IndexArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray
 from margin_actors.engine.revaluation.holdings import Holdings
-from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.errors import InvalidPortfolio, Problem
 
 EXACT_MAX = 2.0**53
 """Whole numbers below it are doubles, and so is every partial sum."""
@@ -116,13 +116,23 @@ def join_profits(
     )
 
 
+def is_too_large(gross_ticks: FloatArray) -> BoolArray:
+    """Return which accounts' profits cannot be summed exactly, from bounds on them in ticks."""
+    return ~(gross_ticks < INTEGER_MAX)
+
+
 def _refuse_too_large(accounts: Sequence[str], gross: FloatArray, where: str) -> None:
+    at = np.flatnonzero(is_too_large(gross))
+    if at.size == 0:
+        return
     problems = [
         Problem(
             f"{where}, account {accounts[int(a)]}",
             f"gross profits reach {gross[a]:.3g} ticks",
             f"sums are exact up to {INTEGER_MAX:.3g}; raise revaluation.pnl_quantum_usd",
         )
-        for a in np.flatnonzero(~(gross < INTEGER_MAX))
+        for a in at
     ]
-    raise_if_any(problems, InvalidPortfolio, f"{where} holds accounts too large to sum exactly")
+    error = InvalidPortfolio(f"{where} holds accounts too large to sum exactly", problems)
+    error.too_large = tuple(accounts[int(a)] for a in at)
+    raise error

@@ -1,0 +1,255 @@
+"""Where commands write: checked before the calculation, and replaced only if a command wrote it.
+
+A folder of results holds a marker, `.margin-run.json`, with the size and the hash of every file
+that the command wrote. `--force` replaces a folder if the marker accounts for everything in it; a
+file that is not listed, or that was changed afterwards, belongs to the user and stops the command.
+The replaced files are deleted one by one by their listed names, so nothing else can be deleted.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from margin_actors.errors import InvalidRequest, Problem
+from margin_cluster.atomic import folder_aside, is_occupied
+from margin_cluster.sources import file_sha256
+
+MARKER = ".margin-run.json"
+GENERATOR = '<meta name="generator" content="margin-cluster'
+"""Stands in the head of every report; a file without it is not replaced."""
+SPACE_MIN = 32 * 2**20
+"""Free bytes below which no command starts; a report alone takes 6 MB."""
+_TOOL = "margin-cluster"
+_FORMAT = 1
+_HEAD_BYTES = 4096
+
+
+@contextmanager
+def output_folder(path: Path, *, command: str, replace: bool) -> Generator[Path]:
+    """Yield an empty folder that becomes `path` if the block does not raise.
+
+    Parameters
+    ----------
+    path : Path
+        Named by the user; a symbolic link is followed.
+    command : str
+        Recorded in the marker, for example "run".
+    replace : bool
+        Replace what an earlier command wrote there.
+
+    Raises
+    ------
+    InvalidRequest
+        Before the block if `path` cannot be written or must not be replaced, and after it if that
+        has changed in the meantime. Nothing at `path` is changed then.
+    """
+    target = path.resolve()
+    _require_place(path, target)
+    if target.is_file():
+        raise _refusal(path, "it is a file, and the results need a folder", "name a folder")
+    _require_replaceable(path, target, replace=replace)
+    _require_writable(path, target)
+    with folder_aside(target) as aside:
+        yield aside
+        _write_marker(aside, command)
+        _require_replaceable(path, target, replace=replace)
+        if is_occupied(target):
+            _exchange(path, aside, target)
+        else:
+            aside.rename(target)
+
+
+@contextmanager
+def output_file(path: Path, *, replace: bool) -> Generator[Path]:
+    """Yield a temporary file name whose file becomes `path` if the block does not raise.
+
+    Raises
+    ------
+    InvalidRequest
+        Before the block if `path` cannot be written, or exists and is not to be replaced or is not
+        a report of this program.
+    """
+    target = path.resolve()
+    _require_place(path, target)
+    _require_replaceable_file(path, target, replace=replace)
+    _require_writable(path, target)
+    with folder_aside(target) as aside:
+        yield aside / target.name
+        _require_replaceable_file(path, target, replace=replace)
+        (aside / target.name).replace(target)
+
+
+def require_folder_to_fill(path: Path) -> None:
+    """Raise InvalidRequest unless files can be added below `path`, which may not exist yet."""
+    existing = next(p for p in (path.resolve(), *path.resolve().parents) if p.exists())
+    if not existing.is_dir():
+        raise _refusal(path, f"{existing} is a file", "name a folder")
+    _require_writable(path, existing / "new")
+
+
+def require_new_folder(path: Path) -> None:
+    """Raise InvalidRequest unless a folder can be created at `path`."""
+    target = path.resolve()
+    _require_place(path, target)
+    if is_occupied(target):
+        raise _refusal(path, "it exists", "name a folder that does not exist or that is empty")
+    _require_writable(path, target)
+
+
+def _require_place(path: Path, target: Path) -> None:
+    """Raise unless `target` lies in an existing folder and can be replaced as a whole."""
+    parent = target.parent
+    if not parent.is_dir():
+        if parent.exists():
+            raise _refusal(path, f"{parent} is not a folder", "name a place inside a folder")
+        raise _refusal(path, f"the folder {parent} does not exist", "create it, or name another")
+    if target.is_mount():
+        raise _refusal(
+            path, "a mounted file system cannot be replaced as a whole",
+            f"name a folder inside it, for example {target / 'results'}",
+        )  # fmt: skip
+    if target.is_dir() and Path.cwd().is_relative_to(target):
+        raise _refusal(
+            path, "the current directory is inside it, and the folder is replaced as a whole",
+            "name a folder below it, or start the command from another directory",
+        )  # fmt: skip
+
+
+def _require_writable(path: Path, target: Path) -> None:
+    """Test that there is space and that entries can be made beside `target`, by making one."""
+    try:
+        with folder_aside(target) as trial:
+            (trial / "trial").write_bytes(b"1")
+    except OSError as fault:
+        raise _refusal(
+            path,
+            f"cannot write in {target.parent}: {fault.strerror}",
+            "check the folder's owner and permissions, or name another folder",
+        ) from fault
+    free = shutil.disk_usage(target.parent).free
+    if free < SPACE_MIN:
+        raise _refusal(
+            path,
+            f"only {free / 2**20:,.1f} MiB are free on the disk of {target.parent}",
+            f"free at least {SPACE_MIN / 2**20:,.0f} MiB, or name a folder on another disk",
+        )
+
+
+def _require_replaceable(path: Path, target: Path, *, replace: bool) -> None:
+    if not is_occupied(target):
+        return
+    if not replace:
+        raise _refusal(
+            path, "it exists",
+            "name another folder, or add --force to replace the results of an earlier command",
+        )  # fmt: skip
+    if not os.access(target, os.W_OK | os.X_OK):
+        what = "its files cannot be deleted: Permission denied"
+        raise _refusal(path, what, "check its owner and permissions", verb="replace")
+    foreign = _foreign_entries(path, target)
+    if foreign:
+        problems = [Problem(str(path / name), why, "move it elsewhere") for name, why in foreign]
+        raise InvalidRequest(
+            f"cannot replace {path}: it holds more than the unchanged files of an earlier command",
+            problems,
+        )
+
+
+def _foreign_entries(path: Path, target: Path) -> list[tuple[str, str]]:
+    """Return (name, reason) of all in `target` that its marker does not account for."""
+    listed = _marked_files(path, target)
+    found: list[tuple[str, str]] = []
+    for entry in sorted(target.iterdir()):
+        if entry.name == MARKER and not entry.is_symlink():
+            continue
+        if entry.is_symlink() or not entry.is_file():
+            kind = "folder" if entry.is_dir() and not entry.is_symlink() else "link or special file"
+            found.append((entry.name, f"the command did not make this {kind}"))
+        elif entry.name not in listed:
+            found.append((entry.name, "the command did not write this file"))
+        elif not _is_unchanged(entry, listed[entry.name]):
+            found.append((entry.name, "it was changed after the command wrote it"))
+    return found
+
+
+def _marked_files(path: Path, target: Path) -> dict[str, dict[str, Any]]:
+    marker = target / MARKER
+    remedy = "name another folder; if nothing in this one is needed, delete it yourself first"
+    if not marker.is_file():
+        what = "it was not written by this program, or by a version that left no marker in it"
+        raise _refusal(path, f"{what} ({MARKER} is missing)", remedy, verb="replace")
+    try:
+        content = json.loads(marker.read_text(encoding="utf-8"))
+        if content["tool"] != _TOOL or content["format"] != _FORMAT:
+            raise ValueError(f"tool {content['tool']!r}, format {content['format']!r}")
+        files: dict[str, dict[str, Any]] = content["files"]
+        if not all({"bytes", "sha256"} <= set(record) for record in files.values()):
+            raise ValueError("a file without its size or hash")
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        what = f"its marker {MARKER} cannot be used: {fault!r}"
+        raise _refusal(path, what, remedy, verb="replace") from fault
+    return files
+
+
+def _is_unchanged(file: Path, record: dict[str, Any]) -> bool:
+    return file.stat().st_size == record["bytes"] and file_sha256(file) == record["sha256"]
+
+
+def _write_marker(folder: Path, command: str) -> None:
+    files = sorted(p for p in folder.iterdir())
+    content = {
+        "tool": _TOOL,
+        "format": _FORMAT,
+        "version": version("margin-cluster"),
+        "command": command,
+        "files": {f.name: {"bytes": f.stat().st_size, "sha256": file_sha256(f)} for f in files},
+    }
+    (folder / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _exchange(path: Path, aside: Path, target: Path) -> None:
+    """Put `aside` in the place of `target` and delete what a command had written there."""
+    written = [*_marked_files(path, target), MARKER]
+    old = target.with_name(f"{aside.name}.old")
+    try:
+        target.rename(old)
+        aside.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+    for name in written:
+        (old / name).unlink(missing_ok=True)
+    if any(old.iterdir()):
+        what = f"files that were added while it was replaced are kept in {old}"
+        raise _refusal(
+            path, what, "move them elsewhere; the new results are complete", verb="empty"
+        )
+    old.rmdir()
+
+
+def _require_replaceable_file(path: Path, target: Path, *, replace: bool) -> None:
+    if target.is_dir():
+        raise _refusal(path, "it is a folder", f"name a file, for example {path / 'report.html'}")
+    if not target.exists():
+        return
+    if not replace:
+        raise _refusal(
+            path, "it exists", "name another file, or add --force to replace an earlier report"
+        )
+    if not target.is_file():
+        raise _refusal(path, "it is not a regular file", "name another file")
+    with target.open("rb") as stream:
+        if GENERATOR.encode() not in stream.read(_HEAD_BYTES):
+            raise _refusal(
+                path, "it is not a report of this program", "name another file", verb="replace"
+            )
+
+
+def _refusal(path: Path, what: str, remedy: str, *, verb: str = "write") -> InvalidRequest:
+    return InvalidRequest(f"cannot {verb} {path}", [Problem(str(path), what, remedy)])

@@ -1,0 +1,139 @@
+"""What `margin run` prints about a finished calculation."""
+
+from collections.abc import Callable
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from margin_cluster.cli.console import amounts_in, counted, out, synthetic_banner
+from margin_cluster.results import CalculationOutput, totals
+
+_ACCOUNTS_SHOWN = 12
+_WIDE, _WIDER = 100, 130
+"""Widths of the terminal from which VaR and ES, and then the worst window, are shown too."""
+_LEFT = ("account", "window")
+
+Amount = Callable[[float], str]
+
+
+def show_calculation(output: CalculationOutput) -> None:
+    """Print the largest requirements, the deficits and the notes of a calculation."""
+    if output.is_synthetic:
+        out.print(synthetic_banner())
+    r = output.result
+    summary = totals(output)
+    out.print(
+        f"[bold]{output.model.name}[/] at {output.snapshot.time:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{counted(summary['accounts'], 'account')}, "
+        f"{counted(summary['positions'], 'position')} in "
+        f"{counted(summary['instruments'], 'instrument')}, "
+        f"{counted(summary['scenarios'], 'scenario')} "
+        f"({output.scenarios.effective_size:.0f} windows that do not overlap)",
+        highlight=False,
+    )
+    unit, shown_as = amounts_in(float(np.abs(r.worst_usd).max()))
+    _show_largest(output, unit, shown_as)
+    _show_deficits(output, unit, shown_as)
+    parts = summary["parts_usd"]
+    if len(parts) > 1:
+        shown = ", ".join(f"{p.replace('_', ' ')} {shown_as(parts[p])}" for p in parts)
+        out.print(f"Requirements are made of: {shown} ({unit})", highlight=False)
+    for note in output.notes:
+        out.print(f"[dim]{escape(note)}[/]", highlight=False)
+    repairs = sum(len(q.repairs) for q in output.quality)
+    out.print(
+        f"[dim]Data quality: {counted(repairs, 'repair')} listed in the report. "
+        f"Digest {r.digest}[/]"
+    )
+
+
+def _show_largest(output: CalculationOutput, unit: str, shown_as: Amount) -> None:
+    columns = _columns(output, shown_as)
+    hidden = [name for name, (width, _) in columns.items() if out.width < width]
+    shown = {name: cell for name, (width, cell) in columns.items() if out.width >= width}
+    measure = f"{100 * output.model.measure.confidence:g} %"
+    table = Table(title=f"Largest requirements, {unit} ({measure})", title_justify="left")
+    for name in shown:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
+    r = output.result
+    for a in np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]:
+        table.add_row(*(cell(int(a)) for cell in shown.values()))
+    table.add_section()
+    sums = _sums(output, shown_as)
+    table.add_row(*(sums.get(name, "") for name in shown))
+    out.print(table)
+    if hidden:
+        names = ", ".join(hidden)
+        out.print(f"[dim]Not shown in {out.width} columns: {names}; see margin.csv[/]")
+
+
+def _columns(
+    output: CalculationOutput, shown_as: Amount
+) -> dict[str, tuple[int, Callable[[int], str]]]:
+    """Return, by title, the width of the terminal that a column needs, and its cells."""
+    r, excess, counts = output.result, output.excess_usd, output.collateral_usd
+    measured = _WIDE if excess is not None else 0
+
+    def amount(values: np.ndarray) -> Callable[[int], str]:
+        return lambda a: shown_as(float(values[a]))
+
+    columns: dict[str, tuple[int, Callable[[int], str]]] = {
+        "account": (0, lambda a: escape(r.book.accounts[a])),
+        "positions": (measured, lambda a: f"{r.positions[a]:,}"),
+        "VaR": (measured, amount(r.var_usd)),
+        "ES": (measured, amount(r.es_usd)),
+        "worst": (_WIDER, amount(r.worst_usd)),
+        "window": (_WIDER, lambda a: output.scenarios.row_name(int(r.worst_scenario[a]))),
+        "option value": (0, amount(output.option_value_usd)),
+    }
+    if excess is not None and counts is not None:
+        columns["collateral"] = (0, amount(counts))
+    columns["requirement"] = (
+        0,
+        lambda a: f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]",
+    )
+    if excess is not None:
+        columns["excess"] = (0, lambda a: _signed(float(excess[a]), shown_as))
+    return columns
+
+
+def _sums(output: CalculationOutput, shown_as: Amount) -> dict[str, str]:
+    """Return the last row; excesses are not summed, since one never covers another's deficit."""
+    summary = totals(output)
+    sums = {
+        "account": "all",
+        "positions": f"{summary['positions']:,}",
+        "VaR": shown_as(summary["var_usd"]),
+        "ES": shown_as(summary["es_usd"]),
+        "option value": shown_as(summary["option_value_usd"]),
+        "requirement": f"[bold]{shown_as(summary['initial_margin_usd'])}[/]",
+    }
+    if output.collateral_usd is not None:
+        sums["collateral"] = shown_as(summary["collateral_usd"])
+    return sums
+
+
+def _show_deficits(output: CalculationOutput, unit: str, shown_as: Amount) -> None:
+    if output.excess_usd is None:
+        return
+    summary = totals(output)
+    out.print(
+        "[dim]Excess = option value + collateral after haircut - requirement; negative is a "
+        "deficit.[/]",
+        highlight=False,
+    )
+    short = summary["accounts_in_deficit"]
+    if short == 0:
+        out.print("No account is in deficit.", highlight=False)
+        return
+    out.print(
+        f"[bold red]In deficit: {short:,} of {counted(summary['accounts'], 'account')}, "
+        f"{shown_as(summary['deficit_usd'])} {unit} in total[/]; the excess of other accounts is "
+        "not set against it.",
+        highlight=False,
+    )
+
+
+def _signed(value: float, shown_as: Amount) -> str:
+    return f"[red]{shown_as(value)}[/]" if value < 0 else shown_as(value)

@@ -1,0 +1,291 @@
+"""Which accounts of a book can be margined, and why the others cannot.
+
+One position that cannot be priced must not keep all other accounts from their margins, and nor may
+one that has expired. So a book is assessed before it is margined: expired positions are taken out,
+accounts with a position at fault are listed with the reasons, and the rest is margined. A book
+without faults is passed on as the same object, so that whatever was computed for it stays valid.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from margin_actors.arrays import BoolArray, FloatArray, IntArray
+from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
+from margin_actors.engine.margin.prepared import model_faults
+from margin_actors.engine.margin.priced import PricedMarket
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.revaluation import (
+    Holdings,
+    broken_lot,
+    instrument_faults,
+    is_too_large,
+    lot_of,
+    whole_lots,
+)
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.errors import Problem
+from margin_actors.market.instruments import has_expired, instrument_from_name
+from margin_actors.market.portfolios import QUANTITY_MAX, Book, part_of_book
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.surfaces import VolatilitySurface
+
+TOO_LARGE = AccountProblem(
+    "",
+    "the account's profits are too large to be summed exactly (reduce its positions, or raise "
+    "revaluation.pnl_quantum_usd)",
+)
+
+
+@dataclass(frozen=True)
+class BookAssessment:
+    """A book divided into what can be margined and what cannot."""
+
+    held: Book
+    """The whole book, expired positions and all accounts included."""
+    book: Book
+    """Accounts that can be margined, with their live positions. One whose positions have all
+    expired stays, without positions."""
+    failures: tuple[AccountFailure, ...] = ()
+    """Accounts that cannot be margined, in the order of account ids."""
+    expired: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Instruments that have expired and await settlement, by account, of all accounts."""
+    expired_positions: int = 0
+    """Number of positions that have expired."""
+
+    @property
+    def book_id(self) -> str:
+        """Content id of the whole book as held."""
+        return self.held.id
+
+    def excluding(self, accounts: Iterable[str], problem: AccountProblem) -> "BookAssessment":
+        """Return the assessment with further accounts that cannot be margined."""
+        wanted = set(accounts)
+        chosen = np.array([a in wanted for a in self.book.accounts], np.bool_)
+        place = {a: i for i, a in enumerate(self.held.accounts)}
+        more = [
+            _failure(self.held, place[self.book.accounts[a]], [problem])
+            for a in np.flatnonzero(chosen)
+        ]
+        everything = np.ones(self.book.n_positions, np.bool_)
+        return replace(
+            self,
+            book=part_of_book(self.book, ~chosen, everything),
+            failures=tuple(sorted((*self.failures, *more), key=lambda f: f.account_id)),
+        )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What is known of a book's instruments."""
+
+    expired: frozenset[str]
+    faults: Mapping[str, Problem]
+    lot: FloatArray | None
+    """float64 (n_instruments,), 1 for those at fault; None if the model does not round."""
+
+
+def assess_book(priced: PricedMarket, book: Book) -> BookAssessment:
+    """Return which accounts of a book a priced market can margin.
+
+    Vectorised: cheap for a book of listed contracts in whole lots, however large.
+
+    Notes
+    -----
+    If prices are made when they are needed, an account that is too large to be summed exactly is
+    only found while it is margined; see `BookAssessment.excluding`.
+    """
+    market = priced.market
+    contracts, place = market.contracts, market.contracts.place
+    columns = np.array([place.get(name, -1) for name in book.instruments], np.int64)
+    unlisted = [book.instruments[i] for i in np.flatnonzero(columns < 0)]
+    names = _names(
+        unlisted, market.snapshot, market.parameters, market.other_surfaces, priced.scenarios
+    )
+    if contracts.quantum_usd is not None:
+        lot = np.append(contracts.lot, 1.0)[columns]
+        for i in np.flatnonzero(columns < 0):
+            lot[i] = _lot(book.instruments[i], names, market.parameters)
+        names = replace(names, lot=lot)
+    assessment = _assess(book, names)
+    if contracts.quantum_usd is None or not priced.largest_moves:
+        return assessment
+    too_large = _too_large(assessment.book, contracts.lot, place, priced.largest_moves)
+    return assessment.excluding(too_large, TOO_LARGE) if too_large else assessment
+
+
+def assess_unpriced_book(
+    book: Book,
+    snapshot: MarketSnapshot,
+    scenarios: ScenarioSet,
+    parameters: ModelParameters,
+    smiles: Mapping[str, Mapping[str, VolatilitySurface]],
+) -> BookAssessment:
+    """Return which accounts of a book can be margined, before anything is priced.
+
+    As `assess_book`; `smiles` are those of `fit_smiles`.
+    """
+    names = _names(book.instruments, snapshot, parameters, smiles, scenarios)
+    if parameters.revaluation.pnl_quantum_usd is not None:
+        lots = [_lot(name, names, parameters) for name in book.instruments]
+        names = replace(names, lot=np.array(lots, np.float64))
+    return _assess(book, names)
+
+
+def unmoved_instruments(
+    names: Sequence[str], faults: Mapping[str, Problem], scenarios: ScenarioSet
+) -> dict[str, Problem]:
+    """Return the instruments, of those without a fault, whose underlying no scenario moves."""
+    found: dict[str, Problem] = {}
+    for name in names:
+        if name in faults:
+            continue
+        underlying = instrument_from_name(name).underlying
+        if underlying not in scenarios.underlyings:
+            found[name] = Problem(
+                name,
+                f"the scenarios do not move {underlying}",
+                f"add {underlying} to scenarios.underlyings and build the set again",
+            )
+    return found
+
+
+def _names(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    parameters: ModelParameters,
+    smiles: Mapping[str, Mapping[str, VolatilitySurface]],
+    scenarios: ScenarioSet,
+) -> _Names:
+    expired = frozenset(name for name in names if has_expired(name, snapshot.time))
+    live = [name for name in names if name not in expired]
+    faults = model_faults(live, snapshot, parameters, smiles)
+    return _Names(expired, faults | unmoved_instruments(live, faults, scenarios), None)
+
+
+def _lot(name: str, names: _Names, parameters: ModelParameters) -> float:
+    if name in names.faults or name in names.expired:
+        return 1.0
+    return lot_of(name, parameters.revaluation)
+
+
+def _assess(book: Book, names: _Names) -> BookAssessment:
+    index, quantity = book.instrument_index, book.quantity
+    faulty: BoolArray | None = None
+    if not np.abs(quantity).max(initial=0.0) <= QUANTITY_MAX:  # true of NaN, too
+        faulty = ~(np.abs(quantity) <= QUANTITY_MAX)
+    if names.lot is not None:
+        with np.errstate(invalid="ignore", over="ignore"):  # these are at fault already
+            broken = whole_lots(quantity / names.lot[index])[1]
+        if broken.size:
+            faulty = np.zeros(quantity.size, np.bool_) if faulty is None else faulty
+            faulty[broken] = True
+    if not names.faults and not names.expired:
+        if faulty is None:
+            return BookAssessment(book, book)
+        expired = np.zeros(quantity.size, np.bool_)
+    else:
+        is_expired = np.array([name in names.expired for name in book.instruments], np.bool_)
+        at_fault = np.array([name in names.faults for name in book.instruments], np.bool_)
+        expired = is_expired[index]
+        faulty = at_fault[index] if faulty is None else faulty | at_fault[index]
+        faulty &= ~expired
+    at = np.flatnonzero(faulty)
+    account = np.searchsorted(book.start, at, side="right") - 1
+    excluded = np.zeros(len(book.accounts), np.bool_)
+    excluded[account] = True
+    return BookAssessment(
+        held=book,
+        book=part_of_book(book, ~excluded, ~expired),
+        failures=_failures(book, names, at, account),
+        expired=_names_by_account(book, np.flatnonzero(expired)),
+        expired_positions=int(np.count_nonzero(expired)),
+    )
+
+
+def _failures(
+    book: Book, names: _Names, at: IntArray, account: IntArray
+) -> tuple[AccountFailure, ...]:
+    problems: dict[int, list[AccountProblem]] = defaultdict(list)
+    of_name = {
+        name: AccountProblem(name, _described(fault.what, fault.remedy))
+        for name, fault in names.faults.items()
+    }
+    for position, owner in zip(at.tolist(), account.tolist(), strict=True):
+        name = book.instruments[int(book.instrument_index[position])]
+        problem = of_name.get(name) or _quantity_problem(book, names, position, name)
+        problems[owner].append(problem)
+    found = [_failure(book, owner, items) for owner, items in problems.items()]
+    return tuple(sorted(found, key=lambda failure: failure.account_id))
+
+
+def _failure(book: Book, account: int, problems: Sequence[AccountProblem]) -> AccountFailure:
+    return AccountFailure(
+        account_id=book.accounts[account],
+        member_id=book.members[account],
+        positions=int(book.start[account + 1] - book.start[account]),
+        problems=tuple(sorted(problems, key=lambda problem: problem.instrument_name)),
+    )
+
+
+def _quantity_problem(book: Book, names: _Names, position: int, name: str) -> AccountProblem:
+    quantity = float(book.quantity[position])
+    if not np.isfinite(quantity):
+        return AccountProblem(name, _described(f"quantity is {quantity}", "give a finite number"))
+    if abs(quantity) > QUANTITY_MAX:
+        remedy = f"at most {QUANTITY_MAX:g} in absolute value"
+        return AccountProblem(name, _described(f"quantity is {quantity:g}", remedy))
+    assert names.lot is not None
+    lot = float(names.lot[book.instrument_index[position]])
+    return AccountProblem(name, _described(*broken_lot(name, quantity, lot)))
+
+
+def _described(what: str, remedy: str) -> str:
+    return f"{what} ({remedy})" if remedy else what
+
+
+def _names_by_account(book: Book, positions: IntArray) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    account = np.searchsorted(book.start, positions, side="right") - 1
+    for position, owner in zip(positions.tolist(), account.tolist(), strict=True):
+        name = book.instruments[int(book.instrument_index[position])]
+        found[book.accounts[owner]].append(name)
+    return {owner: tuple(held) for owner, held in found.items()}
+
+
+def _too_large(
+    book: Book,
+    listed_lot: FloatArray,
+    place: Mapping[str, int],
+    moves: Sequence[FloatArray],
+) -> list[str]:
+    """Return the accounts whose profits cannot be summed exactly on the listed contracts."""
+    if book.n_positions == 0:
+        return []
+    # First a bound on all accounts at once, which holds for any book of a realistic size.
+    lots_max = float(np.abs(book.quantity).max()) / float(listed_lot.min())
+    most = float(np.diff(book.start).max()) * max(float(m.max(initial=0.0)) for m in moves)
+    if not is_too_large(np.array([lots_max * most]))[0]:
+        return []
+    columns = np.array([place.get(name, -1) for name in book.instruments], np.int64)
+    known = np.append(listed_lot, 1.0)[columns]
+    lots = np.round(book.quantity / known[book.instrument_index])
+    holdings = Holdings(book.start, book.instrument_index, lots, 1.0, is_exact=True)
+    found = np.zeros(len(book.accounts), np.bool_)
+    for move in moves:  # contracts that are not listed count nothing here
+        found |= is_too_large(holdings.gross(np.append(move, 0.0)[columns]))
+    return [book.accounts[a] for a in np.flatnonzero(found)]
+
+
+__all__ = [
+    "TOO_LARGE",
+    "AccountFailure",
+    "AccountProblem",
+    "BookAssessment",
+    "assess_book",
+    "assess_unpriced_book",
+    "instrument_faults",
+    "unmoved_instruments",
+]
