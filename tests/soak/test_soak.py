@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from postgres_server import running_postgres
-
 from soak.run import soak
 from soak.session import Setting
 
