@@ -64,6 +64,8 @@ def memory_of(samples: list[Sample]) -> list[dict[str, float]]:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    if not rows:
+        return []
     ruler = "|".join(["---", *["---:"] * (len(head) - 1)])
     lines = [f"| {' | '.join(head)} |", f"|{ruler}|"]
     return [*lines, *(f"| {' | '.join(str(x) for x in row)} |" for row in rows), ""]
@@ -74,11 +76,12 @@ def page(runs: list[dict[str, Any]]) -> str:
     lines = [
         "# Soak test",
         "",
-        "A hypothesis state machine drives every method of the contract against running gateways,",
-        "with a model of the expected state beside it (`tests/soak`, `make soak`). Requests are",
-        "valid, borderline and invalid; calls are cancelled, cut off by deadlines and disconnected;",
-        "processes are killed and restarted; snapshots are published and positions expire. After",
-        "every step the service must agree with the model and, to the bit, with the engine.",
+        "A hypothesis state machine drives every method of the contract against running",
+        "gateways, with a model of the expected state beside it (`tests/soak`, `make soak`).",
+        "Requests are valid, borderline and invalid; calls are cancelled, cut off by deadlines",
+        "and disconnected; processes are killed and restarted; snapshots are published and",
+        "positions expire. After every step the service must agree with the model and, to the",
+        "bit, with the engine.",
         "",
     ]
     for run in runs:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def check_memory(record: Record) -> None:
 
 
 @contextmanager
-def ledger_of(database: str) -> Iterator[str]:
+def ledger_of(database: str) -> Generator[str]:
     """Yield the URL of a new ledger; empty for SQLite."""
     if database == "sqlite":
         yield ""
