@@ -58,20 +58,27 @@ def load_state(place: Workplace, run: Path) -> State:
             f"{run} holds no calculation",
             [Problem("RUN", str(path), "there is no such file; name a folder of `margin run`")],
         )
-    inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     store: ParquetStore = place.store
-    model = dict(inputs["model"])
-    model.pop("id")
-    snapshot_id = inputs["snapshot"]["id"]
+    try:
+        inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        model = {name: value for name, value in inputs["model"].items() if name != "id"}
+        parameters = ModelParameters.model_validate(model)
+        ids = [str(inputs[name]["id"]) for name in ("snapshot", "scenarios", "book")]
+    except (ValueError, KeyError, TypeError, AttributeError) as fault:
+        what = f"the file is damaged or of another version: {str(fault).splitlines()[0][:200]}"
+        raise InvalidRequest(
+            f"{run} holds no usable calculation",
+            [Problem(str(path), what, "calculate it again with `margin run`")],
+        ) from fault
+    snapshot_id, scenarios_id, book_id = ids
     snapshot = snapshot_from_table(
         store.get("market_snapshots", snapshot_id), where=f"snapshot {snapshot_id}"
     )
-    book_id = inputs["book"]["id"]
     return State(
         snapshot,
-        load_scenarios(place, inputs["scenarios"]["id"]),
-        book_from_table(store.get("books", book_id), where=f"book {book_id}"),
-        ModelParameters.model_validate(model),
+        load_scenarios(place, scenarios_id),
+        book_from_table(store.get("books", book_id), where=f"book {book_id}", unknown_names="keep"),
+        parameters,
     )
 
 
@@ -91,7 +98,10 @@ def explain_account(
     """
     state = load_state(place, run)
     alone = _alone(state.book, account, run)
-    result = calculate_margin(state.snapshot, state.scenarios, alone, state.parameters)
+    result = calculate_margin(
+        state.snapshot, state.scenarios, alone, state.parameters, where=f"account {account}"
+    )
+    live = result.book  # without positions that have expired
     row = scenario
     if row is None:
         losses = -result.tail_usd[0]
@@ -101,13 +111,13 @@ def explain_account(
             "there is no such scenario",
             [Problem("--scenario", str(row), f"0 to {len(state.scenarios) - 1}")],
         )
-    market = prepare_market(state.snapshot, state.parameters, names=alone.instruments)
+    market = prepare_market(state.snapshot, state.parameters, names=live.instruments or None)
     return ExplainedAccount(
-        State(state.snapshot, state.scenarios, alone, state.parameters),
+        State(state.snapshot, state.scenarios, live, state.parameters),
         result,
         attribute_account(result, 0),
         row,
-        trace_account(market, alone, 0, state.scenarios, row),
+        trace_account(market, live, 0, state.scenarios, row),
     )
 
 

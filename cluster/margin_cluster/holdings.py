@@ -31,8 +31,12 @@ class Holdings:
     collateral: Collateral | None = None
 
 
-def read_book(store: ParquetStore, path: Path | None, as_of: datetime) -> Holdings:
+def read_book(store: ParquetStore, path: Path | None, *, as_of: datetime | None = None) -> Holdings:
     """Return the positions in a file; the book is kept in the store under its id.
+
+    Without a time, positions that have expired and names that denote no contract are part of the
+    book: which accounts can be margined is decided later, so that no account stops the others. With
+    a time they are refused, by row.
 
     Raises
     ------
@@ -45,7 +49,9 @@ def read_book(store: ParquetStore, path: Path | None, as_of: datetime) -> Holdin
             [Problem("--book", "not given", "name a Parquet or CSV file of positions")],
         )
     table = read_table(path, what="book", error=InvalidPortfolio)
-    book = book_from_table(table, where=str(path), as_of=as_of)
+    book = book_from_table(
+        table, where=str(path), as_of=as_of, unknown_names="refuse" if as_of else "keep"
+    )
     store.put("books", book.id, book_to_table(book))
     accounts = frozenset(text_codes(table, "account_id")[1])
     return Holdings(book, path, accounts, (UsedFile("book", str(path), file_sha256(path)),))

@@ -1,6 +1,7 @@
 """A finished calculation as tables and files."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import PARTS, Equity, MarginResult
+from margin_actors.engine.margin import (
+    PARTS,
+    AccountFailure,
+    BookAssessment,
+    Equity,
+    MarginResult,
+)
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, scenario_set_to_table
 from margin_actors.engine.span import risk_arrays_to_table
@@ -20,6 +27,9 @@ from margin_actors.market.cleansing import QualityReport
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_cluster.sources import UsedFile
+
+_EXPIRED_SHOWN = 10
+"""Accounts whose expired positions a note names; inputs.json has all."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,13 @@ class CalculationOutput:
     def notes(self) -> tuple[str, ...]:
         """What people should know of the scenarios and of the surfaces they shock."""
         found = (check.sentence() for check in self.result.shock_checks)
-        return (*self.scenarios.notes, *self.result.terms.notes, *found, *self.remarks)
+        expired = _expired_notes(self.result.assessment)
+        return (*expired, *self.scenarios.notes, *self.result.terms.notes, *found, *self.remarks)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if every account of the book was margined."""
+        return not self.result.failures
 
     @property
     def collateral_usd(self) -> FloatArray | None:
@@ -75,6 +91,19 @@ class CalculationOutput:
         """Parts of the requirement that are not nothing for every account; the core always."""
         charged = np.any(self.result.parts_usd != 0.0, axis=0)
         return tuple(p for p, used in zip(PARTS, charged, strict=True) if used or p == "core")
+
+
+def _expired_notes(assessment: BookAssessment) -> tuple[str, ...]:
+    """Return one sentence on positions that have expired; nothing if none has."""
+    if not assessment.expired_positions:
+        return ()
+    examples = [f"{a}: {', '.join(names)}" for a, names in assessment.expired.items()]
+    shown = "; ".join(examples[:_EXPIRED_SHOWN]) + ("; …" if examples[_EXPIRED_SHOWN:] else "")
+    count, accounts = assessment.expired_positions, len(assessment.expired)
+    return (
+        f"{count:,} expired position{'' if count == 1 else 's'} of {accounts:,} "
+        f"account{'' if accounts == 1 else 's'} carry no margin and await settlement ({shown})",
+    )
 
 
 def margin_table(output: CalculationOutput) -> pa.Table:
@@ -116,6 +145,28 @@ def margin_table(output: CalculationOutput) -> pa.Table:
     return pa.table(columns)
 
 
+def failures_table(failures: Sequence[AccountFailure]) -> pa.Table:
+    """Return the accounts that could not be margined, one row per reason."""
+    rows = [(f, problem) for f in failures for problem in f.problems]
+    return pa.table(
+        {
+            "account_id": pa.array([f.account_id for f, _ in rows], pa.string()),
+            "member_id": pa.array([f.member_id for f, _ in rows], pa.string()),
+            "positions": pa.array([f.positions for f, _ in rows], pa.int64()),
+            "instrument_name": pa.array([p.instrument_name for _, p in rows], pa.string()),
+            "reason": pa.array([p.description for _, p in rows], pa.string()),
+        }
+    )
+
+
+def write_failures(folder: Path, failures: Sequence[AccountFailure]) -> None:
+    """Write not_margined.parquet and .csv if there are accounts that could not be margined."""
+    if failures:
+        table = failures_table(failures)
+        pq.write_table(table, folder / "not_margined.parquet", compression="zstd")
+        pa_csv.write_csv(table, folder / "not_margined.csv")
+
+
 def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
     """Return the figures from which parts can be recomputed, a row each; None where none are."""
     inputs = output.result.inputs
@@ -146,7 +197,7 @@ def pnl_table(output: CalculationOutput) -> pa.Table | None:
 
 def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
     """Return the ids and hashes of all that went in, and the digest of what came out."""
-    r = output.result
+    r, held = output.result, output.result.assessment.held
     return {
         "software": {
             "margin-cluster": version("margin-cluster"),
@@ -172,15 +223,26 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
         },
         "model": {"id": r.model_id, **output.model.model_dump(mode="json")},
         "book": {
-            "id": r.book.id,
-            "accounts": len(r.book.accounts),
-            "positions": r.book.n_positions,
-            "instruments": len(r.book.instruments),
+            "id": held.id,
+            "accounts": len(held.accounts),
+            "positions": held.n_positions,
+            "instruments": len(held.instruments),
+            "expired": {a: list(names) for a, names in r.assessment.expired.items()},
         },
         "surfaces": {u: s.id for u, s in output.surfaces.items()},
         "files": [asdict(f) for f in output.files],
         "data_quality": [q.to_mapping() for q in output.quality],
-        "result": {"digest": r.digest},
+        "result": {"digest": r.digest, **_completeness(output)},
+    }
+
+
+def _completeness(output: CalculationOutput) -> dict[str, Any]:
+    """Return how many accounts were margined and how many could not be."""
+    return {
+        "accounts": len(output.result.book.accounts),
+        "accounts_failed": len(output.result.failures),
+        "is_complete": output.is_complete,
+        "expired_positions": output.result.assessment.expired_positions,
     }
 
 
@@ -191,7 +253,7 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
     """
     r = output.result
     out: dict[str, Any] = {
-        "accounts": len(r.book.accounts),
+        **_completeness(output),
         "positions": r.book.n_positions,
         "instruments": len(r.book.instruments),
         "scenarios": len(output.scenarios),
@@ -215,11 +277,13 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
 def write_tables(folder: Path, output: CalculationOutput) -> None:
     """Write margin.parquet and .csv, scenarios.parquet and inputs.json.
 
-    Where there are any: part_inputs.parquet, span_arrays and grid_arrays, pnl.parquet.
+    If there are any: not_margined.parquet and .csv, part_inputs.parquet, span_arrays and
+    grid_arrays, pnl.parquet.
     """
     table = margin_table(output)
     pq.write_table(table, folder / "margin.parquet", compression="zstd")
     pa_csv.write_csv(table, folder / "margin.csv")
+    write_failures(folder, output.result.failures)
     pq.write_table(
         scenario_set_to_table(output.scenarios), folder / "scenarios.parquet", compression="zstd"
     )

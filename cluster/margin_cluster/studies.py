@@ -1,4 +1,4 @@
-"""Studies of a model over years: backtests, procyclicality, comparisons of methods, changes."""
+"""Studies of a model over years: backtests, procyclicality."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +24,6 @@ from margin_actors.engine.backtest import (
     replay_tools,
     summarise,
 )
-from margin_actors.engine.comparison import Comparison, compare_methods
 from margin_actors.engine.parameters import (
     ModelParameters,
     parameters_from_mapping,
@@ -38,11 +37,8 @@ from margin_cluster.wiring import (
     RunRequest,
     Stage,
     Workplace,
-    build_scenarios,
     load_book,
     load_history,
-    load_market,
-    load_model,
     load_volatility_indices,
     no_stage,
     require_quality,
@@ -50,8 +46,6 @@ from margin_cluster.wiring import (
 
 R = TypeVar("R")
 CONFIDENCES = (0.99, 0.995, 0.997)
-METHODS = ("span", "venue-grid", "hs-surface", "fhs-surface", "mc-surface", "hybrid")
-"""Presets that `margin compare` sets side by side."""
 ENGINES: dict[str, dict[str, Any]] = {
     "historical": {"engine": "historical"},
     "filtered EWMA": {"engine": "filtered", "filter": {"volatility": "ewma"}},
@@ -337,37 +331,12 @@ def run_procyclicality(
     return join_series(pieces), replayed
 
 
-def run_comparison(
-    place: Workplace,
-    *,
-    snapshot: str | None,
-    book: Path | None,
-    methods: Sequence[str] = METHODS,
-    tell: Stage = no_stage,
-) -> Comparison:
-    """Return the requirements of every account by several presets or model files."""
-    market, _ = load_market(place, snapshot)
-    models = {name: load_model(name) for name in methods}
-    lead = next(iter(models.values()))
-    held, _, _ = load_book(place, RunRequest(snapshot, book, None, lead), market.time)
-    sets: dict[str, tuple[ModelParameters, Any]] = {}
-    built: dict[str, Any] = {}
-    for name, model in models.items():
-        key = repr((model.history, model.scenarios, model.quality, model.procyclicality))
-        if key not in built:
-            built[key] = build_scenarios(place, model, market.time, tell=tell)[0]
-        sets[name] = (model, built[key])
-    return compare_methods(market, held, sets, threads=place.settings.threads, tell=tell)
-
-
 __all__ = [
     "CONFIDENCES",
     "ENGINES",
-    "METHODS",
     "Backtest",
     "engines_of",
     "run_backtest",
     "run_book_backtest",
-    "run_comparison",
     "run_procyclicality",
 ]

@@ -47,6 +47,7 @@ from margin_actors.market.portfolios import Book, Collateral
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
+from margin_cluster.archive import book_to_table
 from margin_cluster.holdings import Holdings, read_book, with_collateral_file
 from margin_cluster.results import CalculationOutput
 from margin_cluster.settings import Settings
@@ -285,6 +286,8 @@ def run_margin(
     tell("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
     margined = book if deposits is None else with_collateral(book, deposits, model)
+    if margined is not book:
+        place.store.put("books", margined.id, book_to_table(margined))
     keep = request.keep_pnl
     if keep is None:
         keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
@@ -302,7 +305,7 @@ def run_margin(
     equity = None
     if deposits is not None:
         equity = collateral_equity(
-            deposits, snapshot, book, model, other_accounts=held.accounts, where="collateral"
+            deposits, snapshot, result.book, model, other_accounts=held.accounts
         )
         history.remarks += _idle_deposits(deposits, book)
     shown = surfaces or _display_surfaces(snapshot, history.remarks)
@@ -325,7 +328,7 @@ def _idle_deposits(deposits: Collateral, book: Book) -> list[str]:
     if not idle:
         return []
     shown = ", ".join(idle[:_NAMES_SHOWN]) + (", …" if idle[_NAMES_SHOWN:] else "")
-    return [f"Accounts with collateral that hold no position, {len(idle):,} in number: {shown}"]
+    return [f"Accounts with collateral that hold no position ({len(idle):,}): {shown}"]
 
 
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
@@ -340,15 +343,22 @@ def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str,
 def load_book(
     place: Workplace, request: RunRequest, as_of: datetime
 ) -> tuple[Book, Path, list[UsedFile]]:
-    """Return the book of a request (or the data folder's own), its path and the files used."""
-    found = read_book(place.store, request.book or place.data.default_book()[0], as_of)
+    """Return the book of a request (or the data folder's own), its path and the files used.
+
+    Raises
+    ------
+    InvalidPortfolio
+        Naming every row that cannot be used, expired and unknown instruments included.
+    """
+    path = request.book or place.data.default_book()[0]
+    found = read_book(place.store, path, as_of=as_of)
     return found.book, found.path, list(found.used)
 
 
 def load_holdings(place: Workplace, request: RunRequest, snapshot: MarketSnapshot) -> Holdings:
     """Return book and collateral, checked against each other before anything is calculated."""
     book, collateral = place.data.default_book()
-    held = read_book(place.store, request.book or book, snapshot.time)
+    held = read_book(place.store, request.book or book)
     path = request.collateral or (collateral if request.book is None else None)
     return held if path is None else with_collateral_file(held, path, snapshot)
 
@@ -360,6 +370,7 @@ __all__ = [
     "Workplace",
     "build_scenarios",
     "load_history",
+    "load_holdings",
     "load_market",
     "load_model",
     "load_scenarios",

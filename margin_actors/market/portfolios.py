@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -74,13 +75,16 @@ def part_of_book(book: Book, accounts: BoolArray, positions: BoolArray) -> Book:
     counts = np.bincount(account[kept], minlength=len(book.accounts))
     start = np.zeros(at.size + 1, np.int64)
     np.cumsum(counts[at], out=start[1:])
-    used, index = np.unique(book.instrument_index[kept], return_inverse=True)
+    held = book.instrument_index[kept]
+    used = np.flatnonzero(np.bincount(held, minlength=len(book.instruments)))
+    place = np.zeros(len(book.instruments), np.int32)
+    place[used] = np.arange(used.size, dtype=np.int32)
     return Book(
         accounts=tuple(book.accounts[a] for a in at),
         members=tuple(book.members[a] for a in at),
         instruments=tuple(book.instruments[i] for i in used),
         start=start,
-        instrument_index=index.astype(np.int32),
+        instrument_index=place[held],
         quantity=book.quantity[kept],
     )
 
@@ -93,7 +97,13 @@ BOOK_COLUMNS: dict[str, ColumnKind] = {
 }
 
 
-def book_from_table(table: pa.Table, *, where: str, as_of: datetime | None = None) -> Book:
+def book_from_table(
+    table: pa.Table,
+    *,
+    where: str,
+    as_of: datetime | None = None,
+    unknown_names: Literal["refuse", "keep"] = "refuse",
+) -> Book:
     """Return the book in a table of ``member_id, account_id, instrument_name, quantity``.
 
     The order is canonical, so that equal positions have equal ids however their rows are ordered:
@@ -108,6 +118,9 @@ def book_from_table(table: pa.Table, *, where: str, as_of: datetime | None = Non
         Name of the book in messages.
     as_of : aware datetime, optional
         The valuation time; with it, expired instruments are refused here, by row.
+    unknown_names : {"refuse", "keep"}
+        Whether a name that denotes no contract is refused here, by row, or kept for the assessment
+        of the book, which excludes its account.
 
     Raises
     ------
@@ -133,7 +146,8 @@ def book_from_table(table: pa.Table, *, where: str, as_of: datetime | None = Non
     ]
     if table.num_rows == 0:
         problems.append(Problem(where, "the book is empty", "give at least one position"))
-    problems += _name_problems(where, names, name_code, as_of)
+    if unknown_names == "refuse":
+        problems += _name_problems(where, names, name_code, as_of)
 
     rank_of_name, sorted_names = _ranks(names)
     rank_of_account, sorted_accounts = _ranks(accounts)

@@ -177,7 +177,7 @@ def test_an_account_without_positions_may_hold_collateral(tmp_path: Path, folder
     arguments = ["run", "--data", folder, "--out", tmp_path / "out", "--book", held]
     result = CliRunner().invoke(app, [str(a) for a in (*arguments, "--collateral", path)])
     assert result.exit_code == 0, result.output
-    assert "hold no position, 1 in number: FLAT" in " ".join(result.output.split())
+    assert "hold no position (1): FLAT" in " ".join(result.output.split())
     table = pq.read_table(tmp_path / "out" / "margin.parquet").to_pydict()
     assert table["account_id"] == ["A"]
     assert table["collateral_usd"] == [1e6]

@@ -136,6 +136,7 @@ def test_ten_calls_run_thirteen_times_and_take_effect_ten_times() -> None:
     assert found["numbers"] == list(range(found["before"] + 1, found["before"] + 11))
     assert found["after"] == found["before"] + 10
     assert found["is_last"]
+    assert found["repeated"] <= 3
 
 
 def test_a_book_in_the_middle_of_a_publication_is_of_one_generation(

@@ -305,6 +305,12 @@ def check_status(session: Session, gateway: int = 0) -> None:
         wrong["snapshot_id"] = (generation.snapshot_id, model.snapshot_id)
     if generation.scenarios_id != model.scenarios_id:
         wrong["scenarios_id"] = (generation.scenarios_id, model.scenarios_id)
+    if not status.is_ready or status.problems:
+        session.record.violation(
+            "the status names problems although nothing is dead",
+            is_ready=status.is_ready,
+            problems=list(status.problems),
+        )
     if wrong:
         session.record.violation(
             f"the status is wrong in {', '.join(sorted(wrong))}", wrong=wrong, gateway=gateway

@@ -31,6 +31,7 @@ FIELDS = (
     "positions",
 )
 """Compared bit for bit with what the service returns."""
+_LOT_TOLERANCE = Decimal("1.1e-6")
 _KEPT_RESULTS, _KEPT_MARKETS = 2_000, 16
 Holdings = Mapping[str, tuple[str, Mapping[str, float]]]
 """(member, quantity by instrument) by account."""
@@ -66,11 +67,18 @@ def is_expired(name: str, snapshot: MarketSnapshot) -> bool:
     return expiry is not None and expiry <= snapshot.time
 
 
-def is_whole_lots(name: str, quantity: float) -> bool:
-    """Return whether a quantity is a multiple of the default model's lot, exactly as decimals."""
+def is_whole_lots(name: str, quantity: float) -> bool | None:
+    """Return whether a quantity is a multiple of the default model's lot.
+
+    None where it is not one exactly, but so close that the engine may take it for one.
+    """
     item = instrument_from_name(name)
     in_usd = item.is_inverse and item.kind in (Kind.FUTURE, Kind.PERPETUAL)
-    return Decimal(repr(quantity)) % (Decimal(10) if in_usd else Decimal("0.01")) == 0
+    lots = Decimal(repr(quantity)) / (Decimal(10) if in_usd else Decimal("0.01"))
+    rest = abs(lots - lots.to_integral_value())
+    if rest == 0:
+        return True
+    return None if rest < _LOT_TOLERANCE * max(Decimal(1), abs(lots)).sqrt() else False
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,10 @@ class Model:
             instrument_from_name(name)
         except ValueError as error:
             return False, str(error)
+        is_whole = is_whole_lots(name, float(after))
         reduces = abs(after) <= abs(before) and before * after >= 0
         if reduces:
-            return (True, "") if is_whole_lots(name, float(after)) else (None, "")
+            return (True, "") if is_whole else (None, "")
         if abs(after) > Decimal(QUANTITY_MAX):
             return False, f"{after} of {name} is beyond the limit"
         if is_expired(name, self.snapshot):
@@ -126,9 +127,9 @@ class Model:
         fault = self.engine.fault(self.snapshot, name)
         if fault:
             return False, f"{name} cannot be priced: {fault}"
-        if not is_whole_lots(name, float(after)):
+        if is_whole is False:
             return False, f"{after} of {name} is not a whole number of lots"
-        return True, ""
+        return is_whole, ""
 
     # -- uploads -------------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ class Model:
                     continue
                 if self.engine.fault(self.snapshot, name):
                     return f"{name} cannot be priced"
-                if not is_whole_lots(name, quantity):
+                if is_whole_lots(name, quantity) is False:
                     return f"{quantity} of {name} is not a whole number of lots"
         return ""
 

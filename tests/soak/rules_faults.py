@@ -2,16 +2,17 @@
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from margin_protos.v1 import margin_service_pb2 as pb
 from soak.calls import Outcome
 from soak.checks import check_book, check_positions, check_status
+from soak.market import MarketSpec, snapshot_of
 from soak.model import Row
-from soak.rules_hostile import account_for, release, small_trades
-from soak.rules_positions import trades_request
+from soak.parallel import Parallel, small_trades
+from soak.rules_hostile import priceable_positions, release
+from soak.rules_positions import judge_trades, trades_request
 from soak.service import STOP_SECONDS, kill_titled
 from soak.session import RECOVERY_SECONDS, TRANSIENT, Session
 from soak.values import PLACES
@@ -24,6 +25,8 @@ VICTIMS: dict[str, tuple[str, ...]] = {
     "coordinator": ("Coordinator",),
     "all actors": ("ScenarioShard", "Reducer", "Coordinator", *WORKERS),
 }
+LEASE_SECONDS = 10.0
+"""Longest that something stays taken by what no longer exists."""
 STEPS_BETWEEN = 40
 """Steps between two faults, so that most of the time nothing is dead."""
 
@@ -33,9 +36,10 @@ def right_again(session: Session, kind: str, began: float) -> None:
     request = pb.CalculateBookRequest()
     holders = any(held for _, held in session.model.positions.values())
     good = ("OK",) if holders else ("FAILED_PRECONDITION",)
+    last = None
     for number in range(len(session.gateways)):
         while number not in session.restarting:
-            outcome = session.callers[number].call("CalculateBook", request, seconds=5.0)
+            outcome = last = session.callers[number].call("CalculateBook", request, seconds=5.0)
             if outcome.code in good:
                 break
             if outcome.code not in TRANSIENT:
@@ -48,8 +52,8 @@ def right_again(session: Session, kind: str, began: float) -> None:
             if time.monotonic() - began > RECOVERY_SECONDS + 2 * late + 60.0:
                 break
             time.sleep(0.1)
-        if outcome.is_ok:
-            check_book(session, outcome)
+        if last is not None and last.is_ok:
+            check_book(session, last)
     seconds = time.monotonic() - began
     late = session.heartbeat.late_between(began, time.monotonic())
     session.record.recovered(kind, seconds)
@@ -59,49 +63,48 @@ def right_again(session: Session, kind: str, began: float) -> None:
             kind=kind,
             seconds=seconds,
             late=late,
-            last=(outcome.code, outcome.message),
+            last=last and (last.code, last.message),
         )
 
 
-class Traffic:
-    """Trades and books in the background while something is killed."""
+def traffic(session: Session, count: int, salt: int) -> Parallel:
+    """Return changes and reads in progress, for something to be killed beside them."""
+    parallel = Parallel(session, seconds=10.0)
+    parallel.trades(count, salt)
+    if salt % 3 == 0:
+        parallel.upload(priceable_positions(session, salt))
+    spec = MarketSpec(session.model.snapshot.time, (salt % 89, salt % 83), salt % 7)
+    if salt % 2 == 0 and snapshot_of(spec).id not in session.model.snapshots:
+        parallel.publish(snapshot_of(spec))
+    parallel.reads(2, 2)
+    return parallel
 
-    def __init__(self, session: Session, count: int, salt: int) -> None:
-        self.session = session
-        self._pool = ThreadPoolExecutor(6)
-        trades = small_trades(session, count, salt)
-        self._trades = [self._pool.submit(self._trade, i, t) for i, t in enumerate(trades)]
-        request = pb.CalculateBookRequest()
-        self._books: list[Future[Outcome]] = [
-            self._pool.submit(session.caller(i).call, "CalculateBook", request, seconds=30.0)
-            for i in range(2)
-        ]
 
-    def _trade(self, number: int, item: tuple[list[Row], str]) -> tuple[list[Row], str, Outcome]:
-        rows, key = item
-        request = trades_request(rows, key)
-        outcome = self.session.decided(
-            lambda caller: caller.call("ApplyTrades", request, seconds=10.0), gateway=number
-        )
-        return rows, key, outcome
-
-    def finish(self) -> None:
-        """Wait for all of it, and take the trades into the model."""
-        done = [t.result() for t in self._trades]
-        for book in self._books:
-            outcome = book.result()
-            if outcome.code not in {"OK", "FAILED_PRECONDITION", *TRANSIENT}:
-                self.session.record.violation(
-                    f"a book during a fault ended with {outcome.code}", message=outcome.message
-                )
-        self._pool.shutdown()
-        account_for(self.session, done)
+def check_idle(session: Session, number: int) -> None:
+    """Nothing that a dead process or a lost call held stays taken."""
+    began = time.monotonic()
+    while number not in session.restarting:
+        status = session.status(number)
+        active = status.requests_active - len(session.stalled) - len(session.gateways) - 2
+        late = session.heartbeat.late_between(began, time.monotonic())
+        if status.run_slots_taken == 0 and active <= 0:
+            return
+        if time.monotonic() - began > LEASE_SECONDS + 2 * late:
+            session.record.violation(
+                "something is still taken although nothing runs",
+                run_slots_taken=status.run_slots_taken,
+                requests_active=status.requests_active,
+                problems=list(status.problems),
+            )
+            return
+        time.sleep(0.1)
 
 
 def whole_check(session: Session) -> None:
     for number in range(len(session.gateways)):
         check_status(session, number)
         check_positions(session, number)
+        check_idle(session, number)
 
 
 class FaultRules(RuleBasedStateMachine):
@@ -119,12 +122,12 @@ class FaultRules(RuleBasedStateMachine):
         session = self.session
         session.steps_since_kill = 0
         session.is_disturbed = True
-        traffic = Traffic(session, count, salt)
+        beside = traffic(session, count, salt)
         time.sleep(pause)
         killed = kill_titled(session.roots, *VICTIMS[victim])
         session.record.event(f"killed {victim}" if killed else f"found no {victim}")
         began = time.monotonic()
-        traffic.finish()
+        beside.finish(is_calm=False)
         right_again(session, f"killed {victim}", began)
         session.is_disturbed = False
         whole_check(session)
@@ -150,7 +153,7 @@ class FaultRules(RuleBasedStateMachine):
         session.steps_since_kill = 0
         session.is_disturbed = True
         is_alone = len(session.gateways) == 1
-        traffic = None if is_alone else Traffic(session, count, salt)
+        beside = None if is_alone else traffic(session, count, salt)
         time.sleep(pause)
         session.restarting.add(which)
         kind = "restarted a gateway" if is_clean else "killed a gateway"
@@ -166,9 +169,9 @@ class FaultRules(RuleBasedStateMachine):
             session.record.event(kind)
             while session.stalled:
                 release(session)
-            if traffic is not None:
+            if beside is not None:
                 began = time.monotonic()
-                traffic.finish()
+                beside.finish(is_calm=False)
                 right_again(session, f"{kind}, the other one", began)
             self._start_again(which)
         finally:
@@ -217,4 +220,5 @@ class FaultRules(RuleBasedStateMachine):
                 lambda c, r=request: c.call("ApplyTrades", r, seconds=10.0), gateway=which
             )
             early.append((rows, key, outcome))
-        account_for(session, early)
+        for rows, key, outcome in early:
+            judge_trades(session, outcome, rows, key, True, "", attempts=2)

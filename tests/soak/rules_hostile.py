@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import portfolio_service_pb2 as portfolio_pb
 from margin_protos.v1 import scenario_service_pb2 as scenario_pb
-from soak.calls import SERVICE_OF, Caller, Outcome
-from soak.checks import check_account_margin
-from soak.market import publication
-from soak.model import Row, Used
+from soak.calls import SERVICE_OF, Caller
+from soak.market import MarketSpec, publication, snapshot_of
+from soak.model import Positions, Used
+from soak.parallel import Parallel, small_trades
 from soak.rules_margin import calculate_book
 from soak.rules_positions import (
     rows_of,
@@ -25,7 +25,7 @@ from soak.rules_positions import (
     upload_stream,
 )
 from soak.session import Session
-from soak.values import ACCOUNTS, GATEWAYS, LEGS, PLACES, Leg, instruments_of, lot_of
+from soak.values import ACCOUNTS, GATEWAYS, LEGS, PLACES, Leg
 
 SHORT_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.03, 0.1)
 CUT_OFF = ("CANCELLED", "DEADLINE_EXCEEDED", "OK", "UNAVAILABLE")
@@ -47,45 +47,15 @@ def readings(session: Session, account: str) -> dict[str, Callable[[], Any]]:
     }
 
 
-def small_trades(session: Session, count: int, salt: int) -> list[tuple[list[Row], str]]:
-    """Return trades that the contract accepts whatever their order, each with its own key."""
-    model = session.model
-    names = [n for n in instruments_of(model.snapshot) if not model.engine.fault(model.snapshot, n)]
-    accounts = sorted(a for a in model.positions if a.isalnum())
-    out: list[tuple[list[Row], str]] = []
-    for number in range(count):
-        account = accounts[(salt + number) % min(3, len(accounts))]
-        name = names[(salt * 7 + number % 4) % len(names)]
-        held = model.positions[account][1].get(name, 0.0)
-        sign = -1.0 if held > 0 else 1.0  # towards nothing, so that no limit is near
-        quantity = round(sign * lot_of(name) * (1 + (salt + number) % 9), 2)
-        member = model.positions[account][0]
-        rows: list[Row] = [(account, member, name, quantity)]
-        verdict, _ = model.judge_trades(rows)
-        if verdict is True:
-            out.append((rows, session.fresh("burst")))
-    return out
-
-
-def account_for(session: Session, done: list[tuple[list[Row], str, Outcome]]) -> None:
-    """Take in trades that ran at the same time: their versions must follow without a gap."""
-    model, record = session.model, session.record
-    accepted = sorted(
-        ((o.answer.version, rows, key) for rows, key, o in done if o.is_ok), key=lambda x: x[0]
-    )
-    versions = [version for version, _, _ in accepted]
-    expected = list(range(model.version + 1, model.version + 1 + len(accepted)))
-    for version, rows, key in accepted:
-        model.apply(rows, version)
-        model.trade_keys[key] = Used(tuple(rows), version)
-    if versions != expected:
-        record.violation(
-            "versions of concurrent changes skip or repeat", found=versions, expected=expected
-        )
-    refused = [(o.code, o.message, o.reasons, rows) for rows, _, o in done if not o.is_ok]
-    if refused:
-        record.violation("concurrent trades were refused", refused=refused[:5])
-        session.adopt("concurrent trades were refused")
+def priceable_positions(session: Session, salt: int) -> Positions:
+    """Return the first book without what cannot be priced at present, and one position more."""
+    model, out = session.model, Positions()
+    for account, (member, held) in session.seed.positions.items():
+        kept = {n: q for n, q in held.items() if not model.engine.fault(model.snapshot, n)}
+        out[account] = (member, kept)
+    underlying = sorted(model.snapshot.index_usd)[0]
+    out["A00"][1][f"{underlying}_USDC-PERPETUAL"] = round(0.01 * (1 + salt % 900), 2)
+    return {a: p for a, p in out.items() if p[1]}
 
 
 class HostileRules(RuleBasedStateMachine):
@@ -187,43 +157,22 @@ class HostileRules(RuleBasedStateMachine):
                 f"a slow reader's book ended with {outcome.code}", message=outcome.message
             )
 
-    @rule(count=st.integers(4, 24), salt=PLACES)
-    def concurrent_trades(self, count: int, salt: int) -> None:
-        """Many trades at once through all gateways, with books and reads between them."""
-        session = self.session
-        wanted = small_trades(session, count, salt)
-
-        def one(item: tuple[int, tuple[list[Row], str]]) -> tuple[list[Row], str, Outcome]:
-            number, (rows, key) = item
-            request = trades_request(rows, key)
-            outcome = session.decided(
-                lambda caller: caller.call("ApplyTrades", request), gateway=number
-            )
-            return rows, key, outcome
-
-        before = session.model.version
-        with ThreadPoolExecutor(12) as pool:
-            trades = [pool.submit(one, item) for item in enumerate(wanted)]
-            books = [
-                pool.submit(session.caller(i).call, "CalculateBook", pb.CalculateBookRequest())
-                for i in range(2)
-            ]
-            margins = [
-                pool.submit(
-                    session.caller(i).call,
-                    "CalculateMargin",
-                    pb.CalculateMarginRequest(account_id=sorted(session.model.positions)[0]),
-                )
-                for i in range(4)
-            ]
-            done = [t.result() for t in trades]
-            for book in books:
-                book.result()
-            found = [m.result() for m in margins]
-        session.record.event("concurrent trades")
-        account_for(session, done)
-        for outcome in found:
-            check_concurrent_margin(session, outcome, before)
+    @rule(count=st.integers(1, 24), salt=PLACES, uploads=st.sampled_from([0, 0, 0, 1, 2]),
+          snapshots=st.sampled_from([0, 0, 1, 2]))  # fmt: skip
+    def changes_at_once(self, count: int, salt: int, uploads: int, snapshots: int) -> None:
+        """Trades, uploads and publications at once through all gateways, with reads beside them."""
+        session, model = self.session, self.session.model
+        parallel = Parallel(session)
+        parallel.trades(count, salt)
+        for number in range(uploads):
+            parallel.upload(priceable_positions(session, salt + number))
+        for number in range(snapshots):
+            spec = MarketSpec(model.snapshot.time, (salt % 97, number + 1), salt % 5)
+            if snapshot_of(spec).id not in model.snapshots:
+                parallel.publish(snapshot_of(spec))
+        parallel.reads(2, 4)
+        parallel.finish(is_calm=True)
+        session.record.event("changes at once")
 
     @rule(count=st.integers(2, 8), salt=PLACES)
     def one_key_at_once(self, count: int, salt: int) -> None:
@@ -327,28 +276,3 @@ def release(session: Session) -> None:
     with contextlib.suppress(Exception):
         call.result(5.0)
     caller.close()
-
-
-def check_concurrent_margin(session: Session, outcome: Outcome, before: int) -> None:
-    """A margin computed beside changes is the engine's for the version that it names."""
-    model = session.model
-    if not outcome.is_ok:
-        if outcome.code not in ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "FAILED_PRECONDITION"):
-            session.record.violation(f"a margin beside changes ended with {outcome.code}")
-        return
-    answer = outcome.answer
-    version = answer.portfolio_version
-    if not before <= version <= model.version:
-        session.record.violation(
-            "a margin beside changes names another version",
-            found=version,
-            expected=(before, model.version),
-        )
-        return
-    positions = model.history.get(version)
-    account = answer.margin.account_id
-    if positions is not None and account in positions:
-        member, held = positions[account]
-        check_account_margin(
-            session, answer.margin, answer.generation, held, account=account, member=member
-        )

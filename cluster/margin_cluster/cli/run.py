@@ -7,6 +7,7 @@ import typer
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_cluster.cli.console import (
+    EXIT_INCOMPLETE,
     DataOption,
     JsonOption,
     err,
@@ -16,7 +17,7 @@ from margin_cluster.cli.console import (
     workplace,
 )
 from margin_cluster.cli.outputs import output_file, output_folder
-from margin_cluster.cli.summary import show_calculation
+from margin_cluster.cli.summary import show_calculation, show_failures
 from margin_cluster.report import report_html
 from margin_cluster.results import totals, write_tables
 from margin_cluster.wiring import RunRequest, load_model, run_margin
@@ -52,7 +53,10 @@ def run(
     ] = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Margin every account of a book and write tables, inputs and a report."""
+    """Margin every account of a book and write tables, inputs and a report.
+
+    Accounts that cannot be margined are listed in not_margined.csv, and the exit code is 5.
+    """
     parameters = load_model(model)
     with (
         output_folder(out_dir, command="run", replace=force) as folder,
@@ -66,9 +70,13 @@ def run(
         (folder / "report.html").write_text(report_html(output), encoding="utf-8")
     if as_json:
         print_json(totals(output) | {"out": str(out_dir)})
-        return
-    show_calculation(output)
-    out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
+    else:
+        show_calculation(output)
+        out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
+        margined = len(output.result.book.accounts)
+        show_failures(output.result.failures, margined, all_in=f"{out_dir / 'not_margined.csv'}")
+    if not output.is_complete:
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 @reporting_errors
@@ -82,7 +90,10 @@ def report(
     scenarios: Scenarios = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ) -> None:
-    """Calculate as `margin run` does and write the report alone."""
+    """Calculate as `margin run` does and write the report alone.
+
+    Accounts that cannot be margined are listed in it, and the exit code is 5.
+    """
     parameters = load_model(model)
     with (
         output_file(target, replace=force) as file,
@@ -93,3 +104,7 @@ def report(
         tell("Drawing the report", 0, 0)
         file.write_text(report_html(output), encoding="utf-8")
     err.print(f"Report in {target}")
+    if not output.is_complete:
+        margined = len(output.result.book.accounts)
+        show_failures(output.result.failures, margined, all_in="the report")
+        raise typer.Exit(EXIT_INCOMPLETE)

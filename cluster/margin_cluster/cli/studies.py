@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import typer
 from rich.table import Table
 
+from margin_actors.arrays import FloatArray
 from margin_actors.engine.backtest import (
     Backtest,
     ResponsivenessRow,
@@ -20,23 +21,26 @@ from margin_actors.engine.backtest import (
 from margin_actors.engine.comparison import LEVELS, Comparison
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_cluster.cli.console import (
+    EXIT_INCOMPLETE,
     DataOption,
     JsonOption,
     amounts_in,
+    counted,
     out,
     print_json,
     reporting_errors,
     workplace,
 )
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.summary import show_failures
+from margin_cluster.comparison import METHODS, run_comparison
 from margin_cluster.report import backtest_html, comparison_html, procyclicality_html
+from margin_cluster.results import write_failures
 from margin_cluster.studies import (
     CONFIDENCES,
     ENGINES,
-    METHODS,
     run_backtest,
     run_book_backtest,
-    run_comparison,
     run_procyclicality,
 )
 from margin_cluster.wiring import load_model, time_from_text
@@ -294,18 +298,33 @@ def compare(
         output_folder(out_dir, command="compare", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
-        found = run_comparison(
+        compared = run_comparison(
             place, snapshot=snapshot, book=book, methods=method or METHODS, tell=tell
         )
+        found = compared.methods
         table = _comparison_table(found)
         pq.write_table(table, folder / "methods.parquet", compression="zstd")
         pa_csv.write_csv(table, folder / "methods.csv")
+        write_failures(folder, compared.failures)
         tell("Drawing the report", 0, 0)
-        (folder / "report.html").write_text(comparison_html(found), encoding="utf-8")
+        page = comparison_html(found, failures=compared.failures)
+        (folder / "report.html").write_text(page, encoding="utf-8")
     totals = {m.name: m.requirement_usd.sum(axis=0) for m in found.methods}
     if as_json:
         print_json({name: dict(zip(LEVELS, t.tolist(), strict=True)) for name, t in totals.items()})
-        return
+    else:
+        _show_comparison(totals)
+        if compared.expired_positions:
+            expired = counted(compared.expired_positions, "expired position")
+            out.print(f"[dim]{expired} carry no margin and await settlement.[/]")
+        out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
+        margined, listed = len(found.book.accounts), f"{out_dir / 'not_margined.csv'}"
+        show_failures(compared.failures, margined, all_in=listed)
+    if compared.failures:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _show_comparison(totals: dict[str, FloatArray]) -> None:
     unit, shown_as = amounts_in(max(float(t.max()) for t in totals.values()))
     shown = Table(title=f"Requirements of all accounts, {unit}", title_justify="left")
     for name in ("method", "accounts", "by underlying", "by expiry", "by position"):
@@ -313,8 +332,7 @@ def compare(
     for name, t in totals.items():
         shown.add_row(name, *(shown_as(float(x)) for x in t))
     out.print(shown)
-    out.print("What the parts cost more than the accounts is the offset that a method recognises.")
-    out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
+    out.print("Offset recognised = sum of the requirements of the parts - requirement.")
 
 
 def _comparison_table(found: Comparison) -> pa.Table:

@@ -1,15 +1,18 @@
 """What `margin run` prints about a finished calculation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from rich.markup import escape
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
+from margin_actors.engine.margin import AccountFailure, AccountProblem
 from margin_cluster.cli.console import amounts_in, counted, out, synthetic_banner
 from margin_cluster.results import CalculationOutput, totals
 
-_ACCOUNTS_SHOWN = 12
+_ACCOUNTS_SHOWN, _FAILURES_SHOWN = 12, 10
 _WIDE, _WIDER = 100, 130
 """Widths of the terminal from which VaR and ES, and then the worst window, are shown too."""
 _LEFT = ("account", "window")
@@ -46,6 +49,31 @@ def show_calculation(output: CalculationOutput) -> None:
         f"[dim]Data quality: {counted(repairs, 'repair')} listed in the report. "
         f"Digest {r.digest}[/]"
     )
+
+
+def show_failures(failures: Sequence[AccountFailure], margined: int, *, all_in: str) -> None:
+    """Print a red block that lists the accounts that could not be margined; nothing if none.
+
+    `all_in` names where all of them are listed.
+    """
+    if not failures:
+        return
+    lines = [
+        f"{f.account_id} ({counted(f.positions, 'position')}): "
+        f"{_reason(f.problems[0])}" + (f" and {more} more" if (more := len(f.problems) - 1) else "")
+        for f in failures[:_FAILURES_SHOWN]
+    ]
+    if len(failures) > _FAILURES_SHOWN:
+        lines.append(f"… and {counted(len(failures) - _FAILURES_SHOWN, 'account')} more")
+    every = counted(len(failures) + margined, "account")
+    title = f"INCOMPLETE: {len(failures):,} of {every} could not be margined"
+    lines.append(f"All accounts and reasons are in {all_in}.")
+    out.print(Panel(Text("\n".join(lines)), title=title, title_align="left", style="bold red"))
+
+
+def _reason(problem: AccountProblem) -> str:
+    name = problem.instrument_name
+    return f"{name}: {problem.description}" if name else problem.description
 
 
 def _show_largest(output: CalculationOutput, unit: str, shown_as: Amount) -> None:

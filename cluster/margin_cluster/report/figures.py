@@ -26,7 +26,7 @@ def finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Fi
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
         font={"family": "Inter, 'Segoe UI', system-ui, sans-serif", "size": 13, "color": INK},
-        legend={"orientation": "h", "y": 1.08, "x": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         bargap=0.05,
         hoverlabel={"bgcolor": "white"},
         modebar={"bgcolor": PAPER, "color": GREY, "activecolor": BLUE},
@@ -121,24 +121,55 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
     return finish(figure, height=380, x=x, y="accounts with it in their tail")
 
 
-def largest_accounts(output: CalculationOutput) -> go.Figure:
-    """Return the largest requirements, VaR, ES and collateral side by side."""
+def requirements_and_resources(output: CalculationOutput) -> go.Figure:
+    """Return the largest requirements beside what covers them, in order of the requirement."""
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
     figure = go.Figure()
-    bars: list[tuple[str, FloatArray, str]] = [("VaR", r.var_usd, BLUE), ("ES", r.es_usd, AMBER)]
-    if output.collateral_usd is not None:
-        bars.append(
-            ("collateral + option value", output.collateral_usd + output.option_value_usd, GREEN)
-        )
-    for name, values, colour in bars:
+    figure.add_bar(
+        x=names,
+        y=r.initial_margin_usd[top],
+        name="requirement",
+        offsetgroup="requirement",
+        marker_color=BLUE,
+        hovertemplate="%{x}: requirement %{y:$,.0f}<extra></extra>",
+    )
+    excess = output.excess_usd
+    if output.collateral_usd is not None and excess is not None:
+        counted, value = output.collateral_usd[top], output.option_value_usd[top]
+        for label, colour, chosen in (
+            ("resources, sufficient", GREEN, excess[top] >= 0.0),
+            ("resources, in deficit", RED, excess[top] < 0.0),
+        ):
+            figure.add_bar(
+                x=names,
+                y=np.where(chosen, counted + value, np.nan),
+                name=label,
+                offsetgroup="resources",
+                marker_color=colour,
+                customdata=np.column_stack([counted, value, excess[top]]),
+                hovertemplate="%{x}: resources %{y:$,.0f}<br>collateral after haircut "
+                "%{customdata[0]:$,.0f}<br>option value %{customdata[1]:$,.0f}<br>"
+                "excess %{customdata[2]:$,.0f}<extra></extra>",
+            )
+    figure.update_layout(barmode="group")
+    return finish(figure, height=400, y="US dollars")
+
+
+def risk_of_accounts(output: CalculationOutput) -> go.Figure:
+    """Return VaR with its interval, and ES, of the accounts with the largest requirements."""
+    r = output.result
+    top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
+    names = [r.book.accounts[a] for a in top]
+    figure = go.Figure()
+    for name, values, colour in (("VaR", r.var_usd, GREY), ("ES", r.es_usd, AMBER)):
         figure.add_bar(
             x=names,
             y=values[top],
             name=name,
             marker_color=colour,
-            hovertemplate=f"%{{x}} {name} %{{y:$,.0f}}<extra></extra>",
+            hovertemplate=f"%{{x}}: {name} %{{y:$,.0f}}<extra></extra>",
         )
     low = (r.var_usd - r.var_low_usd)[top]
     high = (r.var_high_usd - r.var_usd)[top]
@@ -146,7 +177,7 @@ def largest_accounts(output: CalculationOutput) -> go.Figure:
         error_y={"type": "data", "array": high, "arrayminus": low, "thickness": 1, "color": INK}
     )
     figure.update_layout(barmode="group")
-    return finish(figure, height=400, y="USD")
+    return finish(figure, height=340, y="US dollars")
 
 
 def parts_of_accounts(output: CalculationOutput) -> go.Figure | None:

@@ -1,5 +1,6 @@
 """The report page, filled from a calculation."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -9,13 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from margin_actors.engine.margin import PARTS, attribute_account
+from margin_actors.engine.margin import PARTS, AccountFailure, attribute_account
 from margin_cluster.report import figures
 from margin_cluster.results import CalculationOutput, totals
 
 _ROWS_MAX = 1000
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
+_DEFICITS_SHOWN = 15
 _STRESS_ROWS = 25
 _SIDE = 6
 """Positions shown from each end of the largest account's contributors."""
@@ -64,7 +66,12 @@ def report_html(output: CalculationOutput) -> str:
             n_scenarios=f"{len(output.scenarios):,}",
             cards=_cards(output),
             plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
-            accounts_figure=_script(figures.largest_accounts(output)),
+            accounts_figure=_script(figures.requirements_and_resources(output)),
+            risk_figure=_script(figures.risk_of_accounts(output)),
+            failures=failure_rows(output.result.failures),
+            failures_title=failures_title(output.result.failures, len(r.book.accounts)),
+            deficits=_deficits(output),
+            n_deficits=f"{totals(output).get('accounts_in_deficit', 0):,}",
             tail_figure=_script(figures.tail_by_date(output)),
             distributions=[_script(figure) for _, figure in kept],
             distribution_names=[name for name, _ in kept],
@@ -153,29 +160,65 @@ def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
         (f"positions in {t['instruments']:,} instruments", f"{t['positions']:,}"),
     ]
     if "deficit_usd" in t:
-        cards.append(
-            (f"deficit of {t['accounts_in_deficit']} accounts", _millions(t["deficit_usd"]))
-        )
+        short = t["accounts_in_deficit"]
+        noun = "account" if short == 1 else "accounts"
+        cards.append((f"sum of the deficits of {short:,} {noun}", _millions(t["deficit_usd"])))
+    if t["accounts_failed"]:
+        cards.append(("accounts that could not be margined", f"{t['accounts_failed']:,}"))
     return cards
+
+
+def failures_title(failures: Sequence[AccountFailure], margined: int) -> str:
+    """Return how many accounts could not be margined, as a title."""
+    every = len(failures) + margined
+    noun = "account" if every == 1 else "accounts"
+    return f"Incomplete: {len(failures):,} of {every:,} {noun} could not be margined"
+
+
+def failure_rows(failures: Sequence[AccountFailure]) -> list[list[str]]:
+    """Return (account, member, positions, instrument, reason) of the first reasons."""
+    rows = [
+        [f.account_id, f.member_id, f"{f.positions:,}", p.instrument_name, p.description]
+        for f in failures
+        for p in f.problems
+    ]
+    return rows[:_ROWS_MAX]
+
+
+def _deficits(output: CalculationOutput) -> list[list[str]]:
+    """Return (account, member, *resources) of the accounts with the largest deficits."""
+    r, excess = output.result, output.excess_usd
+    if excess is None:
+        return []
+    order = np.argsort(excess, kind="stable")[:_DEFICITS_SHOWN]
+    return [
+        [r.book.accounts[a], r.book.members[a], *_resources(output, int(a))]
+        for a in order
+        if excess[a] < 0.0
+    ]
+
+
+def _resources(output: CalculationOutput, a: int) -> list[str]:
+    """Return what an excess is computed from, and the excess last; without it no collateral."""
+    value, requirement = output.option_value_usd[a], output.result.initial_margin_usd[a]
+    excess = output.excess_usd
+    if excess is None or output.collateral_usd is None:
+        return [_usd(value), _usd(requirement)]
+    return [_usd(value), _usd(output.collateral_usd[a]), _usd(requirement), _usd(excess[a])]
 
 
 def _row(output: CalculationOutput, a: int) -> list[str]:
     r = output.result
-    row = [
+    return [
         r.book.accounts[a],
         r.book.members[a],
         f"{r.positions[a]:,}",
-        _usd(r.value_usd[a]),
         _usd(r.var_usd[a]),
         _usd(r.es_usd[a]),
         _usd(r.worst_usd[a]),
         output.scenarios.row_name(int(r.worst_scenario[a])),
-        _usd(r.initial_margin_usd[a]),
+        *_resources(output, a),
     ]
-    excess = output.excess_usd
-    if excess is not None and output.collateral_usd is not None:
-        row += [_usd(output.collateral_usd[a]), _usd(excess[a])]
-    return row
 
 
 def _contributors(output: CalculationOutput, account: int) -> dict[str, Any]:
@@ -196,7 +239,10 @@ def _contributors(output: CalculationOutput, account: int) -> dict[str, Any]:
         for p in chosen
     ]
     total = [_usd(parts.component_es.sum()), _usd(parts.component_var.sum())]
-    return {"account": r.book.accounts[account], "rows": rows, "total": total, "all": order.size}
+    shown = f"All {order.size:,} positions."
+    if order.size > 2 * _SIDE:
+        shown = f"The {_SIDE} largest and the {_SIDE} smallest of {order.size:,} positions."
+    return {"account": r.book.accounts[account], "rows": rows, "total": total, "shown": shown}
 
 
 def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from margin_actors.engine.backtest import (
     ResponsivenessRow,
 )
 from margin_actors.engine.comparison import LEVELS, Comparison
+from margin_actors.engine.margin import AccountFailure
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.report import figures
-from margin_cluster.report.page import environment
+from margin_cluster.report.page import environment, failure_rows, failures_title
 
 _COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
 _ACCOUNTS_SHOWN = 400
@@ -216,8 +217,29 @@ def procyclicality_html(
     )
 
 
-def comparison_html(comparison: Comparison) -> str:
-    """Return the page of methods side by side."""
+def _failures(failures: Sequence[AccountFailure], margined: int) -> list[Panel]:
+    if not failures:
+        return []
+    rows = [
+        [Cell(account), Cell(member, "l"), Cell(positions), Cell(name, "l"), Cell(reason, "l")]
+        for account, member, positions, name, reason in failure_rows(failures)
+    ]
+    return [
+        Panel(
+            failures_title(failures, margined),
+            "At least one method cannot margin these accounts; they are not part of this page.",
+            None,
+            ("account", "member", "positions", "instrument", "reason"),
+            rows,
+        )
+    ]
+
+
+def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure] = ()) -> str:
+    """Return the page of methods side by side.
+
+    `failures` are accounts that at least one method cannot margin; they are listed first.
+    """
     book, methods = comparison.book, comparison.methods
     totals = np.array([m.requirement_usd.sum(axis=0) for m in methods])
     figure = go.Figure()
@@ -253,10 +275,11 @@ def comparison_html(comparison: Comparison) -> str:
         "Methods side by side",
         f"{len(book.accounts):,} accounts, {book.n_positions:,} positions",
         [
+            *_failures(failures, len(book.accounts)),
             Panel(
                 "Requirement of all accounts, million US dollars",
-                "As they are, and margined in parts: what the parts cost more is the offset that "
-                "the method recognises.",
+                "Of the accounts as they are, and summed over their parts. Offset recognised = "
+                "sum of the requirements of the parts - requirement of the account.",
                 _figure(figures.finish(figure, height=380, y="million USD")),
             ),
             Panel(

@@ -1,0 +1,101 @@
+"""Requirements of a book by several methods."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from margin_actors.engine.comparison import Comparison, compare_methods
+from margin_actors.engine.margin import AccountFailure
+from margin_actors.engine.margin.eligibility import assess_unpriced_book
+from margin_actors.engine.margin.prepared import fit_smiles
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.errors import InvalidPortfolio, Problem
+from margin_actors.market.instruments import has_expired
+from margin_actors.market.portfolios import Book, part_of_book
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.wiring import (
+    RunRequest,
+    Stage,
+    Workplace,
+    build_scenarios,
+    load_holdings,
+    load_market,
+    load_model,
+    no_stage,
+)
+
+METHODS = ("span", "venue-grid", "hs-surface", "fhs-surface", "mc-surface", "hybrid")
+"""Presets that `margin compare` sets side by side."""
+
+
+@dataclass(frozen=True)
+class BookComparison:
+    """A comparison of methods on the accounts that every method can margin."""
+
+    methods: Comparison
+    failures: tuple[AccountFailure, ...]
+    """Accounts that at least one method cannot margin, in the order of account ids."""
+    expired_positions: int
+    """Positions that had expired; they carry no margin."""
+
+
+def run_comparison(
+    place: Workplace,
+    *,
+    snapshot: str | None,
+    book: Path | None,
+    methods: Sequence[str] = METHODS,
+    tell: Stage = no_stage,
+) -> BookComparison:
+    """Return the requirements of every account by several presets or model files.
+
+    Raises
+    ------
+    InvalidPortfolio
+        If there is no account that every method can margin.
+    """
+    market, _ = load_market(place, snapshot)
+    models = {name: load_model(name) for name in methods}
+    lead = next(iter(models.values()))
+    held = load_holdings(place, RunRequest(snapshot, book, None, lead), market)
+    sets: dict[str, tuple[ModelParameters, ScenarioSet]] = {}
+    built: dict[str, ScenarioSet] = {}
+    for name, model in models.items():
+        key = repr((model.history, model.scenarios, model.quality, model.procyclicality))
+        if key not in built:
+            built[key] = build_scenarios(place, model, market.time, tell=tell)[0]
+        sets[name] = (model, built[key])
+    tell("Assessing the book", 0, 0)
+    margined, failures, expired = _margined_by_all(held.book, market, sets)
+    if not margined.accounts:
+        problems = [
+            Problem(f"{held.path}, account {f.account_id}", p.description)
+            for f in failures
+            for p in f.problems
+        ]
+        raise InvalidPortfolio("no account can be margined by every method", problems)
+    threads = place.settings.threads
+    compared = compare_methods(market, margined, sets, threads=threads, tell=tell)
+    return BookComparison(compared, failures, expired)
+
+
+def _margined_by_all(
+    book: Book, market: MarketSnapshot, sets: Mapping[str, tuple[ModelParameters, ScenarioSet]]
+) -> tuple[Book, tuple[AccountFailure, ...], int]:
+    """Return the accounts that every method can margin, the others, and expired positions."""
+    failures: dict[str, AccountFailure] = {}
+    expired = 0
+    for model, scenarios in sets.values():
+        smiles = fit_smiles(market, model)
+        found = assess_unpriced_book(book, market, scenarios, model, smiles)
+        failures = {f.account_id: f for f in found.failures} | failures
+        expired = found.expired_positions
+    if not failures and not expired:
+        return book, (), 0
+    chosen = np.array([a not in failures for a in book.accounts], np.bool_)
+    past = np.array([has_expired(name, market.time) for name in book.instruments], np.bool_)
+    margined = part_of_book(book, chosen, ~past[book.instrument_index])
+    return margined, tuple(failures[a] for a in sorted(failures)), expired
