@@ -19,8 +19,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
+_IS_BOOK = text("kind = 'book'")
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 metadata = MetaData(
     naming_convention={
@@ -190,7 +192,8 @@ calculations = Table(
     Column("failures", Text, nullable=False),
     Column("idempotency_key", String(160)),
     Index(None, "account_id", "sequence"),
-    Index(None, "kind", "sequence"),
+    # Books are few among the calculations of accounts.
+    Index("ix_calculations_books", "sequence", sqlite_where=_IS_BOOK, postgresql_where=_IS_BOOK),
 )
 
 LOGGED: dict[str, tuple[Table, str]] = {

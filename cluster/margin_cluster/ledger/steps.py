@@ -183,7 +183,7 @@ def append_change(
             "account_id": trade.account_id,
             "member_id": trade.member_id,
             "instrument_name": trade.instrument_name,
-            "quantity": float(trade.quantity),
+            "quantity": float(trade.quantity) + 0.0,
         }
         for number, trade in enumerate(change.trades)
     ]

@@ -105,11 +105,16 @@ def _pages(connection: Connection, name: str, key: str, columns: Sequence[Any]) 
         query = select(source).order_by(source.c[key]).limit(_TOGETHER)
         if last is not None:
             query = query.where(source.c[key] > last)
-        rows = [dict(row) for row in connection.execute(query).mappings()]
+        rows = [_plain(row) for row in connection.execute(query).mappings()]
         if not rows:
             return
         last = rows[-1][key]
         yield rows
+
+
+def _plain(row: Mapping[Any, Any]) -> Row:
+    """Return a row without negative zeros, which only one of the databases keeps."""
+    return {str(n): v + 0.0 if type(v) is float else v for n, v in row.items()}
 
 
 def _copy(
@@ -179,5 +184,5 @@ def _trades_of(connection: Connection, first: int, last: int) -> dict[int, list[
     held: dict[int, list[Row]] = {}
     for row in connection.execute(query).mappings():
         some = held.setdefault(row["version"], [])
-        some.append(dict(row) | {"number": len(some)})
+        some.append(_plain(row) | {"number": len(some)})
     return held
