@@ -1,5 +1,7 @@
 """Records for tests of the ledger."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +15,12 @@ from margin_cluster.ledger import (
     SnapshotRecord,
     Trade,
 )
+from margin_cluster.ledger.address import address_from_url
+from postgres_server import PostgresServer
+from sqlalchemy import create_engine, text
 
+GOLDEN = Path(__file__).parent / "golden"
+MS = 1_767_225_600_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL", "BTC-30JAN26-100000-C")
 ASKED = Origin("request-1", "CN=desk")
@@ -88,3 +95,60 @@ def fill(ledger: Ledger) -> None:
 
 def sqlite_path(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
+
+
+def changed_outside(url: str, *statements: str, server: PostgresServer | None) -> None:
+    """Change rows as somebody with access to the database can: triggers and keys off."""
+    if server is None:
+        with closing(sqlite3.connect(sqlite_path(url))) as connection:
+            triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for (name,) in triggers.fetchall():
+                connection.execute(f"DROP TRIGGER {name}")
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+        return
+    name = url.rsplit("/", 1)[1]
+    with closing(server.connect(name)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SET session_replication_role = 'replica'")
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def execute_all(url: str, statements: list[str]) -> None:
+    engine = create_engine(address_from_url(url).driver_url)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement.replace(":", "\\:")))
+    engine.dispose()
+
+
+def first_version(url: str) -> list[str]:
+    """Return the statements that the first version created its tables with."""
+    name = "ledger_0001_sqlite.sql" if url.startswith("sqlite") else "ledger_0001_postgresql.sql"
+    text = (GOLDEN / name).read_text()
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return [s for s in "\n".join(lines).split(";\n") if s.strip()]
+
+
+def rows_of_the_first_version() -> list[str]:
+    rows = [
+        f"INSERT INTO snapshots VALUES (1, 'snapshot-1', {MS}, 10, TRUE, {MS + 1})",
+        f"INSERT INTO snapshots VALUES (4, 'snapshot-2', {MS + 9}, 11, FALSE, {MS + 2})",
+        "INSERT INTO scenario_sets VALUES (1, 'scenarios-1', 'historical', '[\"BTC\"]', 500, 24.5,"
+        f" -1, {MS}, TRUE, {MS})",
+        f"INSERT INTO portfolio_changes VALUES (1, 'upload', NULL, 'book-1', 2, 3, {MS})",
+        f"INSERT INTO portfolio_changes VALUES (2, 'trades', 'key-1', 'trades-1', 0, 0, {MS})",
+        f"INSERT INTO portfolio_changes VALUES (3, 'trades', 'key-2', 'trades-2', 0, 0, {MS})",
+        "INSERT INTO trades VALUES (1, 2, 'B', 'M', 'BTC-PERPETUAL', 0.1)",
+        "INSERT INTO trades VALUES (2, 2, 'A', 'M', 'BTC-PERPETUAL', -333333333333.3333)",
+        "INSERT INTO trades VALUES (3, 3, 'A', 'M', 'ETH-PERPETUAL', 5e-324)",
+    ]
+    rows += [
+        f"INSERT INTO calculations VALUES ({i + 1}, 'calculation-{i}', 'account', {MS + i}, 'r{i}',"
+        f" 'A{i % 3}', '{{\"number\": 1}}', '{{}}', 'd', 1, 2, {i}.1, '{{\"x\": 0.1}}')"
+        for i in range(1_203)
+    ]
+    rows.append("INSERT INTO heads VALUES (1, 7, 'snapshot-2', 'scenarios-1')")
+    return rows

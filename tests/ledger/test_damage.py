@@ -4,15 +4,13 @@ import gc
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_records import fill, record, sqlite_path, trade
+from ledger_records import changed_outside, fill, record, trade
 from margin_cluster.ledger import Ledger, Trade, sqlite_url
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.verification import verify_ledger
@@ -125,25 +123,6 @@ def test_a_closed_ledger_is_unavailable(ledger_url: str) -> None:
     for use in (ledger.portfolio_version, ledger.heads, ledger.check_writable):
         with pytest.raises(LedgerUnavailable, match="closed"):
             use()
-
-
-def changed_outside(url: str, *statements: str, server: PostgresServer | None) -> None:
-    """Change rows as somebody with access to the database can: triggers and keys off."""
-    if server is None:
-        with closing(sqlite3.connect(sqlite_path(url))) as connection:
-            triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            for (name,) in triggers.fetchall():
-                connection.execute(f"DROP TRIGGER {name}")
-            for statement in statements:
-                connection.execute(statement)
-            connection.commit()
-        return
-    name = url.rsplit("/", 1)[1]
-    with closing(server.connect(name)) as connection:
-        cursor = connection.cursor()
-        cursor.execute("SET session_replication_role = 'replica'")
-        for statement in statements:
-            cursor.execute(statement)
 
 
 CHANGES = {

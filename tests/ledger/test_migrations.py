@@ -7,57 +7,23 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from ledger_records import fill, publish, trade
+from ledger_records import (
+    execute_all,
+    fill,
+    first_version,
+    publish,
+    rows_of_the_first_version,
+    trade,
+)
 from margin_cluster.ledger import CalculationRecord, Ledger, Trade, sqlite_url
 from margin_cluster.ledger.address import address_from_url
 from margin_cluster.ledger.opening import REVISIONS, VERSION_TABLE
 from margin_cluster.ledger.schema import metadata
 from margin_cluster.ledger.verification import verify_ledger
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect
 
 from margin_actors.actors.plan import Heads
 from margin_actors.errors import InvalidParameters
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-MS = 1_767_225_600_000
-
-
-def execute_all(url: str, statements: list[str]) -> None:
-    engine = create_engine(address_from_url(url).driver_url)
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement.replace(":", "\\:")))
-    engine.dispose()
-
-
-def first_version(url: str) -> list[str]:
-    """Return the statements that the first version created its tables with."""
-    name = "ledger_0001_sqlite.sql" if url.startswith("sqlite") else "ledger_0001_postgresql.sql"
-    text = (GOLDEN / name).read_text()
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return [s for s in "\n".join(lines).split(";\n") if s.strip()]
-
-
-def rows_of_the_first_version() -> list[str]:
-    rows = [
-        f"INSERT INTO snapshots VALUES (1, 'snapshot-1', {MS}, 10, TRUE, {MS + 1})",
-        f"INSERT INTO snapshots VALUES (4, 'snapshot-2', {MS + 9}, 11, FALSE, {MS + 2})",
-        "INSERT INTO scenario_sets VALUES (1, 'scenarios-1', 'historical', '[\"BTC\"]', 500, 24.5,"
-        f" -1, {MS}, TRUE, {MS})",
-        f"INSERT INTO portfolio_changes VALUES (1, 'upload', NULL, 'book-1', 2, 3, {MS})",
-        f"INSERT INTO portfolio_changes VALUES (2, 'trades', 'key-1', 'trades-1', 0, 0, {MS})",
-        f"INSERT INTO portfolio_changes VALUES (3, 'trades', 'key-2', 'trades-2', 0, 0, {MS})",
-        "INSERT INTO trades VALUES (1, 2, 'B', 'M', 'BTC-PERPETUAL', 0.1)",
-        "INSERT INTO trades VALUES (2, 2, 'A', 'M', 'BTC-PERPETUAL', -333333333333.3333)",
-        "INSERT INTO trades VALUES (3, 3, 'A', 'M', 'ETH-PERPETUAL', 5e-324)",
-    ]
-    rows += [
-        f"INSERT INTO calculations VALUES ({i + 1}, 'calculation-{i}', 'account', {MS + i}, 'r{i}',"
-        f" 'A{i % 3}', '{{\"number\": 1}}', '{{}}', 'd', 1, 2, {i}.1, '{{\"x\": 0.1}}')"
-        for i in range(1_203)
-    ]
-    rows.append("INSERT INTO heads VALUES (1, 7, 'snapshot-2', 'scenarios-1')")
-    return rows
 
 
 def test_a_ledger_of_the_first_version_is_upgraded_with_every_row(ledger_url: str) -> None:

@@ -18,7 +18,12 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from margin_cluster.ledger.address import Address, address_from_url
 from margin_cluster.ledger.failures import BUSY_SECONDS, set_up_wrongly, translated, unavailable
 from margin_cluster.ledger.head_file import HeadFile
-from margin_cluster.ledger.opening import bring_up_to_date, require_no_loss, require_up_to_date
+from margin_cluster.ledger.opening import (
+    bring_up_to_date,
+    require_file,
+    require_no_loss,
+    require_up_to_date,
+)
 from margin_cluster.ledger.writer import Writer
 
 _CHECKPOINT_SECONDS = 5
@@ -53,11 +58,13 @@ class Database:
         self.address: Address = address_from_url(url)
         self.is_sqlite = self.address.is_sqlite
         self.head_file = HeadFile(self.address.path) if self.address.path else None
-        self._is_closed = False
+        self._is_closed, self._is_inspection = False, is_inspection
         self._writing = threading.Lock()
         self._kept = threading.local()
         self._all_kept: list[Any] = []
-        self._readers = _engine(self.address, isolation="AUTOCOMMIT", overflow=-1)
+        self._readers = _engine(
+            self.address, isolation="AUTOCOMMIT", overflow=-1, is_inspection=is_inspection
+        )
         self._writers = _engine(self.address, isolation="READ COMMITTED", overflow=0)
         try:
             self._open(is_inspection=is_inspection)
@@ -72,6 +79,7 @@ class Database:
 
     def _open(self, *, is_inspection: bool) -> None:
         if is_inspection:
+            require_file(self.address)
             with self._readers.connect() as connection:
                 require_up_to_date(connection, self.address)
             return
@@ -202,7 +210,7 @@ class Database:
         with self._writing:
             self._is_closed = True
             self._release()
-            if self.is_sqlite:
+            if self.is_sqlite and not self._is_inspection:
                 self._checkpoint()
 
     def _release(self) -> None:
@@ -224,7 +232,9 @@ class Database:
         engine.dispose()
 
 
-def _engine(address: Address, *, isolation: Any, overflow: int | None) -> Engine:
+def _engine(
+    address: Address, *, isolation: Any, overflow: int | None, is_inspection: bool = False
+) -> Engine:
     """Return connections with this ledger's settings; without `overflow` none is kept."""
     options: dict[str, Any] = {"poolclass": NullPool}
     if overflow is not None:
@@ -243,7 +253,7 @@ def _engine(address: Address, *, isolation: Any, overflow: int | None) -> Engine
         **options,
     )
     if address.is_sqlite:
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", _set_up_sqlite_reader if is_inspection else _set_up_sqlite)
     else:
         event.listen(engine, "connect", _set_up_postgres)
         event.listen(engine, "checkout", _require_alive)
@@ -255,6 +265,12 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _set_up_sqlite_reader(connection: Any, _record: Any) -> None:
+    # Leaves the file as it is; an error of the file is found here and not in the middle of a check.
+    connection.isolation_level = None
+    connection.execute("PRAGMA schema_version").close()
 
 
 def _set_up_postgres(connection: Any, _record: Any) -> None:

@@ -35,7 +35,7 @@ def bring_up_to_date(
     """
     if address.path is not None:
         assert head_file is not None
-        _require_file(address.path, head_file)
+        _require_not_lost(address.path, head_file)
     with head_file.locked() if head_file is not None else nullcontext():
         with readers.connect() as connection:
             if _version(connection, address) == REVISIONS[-1]:
@@ -47,6 +47,17 @@ def bring_up_to_date(
             version = _version(connection, address)
             if version != REVISIONS[-1]:
                 _upgrade(connection, version)
+
+
+def require_file(address: Address) -> None:
+    """Raise if the file of a SQLite ledger does not exist: connecting would create it.
+
+    Raises
+    ------
+    InvalidParameters
+    """
+    if address.path is not None and not address.path.exists():
+        raise set_up_wrongly(address.shown, "there is no ledger", "check --state and --ledger")
 
 
 def require_up_to_date(connection: Connection, address: Address) -> None:
@@ -106,7 +117,7 @@ def _hash_of(row: Any) -> str:
     )
 
 
-def _require_file(path: Path, head_file: HeadFile) -> None:
+def _require_not_lost(path: Path, head_file: HeadFile) -> None:
     noted = head_file.read()
     if noted is not None and noted[0] > 0 and not (path.exists() and path.stat().st_size > 0):
         what = f"the file is missing or empty, and {noted[0]:,} entries had been committed"
@@ -152,4 +163,10 @@ def _upgrade(connection: Connection, version: str | None) -> None:
     command.upgrade(config, REVISIONS[-1])
 
 
-__all__ = ["REVISIONS", "bring_up_to_date", "require_no_loss", "require_up_to_date"]
+__all__ = [
+    "REVISIONS",
+    "bring_up_to_date",
+    "require_file",
+    "require_no_loss",
+    "require_up_to_date",
+]

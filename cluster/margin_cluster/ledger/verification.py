@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
+from margin_actors.errors import LedgerDamaged, Problem
 from margin_cluster.ledger.chain import FIRST_HASH, content_hash, entry_hash, trade_content
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.records import LedgerHead
@@ -59,8 +60,18 @@ class _Findings:
             self.kept.append(Finding(sequence, what))
 
 
-def verify_ledger(database: Database) -> Verification:
+def verify_ledger(
+    database: Database, *, with_note: bool = True, must_hold: Sequence[tuple[int, str]] = ()
+) -> Verification:
     """Return everything in a ledger that is not as it was committed; others may write meanwhile.
+
+    Parameters
+    ----------
+    database : Database
+    with_note : bool
+        Also compare with the note of the last commit in the side file, if there is one.
+    must_hold : sequence of (int, str)
+        Entries that were committed, and their hashes.
 
     Raises
     ------
@@ -69,7 +80,7 @@ def verify_ledger(database: Database) -> Verification:
     """
     findings = _Findings()
     # Noted before the state that is verified, which may then be newer but not older.
-    noted = database.head_file.read() if database.head_file is not None else None
+    noted = database.head_file.read() if database.head_file is not None and with_note else None
     with database.snapshot() as connection:
         if database.is_sqlite:
             _check_file(connection, findings)
@@ -86,8 +97,25 @@ def verify_ledger(database: Database) -> Verification:
             if row.generation_number != number:
                 what = f"the head says generation {row.generation_number}, the last is {number}"
                 findings.add(0, what)
-        _check_note(connection, findings, noted, head)
+        for sequence, known in (*must_hold, *(() if noted is None else (noted,))):
+            _check_known(connection, findings, sequence, known, head)
     return Verification(head, tuple(findings.kept), findings.total)
+
+
+def require_verified(found: Verification, where: str) -> None:
+    """Raise `LedgerDamaged` with the findings of a verification, if there are any."""
+    if found.findings_total == 0:
+        return
+    count = f"{found.findings_total:,} finding{'' if found.findings_total == 1 else 's'}"
+    raise LedgerDamaged(
+        f"the ledger is not as it was committed ({count})",
+        [
+            Problem(
+                f"{where}, entry {f.sequence}" if f.sequence else where, f.what, "restore a backup"
+            )
+            for f in found.findings
+        ],
+    )
 
 
 def _check_file(connection: Connection, findings: _Findings) -> None:
@@ -170,18 +198,17 @@ def _check_head(
         findings.add(0, f"{what} {version}")
 
 
-def _check_note(
-    connection: Connection, findings: _Findings, noted: tuple[int, str] | None, head: LedgerHead
+def _check_known(
+    connection: Connection, findings: _Findings, sequence: int, known: str, head: LedgerHead
 ) -> None:
-    if noted is None or noted[0] == 0:
-        return
-    if noted[0] > head.sequence:
-        what = f"{noted[0] - head.sequence:,} committed entries are missing, up to {noted[0]}"
+    """Check that the ledger holds an entry that is known to have been committed."""
+    if sequence > head.sequence:
+        what = f"{sequence - head.sequence:,} committed entries are missing, up to {sequence}"
         findings.add(head.sequence + 1, what)
-        return
-    query = select(entries.c.hash).where(entries.c.sequence == noted[0])
-    if connection.execute(query).scalar() != noted[1]:
-        findings.add(noted[0], "the entry is not the one that was committed")
+    elif sequence > 0:
+        query = select(entries.c.hash).where(entries.c.sequence == sequence)
+        if connection.execute(query).scalar() != known:
+            findings.add(sequence, "the entry is not the one that was committed")
 
 
 def _pages(connection: Connection) -> Iterator[Sequence[Any]]:
@@ -221,4 +248,4 @@ def _trades_of(connection: Connection, rows: Any) -> dict[int, list[Any]]:
     return held
 
 
-__all__ = ["FINDINGS_MAX", "Finding", "Verification", "verify_ledger"]
+__all__ = ["FINDINGS_MAX", "Finding", "Verification", "require_verified", "verify_ledger"]
