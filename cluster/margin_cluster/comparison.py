@@ -55,7 +55,7 @@ def run_comparison(
     Raises
     ------
     InvalidPortfolio
-        If there is no account that every method can margin.
+        If there is no position that every method can margin.
     """
     market, _ = load_market(place, snapshot)
     models = {name: load_model(name) for name in methods}
@@ -70,13 +70,14 @@ def run_comparison(
         sets[name] = (model, built[key])
     tell("Assessing the book", 0, 0)
     margined, failures, expired = _margined_by_all(held.book, market, sets)
-    if not margined.accounts:
+    if margined.n_positions == 0:
         problems = [
             Problem(f"{held.path}, account {f.account_id}", p.description)
             for f in failures
             for p in f.problems
         ]
-        raise InvalidPortfolio("no account can be margined by every method", problems)
+        problems = problems or [Problem(str(held.path), "every position has expired")]
+        raise InvalidPortfolio("no position can be margined by every method", problems)
     threads = place.settings.threads
     compared = compare_methods(market, margined, sets, threads=threads, tell=tell)
     return BookComparison(compared, failures, expired)

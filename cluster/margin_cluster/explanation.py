@@ -94,7 +94,7 @@ def explain_account(
     InvalidPortfolio
         If the calculation did not margin the account.
     InvalidRequest
-        If there is no such scenario.
+        If there is no such scenario, or all positions of the account had expired.
     """
     state = load_state(place, run)
     alone = _alone(state.book, account, run)
@@ -102,6 +102,11 @@ def explain_account(
         state.snapshot, state.scenarios, alone, state.parameters, where=f"account {account}"
     )
     live = result.book  # without positions that have expired
+    if live.n_positions == 0:
+        raise InvalidRequest(
+            f"{account} has no margin to explain",
+            [Problem("--account", account, "all its positions had expired at the valuation time")],
+        )
     row = scenario
     if row is None:
         losses = -result.tail_usd[0]
@@ -111,7 +116,7 @@ def explain_account(
             "there is no such scenario",
             [Problem("--scenario", str(row), f"0 to {len(state.scenarios) - 1}")],
         )
-    market = prepare_market(state.snapshot, state.parameters, names=live.instruments or None)
+    market = prepare_market(state.snapshot, state.parameters, names=live.instruments)
     return ExplainedAccount(
         State(state.snapshot, state.scenarios, live, state.parameters),
         result,

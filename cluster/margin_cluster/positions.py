@@ -271,7 +271,10 @@ class Positions:
 def _position_problems(
     trades: list[Trade], held: Mapping[str, Holding | None], eligibility: EligibilityCheck
 ) -> list[Problem]:
-    """Return what is wrong with the positions after trades, located at the trade concerned."""
+    """Return what is wrong with the positions after trades, located at the trade concerned.
+
+    A position that could not be margined before may be reduced, so that there is a way out of it.
+    """
     before = {account: h.positions if h else {} for account, h in held.items()}
     after: dict[str, dict[str, float]] = {account: dict(p) for account, p in before.items()}
     last: dict[tuple[str, str], int] = {}
@@ -289,19 +292,18 @@ def _position_problems(
             problems.append(Problem(f"trades[{number}].quantity", what, remedy))
     if problems:
         return problems
-    grown = {
-        (account, name)
-        for account, name in last
-        if not is_reduction(before[account].get(name, 0.0), after[account].get(name, 0.0))
-        and after[account].get(name, 0.0) != 0.0
-    }
-    accounts = sorted({account for account, _ in grown})
-    book = book_of_portfolios((account, after[account]) for account in accounts)
-    for (account, name), reason in sorted(eligibility(book).items()):
-        if (account, name) in grown:
-            where = f"trades[{last[account, name]}].instrument_name"
-            problems.append(Problem(where, f"account {account}: {reason}"))
-        elif not name:
+    accounts = sorted({account for account, _ in last})
+    found = eligibility(book_of_portfolios((account, after[account]) for account in accounts))
+    if not found:
+        return []
+    earlier = eligibility(book_of_portfolios((account, before[account]) for account in accounts))
+    for (account, name), reason in sorted(found.items()):
+        if name and (account, name) in last:
+            was, total = before[account].get(name, 0.0), after[account].get(name, 0.0)
+            if (account, name) not in earlier or not is_reduction(was, total):
+                where = f"trades[{last[account, name]}].instrument_name"
+                problems.append(Problem(where, f"account {account}: {reason}"))
+        elif not name and (account, name) not in earlier:
             number = max(n for (a, _), n in last.items() if a == account)
             problems.append(Problem(f"trades[{number}].quantity", f"account {account}: {reason}"))
     return problems

@@ -101,8 +101,9 @@ def _expired_notes(assessment: BookAssessment) -> tuple[str, ...]:
     shown = "; ".join(examples[:_EXPIRED_SHOWN]) + ("; …" if examples[_EXPIRED_SHOWN:] else "")
     count, accounts = assessment.expired_positions, len(assessment.expired)
     return (
-        f"{count:,} expired position{'' if count == 1 else 's'} of {accounts:,} "
-        f"account{'' if accounts == 1 else 's'} carry no margin and await settlement ({shown})",
+        f"Expired, without margin and awaiting settlement: {count:,} "
+        f"position{'' if count == 1 else 's'} of {accounts:,} "
+        f"account{'' if accounts == 1 else 's'} ({shown})",
     )
 
 

@@ -69,6 +69,7 @@ class Batch:
     first: int
     last: int
     margins: Margins
+    assessment: BookAssessment
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class _Run:
         batches: list[Batch] = []
         if assessment.book.accounts:
             layout = await self._lay_out(assessment.book)
-            async with contextlib.aclosing(self._batches(layout)) as events:
+            async with contextlib.aclosing(self._batches(layout, assessment)) as events:
                 async for event in events:
                     if isinstance(event, Batch):
                         batches.append(event)
@@ -235,7 +236,9 @@ class _Run:
         ranges = account_ranges(start, positions=positions, accounts=accounts_max)
         return _Layout(own_market, cut, ranges, await asyncio.to_thread(_put, shared))
 
-    async def _batches(self, layout: _Layout) -> AsyncGenerator[Progress | Batch]:
+    async def _batches(
+        self, layout: _Layout, assessment: BookAssessment
+    ) -> AsyncGenerator[Progress | Batch]:
         """Yield progress and the batches in their order; ends all that it started."""
         finished_parts: asyncio.Queue[int] = asyncio.Queue()
         tasks = [
@@ -254,7 +257,7 @@ class _Run:
                         done += waiting.result()
                         waiting = None
                         yield Progress(min(done, layout.total), layout.total)
-                yield Batch(first, last, await task)
+                yield Batch(first, last, await task, assessment)
         finally:
             left: list[asyncio.Task[Any]] = [*tasks]
             if waiting is not None:

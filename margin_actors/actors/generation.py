@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from margin_actors.actors.plan import Heads, Span
-from margin_actors.engine.margin import LaidOut, PricedMarket
+from margin_actors.engine.margin import PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
@@ -116,10 +116,11 @@ class ResidentGeneration:
 
     handle: GenerationHandle
     priced: PricedMarket
-    laid: dict[str, tuple[object, LaidOut]] = field(
-        default_factory=dict[str, tuple[object, LaidOut]], compare=False, repr=False
+    prepared: dict[str, tuple[object, Any]] = field(
+        default_factory=dict[str, tuple[object, Any]], compare=False, repr=False
     )
-    """Accounts laid out lately, with what they were laid out from; gone with the generation."""
+    """Accounts prepared for margining, with the positions that they were prepared from; kept here
+    by the gateway because they are only valid for this generation."""
 
     @property
     def parameters(self) -> ModelParameters:
@@ -155,8 +156,3 @@ class CoordinatorStatus:
     run_slots_taken: int
     """Books that are running."""
     shards: tuple[ShardState, ...] = field(default=())
-
-    @property
-    def runs(self) -> int:
-        """Books that are running."""
-        return self.run_slots_taken

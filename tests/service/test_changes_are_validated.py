@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import market_data_service_pb2, portfolio_service_pb2
-from raw_calls import Service, snapshot_messages, violations_of
+from service_calls import Service, snapshot_messages, violations_of
 from service_world import Running, World, moved_by, served
 
 CODE = grpc.StatusCode

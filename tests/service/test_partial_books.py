@@ -12,7 +12,7 @@ import pytest
 from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import Origin, PositionChange, Trade, sqlite_url
 from margin_protos.v1 import margin_service_pb2
-from raw_calls import Service, violations_of
+from service_calls import Service, violations_of
 from service_world import Running, World, moved_by, served
 
 from margin_actors.engine.margin import calculate_margin

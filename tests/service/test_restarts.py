@@ -14,7 +14,7 @@ import psutil
 import pytest
 from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import Origin, PositionChange, Trade, sqlite_url
-from raw_calls import Service
+from service_calls import Service
 from service_command import MARGIN, command
 from service_world import Running, World, fill, moved_by, served, wait_until
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import grpc
 import pytest
-from raw_calls import Service
+from service_calls import Service
 from service_world import Running, World, served, wait_until
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL", "BTC_USDC")

@@ -315,8 +315,8 @@ def compare(
     else:
         _show_comparison(totals)
         if compared.expired_positions:
-            expired = counted(compared.expired_positions, "expired position")
-            out.print(f"[dim]{expired} carry no margin and await settlement.[/]")
+            expired = counted(compared.expired_positions, "position")
+            out.print(f"[dim]Expired, without margin and awaiting settlement: {expired}.[/]")
         out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
         margined, listed = len(found.book.accounts), f"{out_dir / 'not_margined.csv'}"
         show_failures(compared.failures, margined, all_in=listed)

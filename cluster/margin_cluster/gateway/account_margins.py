@@ -219,7 +219,7 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     if not account:
         laid = generation.priced.lay_out(holding.book, where="portfolio")
         return PreparedAccount(laid, ())
-    before = generation.laid.get(account)
+    before = generation.prepared.get(account)
     if before is not None and before[0] is holding:
         return before[1]
     assessment = assess_book(generation.priced, holding.book)
@@ -233,9 +233,9 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
         )
     laid = generation.priced.lay_out(assessment.book, where=account)
     prepared = PreparedAccount(laid, tuple(assessment.expired.get(account, ())))
-    if len(generation.laid) >= PREPARED_MAX:
-        generation.laid.clear()
-    generation.laid[account] = (holding, prepared)
+    if len(generation.prepared) >= PREPARED_MAX:
+        generation.prepared.clear()
+    generation.prepared[account] = (holding, prepared)
     return prepared
 
 

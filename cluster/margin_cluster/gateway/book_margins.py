@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from margin_actors.actors.book_run import Assessed, Batch, Completed, Progress, run_book
+from margin_actors.actors.book_run import Batch, Completed, Failures, Progress, run_book
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import AccountFailure, BookAssessment, Margins
+from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
 from margin_actors.market.portfolios import Book, part_of_book
 from margin_cluster.gateway.call import Call
@@ -38,14 +38,7 @@ class MarginedBatch:
     """Expired positions of each account."""
 
 
-@dataclass(frozen=True)
-class NotMargined:
-    """Accounts that could not be margined."""
-
-    failures: tuple[AccountFailure, ...]
-
-
-BookEvent = ResidentGeneration | Progress | NotMargined | MarginedBatch | CalculationRecord
+BookEvent = ResidentGeneration | Progress | Failures | MarginedBatch | CalculationRecord
 
 
 class BookMargins:
@@ -65,21 +58,15 @@ class BookMargins:
         book, version = await desk.store(self._chosen, subject)
         yield generation
         done: Completed | None = None
-        live: BookAssessment | None = None
         async for event in run_book(desk.cluster, generation, book, until=call.until):
-            if isinstance(event, Assessed):
-                live = event.assessment
-                if live.failures:
-                    yield NotMargined(live.failures)
-            elif isinstance(event, Completed):
+            if isinstance(event, Completed):
                 done = event
             elif isinstance(event, Batch):
-                assert live is not None
-                yield _margined(event, live)
+                yield _margined(event)
             else:
                 yield event
         assert done is not None
-        assert live is not None
+        live = done.assessment
         record = calculation_record(
             generation,
             done.margins,
@@ -143,8 +130,8 @@ class BookMargins:
         return [margin_from_row(row) for row in rows]
 
 
-def _margined(batch: Batch, live: BookAssessment) -> MarginedBatch:
-    span = slice(batch.first, batch.last)
+def _margined(batch: Batch) -> MarginedBatch:
+    live, span = batch.assessment, slice(batch.first, batch.last)
     accounts = live.book.accounts[span]
     return MarginedBatch(
         accounts,

@@ -10,7 +10,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.actors.generation import Published, ResidentGeneration
 from margin_actors.engine.margin import BookAssessment, PricedMarket, assess_book
 from margin_actors.errors import InvalidMarketData, InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.portfolios import Book, book_from_table
@@ -20,14 +20,6 @@ from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.desk import Desk
 from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
 from margin_cluster.positions import Positions, trades_id
-
-
-@dataclass(frozen=True)
-class GenerationChange:
-    """The outcome of a publication or an activation."""
-
-    number: int
-    was_repeated: bool
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Changes:
 
     async def publish(
         self, snapshot: MarketSnapshot, *, key: str, allow_older: bool, call: Call
-    ) -> GenerationChange:
+    ) -> Published:
         """Make a snapshot the one in use.
 
         Raises
@@ -60,7 +52,7 @@ class Changes:
         # Whether it is older than the one in use is decided when it is recorded.
         problems = publishable_faults(snapshot, None, datetime.now(UTC))
         raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
-        published = await self._desk.cluster.publish(
+        return await self._desk.cluster.publish(
             snapshot,
             key=key,
             request_id=call.request_id,
@@ -68,18 +60,16 @@ class Changes:
             allow_older=allow_older,
             until=call.until,
         )
-        return GenerationChange(published.number, published.was_repeated)
 
-    async def activate(self, scenarios_id: str, *, key: str, call: Call) -> GenerationChange:
+    async def activate(self, scenarios_id: str, *, key: str, call: Call) -> Published:
         """Make a stored scenario set the one in use."""
-        activated = await self._desk.cluster.activate(
+        return await self._desk.cluster.activate(
             scenarios_id,
             key=key,
             request_id=call.request_id,
             caller=call.caller,
             until=call.until,
         )
-        return GenerationChange(activated.number, activated.was_repeated)
 
     async def upload(self, table: pa.Table, key: str, call: Call) -> Upload:
         """Replace all positions.

@@ -89,6 +89,6 @@ class Monitor:
         except Exception as error:
             self._log.warning("cluster status", exc_info=error)
             return None
-        free = max(status.run_slots - status.runs, 0)
+        free = max(status.run_slots - status.run_slots_taken, 0)
         self._metrics.set_run_slots(total=status.run_slots, free=free)
         return status

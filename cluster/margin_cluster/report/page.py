@@ -221,9 +221,14 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
     ]
 
 
-def _contributors(output: CalculationOutput, account: int) -> dict[str, Any]:
-    """Return the positions that add most to, and take most from, the account's shortfall."""
+def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+    """Return the positions that add most to, and take most from, the account's shortfall.
+
+    None for an account whose positions have all expired.
+    """
     r = output.result
+    if r.positions[account] == 0:
+        return None
     parts = attribute_account(r, account)
     first = int(r.book.start[account])
     order = np.argsort(-parts.component_es, kind="stable")

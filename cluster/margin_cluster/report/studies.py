@@ -34,7 +34,7 @@ class Cell:
 
     text: str
     kind: str = ""
-    """Class: l, green, yellow or red."""
+    """Classes: l (left), long (wrapped), green, yellow or red."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _failures(failures: Sequence[AccountFailure], margined: int) -> list[Panel]:
     if not failures:
         return []
     rows = [
-        [Cell(account), Cell(member, "l"), Cell(positions), Cell(name, "l"), Cell(reason, "l")]
+        [Cell(account), Cell(member, "l"), Cell(positions), Cell(name, "l"), Cell(reason, "l long")]
         for account, member, positions, name, reason in failure_rows(failures)
     ]
     return [

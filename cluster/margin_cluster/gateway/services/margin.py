@@ -8,7 +8,7 @@ from typing import Any
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
 
-from margin_actors.actors.book_run import Progress
+from margin_actors.actors.book_run import Failures, Progress
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.measures import tail_count
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
@@ -17,7 +17,6 @@ from margin_cluster.gateway.book_margins import (
     BookEvent,
     BookMargins,
     MarginedBatch,
-    NotMargined,
 )
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import margin as convert
@@ -145,7 +144,7 @@ def _book_messages(event: BookEvent) -> Iterator[Any]:
     elif isinstance(event, MarginedBatch):
         columns = margins_to_columns(event.margins, event.accounts, event.members, event.expired)
         yield pb.CalculateBookResponse(batch=columns)
-    elif isinstance(event, NotMargined):
+    elif isinstance(event, Failures):
         for first in range(0, len(event.failures), FAILURES_A_MESSAGE):
             chunk = event.failures[first : first + FAILURES_A_MESSAGE]
             failures = [failure_to_proto(failure_to_mapping(f)) for f in chunk]

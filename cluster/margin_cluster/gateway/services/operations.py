@@ -109,5 +109,5 @@ def _cluster_fields(status: CoordinatorStatus) -> pb.GetStatusResponse:
         nodes=status.nodes,
         last_fault=status.fault,
         run_slots=status.run_slots,
-        run_slots_taken=status.runs,
+        run_slots_taken=status.run_slots_taken,
     )

@@ -49,6 +49,7 @@ class FolderArchive:
                     raise OutdatedSnapshot(f"the snapshot in use is of {time}")
             self._write("snapshots", snapshot.id, snapshot)
             state["times"][snapshot.id] = snapshot.time.isoformat()
+            state["log"].append(["publish", request_id, caller])
             return _advanced(state, "publish", key, "snapshot_id", snapshot.id)
 
     def activate_scenarios(
@@ -58,7 +59,13 @@ class FolderArchive:
             before = _repeated(state, "activate", key, scenarios_id)
             if before is not None:
                 return Heads(**state["heads"]), before
+            state["log"].append(["activate", request_id, caller])
             return _advanced(state, "activate", key, "scenarios_id", scenarios_id)
+
+    def log(self) -> list[list[str]]:
+        """Return [kind, request id, caller] of every decision."""
+        with self._state() as state:
+            return state["log"]
 
     def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
         return pickle.loads(self.path("snapshots", snapshot_id).read_bytes())
@@ -88,9 +95,8 @@ class FolderArchive:
             fcntl.flock(lock, fcntl.LOCK_EX)
             path = self.root / "state.json"
             text = path.read_text() if path.exists() else ""
-            state = (
-                json.loads(text) if text else {"heads": asdict(Heads()), "keys": {}, "times": {}}
-            )
+            empty: dict[str, Any] = {"heads": asdict(Heads()), "keys": {}, "times": {}, "log": []}
+            state = json.loads(text) if text else empty
             yield state
             after = json.dumps(state)
             if after != text:
