@@ -329,8 +329,9 @@ async def finished(ref: Any, *, until: float) -> Any:
     DeadlinePassed
         If it comes too late.
     """
+    left = seconds_left(until)  # before there is a future whose exception would not be retrieved
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds_left(until))
+        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), left)
     except TimeoutError:
         raise DeadlinePassed("the deadline passed before the cluster answered") from None
 
