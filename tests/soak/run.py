@@ -32,7 +32,7 @@ from soak.session import Session, Setting
 
 RSS_FACTOR_MAX, RSS_MORE_MIB_MAX, DESCRIPTORS_MORE_MAX = 1.5, 256.0, 200
 """How much more a gateway may use at the end of its life than at its start."""
-EXAMPLES_A_ROUND, STEPS_AN_EXAMPLE = 20, 60
+EXAMPLES_A_ROUND, STEPS_AN_EXAMPLE = 40, 30
 SETTINGS = settings(
     deadline=None,
     database=None,
@@ -106,7 +106,7 @@ def _end(session: Session) -> None:
 def verify_ledger(session: Session) -> None:
     """Check the stored log against its rows with the command that operators use."""
     url = session.setting.ledger_url
-    where = ("--ledger", url) if url else ("--state", str(session.state))
+    where = ("--state", str(session.state), *(("--ledger", url) if url else ()))
     done = subprocess.run(
         [MARGIN, "ledger", "verify", *where],
         capture_output=True,

@@ -25,6 +25,8 @@ from margin_actors.engine.scenarios import scenario_set_from_table
 
 ALLOWANCE_SECONDS = 1.0
 """A call may take twice its usual time and this, and what the harness itself had to wait."""
+FIRST_SECONDS = 5.0
+"""The first calls of a kind, whose usual time is not known yet, may take so long."""
 STATUS_SECONDS = 3.0
 """Status and health answer within this at all times, and what the harness itself had to wait."""
 RECOVERY_SECONDS = 15.0
@@ -281,8 +283,8 @@ class Session:
     def _judge_time(self, kind: str, began: float, seconds: float) -> None:
         usual = self.record.usual(kind)
         late = self.heartbeat.late_between(began, began + seconds)
-        bound = 2 * (usual or 0.0) + ALLOWANCE_SECONDS + 2 * late
-        if usual is not None and seconds > bound:
+        bound = (FIRST_SECONDS if usual is None else 2 * usual + ALLOWANCE_SECONDS) + 2 * late
+        if seconds > bound:
             self.record.violation(
                 "a call took longer than twice its usual time",
                 kind=kind,
