@@ -4,6 +4,7 @@ from hypothesis.stateful import initialize, invariant
 from soak.checks import check_positions, check_status
 from soak.rules_faults import FaultRules
 from soak.rules_hostile import HostileRules
+from soak.rules_lists import ListRules
 from soak.rules_margin import MarginRules, calculate_book
 from soak.rules_market import MarketRules
 from soak.rules_positions import PositionRules
@@ -18,7 +19,7 @@ class RunIsOver(BaseException):
     """Ends a run: hypothesis lets it pass, and does not take it for a failure."""
 
 
-class ServiceMachine(PositionRules, MarginRules, MarketRules, HostileRules, FaultRules):
+class ServiceMachine(PositionRules, MarginRules, MarketRules, ListRules, HostileRules, FaultRules):
     """Drives one running service; the service and the model outlive each example."""
 
     session: Session

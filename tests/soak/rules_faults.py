@@ -198,7 +198,7 @@ class FaultRules(RuleBasedStateMachine):
                     if outcome.code not in TRANSIENT:
                         early.append((rows, key, outcome))
                         break
-                    if stop.wait(0.05):
+                    if stop.wait(0.2):
                         return
 
         thread = threading.Thread(target=write_early)

@@ -372,28 +372,3 @@ class MarginRules(RuleBasedStateMachine):
                 found=str(answer)[:1500],
                 expected=str(known)[:1500],
             )
-
-    @rule(kind=st.sampled_from([0, 1, 2, 2, 77, -1]), size=st.sampled_from([0, 1, 7, 1000, 1001,
-          -1, 2**31 - 1]), token=st.sampled_from(["", "", "abc", "9" * 26, "-1", "0", "\x00",
-          "x" * 10_000]), account=st.one_of(st.just(""), ACCOUNTS), gateway=GATEWAYS)  # fmt: skip
-    def list_calculations(
-        self, kind: int, size: int, token: str, account: str, gateway: int
-    ) -> None:
-        request = pb.ListCalculationsRequest(
-            page_size=size, page_token=token, account_id=account, kind=kind
-        )
-        bad = kind not in (0, 1, 2) or not 0 <= size <= 1000
-        expect = BAD if bad else ("OK",) if not token else ("OK", *BAD)
-        kind_of = "bad list" if bad else "ListCalculations"
-        outcome = self.session.ordinary(
-            "ListCalculations", request, gateway=gateway, expect=expect, kind=kind_of
-        )
-        if outcome.is_ok and not token:
-            found = outcome.answer.calculations
-            times = [c.create_time.ToNanoseconds() for c in found]
-            ok = len(found) <= (size or 50) and all(kind in (0, c.kind) for c in found)
-            ok &= all(account in ("", c.account_id) for c in found)
-            if not ok or times != sorted(times, reverse=True):
-                self.session.record.violation(
-                    "a page of calculations is wrong", size=size, kind=kind, account=account
-                )

@@ -19,8 +19,6 @@ from soak.values import GATEWAYS, PLACES, REQUEST_IDS, STRANGE_TEXTS
 from margin_actors.market.snapshots import MarketSnapshot
 
 BAD = ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
-SIZES = st.sampled_from([0, 1, 3, 1000, 1001, -1])
-TOKENS = st.sampled_from(["", "", "abc", "9" * 26, "-1", "\x00"])
 STEPS_MAX = 250
 """Farthest that an index moves from its first price, thousandths of its logarithm."""
 CLOCK_MARGIN = timedelta(days=1)
@@ -289,46 +287,6 @@ class MarketRules(RuleBasedStateMachine):
                 underlying=underlying,
                 ratios=ratios,
                 volatilities=volatilities[:20],
-            )
-
-    @rule(size=SIZES, token=TOKENS, which=st.booleans(), gateway=GATEWAYS)
-    def lists(self, size: int, token: str, which: bool, gateway: int) -> None:
-        bad = not 0 <= size <= 1000
-        expect = ("INVALID_ARGUMENT",) if bad else ("OK",) if not token else (
-            "OK", "INVALID_ARGUMENT")  # fmt: skip
-        method = "ListSnapshots" if which else "ListScenarioSets"
-        message = pb.ListSnapshotsRequest if which else scenario_pb.ListScenarioSetsRequest
-        kind = f"bad {method}" if bad else method
-        self.session.ordinary(
-            method,
-            message(page_size=size, page_token=token),
-            gateway=gateway,
-            expect=expect,
-            kind=kind,
-        )
-
-    @rule(size=st.sampled_from([1, 7, 1000]), gateway=GATEWAYS)
-    def walk_the_snapshots(self, size: int, gateway: int) -> None:
-        """Every page follows the one before, and one snapshot is current."""
-        session, token, seen = self.session, "", list[Any]()
-        for _ in range(40):
-            request = pb.ListSnapshotsRequest(page_size=size, page_token=token)
-            outcome = session.ordinary("ListSnapshots", request, gateway=gateway)
-            if not outcome.is_ok:
-                return
-            seen += outcome.answer.snapshots
-            token = outcome.answer.next_page_token
-            if not token:
-                break
-        current = [s.snapshot_id for s in seen if s.is_current]
-        is_whole = not token
-        if (is_whole and set(current) != {session.model.snapshot_id}) or not set(current) <= {
-            session.model.snapshot_id
-        }:
-            session.record.violation(
-                "the list names another snapshot as current",
-                found=current,
-                expected=session.model.snapshot_id,
             )
 
     @precondition(lambda self: self.session.steps_since_build > 300)

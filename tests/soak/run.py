@@ -7,6 +7,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -184,6 +185,8 @@ def run_one(given: argparse.Namespace, database: str, folder: Path) -> dict[str,
 
 def main() -> int:
     given = arguments()
+    # Whatever ends the run, the processes under test are ended with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     databases = given.database or ["sqlite"]
     with ExitStack() as ends:
         folder = given.out

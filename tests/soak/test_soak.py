@@ -10,7 +10,12 @@ from soak.run import soak
 from soak.session import Setting
 
 SECONDS = float(os.environ.get("MARGIN_SOAK_SECONDS", "60"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.soak,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 def run(folder: Path, *, seconds: float, ledger_url: str = "", gateways: int = 2) -> None:
@@ -25,6 +30,7 @@ def test_a_minute_of_everything_on_sqlite(tmp_path: Path) -> None:
     run(tmp_path, seconds=SECONDS)
 
 
+@pytest.mark.postgres
 def test_half_a_minute_on_postgresql(tmp_path: Path) -> None:
     with running_postgres() as server:
         run(tmp_path, seconds=SECONDS / 2, ledger_url=server.new_database())
