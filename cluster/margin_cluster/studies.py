@@ -1,5 +1,6 @@
 """Studies of a model over years: backtests, procyclicality."""
 
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -146,8 +147,15 @@ def load_replay(
     dates = dates[(dates + horizon <= until) & np.isin(dates + horizon, known)]
     if dates.size < _DATES_MIN:
         raise InvalidParameters(
-            f"from {first:%Y-%m-%d} to {end:%Y-%m-%d} {dates.size} dates can be replayed",
-            [Problem("--from, --to", "", f"prices run to {known[-1]}, the index to {latest}")],
+            f"{dates.size} dates from {first:%Y-%m-%d} to {end:%Y-%m-%d} can be replayed, and a "
+            f"study needs at least {_DATES_MIN}",
+            [
+                Problem(
+                    "--from, --to",
+                    f"prices run to {known[-1]}, the volatility index to {latest}",
+                    "choose a longer period within them",
+                )
+            ],
         )
     return inputs, dates
 
@@ -161,6 +169,12 @@ _inputs: list[ReplayInputs] = []
 
 def _begin(inputs: ReplayInputs) -> None:
     _inputs[:] = [inputs]
+
+
+def _begin_process(inputs: ReplayInputs) -> None:
+    """Prepare a process of the pool; an interruption is left to the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _begin(inputs)
 
 
 def _replay_piece(dates: TimeArray) -> ReplayResult:
@@ -191,7 +205,7 @@ def _in_pieces(
             tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
         return done
     with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(inputs,)
+        processes, mp_context=get_context("spawn"), initializer=_begin_process, initargs=(inputs,)
     ) as pool:
         for number, result in enumerate(pool.map(work, pieces)):
             done.append(result)
@@ -247,8 +261,15 @@ def run_book_backtest(
     pairs = _snapshot_pairs(place, begin, end, horizon)
     if len(pairs) < _DATES_MIN:
         raise InvalidParameters(
-            f"the chains give {len(pairs)} dates from {first:%Y-%m-%d} on",
-            [Problem("--from, --to", "", "a date needs a snapshot and another one a period later")],
+            f"the chains give {len(pairs)} dates from {first:%Y-%m-%d} on, and a backtest needs at "
+            f"least {_DATES_MIN}",
+            [
+                Problem(
+                    "--from, --to",
+                    "a date needs a snapshot and another one a margin period later",
+                    "choose a longer period, or add chains to the data folder",
+                )
+            ],
         )
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
     history = load_history(place, lead, until, tell=tell)

@@ -129,14 +129,19 @@ def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot,
     return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
 
 
-def time_from_text(text: str) -> datetime:
-    """Return a UTC time from ISO 8601; without a zone it is taken as UTC."""
+def time_from_text(text: str, *, option: str = "--snapshot") -> datetime:
+    """Return a UTC time from ISO 8601; without a zone it is taken as UTC.
+
+    `option` names where the text was given, in messages.
+    """
     try:
         time = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as fault:
+        remedy = "write a date or a time, for example 2026-05-15T11:27:31Z"
+        if option == "--snapshot":
+            remedy += ", or name a .toml file"
         raise InvalidParameters(
-            f"{text!r} is not a time",
-            [Problem("--snapshot", text, "write 2026-05-15T11:27:31Z, or name a .toml file")],
+            f"{text!r} is not a time", [Problem(option, text or "empty", remedy)]
         ) from fault
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 

@@ -46,11 +46,29 @@ def require_columns(
                 Problem(where, f"column {name!r} is missing", f"add it; it holds {kind} values")
             )
         elif not _fits(table.schema.field(name).type, kind):
-            found = table.schema.field(name).type
             problems.append(
-                Problem(where, f"column {name!r} is {found}", f"it must hold {kind} values")
+                Problem(where, _misfit(table, name, kind), f"it must hold {kind} values")
             )
     raise_if_any(problems, error, f"{where} does not have the columns it needs")
+
+
+def _misfit(table: pa.Table, name: str, kind: ColumnKind) -> str:
+    """Return what a column holds instead of a kind, with the first value at fault."""
+    found = f"column {name!r} is {table.schema.field(name).type}"
+    if kind != "number" or not _is_text(table.schema.field(name).type):
+        return found
+    for row, text in enumerate(table.column(name).to_pylist()):
+        if text is not None and not _is_number(text):
+            return f"{found}; row {row} holds {text[:40]!r}"
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def number_column(table: pa.Table, name: str) -> FloatArray:

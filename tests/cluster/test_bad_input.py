@@ -123,7 +123,30 @@ def test_missing_and_mistyped_columns(tmp_path: Path, folder: Path) -> None:
     path = book(tmp_path, member_id=["M"], account_id=["A"], quantity=["many"])
     text = refuse(tmp_path, folder, "--book", path)
     assert "column 'instrument_name' is missing" in text
-    assert "column 'quantity' is string" in text
+    assert "column 'quantity' is string; row 0 holds 'many'" in text
+
+
+def test_a_book_separated_by_semicolons_is_read(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "book.csv"
+    path.write_text(f"member_id;account_id;instrument_name;quantity\nM;A;{option_of(folder)};2\n")
+    arguments = ["run", "--data", folder, "--out", tmp_path / "ok", "--book", path, "--json"]
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    path.write_text(f"member_id;account_id;instrument_name;quantity\nM;A;{option_of(folder)};1,5\n")
+    assert "row 0 holds '1,5'" in refuse(tmp_path, folder, "--book", path)
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+def test_a_bad_date_is_blamed_on_its_own_option(tmp_path: Path, folder: Path, option: str) -> None:
+    text = refuse(tmp_path, folder, option, "soon", command="backtest")
+    assert f"{option}: soon (write a date" in text
+    assert "--snapshot" not in text
+
+
+def test_a_period_that_is_too_short_is_described(tmp_path: Path, folder: Path) -> None:
+    text = refuse(tmp_path, folder, "--from", "2026-01-16", command="backtest")
+    assert "0 dates from 2026-01-16" in text
+    assert "--from, --to: prices run to" in text
 
 
 def small_book(tmp_path: Path, folder: Path, accounts: dict[str, float]) -> Path:

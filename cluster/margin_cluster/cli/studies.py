@@ -61,7 +61,7 @@ _LIGHTS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 
 
 def _until(text: str | None) -> datetime | None:
-    return None if text is None else time_from_text(text)
+    return None if text is None else time_from_text(text, option="--to")
 
 
 @reporting_errors
@@ -96,7 +96,7 @@ def backtest(
                 place,
                 parameters,
                 engines=engine or tuple(ENGINES),
-                first=time_from_text(first),
+                first=time_from_text(first, option="--from"),
                 last=_until(last),
                 confidences=levels,
                 tell=tell,
@@ -107,7 +107,7 @@ def backtest(
                 parameters,
                 book=book,
                 engines=engine or _BOOK_ENGINES,
-                first=time_from_text(first),
+                first=time_from_text(first, option="--from"),
                 last=_until(last),
                 confidences=levels,
                 tell=tell,
@@ -158,7 +158,8 @@ def _show_book(found: Backtest, remark: str) -> None:
     replay = found.replay
     first, last = (str(t.astype("datetime64[D]")) for t in replay.time[[0, -1]])
     out.print(
-        f"{len(replay.portfolios):,} accounts on {replay.time.size:,} dates, {first} to {last}; "
+        f"{counted(len(replay.portfolios), 'account')} on {replay.time.size:,} dates, {first} to "
+        f"{last}; "
         f"{remark}",
         highlight=False,
     )
@@ -237,7 +238,11 @@ def procyclicality(
         workplace(data, quiet=as_json) as (place, tell),
     ):
         series, replayed = run_procyclicality(
-            place, parameters, first=time_from_text(first), last=_until(last), tell=tell
+            place,
+            parameters,
+            first=time_from_text(first, option="--from"),
+            last=_until(last),
+            tell=tell,
         )
         margins = tool_margins(series, replayed)
         rows = responsiveness(series, margins)

@@ -163,6 +163,10 @@ def _verdicts(backtest: Backtest) -> Panel:
     )
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _rejects(p_value: float, test: Any) -> bool:
     return p_value < 0.05 and test.exceptions > test.expected
 
@@ -273,7 +277,7 @@ def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure
         )
     return _page(
         "Methods side by side",
-        f"{len(book.accounts):,} accounts, {book.n_positions:,} positions",
+        f"{_counted(len(book.accounts), 'account')}, {_counted(book.n_positions, 'position')}",
         [
             *_failures(failures, len(book.accounts)),
             Panel(

@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from margin_actors.errors import InvalidMarketData, MarginError, Problem
 
+_HEADER_BYTES = 65_536
+
 
 def file_sha256(path: Path) -> str:
     """Return the hash of a file's bytes."""
@@ -67,15 +69,21 @@ def read_parquet(
 
 
 def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarketData) -> pa.Table:
-    """Return a table from Parquet, CSV or gzipped CSV with a header line, told by its name."""
+    """Return a table from Parquet, CSV or gzipped CSV with a header line, by the file's name.
+
+    Fields of CSV are separated by the one of comma, semicolon and tab that the header has most of.
+    """
     if path.suffix == ".parquet":
         return read_parquet(path, what=what, error=error)
     require_file(path, what=what, error=error)
     try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as head:
+            header = head.readline(_HEADER_BYTES).decode("utf-8", errors="replace")
+        parse = pa_csv.ParseOptions(delimiter=max(",;\t", key=header.count))
         text = pa.OSFile(str(path)) if path.suffix != ".gz" else pa.input_stream(str(path))
         with text as stream:
             options = pa_csv.ConvertOptions(strings_can_be_null=True)
-            return pa_csv.read_csv(stream, convert_options=options)
+            return pa_csv.read_csv(stream, parse_options=parse, convert_options=options)
     except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as fault:
         raise error(
             f"cannot read the {what}",
