@@ -249,6 +249,7 @@ class Coordinator:
             finally:
                 self._wake.set()  # after an error, too: it may have been stored all the same
             self._adopt(heads)
+            self._fault, self._fault_number = None, 0  # it is tried again with what is stored now
         return Published(number, was_repeated=False)
 
     async def _require_moved(self, market: MarketInStore) -> None:

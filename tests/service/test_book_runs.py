@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import psutil
 import pytest
 import ray
 from actor_world import SmallWorld, make_small_world, ray_here
@@ -536,7 +537,7 @@ class FailingArchive(FolderArchive):
         return super().heads()
 
 
-def test_a_shard_that_does_not_answer_and_an_unreadable_archive_do_not_stop_the_status(
+def test_an_unreadable_archive_stops_neither_status_nor_books(
     small: SmallWorld, tmp_path: Path
 ) -> None:
     async def work() -> None:
@@ -550,10 +551,44 @@ def test_a_shard_that_does_not_answer_and_an_unreadable_archive_do_not_stop_the_
                 assert time.monotonic() < end
                 await asyncio.sleep(0.1)
             assert (await complete(cluster, small.book))[-1].digest
-            for actor in ray.util.list_named_actors(all_namespaces=True):
-                assert actor["name"] == "coordinator"
             (tmp_path / "unreadable").unlink()
             while (await cluster.status(until=soon())).fault:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+
+    asyncio.run(work())
+
+
+def shard_processes() -> list[psutil.Process]:
+    """The shards below this process."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if " ".join(process.cmdline()).startswith("ray::ScenarioShard"):
+                found.append(process)
+    return found
+
+
+def test_shards_that_do_not_answer_do_not_stop_the_status(
+    small: SmallWorld, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        layout = replace(LAYOUT, shards=4)
+        async with connected(archive_of(small, tmp_path), small, layout) as cluster:
+            await cluster.generation(until=soon())
+            stopped = shard_processes()
+            assert len(stopped) == 4
+            for process in stopped:
+                process.suspend()
+            try:
+                status = await cluster.status(until=soon(20.0))
+                assert [s.node_id for s in status.shards] == [""] * 4
+                assert status.current == 2
+            finally:
+                for process in stopped:
+                    process.resume()
+            end = soon(30.0)
+            while not all(s.node_id for s in (await cluster.status(until=soon())).shards):
                 assert time.monotonic() < end
                 await asyncio.sleep(0.1)
 
