@@ -1,8 +1,9 @@
 """Which calls are admitted, in which order they are served, and what rejected callers receive."""
 
 import asyncio
+import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import grpc
@@ -113,6 +114,47 @@ def test_an_overload_by_many_callers_is_rejected_soon_and_keeps_a_short_queue(
         queue.release(next(iter(queue._callers)))
     assert filled(queue, callers, 100, now=0.1) <= LIMITS.active_max
     assert not queue.is_pressed(0.11 + PRESSURE_SECONDS)
+
+
+def simulated_ms(load: float, callers: int, seed: int) -> tuple[list[float], int]:
+    """Random arrivals at a multiple of what one processor serves at 2.5 ms a call.
+
+    Returns the sorted times of the accepted calls from arrival to end, and the rejections.
+    """
+    queue: FairQueue[tuple[str, float]] = FairQueue(LIMITS)
+    chance, service = random.Random(seed), 2.5e-3
+    arrival = now = 0.0
+    working: deque[tuple[str, float]] = deque()
+    times: list[float] = []
+    while now < 20.0:
+        if not working or arrival <= now + service:
+            arrival += chance.expovariate(load / service)
+            caller = f"caller {chance.randrange(callers)}"
+            now = max(now, arrival) if not working else now
+            if queue.admit(caller, arrival) is None:
+                queue.push(caller, (caller, arrival))
+        else:
+            caller, arrived = working.popleft()
+            now += service
+            queue.release(caller)
+            times.append(1e3 * (now - arrived))
+        while (item := queue.pop()) is not None:
+            working.append(item)
+    return sorted(times), queue.rejected.total()
+
+
+@pytest.mark.parametrize("callers", [8, 16, 64, 256])
+def test_at_three_times_the_load_the_accepted_take_at_most_three_times_as_long(
+    callers: int,
+) -> None:
+    for seed in range(3):
+        half, none = simulated_ms(0.5, callers, seed)
+        three, rejected = simulated_ms(3.0, callers, seed)
+        assert none == 0
+        assert rejected > len(three)
+        assert len(three) > 0.95 * 20.0 / 2.5e-3, "all of the capacity is used"
+        p99 = [times[int(0.99 * len(times))] for times in (half, three)]
+        assert p99[1] <= 3 * p99[0], p99
 
 
 def test_the_callers_are_served_in_turn() -> None:

@@ -68,7 +68,6 @@ def test_a_gather_of_200_what_ifs_is_answered_without_repeats(
                 begin = time.monotonic()
                 await asyncio.gather(*(ask() for _ in range(BURST)))
                 together.append(time.monotonic() - begin)
-            print(in_turn, together)
             return min(in_turn), min(together)
 
     in_turn, together = asyncio.run(run())

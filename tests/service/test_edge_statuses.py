@@ -257,13 +257,12 @@ def test_the_metrics_that_an_operator_watches_are_there(running: Running) -> Non
     """Operator's review: ledger failures, free slots, age of the snapshot, positions."""
     metrics = running.gateway.metrics
     metrics.set_run_slots(total=4, free=3)
-    metrics.set_positions(accounts=2, positions=5, expired=1)
+    metrics.set_positions(accounts=2, positions=5)
     metrics.ledger_failed()
     found = generate_latest(metrics.registry).decode()
     for line in (
         "margin_run_slots_free 3.0",
         "margin_positions 5.0",
-        "margin_positions_expired 1.0",
         "margin_ledger_failures_total 1.0",
         'margin_calls_waiting{class="unary"} 0.0',
         'margin_calls_waiting{class="streaming"} 0.0',

@@ -137,10 +137,11 @@ class FairQueue(Generic[T]):
         """Return how many calls of one caller may wait while so many callers have a burst.
 
         Up to two callers may each have a burst of full size. With more callers the allowance falls
-        with the square of their number, so that the sum falls too: many bursts are an overload.
+        with the third power of their number, so that the sum falls too: many bursts at the same
+        time are an overload.
         """
         full, share = self.limits.caller_waiting_max, _BURSTS_FULL_SIZE / max(bursts, 1)
-        return full if share >= 1 else max(int(full * share * share), COUNTED_PER_CALLER)
+        return full if share >= 1 else max(int(full * share**3), COUNTED_PER_CALLER)
 
     def delay_seconds(self) -> float:
         """Return after how many seconds a rejected caller should try again."""
