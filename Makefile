@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
 
-.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench bench-service bench-model clean
+.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench bench-service bench-model soak clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,13 @@ bench-service: $(STAMP)  ## Measure the service; JSON into benchmarks/service/ou
 
 bench-model: $(STAMP)  ## Measure the full model; MARGIN_DATA adds the large book with all add-ons
 	@cd benchmarks && ../$(BIN)/python full_model.py $(if $(MARGIN_DATA),--data $(abspath $(MARGIN_DATA)))
+
+SOAK_SECONDS ?= 1800
+SOAK ?= --database sqlite --database postgresql
+
+soak: $(STAMP)  ## Search for defects of the service: half an hour on SQLite, half an hour on PostgreSQL
+	@echo "==> Soak test (SOAK_SECONDS=$(SOAK_SECONDS) for each database); benchmarks/SOAK.md"
+	@PYTHONPATH=tests $(BIN)/python -m soak.run --seconds $(SOAK_SECONDS) $(SOAK) --report benchmarks/SOAK.md
 
 clean:  ## Remove the environment and caches
 	rm -rf $(VENV) run .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from postgres_server import (  # noqa: F401
+    ledger_url,
+    postgres_server,
+    postgres_url,
+    pytest_terminal_summary,
+)
 
 from margin_actors.market.portfolios import Book, book_from_table
 from margin_actors.market.snapshots import MarketSnapshot

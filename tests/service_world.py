@@ -4,14 +4,17 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
@@ -25,12 +28,11 @@ from margin_cluster.settings import Settings
 from ray.cluster_utils import Cluster
 
 from margin_actors.actors.generation import Layout
-from margin_actors.actors.plan import Heads
 from margin_actors.engine.margin import MarginResult, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.portfolios import Book, book_from_table
-from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.snapshots import MarketSnapshot, OptionQuotes, tenor_years
 from margin_actors.market.synthetic import SyntheticMarket
 
 N_SCENARIOS = 500
@@ -55,14 +57,15 @@ def make_world(market: SyntheticMarket, model: ModelParameters) -> World:
     return World(market.snapshot, scenarios, market.book, book, model, expected)
 
 
-def fill(folder: Path, world: World) -> Path:
+def fill(folder: Path, world: World, ledger_url: str | None = None) -> Path:
     """Store the world as a service keeps it; returns the path of its book."""
     folder.mkdir(parents=True, exist_ok=True)
-    archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
-    archive.store_snapshot(world.snapshot)
-    archive.note_snapshot(world.snapshot)
+    archive = StoreArchive(folder, ledger_url or sqlite_url(folder / "ledger.sqlite"))
     archive.save_scenarios(world.scenarios)
-    archive.note_heads(Heads(1, world.snapshot.id, world.scenarios.id))
+    origin = {"key": "", "request_id": "", "caller": "tests"}
+    archive.activate_scenarios(world.scenarios.id, **origin)
+    archive.publish_snapshot(world.snapshot, allow_older=True, **origin)
+    archive.ledger.close()
     path = folder / "book.parquet"
     pq.write_table(world.table, path)
     return path
@@ -146,18 +149,20 @@ def served(
     shards: int = 2,
     namespace: str | None = None,
     layout: Layout | None = None,
-    tell: Callable[[Running], None] | None = None,
     keep_actors: bool = False,
+    ledger_url: str | None = None,
+    before_ready: Callable[[Running], None] | None = None,
     **options: Any,
 ) -> Iterator[Running]:
     """Serve a world through the attached Ray until the end of the block."""
     path = folder / "book.parquet"
-    path = path if path.exists() else fill(folder, world)
+    path = path if path.exists() else fill(folder, world, ledger_url)
     request = ServiceRequest(
         model=world.model,
         book=path,
         namespace=namespace or f"n{uuid4().hex}",
         state=folder,
+        ledger_url=ledger_url,
         layout=layout or Layout(shards=shards, look_seconds=0.5),
     )
     settings = Settings(store=folder / "store", data=None, threads=2, deribit_url="")
@@ -165,9 +170,15 @@ def served(
     up: Future[Running] = Future()
 
     async def run() -> None:
-        async with running_gateway(settings, request, chosen) as gateway:
-            ends = asyncio.Event()
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        ends = asyncio.Event()
+
+        async def starting(gateway: Gateway) -> None:
+            if before_ready is not None:
+                early = Running(gateway, loop, request.namespace, folder, ends)
+                await asyncio.to_thread(before_ready, early)
+
+        async with running_gateway(settings, request, chosen, before_ready=starting) as gateway:
             up.set_result(Running(gateway, loop, request.namespace, folder, ends))
             await ends.wait()
 
@@ -212,6 +223,46 @@ def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
     return header, quotes
 
 
+def wait_until(is_true: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < until, f"it did not come about within {seconds:g} s"
+        time.sleep(0.02)
+
+
 def digest_of_book(target: str, **asked: Any) -> str:
     with MarginClient(target) as client:
         return client.calculate_book(**asked).digest
+
+
+def moved_by(snapshot: MarketSnapshot, shift: timedelta) -> MarketSnapshot:
+    """Return the same market at another time, without the expiries that have passed by then."""
+    time = snapshot.time + shift
+    kept = [i for i, e in enumerate(snapshot.expiries) if e.expiry > time]
+    place = {old: new for new, old in enumerate(kept)}
+    o = snapshot.options
+    rows = np.array([int(i) in place for i in o.expiry_index], np.bool_)
+    columns = {
+        name: getattr(o, name)[rows]
+        for name in (
+            "strike_usd",
+            "is_call",
+            "is_inverse",
+            "bid",
+            "ask",
+            "mark",
+            "mark_vol",
+            "open_interest",
+            "volume",
+        )
+    }
+    expiries = tuple(
+        replace(e, tenor_years=tenor_years(time, e.expiry))
+        for e in (snapshot.expiries[i] for i in kept)
+    )
+    options = OptionQuotes(
+        names=tuple(n for n, use in zip(o.names, rows, strict=True) if use),
+        expiry_index=np.array([place[int(i)] for i in o.expiry_index[rows]], np.int32),
+        **columns,
+    )
+    return replace(snapshot, time=time, expiries=expiries, options=options)

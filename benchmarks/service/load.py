@@ -1,24 +1,28 @@
 """A load generator in processes of its own, and what the service does under load.
 
-    python load.py                 every call at stated concurrency; half and three times the load
-    python load.py --minutes 10    three times the load for so long, memory watched
+    python load.py                   every call at stated concurrency, overload, bursts, connections
+    python load.py --only overload   one of: calls, overload, burst, idle
+    python load.py --minutes 10      three times the load for so long, memory watched
 
 Requests are made once and sent as bytes; answers are not parsed, so that the generator's own work
-is small. A closed load keeps so many calls in flight. An open load starts calls at random moments
-at a stated rate, whatever became of those before, as callers who know nothing of each other do; the
-time of a call counts from the moment at which it should have started.
+is small. A closed load keeps a number of calls in flight. An open load starts calls at random
+moments at a stated rate, whatever became of those before, as independent callers do; it is spread
+over many connections, and a call's time counts from the moment at which it should have started.
 """
 
 import argparse
 import asyncio
 import json
 import random
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import grpc
@@ -31,11 +35,12 @@ from margin_protos.v1 import margin_types_pb2, portfolio_service_pb2
 from serving import ONE, Served, helper, made_market, report, rss_mib, serving
 
 GENERATORS = 1
-CONNECTIONS = 4
+CLOSED_CONNECTIONS, OPEN_CONNECTIONS = 4, 64
 CONCURRENCY = (1, 4, 8)
 SECONDS = 6.0
 OPEN_SECONDS, ROUNDS = 20.0, 5
-TURNED_AWAY_SHARE = 0.005
+REJECTED_SHARE = 0.005
+BURST, IDLE_CONNECTIONS = 200, 1_000
 MARGIN = "/margin_protos.v1.MarginService/"
 
 
@@ -66,7 +71,7 @@ def calls() -> dict[str, tuple[str, bytes]]:
 
 @dataclass
 class Seen:
-    """What one generator saw; milliseconds."""
+    """The calls of one generator by outcome; milliseconds."""
 
     accepted: list[float] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
@@ -74,10 +79,10 @@ class Seen:
 
 
 class Generator:
-    def __init__(self, target: str, method: str, body: bytes) -> None:
+    def __init__(self, target: str, method: str, body: bytes, connections: int) -> None:
         # Connections of their own: otherwise all channels of a process share one.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-        channels = [grpc.aio.insecure_channel(target, options) for _ in range(CONNECTIONS)]
+        channels = [grpc.aio.insecure_channel(target, options) for _ in range(connections)]
         self.channels = channels
         self.methods = [channel.unary_unary(method) for channel in channels]
         self.body, self.seen, self.turn = body, Seen(), 0
@@ -85,7 +90,7 @@ class Generator:
     async def one(self, begin: float) -> None:
         self.turn += 1
         try:
-            await self.methods[self.turn % CONNECTIONS](self.body, timeout=30)
+            await self.methods[self.turn % len(self.methods)](self.body, timeout=30)
         except grpc.aio.AioRpcError as error:
             took = 1e3 * (time.perf_counter() - begin)
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -121,14 +126,21 @@ class Generator:
 
 
 async def generate(arguments: argparse.Namespace) -> None:
-    """What a generator's process does: warm up, wait for the word, load, print what it saw."""
-    generator = Generator(arguments.target, arguments.method, bytes.fromhex(arguments.body))
-    for _ in range(20):
+    """Do the work of a generator's process: warm up, wait for the start, load, print the result."""
+    connections = OPEN_CONNECTIONS if arguments.rate else CLOSED_CONNECTIONS
+    if arguments.burst:
+        connections = 1
+    body = bytes.fromhex(arguments.body)
+    generator = Generator(arguments.target, arguments.method, body, connections)
+    for _ in range(max(20, connections)):
         await generator.one(time.perf_counter())
     generator.seen = Seen()
     print("ready", flush=True)
     sys.stdin.readline()
-    if arguments.rate:
+    if arguments.burst:
+        begin = time.perf_counter()
+        await asyncio.gather(*(generator.one(begin) for _ in range(arguments.burst)))
+    elif arguments.rate:
         await generator.open(arguments.rate, arguments.seconds, arguments.seed)
     else:
         await generator.closed(arguments.concurrency, arguments.seconds)
@@ -138,15 +150,22 @@ async def generate(arguments: argparse.Namespace) -> None:
 
 
 def load(
-    target: str, call: tuple[str, bytes], *, seconds: float, concurrency: int = 0, rate: float = 0.0
+    target: str,
+    call: tuple[str, bytes],
+    *,
+    seconds: float,
+    concurrency: int = 0,
+    rate: float = 0.0,
+    burst: int = 0,
 ) -> dict[str, float]:
-    """Run the generators and return what they saw together."""
+    """Run the generators and return percentiles of all their calls."""
     count = min(GENERATORS, concurrency) if concurrency else GENERATORS
     command = [sys.executable, __file__, "--generate", target, call[0], call[1].hex()]
     processes = []
     for number in range(count):
         share = concurrency // count + (number < concurrency % count)
         own = [f"--concurrency={share}", f"--rate={rate / count}", f"--seconds={seconds}"]
+        own += [f"--burst={burst}"]
         processes.append(
             subprocess.Popen(
                 [*command, *own, f"--seed={number}"],
@@ -168,10 +187,10 @@ def load(
     failed = [code for s in seen for code in s["failed"]]
     assert not failed, Counter(failed)
     out = {"per_second": len(accepted) / seconds} | percentiles(accepted)
+    out["longest_ms"] = accepted[-1]
     if rejected:
-        told = percentiles(rejected)
         out |= {"rejected_per_second": len(rejected) / seconds}
-        out |= {f"rejected_{name}": value for name, value in told.items()}
+        out |= {f"rejected_{name}": value for name, value in percentiles(rejected).items()}
     return out
 
 
@@ -183,7 +202,7 @@ def percentiles(times: list[float]) -> dict[str, float]:
 
 
 def load_actor(*, seconds: float, concurrency: int) -> dict[str, float]:
-    """Keep so many round trips to one bare actor in flight, each waited for in a thread."""
+    """Keep a number of round trips to one bare actor in flight, each awaited in a thread."""
     actor, payload, times = Bare.remote(), b"x" * 256, list[float]()
     ray.get(actor.ping.remote(payload))
     until = time.perf_counter() + seconds
@@ -218,11 +237,11 @@ def measure_calls(served: Served, echo_target: str) -> dict[str, dict[str, float
 
 
 def servable(served: Served, call: tuple[str, bytes]) -> float:
-    """Return the largest rate of random arrivals tried of which next to none is turned away."""
+    """Return the largest tried rate of random arrivals of which at most 0.5 % is rejected."""
     rate = load(served.target, call, seconds=SECONDS, concurrency=4)["per_second"]
     while True:
         found = load(served.target, call, seconds=SECONDS, rate=rate)
-        if found.get("rejected_per_second", 0.0) <= TURNED_AWAY_SHARE * rate:
+        if found.get("rejected_per_second", 0.0) <= REJECTED_SHARE * rate:
             return rate
         rate *= 0.9
 
@@ -243,8 +262,50 @@ def measure_overload(served: Served, seconds: float, rounds_wanted: int) -> dict
     return {"p99_three / p99_half": ratio, "rounds": rounds}
 
 
+def measure_burst(served: Served) -> dict[str, object]:
+    """Compare many calls at once on one connection, none of them rejected, with calls in turn."""
+    call = calls()["SimulateMargin"]
+    in_turn = load(served.target, call, seconds=SECONDS, concurrency=1)
+    burst = load(served.target, call, seconds=1.0, burst=BURST)
+    assert "rejected_per_second" not in burst, burst
+    return {
+        "calls": BURST,
+        "seconds in turn": BURST / in_turn["per_second"],
+        "seconds as a burst": burst["longest_ms"] / 1e3,
+    }
+
+
+def measure_idle(served: Served) -> dict[str, object]:
+    """The time of single calls with and without many idle connections, in turns."""
+    figures: dict[str, list[float]] = {}
+    for round_ in range(3):
+        for idle in (0, IDLE_CONNECTIONS):
+            with idle_connections(served.target, idle):
+                for name in ("CalculateMargin", "SimulateMargin"):
+                    found = load(served.target, calls()[name], seconds=SECONDS / 2, concurrency=1)
+                    figures.setdefault(f"{name}, {idle} idle, p50 ms", []).append(found["p50_ms"])
+        print(round_, figures, file=sys.stderr)
+    return {name: statistics.median(times) for name, times in figures.items()}
+
+
+@contextmanager
+def idle_connections(target: str, count: int) -> Iterator[None]:
+    """Hold connections that have been set up and carry no call."""
+    host, _, port = target.rpartition(":")
+    hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+    connections = [socket.create_connection((host, int(port))) for _ in range(count)]
+    try:
+        for connection in connections:
+            connection.sendall(hello)
+            assert connection.recv(9), "the server sends its settings"
+        yield
+    finally:
+        for connection in connections:
+            connection.close()
+
+
 def measure_long(served: Served, minutes: float) -> dict[str, object]:
-    """Three times the load for minutes on end; what grows, grows in the samples."""
+    """Three times the load for minutes, with a sample of memory and latency per minute."""
     call = calls()["CalculateMargin"]
     capacity = servable(served, call)
     samples = []
@@ -268,8 +329,7 @@ def measure_long(served: Served, minutes: float) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--only-calls", action="store_true")
-    parser.add_argument("--only-overload", action="store_true")
+    parser.add_argument("--only", choices=("calls", "overload", "burst", "idle"))
     parser.add_argument("--seconds", type=float, default=OPEN_SECONDS, help="of an open load")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of half and three times")
     arguments = parser.parse_args()
@@ -278,11 +338,14 @@ def main() -> None:
         if arguments.minutes:
             report("load_long", measure_long(served, arguments.minutes))
             return
-        figures: dict[str, object] = {}
-        if not arguments.only_overload:
-            figures["calls"] = measure_calls(served, echo_target)
-        if not arguments.only_calls:
-            figures["overload"] = measure_overload(served, arguments.seconds, arguments.rounds)
+        measures: dict[str, Callable[[], object]] = {
+            "calls": lambda: measure_calls(served, echo_target),
+            "overload": lambda: measure_overload(served, arguments.seconds, arguments.rounds),
+            "burst": lambda: measure_burst(served),
+            "idle": lambda: measure_idle(served),
+        }
+        chosen = [arguments.only] if arguments.only else list(measures)
+        figures = {name: measures[name]() for name in chosen}
         report("load", figures)
 
 
@@ -296,6 +359,7 @@ if __name__ == "__main__":
         own.add_argument("--rate", type=float, default=0.0)
         own.add_argument("--seconds", type=float, default=1.0)
         own.add_argument("--seed", type=int, default=0)
+        own.add_argument("--burst", type=int, default=0)
         uvloop.run(generate(own.parse_args()))
     else:
         main()

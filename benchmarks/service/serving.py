@@ -22,8 +22,6 @@ from made_book import Made, book, make
 from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import sqlite_url
 
-from margin_actors.actors.plan import Heads
-
 HERE = Path(__file__).resolve().parent
 MARGIN = Path(sys.executable).parent / "margin"
 N_INSTRUMENTS, N_SCENARIOS = 1_500, 2_560
@@ -70,10 +68,10 @@ def prepare(folder: Path, made: Made, *, singles: bool) -> None:
     """Store market, scenarios and book as the service keeps them."""
     folder.mkdir(parents=True)
     archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
-    archive.store_snapshot(made.snapshot)
-    archive.note_snapshot(made.snapshot)
     archive.save_scenarios(made.scenarios)
-    archive.note_heads(Heads(snapshot_id=made.snapshot.id, scenarios_id=made.scenarios.id))
+    origin = {"key": "", "request_id": "", "caller": "benchmark"}
+    archive.activate_scenarios(made.scenarios.id, **origin)
+    archive.publish_snapshot(made.snapshot, allow_older=True, **origin)
     tables = [made.book, single_accounts(made)] if singles else [made.book]
     pq.write_table(pa.concat_tables(tables), folder / "book.parquet")
 

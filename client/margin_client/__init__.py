@@ -1,6 +1,6 @@
-"""The client of the margin service: what a venue or a clearing member installs.
+"""The client of the margin service, for venues and clearing members.
 
-The base install holds this package and the contract alone; it loads neither numpy nor the server.
+The base install contains only this package and the contract; it loads neither numpy nor the server.
 """
 
 from importlib.metadata import version
@@ -22,7 +22,9 @@ from margin_client.errors import (
     UnavailableError,
 )
 from margin_client.results import (
+    AccountFailure,
     AccountMargin,
+    AccountProblem,
     BookResult,
     Calculation,
     CalculationKind,
@@ -51,8 +53,10 @@ __version__: str = version("margin-cluster")
 
 __all__ = [
     "AccessError",
+    "AccountFailure",
     "AccountMargin",
     "AccountPosition",
+    "AccountProblem",
     "AsyncMarginClient",
     "BookResult",
     "BusyError",

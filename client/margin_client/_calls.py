@@ -1,6 +1,6 @@
-"""Every call, before it is sent: which method, what it carries, how long, how the answer is read.
+"""Every call before it is sent: its method, its messages, and how the answer is read.
 
-Nothing here sends or waits, so that the two clients share all but that.
+Nothing here sends or waits, so that both clients share it.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ OPERATIONS = operations_service_pb2_grpc.OperationsServiceStub
 
 
 class Folding(Protocol[T_co]):
-    """Puts the messages of a stream together."""
+    """Collects the messages of a stream."""
 
     def add(self, message: Any) -> None:
         """Take one message."""
         ...
 
     def result(self) -> T_co | None:
-        """Return the result, or None where the stream ended too early."""
+        """Return the result, or None if the stream ended too early."""
         ...
 
 
@@ -68,7 +68,7 @@ class Asked(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Followed(Generic[T]):
-    """A call whose answer comes in many messages."""
+    """A call whose answer is a stream of messages."""
 
     service: type[Any]
     method: str
@@ -109,10 +109,14 @@ def calculate_margin(
     account_id: str | None,
     portfolio: Quantities | None,
     snapshot_id: str,
+    idempotency_key: str | None,
 ) -> Asked[results.MarginResult]:
     """See the clients."""
-    subject = _write.subject(account_id, portfolio)
-    request = margin_service_pb2.CalculateMarginRequest(snapshot_id=snapshot_id, **subject)
+    request = margin_service_pb2.CalculateMarginRequest(
+        snapshot_id=snapshot_id,
+        idempotency_key=key_or_new(idempotency_key),
+        **_write.subject(account_id, portfolio),
+    )
     return _asked(MARGIN, "CalculateMargin", request, results.MarginResult)
 
 
@@ -120,11 +124,15 @@ def calculate_book(
     account_ids: Iterable[str],
     member_ids: Iterable[str],
     snapshot_id: str,
+    idempotency_key: str | None,
     on_progress: OnProgress | None,
 ) -> Followed[results.BookResult]:
     """See the clients."""
     request = margin_service_pb2.CalculateBookRequest(
-        account_ids=list(account_ids), member_ids=list(member_ids), snapshot_id=snapshot_id
+        account_ids=list(account_ids),
+        member_ids=list(member_ids),
+        snapshot_id=snapshot_id,
+        idempotency_key=key_or_new(idempotency_key),
     )
     return Followed(MARGIN, "CalculateBook", request, lambda: BookReader(on_progress))
 
@@ -193,9 +201,12 @@ def list_calculations(
     )
 
 
-def publish_snapshot(snapshot: Snapshot, quotes: Quotes) -> Asked[results.PublishedSnapshot]:
+def publish_snapshot(
+    snapshot: Snapshot, quotes: Quotes, idempotency_key: str | None, *, allow_older: bool
+) -> Asked[results.PublishedSnapshot]:
     """See the clients."""
-    messages = _write.publication(snapshot, quotes)
+    key = key_or_new(idempotency_key)
+    messages = _write.publication(snapshot, quotes, key, allow_older=allow_older)
     return Asked(
         MARKET,
         "PublishSnapshot",
@@ -283,9 +294,13 @@ def list_scenario_sets(page_size: int) -> Paged[results.ScenarioSetSummary]:
     )
 
 
-def activate_scenario_set(scenarios_id: str) -> Asked[results.ActivatedScenarioSet]:
+def activate_scenario_set(
+    scenarios_id: str, idempotency_key: str | None
+) -> Asked[results.ActivatedScenarioSet]:
     """See the clients."""
-    request = scenario_service_pb2.ActivateScenarioSetRequest(scenarios_id=scenarios_id)
+    request = scenario_service_pb2.ActivateScenarioSetRequest(
+        scenarios_id=scenarios_id, idempotency_key=key_or_new(idempotency_key)
+    )
     return _asked(SCENARIO, "ActivateScenarioSet", request, results.ActivatedScenarioSet)
 
 
@@ -295,14 +310,20 @@ def get_status() -> Asked[results.ServiceStatus]:
     return _asked(OPERATIONS, "GetStatus", request, results.ServiceStatus)
 
 
-def no_market(status: results.ServiceStatus) -> UnavailableError:
-    """Return the error of a service that has no market yet."""
-    why = f": {status.last_fault}" if status.last_fault else ""
-    return UnavailableError(f"the service has no market to answer from{why}", code="UNAVAILABLE")
+def not_ready(status: results.ServiceStatus) -> UnavailableError:
+    """Return the error of a service that is not ready, with the reasons that it gives."""
+    reasons = [*status.problems, *([status.last_fault] if status.last_fault else [])]
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return UnavailableError(f"the service is not ready{why}", code="UNAVAILABLE")
+
+
+def is_ready(status: results.ServiceStatus) -> bool:
+    """Return whether the service accepts changes and has a market to answer from."""
+    return status.is_ready and status.generation is not None
 
 
 def cut_short(request_id: str) -> UnavailableError:
-    """Return the error of a stream that ended well but too early."""
+    """Return the error of a stream that ended without its last message."""
     return UnavailableError(
         "the stream ended before its last message", code="UNAVAILABLE", request_id=request_id
     )

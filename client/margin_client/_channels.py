@@ -1,4 +1,4 @@
-"""How the client reaches the service."""
+"""Channels to the service."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Compression = Literal["none", "gzip", "deflate"]
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Speak TLS. Without files the system's authorities are trusted.
+    """TLS of a client. Without files the system's authorities are trusted.
 
     Raises
     ------
@@ -25,11 +25,11 @@ class Tls:
     authority: Path | str | None = None
     """PEM file of the authorities that may have signed the service's certificate."""
     certificate: Path | str | None = None
-    """PEM file of the client's own certificate chain, where the service asks for one."""
+    """PEM file of the client's own certificate chain, if the service requires one."""
     key: Path | str | None = None
     """PEM file of its key."""
     server_name: str | None = None
-    """The name in the service's certificate, where the address is another."""
+    """The name in the service's certificate, if it differs from the address."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -54,9 +54,9 @@ def open_channel(package: Any, target: str, *, tls: Tls | None, compression: Com
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        # One place decides about attempts: ours, which knows the deadline and the service's wish.
+        # Attempts are decided in `_retries`, which knows the deadline and the suggested delay.
         ("grpc.enable_retries", 0),
-        # Where a name or a list of addresses has several gateways, use them all.
+        # If a name or a list of addresses has several gateways, calls are spread over them.
         ("grpc.service_config", json.dumps(spread)),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),

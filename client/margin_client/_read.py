@@ -1,4 +1,4 @@
-"""From the wire to results: one reader a class, made from its fields."""
+"""Converts messages to results: one reader per class, derived from its fields."""
 
 import types
 import typing
@@ -8,14 +8,21 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from margin_client.results import BookResult, CalculationKind, Generation, InputIds, Progress
+from margin_client.results import (
+    AccountFailure,
+    BookResult,
+    CalculationKind,
+    Generation,
+    InputIds,
+    Progress,
+)
 
 T = TypeVar("T")
 _KINDS = {1: CalculationKind.ACCOUNT, 2: CalculationKind.BOOK}
 
 
 def read(kind: type[T], message: Any) -> T:
-    """Return a result of a class whose fields are named as the message's."""
+    """Return a result of a class whose fields have the names of the message's fields."""
     return _reader(kind)(message)
 
 
@@ -59,12 +66,13 @@ def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
 
 
 class BookReader:
-    """Puts the messages of a book's stream together; the result is there once all have come."""
+    """Collects the messages of a book's stream; the result exists once all have arrived."""
 
     def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
         self._on_progress = on_progress
         self._generation: Any = None
         self._columns: dict[str, list[Any]] = {}
+        self._failures: list[AccountFailure] = []
         self._summary: Any = None
 
     def add(self, message: Any) -> None:
@@ -75,23 +83,28 @@ class BookReader:
         elif which == "progress" and self._on_progress is not None:
             self._on_progress(Progress(message.progress.done, message.progress.total))
         elif which == "batch":
-            before = len(self._columns.get("account_id", ()))
-            for field in message.batch.DESCRIPTOR.fields:
-                values = getattr(message.batch, field.name)
-                if not values and field.name not in self._columns:
-                    continue
-                # A part that is 0 for everybody is not sent.
-                column = self._columns.setdefault(field.name, [0.0] * before)
-                column.extend(values or [0.0] * len(message.batch.account_id))
+            self._add_columns(message.batch)
+        elif which == "failures":
+            self._failures += [read(AccountFailure, f) for f in message.failures.failures]
         elif which == "summary":
             self._summary = message.summary
 
+    def _add_columns(self, batch: Any) -> None:
+        before = len(self._columns.get("account_id", ()))
+        for field in batch.DESCRIPTOR.fields:
+            values = getattr(batch, field.name)
+            if not values and field.name not in self._columns:
+                continue
+            # An earlier version of the service leaves out a column in which all values are 0.
+            column = self._columns.setdefault(field.name, [0.0] * before)
+            column.extend(values or [0.0] * len(batch.account_id))
+
     def result(self) -> BookResult | None:
-        """Return the book, or None where the stream ended before its end."""
+        """Return the book, or None if the stream ended before its end."""
         if self._summary is None or self._generation is None:
             return None
         end, accounts = self._summary, self._columns.get("account_id", [])
-        if len(accounts) != end.accounts:
+        if len(accounts) != end.accounts or len(self._failures) != end.accounts_failed:
             return None
         return BookResult(
             calculation_id=end.calculation_id,
@@ -102,11 +115,15 @@ class BookReader:
             initial_margin_usd=end.initial_margin_usd,
             columns=self._columns,
             places={account: row for row, account in enumerate(accounts)},
+            failures=tuple(self._failures),
+            is_complete=not self._failures,
+            portfolio_version=end.portfolio_version,
+            expired_positions=end.expired_positions,
         )
 
 
 class LastReader(typing.Generic[T]):
-    """Waits for the message that carries the result; tells of progress before it."""
+    """Waits for the message with the result; reports the progress before it."""
 
     def __init__(
         self, kind: type[T], name: str, on_progress: Callable[[Progress], None] | None
@@ -124,5 +141,5 @@ class LastReader(typing.Generic[T]):
             self._on_progress(Progress(step.done, step.total, step.stage))
 
     def result(self) -> T | None:
-        """Return the result, or None where it never came."""
+        """Return the result, or None if it did not arrive."""
         return self._result

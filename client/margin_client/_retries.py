@@ -1,4 +1,4 @@
-"""When to try again: pure decisions about one call; the clients only wait and send."""
+"""When to repeat a call: pure decisions; the clients only wait and send."""
 
 import random
 import time
@@ -12,18 +12,18 @@ from margin_client.errors import BusyError, DeadlineError, MarginClientError, Un
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How the client tries again where that helps: on UNAVAILABLE, and where told to come back.
+    """How the client repeats calls: on UNAVAILABLE, and if the service suggests a delay.
 
-    Every call may be repeated safely: reads change nothing, and what changes something carries a
-    key under which a repeat has no further effect.
+    Every call may be repeated safely: reads change nothing, and other calls carry a key under which
+    a repeat has no further effect.
     """
 
     first_seconds: float = 0.1
-    """Wait before the second attempt, at most; each later wait may be twice as long."""
+    """Longest wait before the second attempt; the limit doubles with each attempt."""
     longest_seconds: float = 5.0
-    """Longest wait, unless the service asks for a longer one."""
+    """Longest wait, unless the service suggests a longer one."""
     attempts_max: int = 100
-    """Attempts in all; 1 for none but the first. The deadline ends them earlier."""
+    """Number of attempts; 1 for no repeat. The deadline may end them earlier."""
 
     def __post_init__(self) -> None:
         if not (0 < self.first_seconds <= self.longest_seconds and self.attempts_max >= 1):
@@ -56,10 +56,10 @@ class Attempts:
         return max(self._until - self._now(), 0.001)
 
     def wait_after(self, error: MarginClientError) -> float:
-        """Return the seconds to wait before the next attempt, or raise the error: give up.
+        """Return the seconds to wait before the next attempt, or raise the error to give up.
 
-        The wait is drawn evenly from what the policy allows, so that callers who failed together do
-        not come back together, and is never shorter than the service asked for.
+        The wait is drawn uniformly up to the policy's limit, so that callers that failed at the
+        same time do not repeat at the same time, and is at least what the service suggested.
         """
         error.attempts = self._made
         if not isinstance(error, UnavailableError | BusyError):
@@ -75,7 +75,7 @@ class Attempts:
         return wait
 
     def passed(self) -> DeadlineError:
-        """Return the error of a deadline that passed between messages."""
+        """Return the error of a deadline that passed before the call was sent."""
         return DeadlineError(
             "the time allowed passed",
             code="DEADLINE_EXCEEDED",

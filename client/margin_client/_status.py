@@ -1,4 +1,4 @@
-"""From a gRPC failure to one of our errors: the client's side of the service's table."""
+"""From a gRPC status to an error of the client: the counterpart of the service's table."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -36,11 +36,12 @@ TABLE: dict[grpc.StatusCode, type[MarginClientError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineError,
     grpc.StatusCode.UNAUTHENTICATED: AccessError,
     grpc.StatusCode.PERMISSION_DENIED: AccessError,
+    grpc.StatusCode.DATA_LOSS: MarginClientError,
 }
 
 
 def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
-    """Return our error for a failed call, sync or async, with all that the service told."""
+    """Return the client's error for a failed call, with all details that the service sent."""
     code: grpc.StatusCode = fault.code()  # pyright: ignore[reportAttributeAccessIssue]
     message: str = fault.details() or code.name  # pyright: ignore[reportAttributeAccessIssue]
     trailers = fault.trailing_metadata() or ()  # pyright: ignore[reportAttributeAccessIssue]
@@ -60,7 +61,7 @@ def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
             retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
     kind = TABLE.get(code, MarginClientError)
     if kind is BusyError and retry_seconds is None:
-        # Without a delay it is no question of load: a message was larger than a limit.
+        # Without a delay the cause is not load: a message was larger than a limit.
         kind = InvalidRequestError
     return kind(
         message,

@@ -1,4 +1,4 @@
-"""pandas, in and out; loaded only where a table is asked for or given."""
+"""Conversion from and to pandas, which is loaded only if a table is requested or given."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def frame_of(items: Iterable[Any]) -> "pd.DataFrame":
-    """Return one row a result; what is inside another result is named with dots."""
+    """Return one row per result; names of nested fields are joined with dots."""
     pandas = _pandas()
     return pandas.json_normalize([asdict(item) for item in items])
 
@@ -22,13 +22,13 @@ def frame_of_columns(columns: Mapping[str, Sequence[Any]], *, index: str) -> "pd
 
 
 def is_frame(value: object) -> TypeIs["pd.DataFrame"]:
-    """Return whether it is a pandas table; pandas is not loaded to find out."""
+    """Return whether a value is a pandas table, without loading pandas."""
     kind = type(value)
     return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
 
 
 def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["pd.Series[Any]"]:
-    """Return columns of a table, looked for among its index levels too.
+    """Return columns of a table; index levels count as columns.
 
     Raises
     ------
@@ -46,13 +46,13 @@ def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["
 
 
 def chunks_of(frame: "pd.DataFrame", rows: int) -> Iterator["pd.DataFrame"]:
-    """Yield a table in pieces of so many rows; one empty piece for an empty table."""
+    """Yield parts of a table of at most `rows` rows; one empty part for an empty table."""
     for start in range(0, max(len(frame), 1), rows):
         yield frame.iloc[start : start + rows]
 
 
 def places_of(column: "pd.Series[Any]") -> tuple[list[int], list[Any]]:
-    """Return for every row the place of its value among the distinct ones, and those.
+    """Return (index into the distinct values for every row, distinct values).
 
     Raises
     ------

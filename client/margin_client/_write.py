@@ -1,4 +1,4 @@
-"""From what a caller hands in to the wire."""
+"""Converts arguments of calls to messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AccountPositions: TypeAlias = "Iterable[AccountPosition] | pd.DataFrame"
 Trades: TypeAlias = "Iterable[Trade] | pd.DataFrame"
 """Trades, or a table with columns named as the fields of Trade; member_id may be missing."""
 Quotes: TypeAlias = "Iterable[OptionQuote] | pd.DataFrame"
-"""Quotes, or a table with columns named as the fields of OptionQuote; any but the name may lack."""
+"""Quotes, or a table with the columns of OptionQuote, of which only the name is required."""
 
 T = TypeVar("T")
 POSITION_ROWS = 100_000
@@ -41,12 +41,12 @@ _NUMBERS = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
 
 
 def timestamp(time: datetime, what: str) -> Timestamp:
-    """Return a wire time.
+    """Return a time of the contract.
 
     Raises
     ------
     ValueError
-        If the time says no timezone: it would be read differently on another machine.
+        If the time has no timezone: its meaning would depend on the machine.
     """
     if time.tzinfo is None:
         raise ValueError(f"{what}: {time} has no timezone; use datetime(..., tzinfo=UTC)")
@@ -56,7 +56,7 @@ def timestamp(time: datetime, what: str) -> Timestamp:
 
 
 def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Position]:
-    """Return wire positions in the given order."""
+    """Return positions of the contract in the given order."""
     if _tables.is_frame(quantities):
         names, amounts = _tables.columns_of(quantities, ("instrument_name", "quantity"), what)
         pairs: Iterable[tuple[str, float]] = zip(names.tolist(), amounts.tolist(), strict=True)
@@ -68,7 +68,7 @@ def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Positi
 
 
 def subject(account_id: str | None, portfolio: Quantities | None) -> dict[str, Any]:
-    """Return the fields that say whose margin is asked for.
+    """Return the fields that select whose margin is calculated.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def candidates(
     trades: Quantities | None,
     several: Iterable[Candidate] | None,
 ) -> list[margin_service_pb2.Candidate]:
-    """Return the wire candidates.
+    """Return candidates of the contract.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def candidates(
 
 
 def trades_to_wire(trades: Trades) -> list[portfolio_pb.Trade]:
-    """Return wire trades in the given order."""
+    """Return trades of the contract in the given order."""
     if not _tables.is_frame(trades):
         rows = ((t.account_id, t.member_id, t.instrument_name, t.quantity) for t in trades)
     else:
@@ -129,14 +129,14 @@ def trades_to_wire(trades: Trades) -> list[portfolio_pb.Trade]:
 def uploads(
     rows: AccountPositions, key: str
 ) -> Callable[[], Iterator[portfolio_pb.UploadPositionsRequest]]:
-    """Return what makes the messages of an upload, anew for every attempt.
+    """Return a function that makes the messages of an upload, for each attempt.
 
-    A table or a sequence is cut up as it is sent; what can be read only once is read into memory.
+    A table or a sequence is divided while it is sent; an iterator is first read into memory.
     """
     if _tables.is_frame(rows):
         frame = rows
         names = ["account_id", "member_id", "instrument_name", "quantity"]
-        _tables.columns_of(frame, names, "positions")  # refuse before the call begins
+        _tables.columns_of(frame, names, "positions")  # raises before the call begins
 
         def chunks() -> Iterator[margin_types_pb2.PositionColumns]:
             for part in _tables.chunks_of(frame, POSITION_ROWS):
@@ -161,7 +161,7 @@ def _columns_of_frame(part: Any, names: list[str]) -> margin_types_pb2.PositionC
     accounts, members, instruments, amounts = _tables.columns_of(part, names, "positions")
     account, account_ids = _tables.places_of(accounts)
     instrument, instrument_names = _tables.places_of(instruments)
-    # An account's member is that of its first row here; the rest must say the same.
+    # The member of an account is taken from its first row; the other rows must agree.
     first = ~accounts.duplicated().to_numpy()
     member_ids = members.to_numpy()[first].tolist()
     expected = [member_ids[place] for place in account]
@@ -199,9 +199,9 @@ def _columns_of_rows(part: Sequence[AccountPosition]) -> margin_types_pb2.Positi
 
 
 def publication(
-    snapshot: Snapshot, quotes: Quotes
+    snapshot: Snapshot, quotes: Quotes, key: str, *, allow_older: bool
 ) -> Callable[[], Iterator[market_data_service_pb2.PublishSnapshotRequest]]:
-    """Return what makes the messages of a snapshot, anew for every attempt."""
+    """Return a function that makes the messages of a publication, for each attempt."""
     pb = market_data_service_pb2
     header = pb.SnapshotHeader(
         time=timestamp(snapshot.time, "snapshot.time"),
@@ -230,7 +230,7 @@ def publication(
                 )
 
     def messages() -> Iterator[market_data_service_pb2.PublishSnapshotRequest]:
-        yield pb.PublishSnapshotRequest(header=header)
+        yield pb.PublishSnapshotRequest(header=header, idempotency_key=key, allow_older=allow_older)
         for columns, is_last in _with_end(chunks()):
             yield pb.PublishSnapshotRequest(quotes=columns, is_last=is_last)
 
@@ -255,7 +255,7 @@ def _quotes_of_frame(part: Any) -> market_data_service_pb2.OptionQuoteColumns:
 
 
 def _with_end(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
-    """Yield items, each with whether it is the last; there is at least one."""
+    """Yield (item, whether it is the last) for at least one item."""
     waiting = next(items)
     for item in items:
         yield waiting, False
@@ -264,7 +264,7 @@ def _with_end(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
 
 
 def _parts(rows: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Yield rows in pieces; one empty piece where there are none."""
+    """Yield lists of at most `size` rows; one empty list if there are no rows."""
     source = iter(rows)
     yield list(islice(source, size))
     while part := list(islice(source, size)):

@@ -1,9 +1,10 @@
-"""The client for programs on asyncio; its calls are those of MarginClient, awaited."""
+"""The asyncio client; its calls are those of MarginClient, awaited."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,10 +27,16 @@ PAGE_SIZE = 200
 
 
 class AsyncMarginClient:
-    """Asks a margin service from one event loop.
+    """Client of a margin service for one event loop.
 
-    Parameters, notes and errors are those of MarginClient. Cancel the task that awaits a call, and
-    the service stops working on it.
+    Parameters, notes and errors are those of MarginClient, except the one below. When the task that
+    awaits a call is cancelled, the service stops working on it.
+
+    Parameters
+    ----------
+    in_flight_max : int
+        Calls that are sent at the same time. Further calls wait in the order in which they were
+        made, so that any number of them may be gathered; their time limit includes the wait.
 
     Examples
     --------
@@ -48,7 +55,11 @@ class AsyncMarginClient:
         long_timeout_seconds: float = 3_600.0,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
         compression: Compression = "none",
+        in_flight_max: int = 32,
     ) -> None:
+        if in_flight_max < 1:
+            raise ValueError(f"in_flight_max: {in_flight_max}; give at least 1")
+        self._in_flight = asyncio.Semaphore(in_flight_max)
         self._channel = open_channel(grpc.aio, target, tls=tls, compression=compression)
         self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
         self._retries = retries
@@ -77,11 +88,12 @@ class AsyncMarginClient:
         *,
         portfolio: Quantities | None = None,
         snapshot_id: str = "",
+        idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.MarginResult:
-        """Return the margin of an account, or of any portfolio, and record it."""
-        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id)
+        """Return the margin of an account or of a portfolio, and record it once per key."""
+        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
 
     async def calculate_book(
@@ -90,15 +102,19 @@ class AsyncMarginClient:
         account_ids: Iterable[str] = (),
         member_ids: Iterable[str] = (),
         snapshot_id: str = "",
+        idempotency_key: str | None = None,
         on_progress: OnProgress | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.BookResult:
-        """Return the margins of all accounts, or of those named; whole, or an error.
+        """Return the margins of all accounts, or of those named, and record them once per key.
 
-        `on_progress` is called as the work proceeds; raise in it to stop the work.
+        Accounts that cannot be margined are listed in the result's `failures`. `on_progress` is
+        called as the work proceeds; raise an exception in it to stop the work.
         """
-        asked = _calls.calculate_book(account_ids, member_ids, snapshot_id, on_progress)
+        asked = _calls.calculate_book(
+            account_ids, member_ids, snapshot_id, idempotency_key, on_progress
+        )
         return await self._follow(asked, timeout_seconds, request_id)
 
     async def simulate_margin(
@@ -112,7 +128,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Simulation:
-        """Return what trades would do to a margin; several candidates are judged one by one."""
+        """Return how trades would change a margin; each candidate is judged on its own."""
         asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -163,11 +179,16 @@ class AsyncMarginClient:
         snapshot: Snapshot,
         quotes: Quotes,
         *,
+        allow_older: bool = False,
+        idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.PublishedSnapshot:
-        """Store a snapshot and make it current."""
-        asked = _calls.publish_snapshot(snapshot, quotes)
+        """Store a snapshot and make it current, once per key.
+
+        A snapshot that is older than the current one is refused unless `allow_older` is set.
+        """
+        asked = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
         return await self._ask(asked, timeout_seconds, request_id)
 
     def list_snapshots(
@@ -199,7 +220,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.UploadedPositions:
-        """Replace the positions of all accounts, all or nothing, in a stream of columns."""
+        """Replace the positions of all accounts, all or nothing, once per key."""
         asked = _calls.upload_positions(positions, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -211,10 +232,10 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.AppliedTrades:
-        """Add trades to positions, all or none, once however often the call is repeated.
+        """Add trades to positions, all or none, once per key.
 
-        The key is made here for the attempts of this one call. Give your own, for example the id of
-        your order, where your program might ask again after it was restarted.
+        Without a key, one is generated for the attempts of this one call. Give your own, for
+        example the id of your order, if your program may repeat the call after a restart.
         """
         asked = _calls.apply_trades(trades, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
@@ -239,9 +260,9 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ScenarioSetSummary:
-        """Build a scenario set of what was known at a time, now where none is given, and store it.
+        """Build and store a scenario set from the data known at a time, by default now.
 
-        `on_progress` is called as the work proceeds; raise in it to stop the work.
+        `on_progress` is called as the work proceeds; raise an exception in it to stop the work.
         """
         asked = _calls.build_scenario_set(as_of, on_progress)
         return await self._follow(asked, timeout_seconds, request_id)
@@ -256,13 +277,13 @@ class AsyncMarginClient:
         self,
         scenarios_id: str,
         *,
+        idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ActivatedScenarioSet:
-        """Make a stored set the one in use."""
-        return await self._ask(
-            _calls.activate_scenario_set(scenarios_id), timeout_seconds, request_id
-        )
+        """Make a stored set the one in use, once per key."""
+        asked = _calls.activate_scenario_set(scenarios_id, idempotency_key)
+        return await self._ask(asked, timeout_seconds, request_id)
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -273,19 +294,19 @@ class AsyncMarginClient:
         return await self._ask(_calls.get_status(), timeout_seconds, request_id)
 
     async def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> results.ServiceStatus:
-        """Return the state of the service once it has a market to answer from.
+        """Return the state of the service once it accepts changes and has a market.
 
         Raises
         ------
         UnavailableError
-            If it has none, or cannot be reached, for so long.
+            If it is not ready, or cannot be reached, within the time.
         """
         attempts = Attempts(self._retries, timeout_seconds=timeout_seconds)
         while True:
             status = await self.get_status(timeout_seconds=attempts.seconds_left)
-            if status.generation is not None:
+            if _calls.is_ready(status):
                 return status
-            await asyncio.sleep(attempts.wait_after(_calls.no_market(status)))
+            await asyncio.sleep(attempts.wait_after(_calls.not_ready(status)))
 
     # -- how calls are made --------------------------------------------------------------------
 
@@ -294,6 +315,19 @@ class AsyncMarginClient:
         if stub is None:
             stub = self._stubs[service] = service(self._channel)
         return getattr(stub, name)
+
+    @asynccontextmanager
+    async def _place(self, attempts: Attempts) -> AsyncGenerator[None]:
+        """Hold one of the places for calls in flight; waits for it within the time limit."""
+        try:
+            async with asyncio.timeout(attempts.seconds_left):
+                await self._in_flight.acquire()
+        except TimeoutError:
+            raise attempts.passed() from None
+        try:
+            yield
+        finally:
+            self._in_flight.release()
 
     async def _ask(
         self, asked: Asked[T], timeout_seconds: float | None, request_id: str | None
@@ -307,9 +341,10 @@ class AsyncMarginClient:
         )
         while True:
             try:
-                answer = await method(
-                    asked.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
-                )
+                async with self._place(attempts):
+                    answer = await method(
+                        asked.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
+                    )
             except grpc.aio.AioRpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
                 await asyncio.sleep(_wait(attempts, error, fault))
@@ -327,16 +362,20 @@ class AsyncMarginClient:
         )
         while True:
             fold = asked.fold()
-            call = method(asked.request, timeout=attempts.seconds_left, metadata=attempts.metadata)
             try:
-                async for message in call:
-                    fold.add(message)
+                async with self._place(attempts):
+                    call = method(
+                        asked.request, timeout=attempts.seconds_left, metadata=attempts.metadata
+                    )
+                    try:
+                        async for message in call:
+                            fold.add(message)
+                    finally:
+                        call.cancel()  # no effect if it has ended
             except grpc.aio.AioRpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
                 await asyncio.sleep(_wait(attempts, error, fault))
                 continue
-            finally:
-                call.cancel()  # nothing to stop where it has ended
             result = fold.result()
             if result is not None:
                 return result

@@ -1,4 +1,4 @@
-"""The client for programs that wait for their answers."""
+"""The blocking client."""
 
 from __future__ import annotations
 
@@ -25,28 +25,30 @@ PAGE_SIZE = 200
 
 
 class MarginClient:
-    """Asks a margin service; safe to share between threads.
+    """Client of a margin service; safe to share between threads.
 
     Parameters
     ----------
     target : str
-        host:port, or a gRPC name such as dns:///margin.example:50051. Where it stands for several
+        host:port, or a gRPC name such as dns:///margin.example:50051. If it resolves to several
         gateways, calls are spread over them.
     tls : Tls, optional
-        Without it the connection is not encrypted: for this machine, or inside a mesh.
+        If omitted, the connection is not encrypted: for this machine, or inside a service mesh.
     timeout_seconds, long_timeout_seconds : float
-        Time allowed for a call in all, repeats included, where the call does not say it: for one
-        answer, and for books, uploads, snapshots and builds.
+        Default time limit of a call with all its attempts: of calls with one answer, and of books,
+        uploads, snapshots and builds.
     retries : RetryPolicy
         When to try again.
     compression : {"none", "gzip", "deflate"}
-        Of requests; the service answers in kind.
+        Of requests; the service compresses its answers in the same way.
 
     Notes
     -----
-    Every call raises a MarginClientError where it fails, and ValueError where what it was given
-    cannot be sent. Every call takes `timeout_seconds`, and a `request_id` under which the service
-    logs it: made here where it is not given, and the same for all attempts of the call.
+    Every call raises a MarginClientError if it fails, and ValueError if its arguments cannot be
+    sent. Every call takes `timeout_seconds`, and a `request_id` under which the service logs it.
+    Calls that change something take an `idempotency_key`: the service carries out calls with equal
+    keys and contents once. If they are not given, both are generated, and are the same for all
+    attempts of the call.
 
     Examples
     --------
@@ -93,11 +95,12 @@ class MarginClient:
         *,
         portfolio: Quantities | None = None,
         snapshot_id: str = "",
+        idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.MarginResult:
-        """Return the margin of an account, or of any portfolio, and record it."""
-        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id)
+        """Return the margin of an account or of a portfolio, and record it once per key."""
+        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
 
     def calculate_book(
@@ -106,15 +109,19 @@ class MarginClient:
         account_ids: Iterable[str] = (),
         member_ids: Iterable[str] = (),
         snapshot_id: str = "",
+        idempotency_key: str | None = None,
         on_progress: OnProgress | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.BookResult:
-        """Return the margins of all accounts, or of those named; whole, or an error.
+        """Return the margins of all accounts, or of those named, and record them once per key.
 
-        `on_progress` is called as the work proceeds; raise in it to stop the work.
+        Accounts that cannot be margined are listed in the result's `failures`. `on_progress` is
+        called as the work proceeds; raise an exception in it to stop the work.
         """
-        asked = _calls.calculate_book(account_ids, member_ids, snapshot_id, on_progress)
+        asked = _calls.calculate_book(
+            account_ids, member_ids, snapshot_id, idempotency_key, on_progress
+        )
         return self._follow(asked, timeout_seconds, request_id)
 
     def simulate_margin(
@@ -128,7 +135,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Simulation:
-        """Return what trades would do to a margin; several candidates are judged one by one."""
+        """Return how trades would change a margin; each candidate is judged on its own."""
         asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -143,10 +150,10 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Explanation:
-        """Return which positions and which scenarios make a margin.
+        """Return the positions and scenarios that explain a margin.
 
-        `scenarios_max` scenarios come back, 0 for the whole tail; of `traced_scenario` every
-        position's prices before and after.
+        `scenarios_max` scenarios are returned, 0 for the whole tail. For `traced_scenario` the
+        prices of every position before and after the scenario are returned.
         """
         asked = _calls.explain_margin(
             account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
@@ -183,11 +190,16 @@ class MarginClient:
         snapshot: Snapshot,
         quotes: Quotes,
         *,
+        allow_older: bool = False,
+        idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.PublishedSnapshot:
-        """Store a snapshot and make it current."""
-        asked = _calls.publish_snapshot(snapshot, quotes)
+        """Store a snapshot and make it current, once per key.
+
+        A snapshot that is older than the current one is refused unless `allow_older` is set.
+        """
+        asked = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
         return self._ask(asked, timeout_seconds, request_id)
 
     def list_snapshots(
@@ -219,7 +231,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.UploadedPositions:
-        """Replace the positions of all accounts, all or nothing, in a stream of columns."""
+        """Replace the positions of all accounts, all or nothing, once per key."""
         asked = _calls.upload_positions(positions, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -231,10 +243,10 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.AppliedTrades:
-        """Add trades to positions, all or none, once however often the call is repeated.
+        """Add trades to positions, all or none, once per key.
 
-        The key is made here for the attempts of this one call. Give your own, for example the id of
-        your order, where your program might ask again after it was restarted.
+        Without a key, one is generated for the attempts of this one call. Give your own, for
+        example the id of your order, if your program may repeat the call after a restart.
         """
         asked = _calls.apply_trades(trades, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
@@ -259,9 +271,9 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ScenarioSetSummary:
-        """Build a scenario set of what was known at a time, now where none is given, and store it.
+        """Build and store a scenario set from the data known at a time, by default now.
 
-        `on_progress` is called as the work proceeds; raise in it to stop the work.
+        `on_progress` is called as the work proceeds; raise an exception in it to stop the work.
         """
         asked = _calls.build_scenario_set(as_of, on_progress)
         return self._follow(asked, timeout_seconds, request_id)
@@ -276,11 +288,13 @@ class MarginClient:
         self,
         scenarios_id: str,
         *,
+        idempotency_key: str | None = None,
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ActivatedScenarioSet:
-        """Make a stored set the one in use."""
-        return self._ask(_calls.activate_scenario_set(scenarios_id), timeout_seconds, request_id)
+        """Make a stored set the one in use, once per key."""
+        asked = _calls.activate_scenario_set(scenarios_id, idempotency_key)
+        return self._ask(asked, timeout_seconds, request_id)
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -291,19 +305,19 @@ class MarginClient:
         return self._ask(_calls.get_status(), timeout_seconds, request_id)
 
     def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> results.ServiceStatus:
-        """Return the state of the service once it has a market to answer from.
+        """Return the state of the service once it accepts changes and has a market.
 
         Raises
         ------
         UnavailableError
-            If it has none, or cannot be reached, for so long.
+            If it is not ready, or cannot be reached, within the time.
         """
         attempts = Attempts(self._retries, timeout_seconds=timeout_seconds)
         while True:
             status = self.get_status(timeout_seconds=attempts.seconds_left)
-            if status.generation is not None:
+            if _calls.is_ready(status):
                 return status
-            time.sleep(attempts.wait_after(_calls.no_market(status)))
+            time.sleep(attempts.wait_after(_calls.not_ready(status)))
 
     # -- how calls are made --------------------------------------------------------------------
 
@@ -352,7 +366,7 @@ class MarginClient:
                 time.sleep(_wait(attempts, error, fault))
                 continue
             finally:
-                call.cancel()  # nothing to stop where it has ended
+                call.cancel()  # no effect if it has ended
             result = fold.result()
             if result is not None:
                 return result

@@ -1,4 +1,4 @@
-"""What can go wrong, by what the caller can do about it; mirrors the service's table."""
+"""Errors by what the caller can do about them; the counterpart of the service's table."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ class Problem:
 
 
 class MarginClientError(Exception):
-    """A call failed; the other classes say how. This one: the service broke its own invariant.
+    """A call failed. Subclasses say why; this class itself means an internal error of the service.
 
     Attributes
     ----------
     code : str
         Name of the gRPC status, for example UNAVAILABLE.
     message : str
-        What was wrong, in one line.
+        What is wrong, in one line.
     problems : tuple of Problem
-        Every bad field at once, where the service named them.
+        Every invalid field, if the service listed them.
     request_id : str
-        The id of the request in the service's log; quote it when you ask for help.
+        Id of the request in the service's log.
     retry_seconds : float or None
-        After how long the service suggests to come back.
+        Delay that the service suggests before a repeat.
     attempts : int
-        How often the client tried.
+        Number of attempts of the client.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MarginClientError(Exception):
 
 
 class InvalidRequestError(MarginClientError):
-    """The request is wrong; `problems` names every bad field. Do not repeat it as it is."""
+    """The request is not valid; `problems` lists every invalid field. Change it before a repeat."""
 
 
 class NotFoundError(MarginClientError):
@@ -62,7 +62,7 @@ class NotFoundError(MarginClientError):
 
 
 class NotReadyError(MarginClientError):
-    """The service lacks what the answer needs; `problems` says what. Repeat once it has arrived."""
+    """The service lacks data for the answer, or refuses an older snapshot; see `problems`."""
 
 
 class ConflictError(MarginClientError):
@@ -70,11 +70,11 @@ class ConflictError(MarginClientError):
 
 
 class BusyError(MarginClientError):
-    """The service has all the calls it can serve, and stayed so for as long as was allowed."""
+    """The service rejected the call because of its load until the time limit."""
 
 
 class UnavailableError(MarginClientError):
-    """The service could not be reached, or lost what it needed, for as long as was allowed.
+    """The service could not be reached, or could not answer, until the time limit.
 
     The request may or may not have had its effect; repeating it under the same idempotency key is
     safe.
@@ -82,8 +82,8 @@ class UnavailableError(MarginClientError):
 
 
 class DeadlineError(MarginClientError):
-    """The time allowed passed. The request may or may not have had its effect; see above."""
+    """The time limit passed. The request may or may not have had its effect, as above."""
 
 
 class AccessError(MarginClientError):
-    """The caller is not known, or not allowed to do this."""
+    """The caller is not authenticated or not authorised."""

@@ -1,4 +1,4 @@
-"""What a caller hands in."""
+"""Arguments of calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,17 +37,17 @@ class Trade:
     quantity: float
     """Added to the position; bought positive."""
     member_id: str = ""
-    """Needed for a new account only."""
+    """Required for a new account only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Trades that might be done together."""
+    """Trades that are judged together."""
 
     trades: Mapping[str, float]
     """Change of quantity by instrument; bought positive."""
     candidate_id: str = ""
-    """A name of your own, returned with the answer."""
+    """Any name; returned with the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class Forward:
     expiry: datetime
     """With its timezone."""
     forward_usd: float
-    """Price today of the coin delivered then."""
+    """Today's price of the coin delivered at the expiry."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionQuote:
-    """One listed option; prices in coins for inverse options, else US dollars; NaN for none."""
+    """One listed option; prices in coins for inverse options, else US dollars; NaN if missing."""
 
     instrument_name: str
     mark_vol: float = float("nan")
@@ -79,7 +79,7 @@ class OptionQuote:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole market at one moment, but for its quotes."""
+    """A market at one time, except its quotes."""
 
     time: datetime
     """Valuation time, with its timezone."""
@@ -89,4 +89,4 @@ class Snapshot:
     discount_annual: float = 0.0
     """Continuously compounded US dollar rate that discounts linear options; fraction a year."""
     is_synthetic: bool = False
-    """True for made-up data."""
+    """True for synthetic data."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,11 @@ from margin_actors.engine.scenarios import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.errors import InvalidScenario, Problem
+from margin_actors.errors import LedgerUnavailable, Problem, UnknownScenarioSet
 from margin_actors.market.portfolios import Book, book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table, snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
-from margin_cluster.ledger import Ledger, ScenarioSetRecord, SnapshotRecord
+from margin_cluster.ledger import Ledger, Origin, ScenarioSetRecord, SnapshotRecord
 from margin_cluster.sources import ParquetStore
 
 
@@ -46,28 +46,78 @@ class StoreArchive:
         """The ledger."""
         return Ledger(self.ledger_url)
 
+    def put(self, kind: str, object_id: str, table: pa.Table) -> None:
+        """Store an object under its id, durably.
+
+        Raises
+        ------
+        LedgerUnavailable
+            If the store cannot be written, for example because the disk is full.
+        """
+        try:
+            self.store.put(kind, object_id, table)
+        except OSError as fault:
+            raise LedgerUnavailable(
+                f"the store of the service cannot be written: {fault.strerror or fault}",
+                [Problem(str(self.root), str(fault), "free space, or correct the permissions")],
+            ) from fault
+
     def heads(self) -> Heads:
-        """Return what is in use."""
+        """Return the market snapshot and the scenario set in use."""
         return self.ledger.heads()
 
-    def note_heads(self, heads: Heads) -> None:
-        """Keep what is in use."""
-        self.ledger.note_heads(heads)
+    def repeated_generation(
+        self, kind: Literal["publish", "activate"], key: str, content_id: str
+    ) -> int | None:
+        """Return the generation number that an idempotency key produced, or None if it is new.
 
-    def store_snapshot(self, snapshot: MarketSnapshot) -> None:
-        """Store a snapshot under its id."""
-        self.store.put("market_snapshots", snapshot.id, snapshot_to_table(snapshot))
+        Raises
+        ------
+        KeyReused
+            If the key was used with other content.
+        """
+        return self.ledger.repeated_generation(kind, key, content_id)
 
-    def note_snapshot(self, snapshot: MarketSnapshot) -> None:
-        """Note in the ledger that a stored snapshot was published."""
-        self.ledger.add_snapshot(
-            SnapshotRecord(
-                snapshot.id,
-                snapshot.time,
-                len(snapshot.options),
-                snapshot.is_synthetic,
-                datetime.now(UTC),
-            )
+    def publish_snapshot(
+        self,
+        snapshot: MarketSnapshot,
+        *,
+        key: str,
+        request_id: str,
+        caller: str,
+        allow_older: bool,
+    ) -> tuple[Heads, int]:
+        """Store a snapshot, make it the one in use, and return (inputs in use, number).
+
+        The number is that of the generation which holds the snapshot. The object is stored before
+        the ledger refers to it; without a ledger entry the stored object has no effect.
+
+        Raises
+        ------
+        OutdatedSnapshot
+            If the snapshot in use is of a later time and `allow_older` is False.
+        KeyReused
+            If the key was used with other content.
+        """
+        self.put("market_snapshots", snapshot.id, snapshot_to_table(snapshot))
+        now = datetime.now(UTC)
+        record = SnapshotRecord(
+            snapshot.id, snapshot.time, len(snapshot.options), snapshot.is_synthetic, now
+        )
+        return self.ledger.publish_snapshot(
+            record,
+            key=key,
+            origin=Origin(request_id, caller),
+            allow_older=allow_older,
+            now=now,
+        )
+
+    def activate_scenarios(
+        self, scenarios_id: str, *, key: str, request_id: str, caller: str
+    ) -> tuple[Heads, int]:
+        """Make a stored scenario set the one in use; returns as `publish_snapshot`."""
+        return self.ledger.activate_scenarios(
+            scenarios_id, key=key, origin=Origin(request_id, caller), now=datetime.now(UTC)
         )
 
     def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
@@ -76,8 +126,8 @@ class StoreArchive:
         return snapshot_from_table(table, where=f"snapshot {snapshot_id}")
 
     def save_scenarios(self, scenarios: ScenarioSet) -> ScenarioSetRecord:
-        """Store a scenario set under its id, note it, and return the note."""
-        self.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
+        """Store a scenario set under its id and return its record in the ledger."""
+        self.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
         record = scenario_set_record(scenarios)
         self.ledger.add_scenario_set(record)
         return record
@@ -87,11 +137,11 @@ class StoreArchive:
 
         Raises
         ------
-        InvalidScenario
-            If there is none under the id.
+        UnknownScenarioSet
+            If none is stored under the id.
         """
         if not is_object_id(scenarios_id) or not self.store.has("scenarios", scenarios_id):
-            raise InvalidScenario(
+            raise UnknownScenarioSet(
                 "there is no such scenario set",
                 [Problem("scenarios_id", scenarios_id[:80], "ListScenarioSets returns those kept")],
             )
@@ -100,7 +150,7 @@ class StoreArchive:
 
     def save_book(self, book: Book) -> None:
         """Store a book under its id."""
-        self.store.put("books", book.id, book_to_table(book))
+        self.put("books", book.id, book_to_table(book))
 
     def load_book(self, book_id: str) -> Book:
         """Return a stored book."""

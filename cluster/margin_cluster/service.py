@@ -1,4 +1,4 @@
-"""The service put together: Ray, the archive, the first market and book, and a gateway."""
+"""The service: Ray, the archive, a gateway, and what the service starts with."""
 
 import asyncio
 import contextlib
@@ -8,38 +8,29 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import structlog
 
 from margin_actors.actors.generation import Layout
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.portfolios import book_from_table
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import ScenarioSetRecord, sqlite_url
+from margin_cluster.raylet import raylet_pid, watching
+from margin_cluster.seeding import seed_and_warm
 from margin_cluster.settings import Settings
-from margin_cluster.sources import ModelRegistry, read_table
-from margin_cluster.wiring import (
-    Stage,
-    Workplace,
-    build_scenarios,
-    load_market,
-    load_scenarios,
-    no_stage,
-    open_workplace,
-)
+from margin_cluster.sources import ModelRegistry
+from margin_cluster.wiring import Stage, build_scenarios, no_stage, open_workplace
 
-_START_SECONDS = 600.0
+EXIT_RAYLET_LOST = 4
+"""Exit code of a gateway whose raylet has exited."""
 _RAY_TOKENS = "ray._private.authentication.authentication_token_setup"
 _SWITCH_SECONDS = 0.0005
 
@@ -53,6 +44,10 @@ class ServiceRequest:
     snapshot: str | None = None
     book: Path | None = None
     scenarios_id: str | None = None
+    replace_snapshot: bool = False
+    """Use `snapshot` and `scenarios_id` even if the ledger has a market in use."""
+    replace_book: bool = False
+    """Use `book` even if the ledger holds positions."""
     ray_address: str | None = None
     """None: start Ray inside this process and end it with it."""
     cpus: int | None = None
@@ -65,8 +60,12 @@ class ServiceRequest:
     layout: Layout = field(default_factory=Layout)
 
 
+def no_notice(_notice: str) -> None:
+    """Ignore a notice."""
+
+
 def start_logging(stream: Any = None) -> None:
-    """Write one JSON object a line to standard error."""
+    """Write one JSON object per line to standard error."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -85,16 +84,16 @@ def start_logging(stream: Any = None) -> None:
 def ray_session(request: ServiceRequest) -> Any:
     """Attach to a Ray cluster, or run one inside this process until the end.
 
-    A local cluster protects itself with a token; the file that keeps it follows the umask.
+    A local cluster protects itself with a token, in a file that only its owner can read.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger(_RAY_TOKENS).setLevel(logging.ERROR)  # tells at each start what is normal
-    before = os.umask(0o077)
+    logging.getLogger(_RAY_TOKENS).setLevel(logging.ERROR)  # logs at each start what is normal
+    umask = os.umask(0o077)
     try:
         import ray
     finally:
-        os.umask(before)
+        os.umask(umask)
     options: dict[str, Any] = {
         "namespace": request.namespace,
         "log_to_driver": False,
@@ -106,15 +105,39 @@ def ray_session(request: ServiceRequest) -> Any:
     else:
         cpus = request.cpus or len(os.sched_getaffinity(0))
         options |= {"num_cpus": cpus, "include_dashboard": False, "address": "local"}
-    before = os.umask(0o077)
+    umask = os.umask(0o077)
     try:
         ray.init(**options)
     finally:
-        os.umask(before)
+        os.umask(umask)
+    _protect_token_file()
     try:
-        yield
+        pid = raylet_pid(ray.get_runtime_context().get_node_id())
+        if pid is None:  # the node's raylet belongs to another user or to another PID namespace
+            yield
+        else:
+            with watching(pid, partial(_raylet_exited, pid)):
+                yield
     finally:
         ray.shutdown()
+
+
+def _protect_token_file() -> None:
+    """Make an existing token file of Ray readable by its owner alone."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    with contextlib.suppress(OSError):
+        path.chmod(0o600)
+
+
+def _raylet_exited(pid: int) -> None:
+    """Report the loss and exit: Ray would end this process within a moment without a message."""
+    structlog.get_logger("gateway").error("raylet exited", pid=pid)
+    sys.stderr.write(
+        f"margin: Ray's node process (raylet, pid {pid}) has exited, and this gateway stops with "
+        "it. Nothing that was acknowledged is lost; start the service again.\n"
+    )
+    sys.stderr.flush()
+    os._exit(EXIT_RAYLET_LOST)
 
 
 def open_archive(settings: Settings, request: ServiceRequest) -> StoreArchive:
@@ -143,61 +166,12 @@ def build_scenario_set(
 def scenario_builder(
     settings: Settings, request: ServiceRequest, archive: StoreArchive
 ) -> Callable[[datetime], Callable[[Stage], ScenarioSetRecord]]:
-    """Return what makes the job of BuildScenarioSet; all of it can be sent to a process."""
+    """Return the factory of BuildScenarioSet's jobs; it can be sent to another process."""
 
     def job(as_of: datetime) -> Callable[[Stage], ScenarioSetRecord]:
         return partial(build_scenario_set, settings, request.data, request.model, archive, as_of)
 
     return job
-
-
-async def load_first(
-    gateway: Gateway,
-    place: Workplace,
-    request: ServiceRequest,
-    archive: StoreArchive,
-    *,
-    tell: Stage,
-) -> None:
-    """Put the snapshot, scenarios and book asked for into use; what is in use already stays."""
-    heads = await asyncio.to_thread(archive.heads)
-    cluster, key = gateway.desk.cluster, uuid4().hex
-    until = time.monotonic() + _START_SECONDS
-    asked = request.snapshot is not None or request.scenarios_id is not None
-    if asked or not heads.is_complete:
-        tell("Reading the snapshot", 0, 0)
-        snapshot, _ = await asyncio.to_thread(load_market, place, request.snapshot)
-        if request.scenarios_id is None:
-            build = partial(build_scenarios, place, request.model, snapshot.time, tell=tell)
-            scenarios, _ = await asyncio.to_thread(build)
-        else:
-            scenarios = await asyncio.to_thread(load_scenarios, place, request.scenarios_id)
-        await asyncio.to_thread(archive.save_scenarios, scenarios)
-        tell("Pricing every contract in every scenario", 0, 0)
-        await asyncio.to_thread(archive.store_snapshot, snapshot)
-        await cluster.activate(scenarios.id, key=f"{key}-scenarios", until=until)
-        await cluster.publish(snapshot, key=f"{key}-snapshot", until=until)
-        await asyncio.to_thread(archive.note_snapshot, snapshot)
-    path = request.book
-    if path is None and await asyncio.to_thread(archive.ledger.portfolio_version) == 0:
-        path, _ = place.data.default_book()
-    if path is not None:
-        tell("Reading the book", 0, 0)
-        table = await asyncio.to_thread(read_table, path, what="book", error=InvalidPortfolio)
-        book = await asyncio.to_thread(book_from_table, table, where=str(path))
-        await asyncio.to_thread(archive.save_book, book)
-        await asyncio.to_thread(
-            partial(
-                archive.ledger.add_upload,
-                key="",
-                content=book.id,
-                accounts=len(book.accounts),
-                positions=book.n_positions,
-                now=datetime.now(UTC),
-            )
-        )
-    tell("Warming up", 0, 0)
-    await gateway.warm(until=until)
 
 
 @asynccontextmanager
@@ -207,8 +181,14 @@ async def running_gateway(
     options: GatewayOptions,
     *,
     tell: Stage = no_stage,
+    notify: Callable[[str], None] = no_notice,
+    before_ready: Callable[[Gateway], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Gateway]:
-    """Yield a gateway that answers; Ray must be attached. Drains it at the end."""
+    """Yield a gateway that answers; Ray must be attached. Drains it at the end.
+
+    `notify` receives what the operator should know, for example options that were not used.
+    `before_ready` runs once the gateway listens and is seeded, before it accepts changes.
+    """
     from margin_actors.actors.cluster import Cluster
 
     archive = await asyncio.to_thread(open_archive, settings, request)
@@ -221,7 +201,11 @@ async def running_gateway(
         await gateway.start()
         try:
             place = await asyncio.to_thread(partial(open_workplace, settings, request.data))
-            await load_first(gateway, place, request, archive, tell=tell)
+            for notice in await seed_and_warm(gateway, place, archive, request, tell=tell):
+                notify(notice)
+            if before_ready is not None:
+                await before_ready(gateway)
+            gateway.accept_writes()
             yield gateway
         finally:
             await gateway.drain()
@@ -235,9 +219,13 @@ async def serve(
     options: GatewayOptions,
     *,
     tell: Stage = no_stage,
+    notify: Callable[[str], None] = no_notice,
     ready: Callable[[Gateway], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    A signal that arrives during the start-up ends it.
+    """
     # How long a thread that computes may keep the event loop from the interpreter.
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = asyncio.Event()
@@ -245,10 +233,25 @@ async def serve(
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-    async with running_gateway(settings, request, options, tell=tell) as gateway:
-        # What is here now stays: looking through all of it for garbage stops every call for
-        # a tenth of a second.
-        gc.collect()
-        gc.freeze()
-        ready(gateway)
-        await stop.wait()
+
+    is_up = asyncio.Event()
+
+    async def run() -> None:
+        async with running_gateway(settings, request, options, tell=tell, notify=notify) as gateway:
+            # What exists now stays: scanning all of it for garbage would stop every call for a
+            # tenth of a second.
+            gc.collect()
+            gc.freeze()
+            is_up.set()
+            ready(gateway)
+            await stop.wait()
+
+    serving, stopping = asyncio.create_task(run()), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not is_up.is_set() and not serving.done():
+            serving.cancel()  # stopped while it was starting
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    finally:
+        stopping.cancel()

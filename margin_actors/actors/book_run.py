@@ -3,6 +3,9 @@
 The caller's process drives it and owns its tasks, so a run ends with whoever asked for it. A part
 whose worker, node or slab is lost is done again until the deadline; because parts are pure, a run
 may mix parts of before and after a loss and still give the same bits.
+
+Only tasks are ever cancelled. Cancelling an actor call stalls the actor for all its callers, so the
+reducers are told instead which run was abandoned and skip what is queued of it.
 """
 
 import asyncio
@@ -19,17 +22,25 @@ from margin_actors.actors.faults import cause_of, is_loss, is_lost_object, is_ou
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.actors.plan import Span, account_ranges, backoff_seconds, spans
 from margin_actors.actors.work import BookInput, revalue, sum_slab
-from margin_actors.engine.margin import Margins, PreparedMarket, result_digest
+from margin_actors.engine.margin import (
+    AccountFailure,
+    BookAssessment,
+    Margins,
+    PreparedMarket,
+    assess_book,
+    result_digest,
+)
+from margin_actors.engine.margin.eligibility import TOO_LARGE
 from margin_actors.engine.margin.margins import concatenate_margins
 from margin_actors.engine.pricing import TILE
-from margin_actors.errors import ClusterUnavailable, Overloaded
+from margin_actors.errors import ClusterUnavailable, InvalidPortfolio
 from margin_actors.market.portfolios import Book
 
 POSITIONS_A_PART = 250_000
-"""Positions of a part: some 50 ms over 1,280 scenarios, long beside the 1 ms of a call."""
+"""Positions of a part: about 50 ms over 1,280 scenarios, against 1 ms for a call."""
 ACCOUNTS_A_PART = 5_000
 PROFIT_BYTES_MAX = 64 * 2**20
-"""Profits of a part where all are kept."""
+"""Profits of a part if all are kept."""
 NANOSECONDS_A_PRICE = 5.0
 NANOSECONDS_A_SUM = 0.08
 SECONDS_A_PART = 0.3
@@ -37,8 +48,15 @@ PARTS_MAX = 512
 
 
 @dataclass(frozen=True)
+class Failures:
+    """Accounts that cannot be margined."""
+
+    failures: tuple[AccountFailure, ...]
+
+
+@dataclass(frozen=True)
 class Progress:
-    """Parts done."""
+    """How many parts are done."""
 
     done: int
     total: int
@@ -46,20 +64,22 @@ class Progress:
 
 @dataclass(frozen=True)
 class Batch:
-    """Margins of accounts [first, last) of the book."""
+    """Margins of accounts [first, last) of the assessed book."""
 
     first: int
     last: int
     margins: Margins
+    assessment: BookAssessment
 
 
 @dataclass(frozen=True)
 class Completed:
-    """The end of a run: every account has been told."""
+    """The end of a run: every account was yielded, margined or as a failure."""
 
     margins: Margins
     digest: str
     generation: ResidentGeneration
+    assessment: BookAssessment
 
 
 class _Losses:
@@ -82,172 +102,243 @@ async def run_book(
     *,
     until: float,
     where: str = "book",
-) -> AsyncGenerator[Progress | Batch | Completed]:
-    """Yield progress, the margins of all accounts in the book's order, and the completed run.
+) -> AsyncGenerator[Failures | Progress | Batch | Completed]:
+    """Yield the accounts that cannot be margined, the margins of all others, and the completed run.
+
+    All `Failures` come before the first `Batch`; there is none if every account can be margined.
+    Batches follow in the order of the assessed book, which `Completed` carries.
 
     Raises
     ------
-    InvalidPortfolio, MissingMarketData
-        Naming everything in the book that cannot be margined.
     Overloaded
         If as many books are running as may.
     DeadlinePassed, ClusterUnavailable
-        If it cannot be completed; what was yielded before is no result.
+        If it cannot be completed; what was yielded before is not a result.
     """
     run_id = uuid4().hex
-    try:
-        wait = await cluster.take_slot(run_id, until=until)
-        if wait > 0.0:
-            busy = Overloaded("as many books are being margined as may be at once")
-            busy.retry_seconds = wait
-            raise busy
-        async for event in _run(cluster, generation, book, until, where):
-            yield event
-    finally:
-        cluster.give_slot_back(run_id)  # also where the caller left before the lease was told
-
-
-async def _run(
-    cluster: Cluster, generation: ResidentGeneration, book: Book, until: float, where: str
-) -> AsyncGenerator[Progress | Batch | Completed]:
-    priced = generation.priced
-    laid = await asyncio.to_thread(priced.lay_out, book, where=where)
-    market, held = laid.market, laid.held
-    sample = priced.sample
-    shared = BookInput(book.accounts, held, laid.terms, where)
-    accounts_max = ACCOUNTS_A_PART
-    if sample.needs_all:
-        accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
-    own_market: Any = None
-    if market is priced.market and priced.slabs is not None:
-        cut = generation.handle.spans
-        positions = POSITIONS_A_PART
-    else:
-        # Prices are made by the parts themselves: few ranges of accounts, many of scenarios.
-        own_market = await asyncio.to_thread(_put, market)
-        cpus = max(1.0, cluster.cpus)
-        cut = _priced_spans(len(market.contracts), book.n_positions, sample.n_rows, cpus)
-        positions = 10 * POSITIONS_A_PART
-    ranges = account_ranges(
-        held.holdings.start.tolist(), positions=positions, accounts=accounts_max
-    )
-    shared_ref = await asyncio.to_thread(_put, shared)
-    losses = _Losses(cluster, generation, until)
-    told: asyncio.Queue[int] = asyncio.Queue()
-    total = len(ranges) * (len(cut) + 1)
-    batches = [
-        asyncio.create_task(_batch(losses, own_market, cut, shared_ref, first, last, number, told))
-        for number, (first, last) in enumerate(ranges)
-    ]
-    done = 0
-    collected: list[Margins] = []
-    try:
-        yield Progress(0, total)
-        for (first, last), batch in zip(ranges, batches, strict=True):
-            while not batch.done():
-                waiting = asyncio.create_task(told.get())
-                await asyncio.wait({waiting, batch}, return_when=asyncio.FIRST_COMPLETED)
-                if waiting.done():
-                    done += waiting.result()
-                    yield Progress(min(done, total), total)
-                else:
-                    waiting.cancel()
-            margins = await batch
-            collected.append(margins)
-            yield Batch(first, last, margins)
-    finally:
-        for batch in batches:
-            batch.cancel()
-        await asyncio.gather(*batches, return_exceptions=True)
-    whole = concatenate_margins(collected)
-    handle = generation.handle
-    digest = result_digest(
-        whole,
-        snapshot_id=handle.snapshot_id,
-        scenarios_id=handle.scenarios_id,
-        model_id=handle.model_id,
-        book_id=book.id,
-    )
-    yield Progress(total, total)
-    yield Completed(whole, digest, generation)
-
-
-async def _batch(
-    losses: _Losses,
-    own_market: Any,
-    cut: tuple[Span, ...],
-    shared: Any,
-    first: int,
-    last: int,
-    number: int,
-    told: asyncio.Queue[int],
-) -> Margins:
-    """Return the margins of some accounts, doing again what is lost until the deadline."""
-    attempt = 0
-    while True:
-        generation = losses.generation
-        parts = _submit(generation, own_market, cut, shared, first, last)
-        joined: Any = None
+    async with cluster.run_slot(run_id, until=until):
+        assessment = await asyncio.to_thread(assess_book, generation.priced, book)
+        if assessment.failures:
+            yield Failures(assessment.failures)
+        run = _Run(cluster, generation, run_id, until, where)
         try:
-            reducers = await losses.cluster.reducers(until=losses.until, anew=attempt > 0)
-            joined = reducers[number % len(reducers)].reduce.remote(shared, first, last, *parts)
-            for part in asyncio.as_completed([_arrived(p, losses.until) for p in parts]):
-                await part
-                told.put_nowait(1)
-            margins: Margins = await finished(joined, until=losses.until)
-            told.put_nowait(1)
-        except asyncio.CancelledError:
-            _cancel([*parts, joined])
-            raise
-        except Exception as error:
-            _cancel([*parts, joined])
-            if is_ours(error):
-                raise cause_of(error) from None
-            if not is_loss(error):
-                raise
-            if is_lost_object(error):
-                await losses.make_good(generation)
+            while True:
+                try:
+                    async with contextlib.aclosing(run.events(assessment)) as events:
+                        async for event in events:
+                            yield event
+                    return
+                except InvalidPortfolio as error:
+                    if not error.too_large:
+                        raise
+                    before = {failure.account_id for failure in assessment.failures}
+                    assessment = assessment.excluding(error.too_large, TOO_LARGE)
+                    more = (f for f in assessment.failures if f.account_id not in before)
+                    yield Failures(tuple(more))
+        finally:
+            if not run.is_complete:
+                cluster.abandon(run_id)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the accounts and scenarios of a run are divided."""
+
+    own_market: Any
+    """Reference to the contracts that the parts price themselves; None if they are priced."""
+    cut: tuple[Span, ...]
+    """Slices of the scenarios."""
+    ranges: list[tuple[int, int]]
+    """Ranges of accounts."""
+    shared: Any
+    """Reference to the `BookInput`."""
+
+    @property
+    def total(self) -> int:
+        """Number of parts and reductions."""
+        return len(self.ranges) * (len(self.cut) + 1)
+
+
+class _Run:
+    """A run that may be started again without accounts that turn out to be too large."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        generation: ResidentGeneration,
+        run_id: str,
+        until: float,
+        where: str,
+    ) -> None:
+        self.cluster, self.run_id, self.until, self.where = cluster, run_id, until, where
+        self.losses = _Losses(cluster, generation, until)
+        self.generation = generation
+        self.is_complete = False
+
+    async def events(
+        self, assessment: BookAssessment
+    ) -> AsyncGenerator[Progress | Batch | Completed]:
+        """Yield progress, batches, and the completed run.
+
+        If prices are made by the parts, an account too large to be summed exactly is only found by
+        its reduction. Batches are then held back until all are there.
+        """
+        batches: list[Batch] = []
+        if assessment.book.accounts:
+            layout = await self._lay_out(assessment.book)
+            async with contextlib.aclosing(self._batches(layout, assessment)) as events:
+                async for event in events:
+                    if isinstance(event, Batch):
+                        batches.append(event)
+                    if isinstance(event, Progress) or layout.own_market is None:
+                        yield event
+            yield Progress(layout.total, layout.total)
+            if layout.own_market is not None:
+                for batch in batches:
+                    yield batch
+            whole = concatenate_margins([batch.margins for batch in batches])
         else:
-            return margins
-        if seconds_left(losses.until) <= backoff_seconds(attempt):
-            raise ClusterUnavailable("parts of the cluster were lost and not replaced in time")
-        await asyncio.sleep(backoff_seconds(attempt))
-        attempt += 1
+            priced = self.generation.priced
+            whole = await asyncio.to_thread(priced.margins, assessment.book, where=self.where)
+        self.is_complete = True
+        yield Completed(whole, self._digest(whole, assessment), self.generation, assessment)
+
+    def _digest(self, margins: Margins, assessment: BookAssessment) -> str:
+        handle = self.generation.handle
+        return result_digest(
+            margins,
+            snapshot_id=handle.snapshot_id,
+            scenarios_id=handle.scenarios_id,
+            model_id=handle.model_id,
+            book_id=assessment.book_id,
+            failures=assessment.failures,
+        )
+
+    async def _lay_out(self, book: Book) -> _Layout:
+        priced, sample = self.generation.priced, self.generation.priced.sample
+        laid = await asyncio.to_thread(priced.lay_out, book, where=self.where)
+        shared = BookInput(book.accounts, laid.held, laid.terms, self.where)
+        accounts_max = ACCOUNTS_A_PART
+        if sample.needs_all:
+            accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
+        own_market: Any = None
+        if laid.market is priced.market and priced.slabs is not None:
+            cut = self.generation.handle.spans
+            positions = POSITIONS_A_PART
+        else:
+            # Prices are made by the parts themselves: few ranges of accounts, many of scenarios.
+            own_market = await asyncio.to_thread(_put, laid.market)
+            cpus = max(1.0, self.cluster.cpus)
+            n_contracts = len(laid.market.contracts)
+            cut = _priced_spans(n_contracts, book.n_positions, sample.n_rows, cpus)
+            positions = 10 * POSITIONS_A_PART
+        start = laid.held.holdings.start.tolist()
+        ranges = account_ranges(start, positions=positions, accounts=accounts_max)
+        return _Layout(own_market, cut, ranges, await asyncio.to_thread(_put, shared))
+
+    async def _batches(
+        self, layout: _Layout, assessment: BookAssessment
+    ) -> AsyncGenerator[Progress | Batch]:
+        """Yield progress and the batches in their order; ends all that it started."""
+        finished_parts: asyncio.Queue[int] = asyncio.Queue()
+        tasks = [
+            asyncio.create_task(self._batch(layout, first, last, number, finished_parts))
+            for number, (first, last) in enumerate(layout.ranges)
+        ]
+        done = 0
+        waiting: asyncio.Task[int] | None = None
+        try:
+            yield Progress(0, layout.total)
+            for (first, last), task in zip(layout.ranges, tasks, strict=True):
+                while not task.done():
+                    waiting = waiting or asyncio.create_task(finished_parts.get())
+                    await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+                    if waiting.done():
+                        done += waiting.result()
+                        waiting = None
+                        yield Progress(min(done, layout.total), layout.total)
+                yield Batch(first, last, await task, assessment)
+        finally:
+            left: list[asyncio.Task[Any]] = [*tasks]
+            if waiting is not None:
+                left.append(waiting)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _batch(
+        self, layout: _Layout, first: int, last: int, number: int, done: asyncio.Queue[int]
+    ) -> Margins:
+        """Return the margins of some accounts, doing again what is lost until the deadline."""
+        attempt = 0
+        while True:
+            generation = self.losses.generation
+            parts = _submit(generation, layout, first, last)
+            try:
+                reducers = await self.cluster.reducers(until=self.until, refresh=attempt > 0)
+                reducer = reducers[number % len(reducers)]
+                joined = reducer.reduce.remote(self.run_id, layout.shared, first, last, *parts)
+                await self._parts_done(parts, done)
+                margins: Margins | None = await finished(joined, until=self.until)
+                assert margins is not None  # only a run that has ended is abandoned
+                done.put_nowait(1)
+            except asyncio.CancelledError:
+                _cancel_tasks(parts)
+                raise
+            except Exception as error:
+                _cancel_tasks(parts)
+                if is_ours(error):
+                    raise cause_of(error) from None
+                if not is_loss(error):
+                    raise
+                if is_lost_object(error):
+                    await self.losses.make_good(generation)
+            else:
+                return margins
+            if seconds_left(self.until) <= backoff_seconds(attempt):
+                raise ClusterUnavailable("parts of the cluster were lost and not replaced in time")
+            await asyncio.sleep(backoff_seconds(attempt))
+            attempt += 1
+
+    async def _parts_done(self, parts: list[Any], done: asyncio.Queue[int]) -> None:
+        """Wait for all parts; they are read by the reducer, not here."""
+        waiting = [asyncio.create_task(_arrived(part, self.until)) for part in parts]
+        try:
+            for part in asyncio.as_completed(waiting):
+                await part
+                done.put_nowait(1)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def _submit(
-    generation: ResidentGeneration,
-    own_market: Any,
-    cut: tuple[Span, ...],
-    shared: Any,
-    first: int,
-    last: int,
-) -> list[Any]:
+def _submit(generation: ResidentGeneration, layout: _Layout, first: int, last: int) -> list[Any]:
     handle = generation.handle
-    if own_market is not None:
+    if layout.own_market is not None:
         return [
-            revalue.remote(own_market, handle.scenarios, span, shared, first, last) for span in cut
+            revalue.remote(layout.own_market, handle.scenarios, span, layout.shared, first, last)
+            for span in layout.cut
         ]
     assert handle.slabs is not None
-    return [sum_slab.remote(slab, shared, first, last) for slab in handle.slabs]
+    return [sum_slab.remote(slab, layout.shared, first, last) for slab in handle.slabs]
 
 
 async def _arrived(ref: Any, until: float) -> None:
-    """Wait for a part; it is read where it lies and let go."""
     await finished(ref, until=until)
 
 
-def _cancel(refs: list[Any]) -> None:
-    for ref in refs:
-        if ref is not None:
-            with contextlib.suppress(Exception):  # it may be done, lost, or an actor's
-                ray.cancel(ref)
+def _cancel_tasks(parts: list[Any]) -> None:
+    """Cancel revaluation tasks; never actor calls, see the module."""
+    for part in parts:
+        with contextlib.suppress(Exception):  # it may be done or lost
+            ray.cancel(part)
 
 
 def _priced_spans(
     n_contracts: int, n_positions: int, n_scenarios: int, cpus: float
 ) -> tuple[Span, ...]:
-    """Return slices of some tenths of a second each, at least one a processor."""
+    """Return slices of some tenths of a second each, at least one per processor."""
     a_scenario = n_contracts * NANOSECONDS_A_PRICE + n_positions * NANOSECONDS_A_SUM
     wanted = round(a_scenario * 1e-9 * n_scenarios / SECONDS_A_PART)
     return spans(n_scenarios, min(max(wanted, int(cpus)), PARTS_MAX), tile=TILE)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import ray
 
@@ -15,9 +17,10 @@ from margin_actors.actors.generation import (
     CoordinatorStatus,
     GenerationHandle,
     Layout,
+    Published,
     ResidentGeneration,
 )
-from margin_actors.actors.plan import backoff_seconds
+from margin_actors.actors.plan import RENEW_SECONDS, backoff_seconds
 from margin_actors.engine.margin import PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import (
@@ -26,6 +29,7 @@ from margin_actors.errors import (
     InvalidParameters,
     MarginError,
     NotReady,
+    Overloaded,
     Problem,
 )
 from margin_actors.market.snapshots import MarketSnapshot
@@ -35,6 +39,7 @@ NAME = "coordinator"
 _POLL_SECONDS = 20.0
 _READ_SECONDS = 60.0
 _START_SECONDS = 120.0
+_GIVE_BACK_SECONDS = 0.5
 
 
 def seconds_left(until: float) -> float:
@@ -157,29 +162,88 @@ class Cluster:
         if fault is not None:
             raise fault
 
-    async def publish(self, snapshot: MarketSnapshot, *, key: str, until: float) -> int:
-        """Make a stored snapshot current; see `Coordinator.publish`."""
-        return await self._ask("publish", snapshot, key, until=until)
+    async def publish(
+        self,
+        snapshot: MarketSnapshot,
+        *,
+        until: float,
+        key: str = "",
+        request_id: str = "",
+        caller: str = "",
+        allow_older: bool = False,
+    ) -> Published:
+        """Store a snapshot and make it current; see `Coordinator.publish`.
 
-    async def activate(self, scenarios_id: str, *, key: str, until: float) -> int:
-        """Make a stored scenario set the one in use; see `Coordinator.activate`."""
-        return await self._ask("activate", scenarios_id, key, until=until)
+        Without a key the call takes effect whatever came before, and once, even if its answer is
+        lost inside the cluster and it runs again.
+        """
+        own = key or _own_key()
+        arguments = (snapshot, own, request_id, caller, allow_older)
+        published: Published = await self._ask("publish", *arguments, until=until)
+        return published if key else replace(published, was_repeated=False)
+
+    async def activate(
+        self,
+        scenarios_id: str,
+        *,
+        until: float,
+        key: str = "",
+        request_id: str = "",
+        caller: str = "",
+    ) -> Published:
+        """Make a stored scenario set the one in use; see `publish`, `Coordinator.activate`."""
+        arguments = (scenarios_id, key or _own_key(), request_id, caller)
+        published: Published = await self._ask("activate", *arguments, until=until)
+        return published if key else replace(published, was_repeated=False)
 
     async def status(self, *, until: float) -> CoordinatorStatus:
-        """Return the cluster for people."""
+        """Return the human-readable state of the cluster."""
         return await self._ask("status", until=until)
 
-    async def take_slot(self, run_id: str, *, until: float) -> float:
-        """Lease a slot for a book run: 0, or the seconds after which to ask again."""
-        return await self._ask("take_slot", run_id, seconds_left(until), until=until)
+    @contextlib.asynccontextmanager
+    async def run_slot(self, run_id: str, *, until: float) -> AsyncGenerator[None]:
+        """Hold a slot for a book run, renewing its lease until the end of the block.
 
-    def give_slot_back(self, run_id: str) -> None:
-        """End a lease."""
-        self._coordinator.give_slot_back.remote(run_id)
+        Raises
+        ------
+        Overloaded
+            If all slots are taken.
+        """
+        try:
+            wait = await self._ask("take_slot", run_id, until=until)
+            if wait > 0.0:
+                busy = Overloaded("as many books are being margined as may be at once")
+                busy.retry_seconds = wait
+                raise busy
+            renewing = asyncio.create_task(self._renew_slot(run_id, until))
+            try:
+                yield
+            finally:
+                renewing.cancel()
+                await asyncio.gather(renewing, return_exceptions=True)
+        finally:  # also if the caller left before the answer came
+            given_back = self._coordinator.give_slot_back.remote(run_id)
+            # Waited for, so that the caller's next book finds the slot free; but not for long.
+            with contextlib.suppress(Exception):
+                await finished(given_back, until=time.monotonic() + _GIVE_BACK_SECONDS)
 
-    async def reducers(self, *, until: float, anew: bool = False) -> list[Any]:
-        """Return the reducers, asking for them again after a loss."""
-        if anew or not self._reducers:
+    async def _renew_slot(self, run_id: str, until: float) -> None:
+        """Renew a lease, until a moment of the monotonic clock at most."""
+        while time.monotonic() < until:
+            await asyncio.sleep(RENEW_SECONDS)
+            answer = self._coordinator.renew_slot.remote(run_id)
+            with contextlib.suppress(Exception):  # lost, or being started again: the next one does
+                await finished(answer, until=time.monotonic() + RENEW_SECONDS)
+
+    def abandon(self, run_id: str) -> None:
+        """Let the reducers skip what is queued of a run that nobody waits for."""
+        for reducer in self._reducers:
+            with contextlib.suppress(Exception):  # it is lost, and its queue with it
+                reducer.abandon.remote(run_id)
+
+    async def reducers(self, *, until: float, refresh: bool = False) -> list[Any]:
+        """Return the reducers, asking the coordinator for them again after a loss."""
+        if refresh or not self._reducers:
             self._reducers = await self._ask("reducers", until=until)
             self.cpus = await self._ask("cpus", until=until)
         return self._reducers
@@ -224,7 +288,7 @@ class Cluster:
             attempt += 1
 
     async def _watch(self) -> None:
-        """Follow the generation in use, for ever."""
+        """Follow the generation in use until cancelled."""
         attempt = 0
         while True:
             now = self._current
@@ -256,6 +320,11 @@ def _read(handle: GenerationHandle) -> ResidentGeneration:
     return ResidentGeneration(handle, PricedMarket(market, scenarios, slabs))
 
 
+def _own_key() -> str:
+    """Return a key for a call that has none: Ray may run it again if its answer is lost."""
+    return f"call-{uuid4().hex}"
+
+
 async def finished(ref: Any, *, until: float) -> Any:
     """Return a result of Ray within the deadline.
 
@@ -264,8 +333,9 @@ async def finished(ref: Any, *, until: float) -> Any:
     DeadlinePassed
         If it comes too late.
     """
+    left = seconds_left(until)  # before there is a future whose exception would not be retrieved
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds_left(until))
+        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), left)
     except TimeoutError:
         raise DeadlinePassed("the deadline passed before the cluster answered") from None
 

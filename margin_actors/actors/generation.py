@@ -1,22 +1,35 @@
 """A generation: one market, one scenario set and all its prices, named by a number."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from margin_actors.actors.plan import Heads, Span
-from margin_actors.engine.margin import LaidOut, PricedMarket
+from margin_actors.engine.margin import PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
 Ref: TypeAlias = Any
 """A `ray.ObjectRef`, which has no usable type."""
+GenerationKind: TypeAlias = Literal["publish", "activate"]
+"""What brought a generation about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The answer to a publication or an activation."""
+
+    number: int
+    """Of the generation that the request brought about."""
+    was_repeated: bool
+    """True if an earlier request with the same key had done so: nothing was changed."""
 
 
 class Archive(Protocol):
-    """What a coordinator reads when it starts, and where it notes what is in use.
+    """Durable storage of a coordinator: snapshots, scenario sets, and what is in use.
 
-    Made outside and sent to the coordinator; both outlive it.
+    Made outside and sent to the coordinator; both outlive it. Every method may block and may raise
+    a `MarginError`, for example `LedgerUnavailable`.
     """
 
     def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
@@ -24,31 +37,57 @@ class Archive(Protocol):
         ...
 
     def load_scenarios(self, scenarios_id: str) -> ScenarioSet:
-        """Return a stored scenario set."""
+        """Return a stored scenario set, or raise UnknownScenarioSet."""
         ...
 
     def heads(self) -> Heads:
-        """Return what was in use last."""
+        """Return what is in use."""
         ...
 
-    def note_heads(self, heads: Heads) -> None:
-        """Keep what is in use now, durably, before anyone is told of it."""
+    def repeated_generation(self, kind: GenerationKind, key: str, content_id: str) -> int | None:
+        """Return the number that an earlier request with this key brought about.
+
+        None if the key is empty or unknown; raises KeyReused if it came with other content.
+        """
+        ...
+
+    def publish_snapshot(
+        self,
+        snapshot: MarketSnapshot,
+        *,
+        key: str,
+        request_id: str,
+        caller: str,
+        allow_older: bool,
+    ) -> tuple[Heads, int]:
+        """Store a snapshot and make it current, in one decision.
+
+        Returns what is in use now, and the number that belongs to this request. A snapshot that is
+        current already changes nothing and returns the current number. Raises OutdatedSnapshot if
+        the current one is newer and `allow_older` is not set.
+        """
+        ...
+
+    def activate_scenarios(
+        self, scenarios_id: str, *, key: str, request_id: str, caller: str
+    ) -> tuple[Heads, int]:
+        """Make a stored scenario set the one in use; returns as `publish_snapshot`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the cluster is cut; none of it changes a bit of a result."""
+    """How the work is divided over the cluster; nothing here changes a bit of a result."""
 
     shards: int = 0
-    """Scenario shards; 0 for one a processor, following nodes as they come and go."""
+    """Scenario shards; 0 for one per processor, following nodes as they come and go."""
     reducers: int = 1
     run_slots: int = 2
-    """Books that run at once."""
+    """Books that run at the same time at most, on all gateways together."""
     cube_bytes_max: int = 2 * 2**30
     """Largest risk cube that is kept; prices of a larger one are made when they are needed."""
     look_seconds: float = 5.0
-    """How often the coordinator looks at the nodes."""
+    """How often the coordinator checks the nodes and what is in use."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +116,11 @@ class ResidentGeneration:
 
     handle: GenerationHandle
     priced: PricedMarket
-    laid: dict[str, tuple[object, LaidOut]] = field(
-        default_factory=dict[str, tuple[object, LaidOut]], compare=False, repr=False
+    prepared: dict[str, tuple[object, Any]] = field(
+        default_factory=dict[str, tuple[object, Any]], compare=False, repr=False
     )
-    """Accounts laid out lately, with what they were laid out from; gone with the generation."""
+    """Accounts prepared for margining, with the positions that they were prepared from; kept here
+    by the gateway because they are only valid for this generation."""
 
     @property
     def parameters(self) -> ModelParameters:
@@ -90,7 +130,7 @@ class ResidentGeneration:
 
 @dataclass(frozen=True)
 class ShardState:
-    """A shard for people."""
+    """Human-readable state of a shard."""
 
     shard: int
     span: Span
@@ -100,15 +140,19 @@ class ShardState:
 
 @dataclass(frozen=True)
 class CoordinatorStatus:
-    """The cluster for people."""
+    """Human-readable state of the cluster."""
 
     heads: Heads
     current: int
     """Number of the generation in use; 0 before the first."""
     pending: int
-    """Number of the generation in the making; 0 for none."""
+    """Number of the generation being prepared; 0 for none."""
     fault: str
-    """Why the last generation could not be made."""
+    """Why the last generation could not be made, or what is in use not be read; empty if nothing
+    is wrong."""
     nodes: int
-    runs: int
+    run_slots: int
+    """Books that may run at the same time."""
+    run_slots_taken: int
+    """Books that are running."""
     shards: tuple[ShardState, ...] = field(default=())

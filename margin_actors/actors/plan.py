@@ -6,11 +6,15 @@ actors carry out what is decided here, so that every failure can be a line in a 
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-KEYS_KEPT_MAX = 10_000
-"""Request keys remembered, so that a repeated request has its effect once."""
+LEASE_SECONDS = 5.0
+"""How long a run slot stays taken without a renewal."""
+RENEW_SECONDS = 1.5
+"""How often a run renews its slot."""
+RUNS_REMEMBERED_MAX = 1_000
+"""Ended runs that are remembered, so that their late requests have no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def account_ranges(start: Sequence[int], *, positions: int, accounts: int) -> li
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What is in use: kept durably, so that a new coordinator goes on where the last stopped."""
+    """What is in use: kept durably, so that a new coordinator continues where the last stopped."""
 
     number: int = 0
     """Of the generation; rises with every change."""
@@ -62,70 +66,63 @@ class Heads:
 
     @property
     def is_complete(self) -> bool:
-        """True where there is both a market and a scenario set."""
+        """True if there is both a market and a scenario set."""
         return bool(self.snapshot_id and self.scenarios_id)
 
 
 @dataclass
-class Succession:
-    """Which generation is wanted; every change is keyed, so a repeat has no second effect."""
-
-    heads: Heads
-    _keys: OrderedDict[str, int] = field(default_factory=OrderedDict[str, int])
-
-    def publish(self, snapshot_id: str, *, key: str) -> tuple[Heads, bool]:
-        """Return (heads, changed) after a snapshot was published under a request's key."""
-        return self._advance(key, replace(self.heads, snapshot_id=snapshot_id))
-
-    def activate(self, scenarios_id: str, *, key: str) -> tuple[Heads, bool]:
-        """Return (heads, changed) after a scenario set was activated under a request's key."""
-        return self._advance(key, replace(self.heads, scenarios_id=scenarios_id))
-
-    def number_of(self, key: str) -> int | None:
-        """Return the number that a request's key brought about, if it was seen."""
-        return self._keys.get(key)
-
-    def _advance(self, key: str, wanted: Heads) -> tuple[Heads, bool]:
-        if key in self._keys:
-            return self.heads, False
-        changed = wanted != self.heads
-        if changed:
-            self.heads = replace(wanted, number=self.heads.number + 1)
-        self._keys[key] = self.heads.number
-        while len(self._keys) > KEYS_KEPT_MAX:
-            self._keys.popitem(last=False)
-        return self.heads, changed
-
-
-@dataclass
 class RunSlots:
-    """Leases for book runs: so many at once in the whole cluster, each until its deadline.
+    """Leases for book runs: a limited number at once in the whole cluster.
 
-    A lease that its holder never returns (the holder died) ends by itself.
+    A lease lasts seconds and is renewed while its run lives, so that the slot of a holder that died
+    is free soon after. A coordinator that was started again knows no leases; the first renewal of
+    a running book takes its lease again, even beyond the number of slots.
     """
 
     slots: int
     _leases: dict[str, float] = field(default_factory=dict[str, float])
+    _ended: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
 
-    def take(self, run_id: str, *, now: float, until: float) -> float:
+    def take(self, run_id: str, *, now: float) -> float:
         """Take a slot and return 0, or return the seconds after which to ask again.
 
-        Asking again under the same id renews the lease.
+        Asking again under the same id renews the lease. A run that has ended takes nothing: its
+        request was repeated or delayed on its way.
         """
-        self._leases = {k: end for k, end in self._leases.items() if end > now}
+        self._drop_expired(now)
+        if run_id in self._ended:
+            return 0.0
         if run_id not in self._leases and len(self._leases) >= self.slots:
             soonest = min(self._leases.values()) - now
             return min(max(soonest, 0.1), 1.0)
-        self._leases[run_id] = until
+        self._leases[run_id] = now + LEASE_SECONDS
         return 0.0
 
+    def renew(self, run_id: str, *, now: float) -> None:
+        """Extend the lease of a run that is alive, or take it again if it is not known."""
+        self._drop_expired(now)
+        if run_id not in self._ended:
+            self._leases[run_id] = now + LEASE_SECONDS
+
     def give_back(self, run_id: str) -> None:
-        """End a lease; one that is not held is no error."""
+        """End a lease; that it is not held is no error."""
         self._leases.pop(run_id, None)
+        remember(self._ended, run_id)
 
     def taken(self, *, now: float) -> int:
-        """Return the leases held."""
+        """Return the number of leases held."""
         return sum(end > now for end in self._leases.values())
+
+    def _drop_expired(self, now: float) -> None:
+        self._leases = {run: end for run, end in self._leases.items() if end > now}
+
+
+def remember(ended: OrderedDict[str, None], run_id: str) -> None:
+    """Add a run to those that have ended, forgetting the oldest beyond a fixed number."""
+    ended[run_id] = None
+    ended.move_to_end(run_id)
+    while len(ended) > RUNS_REMEMBERED_MAX:
+        ended.popitem(last=False)
 
 
 def place_shards(places: Sequence[str], cpus: Mapping[str, float], wanted: int) -> list[str]:

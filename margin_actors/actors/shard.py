@@ -1,10 +1,11 @@
-"""The actors that price and join: few, fat, and without any state that could be lost."""
+"""The actors that price and join: few, large, and without any state that could be lost."""
 
+from collections import OrderedDict
 from typing import Any
 
 import ray
 
-from margin_actors.actors.plan import Span
+from margin_actors.actors.plan import Span, remember
 from margin_actors.actors.work import BookInput, reduce_accounts
 from margin_actors.engine.margin import (
     Margins,
@@ -14,6 +15,9 @@ from margin_actors.engine.margin import (
     price_slab,
 )
 from margin_actors.engine.scenarios import CORE, ScenarioSet
+
+_CONTROL = "control"
+"""Calls that do not wait behind reductions."""
 
 
 class ScenarioShard:
@@ -41,17 +45,40 @@ class ScenarioShard:
 
 
 class Reducer:
-    """Joins the slices of accounts' profits and computes their margins."""
+    """Joins the slices of accounts' profits and computes their margins.
 
-    def reduce(self, book: BookInput, first: int, last: int, *parts: SliceBundle) -> Margins:
-        """Return the margins of accounts [first, last)."""
+    Calls of `reduce` are queued and run one at a time. An actor call must never be cancelled: Ray
+    cannot interrupt it, and what waits behind it is delayed by tens of seconds. Instead a run that
+    nobody waits for is abandoned, in a thread of its own, and its queued calls return at once.
+    """
+
+    def __init__(self) -> None:
+        self._abandoned: OrderedDict[str, None] = OrderedDict()
+
+    def reduce(
+        self, run_id: str, book: BookInput, first: int, last: int, *parts: SliceBundle
+    ) -> Margins | None:
+        """Return the margins of accounts [first, last), or None if the run was abandoned."""
+        if run_id in self._abandoned:
+            return None
         return reduce_accounts(book, first, last, parts)
 
+    @ray.method(concurrency_group=_CONTROL)
+    def abandon(self, run_id: str) -> None:
+        """Take note that nobody waits for a run any longer."""
+        remember(self._abandoned, run_id)
+
+    @ray.method(concurrency_group=_CONTROL)
     def ready(self) -> bool:
         """Return True once the process is up."""
         return True
 
 
-_FOR_EVER: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-shard_actor: Any = ray.remote(**_FOR_EVER)(ScenarioShard)
-reducer_actor: Any = ray.remote(**_FOR_EVER)(Reducer)
+_ALWAYS_RESTARTED: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
+_NOT_IN_LINE: dict[str, Any] = {
+    "concurrency_groups": {_CONTROL: 1},
+    # Otherwise a call whose parts are not there yet holds up all later calls of its caller.
+    "allow_out_of_order_execution": True,
+}
+shard_actor: Any = ray.remote(**_ALWAYS_RESTARTED)(ScenarioShard)
+reducer_actor: Any = ray.remote(**_ALWAYS_RESTARTED, **_NOT_IN_LINE)(Reducer)

@@ -45,9 +45,20 @@ class BookInput:
     where: str
 
 
-def _prepare(snapshot: MarketSnapshot, parameters: ModelParameters) -> tuple[PreparedMarket, int]:
+@dataclass(frozen=True)
+class MarketSize:
+    """What a coordinator needs to know of a prepared market without reading it."""
+
+    n_contracts: int
+    underlyings: tuple[str, ...]
+
+
+def _prepare(
+    snapshot: MarketSnapshot, parameters: ModelParameters
+) -> tuple[PreparedMarket, MarketSize]:
     market = prepare_market(snapshot, parameters)
-    return market, len(market.contracts)
+    underlyings = tuple(sorted({curve.underlying for curve in market.contracts.curves}))
+    return market, MarketSize(len(market.contracts), underlyings)
 
 
 def _sum_slab(slab: Slab, book: BookInput, first: int, last: int) -> SliceBundle:
@@ -113,7 +124,7 @@ def _run_job(job: Callable[[Tell], Any]) -> Generator[tuple[str, int, int] | Any
 
 
 prepare: Any = ray.remote(num_returns=2, max_retries=-1)(_prepare)
-"""(snapshot, parameters) -> PreparedMarket, number of contracts."""
+"""(snapshot, parameters) -> PreparedMarket, MarketSize."""
 sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
 """(Slab, BookInput, first account, last) -> SliceBundle."""
 revalue: Any = ray.remote(max_retries=-1)(_revalue)

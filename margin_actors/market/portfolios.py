@@ -75,13 +75,16 @@ def part_of_book(book: Book, accounts: BoolArray, positions: BoolArray) -> Book:
     counts = np.bincount(account[kept], minlength=len(book.accounts))
     start = np.zeros(at.size + 1, np.int64)
     np.cumsum(counts[at], out=start[1:])
-    used, index = np.unique(book.instrument_index[kept], return_inverse=True)
+    held = book.instrument_index[kept]
+    used = np.flatnonzero(np.bincount(held, minlength=len(book.instruments)))
+    place = np.zeros(len(book.instruments), np.int32)
+    place[used] = np.arange(used.size, dtype=np.int32)
     return Book(
         accounts=tuple(book.accounts[a] for a in at),
         members=tuple(book.members[a] for a in at),
         instruments=tuple(book.instruments[i] for i in used),
         start=start,
-        instrument_index=index.astype(np.int32),
+        instrument_index=place[held],
         quantity=book.quantity[kept],
     )
 

@@ -1,10 +1,14 @@
 """The client without a service: when it tries again, what its types cover, what it needs."""
 
+import asyncio
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import pytest
@@ -13,11 +17,13 @@ from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
-from margin_client import AsyncMarginClient, MarginClient, RetryPolicy, results
+from margin_client import AsyncMarginClient, MarginClient, RetryPolicy, Snapshot, _calls, results
+from margin_client._read import BookReader, read
 from margin_client._retries import Attempts
 from margin_client._status import DETAILS_KEY, error_of
 from margin_client.errors import (
     BusyError,
+    DeadlineError,
     InvalidRequestError,
     MarginClientError,
     NotFoundError,
@@ -41,21 +47,31 @@ FILES = (
     scenario_service_pb2,
 )
 SAME = {
+    "AccountFailure": "AccountFailure",
     "AccountMargin": "AccountMargin",
+    "AccountProblem": "AccountProblem",
+    "ActivatedScenarioSet": "ActivateScenarioSetResponse",
+    "AppliedTrades": "ApplyTradesResponse",
     "Calculation": "Calculation",
+    "CalculationDetail": "GetCalculationResponse",
     "Generation": "Generation",
     "InputIds": "InputIds",
+    "MarginResult": "CalculateMarginResponse",
     "PartInput": "PartInput",
+    "Portfolio": "GetPortfolioResponse",
     "PositionContribution": "PositionContribution",
+    "PublishedSnapshot": "PublishSnapshotResponse",
     "RequirementPart": "RequirementPart",
     "ScenarioSetSummary": "ScenarioSetSummary",
     "ServiceStatus": "GetStatusResponse",
     "ShardStatus": "ShardStatus",
     "SimulatedMargin": "SimulatedMargin",
+    "SnapshotSummary": "SnapshotSummary",
     "TailScenario": "TailScenario",
     "UnderlyingMove": "UnderlyingMove",
+    "UploadedPositions": "UploadPositionsResponse",
 }
-"""Results and the messages whose every field they hold."""
+"""Results and the messages all of whose fields they have."""
 
 
 class Clock:
@@ -154,6 +170,126 @@ def test_a_result_holds_every_field_of_its_message(name: str, message: str) -> N
         if message in f.DESCRIPTOR.message_types_by_name
     )
     assert {f.name for f in fields(getattr(results, name))} == {f.name for f in found.fields}
+
+
+def summary_of_book(**fields: object) -> margin_service_pb2.CalculateBookResponse:
+    return margin_service_pb2.CalculateBookResponse(
+        summary=margin_service_pb2.BookSummary(**fields)  # pyright: ignore[reportArgumentType]
+    )
+
+
+def test_a_book_has_every_field_of_its_summary_and_lists_the_failures() -> None:
+    pb = margin_service_pb2
+    names = {f.name for f in pb.BookSummary.DESCRIPTOR.fields} - {"accounts", "accounts_failed"}
+    assert names <= {f.name for f in fields(results.BookResult)}
+    problem = margin_types_pb2.AccountProblem(instrument_name="X", description="is not listed")
+    failure = margin_types_pb2.AccountFailure(
+        account_id="B", member_id="M", positions=3, problems=[problem], problems_total=1
+    )
+    batch = margin_types_pb2.AccountMarginColumns(
+        account_id=["A"], member_id=["M"], core_usd=[2.0], floor_usd=[0.0], buffer_usd=[1.0]
+    )
+    messages = [
+        pb.CalculateBookResponse(generation=margin_types_pb2.Generation(number=1)),
+        pb.CalculateBookResponse(failures=pb.AccountFailures(failures=[failure])),
+        pb.CalculateBookResponse(batch=batch),
+        summary_of_book(accounts=1, accounts_failed=1, portfolio_version=7, expired_positions=2),
+    ]
+    reader = BookReader(None)
+    for message in messages:
+        assert reader.result() is None
+        reader.add(message)
+    book = reader.result()
+    assert book is not None
+    assert (len(book), book.is_complete, book.portfolio_version) == (1, False, 7)
+    assert book.expired_positions == 2
+    assert book.failures == (
+        results.AccountFailure("B", "M", 3, (results.AccountProblem("X", "is not listed"),), 1),
+    )
+    assert book.failures_to_pandas()["account_id"].tolist() == ["B"]
+    cut_off = BookReader(None)
+    for message in (messages[0], *messages[2:]):
+        cut_off.add(message)
+    assert cut_off.result() is None, "a failure that did not arrive is not ignored"
+
+
+def keys_of(asked: Any) -> list[str]:
+    """The idempotency keys of two attempts of a call."""
+    attempts = [asked.request(), asked.request()]
+    firsts = [a if hasattr(a, "idempotency_key") else next(iter(a)) for a in attempts]
+    return [f.idempotency_key for f in firsts]
+
+
+SNAPSHOT = Snapshot(datetime(2026, 5, 15, tzinfo=UTC), {"BTC": 100_000.0}, ())
+KEYED: dict[str, Callable[[str | None], Any]] = {
+    "CalculateMargin": lambda key: _calls.calculate_margin("A", None, "", key),
+    "PublishSnapshot": lambda key: _calls.publish_snapshot(SNAPSHOT, [], key, allow_older=False),
+    "UploadPositions": lambda key: _calls.upload_positions([], key),
+    "ApplyTrades": lambda key: _calls.apply_trades([], key),
+    "ActivateScenarioSet": lambda key: _calls.activate_scenario_set("s", key),
+}
+
+
+@pytest.mark.parametrize("make", KEYED.values(), ids=KEYED)
+def test_all_attempts_of_a_call_have_one_key_and_every_call_its_own(
+    make: Callable[[str | None], Any],
+) -> None:
+    """Operator's review A6."""
+    one, again = keys_of(make(None))
+    other, _ = keys_of(make(None))
+    assert one == again != ""
+    assert one != other
+    assert keys_of(make("mine")) == ["mine", "mine"]
+
+
+def test_a_book_has_one_key_for_all_attempts() -> None:
+    asked = _calls.calculate_book((), (), "", None, None)
+    assert asked.request.idempotency_key
+    assert _calls.calculate_book((), (), "", "mine", None).request.idempotency_key == "mine"
+
+
+def test_an_older_snapshot_is_published_only_on_request() -> None:
+    for allow in (False, True):
+        asked = _calls.publish_snapshot(SNAPSHOT, [], None, allow_older=allow)
+        assert next(iter(asked.request())).allow_older is allow
+
+
+def test_a_service_that_is_not_ready_says_why() -> None:
+    status = read(
+        results.ServiceStatus, operations_service_pb2.GetStatusResponse(problems=["is starting"])
+    )
+    assert not _calls.is_ready(status)
+    assert "is starting" in str(_calls.not_ready(status))
+
+
+def test_calls_wait_for_their_place_in_order_and_within_their_time() -> None:
+    async def run() -> None:
+        client = AsyncMarginClient("127.0.0.1:1", in_flight_max=2)
+        tried = Attempts(RetryPolicy(), timeout_seconds=5.0)
+        order: list[int] = []
+        most = now = 0
+
+        async def call(number: int) -> None:
+            nonlocal most, now
+            async with client._place(tried):
+                now += 1
+                most = max(most, now)
+                order.append(number)
+                await asyncio.sleep(0.001)
+                now -= 1
+
+        await asyncio.gather(*(call(n) for n in range(20)))
+        assert (most, order) == (2, list(range(20)))
+        async with client._place(tried), client._place(tried):
+            begin = time.monotonic()
+            with pytest.raises(DeadlineError):
+                await client.get_status(timeout_seconds=0.05)
+            assert time.monotonic() - begin < 2.0
+        await client.close()
+
+    asyncio.run(run())
+    with pytest.raises(ValueError, match="in_flight_max"):
+        AsyncMarginClient("127.0.0.1:1", in_flight_max=0)
 
 
 def test_every_method_of_the_contract_has_its_call_in_both_clients() -> None:

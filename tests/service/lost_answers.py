@@ -13,41 +13,37 @@ import time
 from pathlib import Path
 
 import ray
-from margin_cluster.archive import StoreArchive
-from margin_cluster.ledger import sqlite_url
-from service_world import fill, make_world, ray_here
+from actor_world import make_small_world, ray_here
+from folder_archive import FolderArchive
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.coordinator import Coordinator
 from margin_actors.actors.generation import Layout
-from margin_actors.engine.parameters import parameters_from_mapping
-from margin_actors.market.synthetic import synthetic_market
 
 
 class Counted(Coordinator):
     """The coordinator with a line in a file for every execution."""
 
-    async def publish(self, snapshot, key):
+    async def publish(self, snapshot, key, request_id, caller, allow_older):
         with open(os.environ["EXECUTIONS"], "a") as lines:
-            lines.write(f"{key}\n")
-        return await super().publish(snapshot, key)
+            lines.write(f"{snapshot.id}\n")
+        return await super().publish(snapshot, key, request_id, caller, allow_older)
 
 
-async def main(folder: Path) -> None:
-    market = synthetic_market(seed=5, n_days=900, history_days=40, n_accounts=4)
-    model = parameters_from_mapping({"extends": "hs-surface"}, where="test")
-    world = make_world(market, model)
-    fill(folder, world)
-    archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
+async def main(folder: Path, keys: list[str]) -> None:
+    world = make_small_world()
+    archive = FolderArchive(folder)
+    archive.save_scenarios(world.scenarios)
+    archive.publish_snapshot(world.snapshot, key="", request_id="", caller="", allow_older=False)
+    archive.activate_scenarios(world.scenarios.id, key="", request_id="", caller="")
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counted)
-    cluster = Cluster(remote.remote(archive, model, Layout(shards=2)))
+    cluster = Cluster(remote.remote(archive, world.model, Layout(shards=2)))
     until = time.monotonic() + 120
     before = archive.heads().number
-    numbers = []
-    for call in range(10):
+    published = []
+    for call, key in enumerate(keys):
         snapshot = dataclasses.replace(world.snapshot, discount_annual=1e-4 * (call + 1))
-        archive.store_snapshot(snapshot)
-        numbers.append(await cluster.publish(snapshot, key=f"call-{call}", until=until))
+        published.append(await cluster.publish(snapshot, key=key, until=until))
     executions = Path(os.environ["EXECUTIONS"]).read_text().split()
     after = archive.heads()
     print(
@@ -55,7 +51,8 @@ async def main(folder: Path) -> None:
             {
                 "executions": len(executions),
                 "calls": len(set(executions)),
-                "numbers": numbers,
+                "numbers": [p.number for p in published],
+                "repeated": sum(p.was_repeated for p in published),
                 "before": before,
                 "after": after.number,
                 "is_last": after.snapshot_id == snapshot.id,
@@ -65,7 +62,8 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    given = [f"call-{call}" if call % 2 else "" for call in range(10)]
     with tempfile.TemporaryDirectory() as name:
         os.environ["EXECUTIONS"] = f"{name}/executions"
         with ray_here():
-            asyncio.run(main(Path(name) / "state"))
+            asyncio.run(main(Path(name) / "state", given))

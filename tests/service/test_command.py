@@ -1,14 +1,11 @@
 """`margin serve` and what newcomers do with it, as processes of their own."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -17,53 +14,11 @@ import ray
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from margin_client import BookResult, MarginClient, Progress, RetryPolicy, UnavailableError
+from service_command import MARGIN, Command, command
 from service_world import World, fill, nodes
 
 ROOT = Path(__file__).resolve().parents[2]
-MARGIN = Path(sys.executable).parent / "margin"
 README = (ROOT / "README.md").read_text()
-
-
-@dataclass
-class Command:
-    """A running `margin serve`."""
-
-    process: subprocess.Popen[str]
-    target: str
-    health: str
-    told: list[str]
-
-
-@contextmanager
-def command(folder: Path, *options: str) -> Iterator[Command]:
-    """Run `margin serve` until the end of the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"MARGIN_STORE": str(folder / "store"), "COLUMNS": "120"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [MARGIN, "serve", "--port", "0", "--health-port", "0", *options],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=environment,
-            cwd=folder,
-        )
-    try:
-        told: list[str] = []
-        assert process.stdout is not None
-        for line in process.stdout:
-            told.append(line.rstrip())
-            if line.startswith("health on"):
-                break
-        text = "\n".join(told)
-        ready = re.search(r"Ready on (\S+)", text)
-        health = re.search(r"health on (\S+)", text)
-        assert ready is not None, (folder / "log").read_text()
-        assert health is not None, text
-        yield Command(process, ready[1], health[1], told)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")

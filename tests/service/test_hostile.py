@@ -40,10 +40,11 @@ STALL = 1.0
 def running(
     embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
-    """A service that soon loses patience."""
+    """A service with short time limits and few places."""
     folder = tmp_path_factory.mktemp("service")
-    limits = {"quick_active_max": 2, "quick_waiting_max": 2, "long_active_max": 4}
-    with served(world, folder, stall_seconds_max=STALL, **limits) as running:
+    limits = {"unary_active_max": 2, "unary_waiting_max": 2, "streaming_active_max": 4}
+    waits = {"stall_seconds_max": STALL, "unread_seconds_max": STALL}
+    with served(world, folder, **waits, **limits) as running:
         yield running
 
 
@@ -63,8 +64,8 @@ def _serves_on(running: Running, world: World) -> Iterator[None]:
 
 
 def at_work(running: Running) -> int:
-    lanes = running.gateway._lanes
-    return lanes.quick.active + lanes.quick.waiting + lanes.long.active + lanes.long.waiting
+    admission = running.gateway.admission
+    return admission.active + admission.waiting
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -249,7 +250,7 @@ def test_callers_who_vanish_take_their_work_along(running: Running, world: World
 
 async def runs_of(running: Running) -> int:
     status = await running.gateway.desk.cluster.status(until=time.monotonic() + 10)
-    return status.runs
+    return status.run_slots_taken
 
 
 def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:

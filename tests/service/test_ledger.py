@@ -1,6 +1,6 @@
-"""What is durable stays as it was written, and repeating a write changes nothing."""
+"""Positions followed from the ledger are those that were committed, on both databases."""
 
-import threading
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,143 +9,65 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from margin_cluster.archive import StoreArchive
-from margin_cluster.ledger import CalculationRecord, Ledger, Trade, sqlite_url
-from margin_cluster.positions import Positions, add_quantities
+from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
+from margin_cluster.positions import Positions, add_quantities, trades_id
 
-from margin_actors.actors.plan import Heads
-from margin_actors.errors import (
-    InvalidParameters,
-    InvalidPortfolio,
-    KeyReused,
-    UnknownAccount,
-    UnknownCalculation,
-)
-from margin_actors.market.portfolios import book_from_table
+from margin_actors.errors import InvalidPortfolio, UnknownAccount
+from margin_actors.market.portfolios import Book, book_from_table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL", "BTC-30JAN26-100000-C")
 
 
-def record(name: str, account: str = "A") -> CalculationRecord:
-    return CalculationRecord(
-        name, "account", NOW, "r", account, {"number": 1}, {"snapshot_id": "s"}, "d", 1, 2, 3.5
-    )
-
-
 @pytest.fixture
-def archive(tmp_path: Path) -> StoreArchive:
-    return StoreArchive(tmp_path, sqlite_url(tmp_path / "ledger.sqlite"))
+def archive(tmp_path: Path, ledger_url: str) -> Iterator[StoreArchive]:
+    archive = StoreArchive(tmp_path, ledger_url)
+    yield archive
+    archive.ledger.close()
 
 
-def upload(archive: StoreArchive, rows: list[tuple[str, str, str, float]], key: str = "") -> int:
+def all_eligible(_book: Book) -> Mapping[tuple[str, str], str]:
+    return {}
+
+
+def upload(archive: StoreArchive, rows: list[tuple[str, str, str, float]]) -> ChangeResult:
     columns = ("member_id", "account_id", "instrument_name", "quantity")
     table = pa.table({c: [r[i] for r in rows] for i, c in enumerate(columns)})
     book = book_from_table(table, where="test")
     archive.save_book(book)
-    return archive.ledger.add_upload(
-        key=key, content=book.id, accounts=len(book.accounts), positions=book.n_positions, now=NOW
+    return archive.ledger.change_positions(
+        "upload",
+        key="",
+        content=book.id,
+        origin=Origin(),
+        now=NOW,
+        decide=lambda: PositionChange(len(book.accounts), book.n_positions),
     )
 
 
-def apply(archive: StoreArchive, key: str, *trades: Trade) -> tuple[int, bool]:
-    return archive.ledger.add_trades(trades, key=key, content=repr(trades), now=NOW)
-
-
-def test_calculations_are_kept_once_and_listed_in_pages(archive: StoreArchive) -> None:
-    ledger = archive.ledger
-    ledger.add_calculations([record(f"c{i}", "A" if i % 2 else "B") for i in range(7)])
-    ledger.add_calculations([record("c3"), record("c7"), record("c7")])
-    ledger.add_calculations([])
-    first, token = ledger.list_calculations(5, "")
-    second, last = ledger.list_calculations(5, token)
-    assert [r.calculation_id for r in first + second] == [f"c{i}" for i in range(7, -1, -1)]
-    assert last == ""
-    assert ledger.calculation("c3") == record("c3")
-    only, _ = ledger.list_calculations(5, "", account_id="B")
-    assert {r.account_id for r in only} == {"B"}
-    with pytest.raises(UnknownCalculation):
-        ledger.calculation("c99")
-
-
-def test_readers_do_not_wait_for_a_writer(archive: StoreArchive) -> None:
-    ledger = archive.ledger
-    upload(archive, [("M", "A", NAMES[0], 1.0)])
-    done = threading.Event()
-    with ledger._database.writing():  # a writer in the middle of its transaction
-        reader = threading.Thread(
-            target=lambda: (ledger.portfolio_version(), ledger.heads(), done.set())
-        )
-        reader.start()
-        assert done.wait(5.0), "a reader waited for the writer"
-    reader.join()
-    assert ledger.portfolio_version() == 1
-
-
-def test_a_lost_connection_is_made_again(archive: StoreArchive) -> None:
-    ledger = archive.ledger
-    upload(archive, [("M", "A", NAMES[0], 1.0)])
-    assert ledger.portfolio_version() == 1
-    ledger._database._kept.connection.connection.driver_connection.close()
-    assert ledger.portfolio_version() == 1
-    ledger.close()
-    assert not ledger._database._all_kept
-
-
-def test_an_older_head_changes_nothing(archive: StoreArchive) -> None:
-    archive.note_heads(Heads(4, "s4", "x"))
-    archive.note_heads(Heads(3, "s3", "x"))
-    assert archive.heads() == Heads(4, "s4", "x")
-
-
-def test_a_key_is_for_one_change(archive: StoreArchive) -> None:
-    trade = Trade("A", "M", NAMES[0], 1.0)
-    assert apply(archive, "k", trade) == (1, False)
-    assert apply(archive, "k", trade) == (1, True)
-    with pytest.raises(KeyReused):
-        apply(archive, "k", trade, trade)
-    assert archive.ledger.portfolio_version() == 1
-
-
-def test_many_writers_lose_nothing(archive: StoreArchive) -> None:
-    def write(number: int) -> None:
-        own = Ledger(archive.ledger_url)
-        for i in range(10):
-            own.add_trades(
-                [Trade("A", "M", NAMES[0], 1.0)], key=f"{number}-{i}", content="x", now=NOW
-            )
-        own.close()
-
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    positions = Positions(archive)
-    assert positions.follow() == 40
-    assert positions.held("A")[0].positions == {NAMES[0]: 40.0}
-
-
-def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "ledger.sqlite")
-    ledger = Ledger(url)
-    with ledger._database.writing() as connection:
-        connection.exec_driver_sql("UPDATE about SET value = '99'")
-    ledger.close()
-    with pytest.raises(InvalidParameters, match="another version"):
-        Ledger(url)
+def apply(archive: StoreArchive, key: str, *trades: Trade) -> ChangeResult:
+    return archive.ledger.change_positions(
+        "trades",
+        key=key,
+        content=trades_id(trades),
+        origin=Origin(),
+        now=NOW,
+        decide=lambda: PositionChange(0, 0, trades),
+    )
 
 
 def test_an_upload_replaces_all_and_trades_add(archive: StoreArchive) -> None:
     positions = Positions(archive)
-    assert positions.book() is None
+    assert positions.book()[0] is None
     upload(archive, [("M", "A", NAMES[0], 2.0), ("N", "B", NAMES[1], -1.0)])
     apply(archive, "1", Trade("A", "M", NAMES[0], -2.0), Trade("C", "M", NAMES[2], 3.0))
     assert positions.follow() == 2
     assert positions.held("A")[0].positions == {}
     assert positions.held("C")[0].member_id == "M"
-    book = positions.book()
+    book, version = positions.book()
     assert book is not None
-    assert book is positions.book()
+    assert version == 2
+    assert book is positions.book()[0]
     assert book.accounts == ("B", "C")
     assert positions.held("B")[0].book.id == positions.held("B")[0].book.id
     upload(archive, [("N", "D", NAMES[1], 5.0)])
@@ -155,10 +77,46 @@ def test_an_upload_replaces_all_and_trades_add(archive: StoreArchive) -> None:
         positions.held("B")
 
 
+def test_equal_positions_by_upload_and_by_trades_are_one_book(archive: StoreArchive) -> None:
+    """Operator's review B, "equal positions by trades and by upload have different `book_id`"."""
+    positions = Positions(archive)
+    upload(archive, [("N", "B", NAMES[1], -1.0), ("M", "A", NAMES[0], 2.0)])
+    uploaded, _ = positions.book()
+    apply(archive, "1", Trade("C", "M", NAMES[0], 1.0), Trade("A", "M", NAMES[0], 1.0))
+    apply(archive, "2", Trade("C", "M", NAMES[0], -1.0), Trade("A", "M", NAMES[0], -1.0))
+    traded, _ = positions.book()
+    assert uploaded is not None
+    assert traded is not None
+    assert traded.id == uploaded.id
+    assert traded.accounts == ("A", "B")
+
+
+def test_positions_checked_under_the_lock_include_every_committed_change(
+    archive: StoreArchive,
+) -> None:
+    upload(archive, [("M", "A", NAMES[0], 2.0)])
+    positions, other = Positions(archive), Positions(archive)
+    other.follow()
+    seen: list[float] = []
+
+    def decide() -> PositionChange:
+        checked = positions.check_trades((Trade("A", "", NAMES[0], 1.0),), all_eligible)
+        seen.append(positions.held("A")[0].positions[NAMES[0]])
+        return PositionChange(0, 0, checked)
+
+    for number in range(3):
+        archive.ledger.change_positions(
+            "trades", key=f"{number}", content="c", origin=Origin(), now=NOW, decide=decide
+        )
+    assert seen == [2.0, 3.0, 4.0]
+    assert other.follow() == 4
+    assert other.held("A")[0].positions == {NAMES[0]: 5.0}
+
+
 def test_trades_need_known_members_and_contracts(archive: StoreArchive) -> None:
     upload(archive, [("M", "A", NAMES[0], 2.0)])
     positions = Positions(archive)
-    good = positions.check_trades((Trade("A", "", NAMES[1], 1.0),))
+    good = positions.check_trades((Trade("A", "", NAMES[1], 1.0),), all_eligible)
     assert good[0].member_id == "M"
     bad = (
         Trade("A", "N", NAMES[0], 1.0),
@@ -166,7 +124,7 @@ def test_trades_need_known_members_and_contracts(archive: StoreArchive) -> None:
         Trade("A", "", "BTC-WHAT", 1.0),
     )
     with pytest.raises(InvalidPortfolio) as caught:
-        positions.check_trades(bad)
+        positions.check_trades(bad, all_eligible)
     assert [p.where for p in caught.value.problems] == [
         "trades[0].member_id",
         "trades[1].member_id",
@@ -180,7 +138,7 @@ def test_trades_need_known_members_and_contracts(archive: StoreArchive) -> None:
         st.tuples(st.sampled_from(NAMES), st.integers(-50, 50).map(lambda n: n / 10)), max_size=20
     )
 )
-def test_trades_add_up_in_any_order_and_nothing_is_held_of_nothing(
+def test_trades_add_up_in_any_order_and_a_position_of_zero_is_left_out(
     trades: list[tuple[str, float]],
 ) -> None:
     held = add_quantities({}, trades)

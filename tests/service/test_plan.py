@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margin_actors.actors.plan import (
-    KEYS_KEPT_MAX,
-    Heads,
+    LEASE_SECONDS,
+    RENEW_SECONDS,
+    RUNS_REMEMBERED_MAX,
     RunSlots,
-    Succession,
     account_ranges,
     place_shards,
     shards_wanted,
@@ -46,36 +46,83 @@ def test_account_ranges_hold_every_account_once(
         assert last - first == 1 or start[last] - start[first] <= positions
 
 
-def test_a_key_brings_about_one_generation() -> None:
-    line = Succession(Heads())
-    assert line.publish("s1", key="a") == (Heads(1, "s1", ""), True)
-    assert not line.heads.is_complete
-    assert line.activate("x1", key="b") == (Heads(2, "s1", "x1"), True)
-    assert line.heads.is_complete
-    assert line.publish("s2", key="a") == (Heads(2, "s1", "x1"), False)
-    assert line.publish("s1", key="c") == (Heads(2, "s1", "x1"), False)
-    assert [line.number_of(k) for k in "abcd"] == [1, 2, 2, None]
-
-
-def test_old_keys_are_forgotten() -> None:
-    line = Succession(Heads())
-    for number in range(KEYS_KEPT_MAX + 5):
-        line.publish(f"s{number}", key=str(number))
-    assert line.number_of("4") is None
-    assert line.number_of("5") == 6
-
-
-def test_slots_are_leased_renewed_and_end_by_themselves() -> None:
+def test_slots_are_leased_for_seconds_and_free_when_their_holder_is_silent() -> None:
+    """Operator's review A7."""
     slots = RunSlots(2)
-    assert slots.take("a", now=0.0, until=10.0) == 0.0
-    assert slots.take("b", now=1.0, until=3.0) == 0.0
-    assert 0.1 <= slots.take("c", now=2.5, until=9.0) <= 1.0
-    assert slots.take("a", now=2.6, until=20.0) == 0.0
-    assert slots.take("c", now=3.1, until=9.0) == 0.0  # b's holder never gave it back
-    assert slots.taken(now=3.2) == 2
+    assert slots.take("a", now=0.0) == 0.0
+    assert slots.take("b", now=1.0) == 0.0
+    assert 0.1 <= slots.take("c", now=2.5) <= 1.0
+    slots.renew("a", now=4.0)
+    assert slots.take("c", now=1.0 + LEASE_SECONDS) == 0.0  # b was never given back
+    assert slots.taken(now=1.0 + LEASE_SECONDS) == 2
     slots.give_back("a")
     slots.give_back("a")
-    assert slots.taken(now=3.2) == 1
+    assert slots.taken(now=1.0 + LEASE_SECONDS) == 1
+
+
+def test_a_slot_is_renewed_often_enough_and_free_within_ten_seconds() -> None:
+    assert 2 * RENEW_SECONDS < LEASE_SECONDS < 10.0
+
+
+def test_a_coordinator_that_was_started_again_learns_of_running_books_by_their_renewals() -> None:
+    started_again = RunSlots(1)
+    assert started_again.take("new", now=0.0) == 0.0
+    started_again.renew("running", now=0.1)
+    assert started_again.taken(now=0.2) == 2
+    assert started_again.take("newer", now=0.3) > 0.0
+
+
+def test_late_requests_of_a_run_that_has_ended_take_no_slot() -> None:
+    slots = RunSlots(1)
+    slots.take("a", now=0.0)
+    slots.give_back("a")
+    slots.renew("a", now=0.1)
+    assert slots.take("a", now=0.2) == 0.0
+    assert slots.taken(now=0.3) == 0
+    slots.give_back("never taken")
+    assert slots.take("never taken", now=0.4) == 0.0
+    assert slots.taken(now=0.5) == 0
+
+
+def test_ended_runs_are_forgotten_beyond_a_limit() -> None:
+    slots = RunSlots(1)
+    for number in range(RUNS_REMEMBERED_MAX + 5):
+        slots.give_back(str(number))
+    slots.renew("5", now=0.0)
+    assert slots.taken(now=0.1) == 0
+    slots.renew("4", now=0.0)
+    assert slots.taken(now=0.1) == 1
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["take", "renew", "give_back"]),
+            st.sampled_from("abcdef"),
+            st.floats(0.0, 4.0),
+        ),
+        max_size=60,
+    ),
+)
+def test_only_renewals_exceed_the_slots_and_silence_frees_them_all(
+    limit: int, steps: list[tuple[str, str, float]]
+) -> None:
+    slots, now, renewed = RunSlots(limit), 0.0, 0
+    for step, run_id, pause in steps:
+        now += pause
+        if step == "take":
+            before = slots.taken(now=now)
+            wait = slots.take(run_id, now=now)
+            assert slots.taken(now=now) <= max(before, limit)
+            assert wait == 0.0 or 0.1 <= wait <= 1.0
+        elif step == "renew":
+            slots.renew(run_id, now=now)
+            renewed += 1
+        else:
+            slots.give_back(run_id)
+    assert slots.taken(now=now) <= limit + renewed
+    assert slots.taken(now=now + LEASE_SECONDS) == 0
 
 
 def test_shards_are_as_configured_or_one_a_processor() -> None:

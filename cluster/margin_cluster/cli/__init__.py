@@ -3,6 +3,7 @@
 import typer
 
 from margin_cluster.cli.explain import explain_app
+from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app, surface_app
 from margin_cluster.cli.model import model_app, scenarios_app
 from margin_cluster.cli.run import report, run
@@ -28,5 +29,6 @@ app.add_typer(data_app, name="data")
 app.add_typer(surface_app, name="surface")
 app.add_typer(scenarios_app, name="scenarios")
 app.add_typer(model_app, name="model")
+app.add_typer(ledger_app, name="ledger")
 
 __all__ = ["app"]

@@ -1,14 +1,16 @@
 """`margin serve` and `margin status`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvloop
+from rich.markup import escape
 from rich.table import Table
 
 from margin_actors.actors.generation import Layout
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import (
     DataOption,
     JsonOption,
@@ -21,9 +23,15 @@ from margin_cluster.cli.console import (
     synthetic_banner,
 )
 from margin_cluster.gateway import Gateway, GatewayOptions
-from margin_cluster.gateway.probe import service_status
+from margin_cluster.gateway.probe import ClientTls, service_status
+from margin_cluster.gateway.tls import load_server_tls
 from margin_cluster.service import ServiceRequest, ray_session, serve, start_logging
 from margin_cluster.wiring import load_model
+
+_DEFAULTS = GatewayOptions()
+_TLS: dict[str, Any] = {"rich_help_panel": "TLS"}
+_LIMITS: dict[str, Any] = {"rich_help_panel": "Limits"}
+_TIMES: dict[str, Any] = {"rich_help_panel": "Time limits"}
 
 
 @reporting_errors
@@ -31,10 +39,27 @@ def serve_command(
     data: Annotated[Path | None, DataOption] = None,
     snapshot: Annotated[
         str | None,
-        typer.Option(help="Snapshot to start with: a time or a .toml file; default the latest."),
+        typer.Option(
+            help="Snapshot of an empty ledger: a time or a .toml file; default the latest."
+        ),
     ] = None,
-    book: Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")] = None,
-    scenarios: Annotated[str | None, typer.Option(help="Id of a built scenario set.")] = None,
+    book: Annotated[
+        Path | None, typer.Option(help="Positions of an empty ledger: Parquet or CSV.")
+    ] = None,
+    scenarios: Annotated[
+        str | None, typer.Option(help="Scenario set of an empty ledger: id of a built one.")
+    ] = None,
+    replace_snapshot: Annotated[
+        bool,
+        typer.Option(
+            "--replace-snapshot",
+            help="Replace the market in use by --snapshot and --scenarios, or by the latest.",
+        ),
+    ] = False,
+    replace_book: Annotated[
+        bool,
+        typer.Option("--replace-book", help="Replace all positions of the ledger by --book."),
+    ] = False,
     model: Annotated[str, typer.Option(help="Preset or TOML file.")] = DEFAULT_PRESET,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 for any.")] = 50051,
@@ -56,25 +81,67 @@ def serve_command(
     ledger: Annotated[
         str | None, typer.Option(help="Database URL of the ledger; default SQLite in the folder.")
     ] = None,
-    tls_certificate: Annotated[Path | None, typer.Option(help="PEM chain of the server.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM key of the server.")] = None,
-    tls_client_ca: Annotated[
-        Path | None, typer.Option(help="PEM authority that clients' certificates must be from.")
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(help="PEM certificate chain; with --tls-key, for all ports.", **_TLS),
     ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM key of the certificate.", **_TLS)
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(help="PEM authority; callers must show a certificate signed by it.", **_TLS),
+    ] = None,
+    unary_active: Annotated[
+        int, typer.Option(help="Unary calls worked on at the same time.", **_LIMITS)
+    ] = _DEFAULTS.unary_active_max,
+    unary_waiting: Annotated[
+        int, typer.Option(help="Waiting unary calls; at most 4 per caller count.", **_LIMITS)
+    ] = _DEFAULTS.unary_waiting_max,
+    unary_caller_waiting: Annotated[
+        int, typer.Option(help="Waiting unary calls of one caller.", **_LIMITS)
+    ] = _DEFAULTS.unary_caller_waiting_max,
+    streaming_active: Annotated[
+        int, typer.Option(help="Streaming calls worked on at the same time.", **_LIMITS)
+    ] = _DEFAULTS.streaming_active_max,
+    streaming_caller_active: Annotated[
+        int, typer.Option(help="Those of one caller.", **_LIMITS)
+    ] = _DEFAULTS.streaming_caller_active_max,
+    streaming_waiting: Annotated[
+        int, typer.Option(help="Waiting streaming calls; at most 4 per caller count.", **_LIMITS)
+    ] = _DEFAULTS.streaming_waiting_max,
+    streaming_caller_waiting: Annotated[
+        int, typer.Option(help="Waiting streaming calls of one caller.", **_LIMITS)
+    ] = _DEFAULTS.streaming_caller_waiting_max,
+    uploads: Annotated[
+        int, typer.Option(help="Open uploads and publications.", **_LIMITS)
+    ] = _DEFAULTS.uploads_max,
+    caller_uploads: Annotated[
+        int, typer.Option(help="Those of one caller.", **_LIMITS)
+    ] = _DEFAULTS.caller_uploads_max,
+    connection_streams: Annotated[
+        int, typer.Option(help="Calls in progress on one connection.", **_LIMITS)
+    ] = _DEFAULTS.connection_streams_max,
+    message_bytes: Annotated[
+        int, typer.Option(help="Largest request message.", **_LIMITS)
+    ] = _DEFAULTS.message_bytes_max,
+    waiting_bytes: Annotated[
+        int, typer.Option(help="Bytes of all requests that wait.", **_LIMITS)
+    ] = _DEFAULTS.waiting_bytes_max,
+    first_message_seconds: Annotated[
+        float, typer.Option(help="Longest wait for a call's first message.", **_TIMES)
+    ] = _DEFAULTS.first_message_seconds_max,
+    stall_seconds: Annotated[
+        float, typer.Option(help="Longest wait for an upload's next message.", **_TIMES)
+    ] = _DEFAULTS.stall_seconds_max,
+    unread_seconds: Annotated[
+        float, typer.Option(help="Longest wait until an answer is read.", **_TIMES)
+    ] = _DEFAULTS.unread_seconds_max,
+    drain_seconds: Annotated[
+        float, typer.Option(help="Longest time to finish calls after SIGTERM.", **_TIMES)
+    ] = _DEFAULTS.drain_seconds_max,
 ) -> None:
     """Serve margins over gRPC until stopped; without data the embedded synthetic set."""
-    request = ServiceRequest(
-        model=load_model(model),
-        data=data,
-        snapshot=snapshot,
-        book=book,
-        scenarios_id=scenarios,
-        ray_address=ray_address,
-        cpus=cpus,
-        ledger_url=ledger,
-        state=state,
-        layout=Layout(shards=shards),
-    )
     options = GatewayOptions(
         host=host,
         port=port,
@@ -83,7 +150,44 @@ def serve_command(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         tls_client_ca=tls_client_ca,
+        unary_active_max=unary_active,
+        unary_waiting_max=unary_waiting,
+        unary_caller_waiting_max=unary_caller_waiting,
+        streaming_active_max=streaming_active,
+        streaming_caller_active_max=streaming_caller_active,
+        streaming_waiting_max=streaming_waiting,
+        streaming_caller_waiting_max=streaming_caller_waiting,
+        uploads_max=uploads,
+        caller_uploads_max=caller_uploads,
+        connection_streams_max=connection_streams,
+        message_bytes_max=message_bytes,
+        waiting_bytes_max=waiting_bytes,
+        first_message_seconds_max=first_message_seconds,
+        stall_seconds_max=stall_seconds,
+        unread_seconds_max=unread_seconds,
+        drain_seconds_max=drain_seconds,
     )
+    # Before Ray starts, so that a mistake costs no time.
+    load_server_tls(tls_certificate, tls_key, tls_client_ca)
+    request = ServiceRequest(
+        model=load_model(model),
+        data=data,
+        snapshot=snapshot,
+        book=book,
+        scenarios_id=scenarios,
+        replace_snapshot=replace_snapshot,
+        replace_book=replace_book,
+        ray_address=ray_address,
+        cpus=cpus,
+        ledger_url=ledger,
+        state=state,
+        layout=Layout(shards=shards),
+    )
+    if replace_book and book is None:
+        raise InvalidParameters(
+            "the positions cannot be replaced",
+            [Problem("--replace-book", "--book is not given", "name the file of positions")],
+        )
     start_logging()
     here = settings()
     with stages(quiet=False) as tell:
@@ -94,13 +198,17 @@ def serve_command(
             _say_ready(gateway)
 
         with ray_session(request):
-            uvloop.run(serve(here, request, options, tell=tell, ready=ready))
+            uvloop.run(serve(here, request, options, tell=tell, notify=_notify, ready=ready))
     err.print("Stopped.")
+
+
+def _notify(notice: str) -> None:
+    err.print(f"[yellow]Note:[/] {escape(notice)}", soft_wrap=True, highlight=False)
 
 
 def _say_ready(gateway: Gateway) -> None:
     now = gateway.desk.cluster.current
-    book = gateway.desk.positions.book()
+    accounts, _ = gateway.desk.positions.counts()
     if now is not None and (
         now.priced.scenarios.is_synthetic or now.priced.market.snapshot.is_synthetic
     ):
@@ -111,10 +219,12 @@ def _say_ready(gateway: Gateway) -> None:
         out.print(
             f"{now.parameters.name} at {now.priced.market.snapshot.time:%Y-%m-%d %H:%M:%S} UTC: "
             f"{now.handle.n_contracts:,} contracts, {len(now.priced.scenarios):,} scenarios, "
-            f"{len(book.accounts) if book else 0:,} accounts",
+            f"{accounts:,} accounts",
             highlight=False,
             soft_wrap=True,
         )
+    if gateway.metrics_port is not None:
+        out.print(f"[dim]metrics on {host}:{gateway.metrics_port}[/]", highlight=False)
     out.print(f"[dim]health on {host}:{gateway.health_port}[/]", highlight=False)
     out.file.flush()
 
@@ -123,10 +233,23 @@ def _say_ready(gateway: Gateway) -> None:
 def status_command(
     address: Annotated[str, typer.Option(help="Address of the service.")] = "127.0.0.1:50051",
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="PEM authority of the service's certificate.", **_TLS)
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM certificate chain to show.", **_TLS)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM key of the certificate.", **_TLS)
+    ] = None,
+    tls_server_name: Annotated[
+        str | None, typer.Option(help="Name in the certificate, if not the address.", **_TLS)
+    ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Show what a running service is doing."""
-    found = service_status(address, timeout_seconds=timeout)
+    """Show the state of a running service."""
+    tls = ClientTls(tls_ca, tls_certificate, tls_key, tls_server_name)
+    found = service_status(address, timeout_seconds=timeout, tls=tls)
     if as_json:
         print_json(found)
         return
@@ -137,9 +260,12 @@ def status_command(
         "nodes": str(found["nodes"]),
         "accounts": f"{found['accounts']:,} with {int(found['positions']):,} positions "
         f"(version {found['portfolio_version']})",
-        "requests": f"{found['requests_active']} at work, "
+        "ready": "yes" if found["is_ready"] else "no",
+        "requests": f"{found['requests_active']} active, "
         f"{int(found['requests_rejected']):,} rejected",
     }
+    if found["problems"]:
+        rows["problems"] = "; ".join(found["problems"])
     if generation:
         rows["model"] = generation["model_name"]
         rows["market"] = f"{generation['snapshot_time']}, {generation['snapshot_id']}"
@@ -148,7 +274,7 @@ def status_command(
     else:
         rows["generation"] = "none yet"
     if int(found["generation_pending"]):
-        rows["in the making"] = str(found["generation_pending"])
+        rows["being built"] = str(found["generation_pending"])
     if found["last_fault"]:
         rows["fault"] = found["last_fault"]
     facts = Table(show_header=False, box=None)

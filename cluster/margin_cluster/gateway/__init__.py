@@ -1,5 +1,6 @@
-"""The gateway: a stateless gRPC server in front of the actors; only here are stubs touched."""
+"""The gateway: a stateless gRPC server in front of the actors; only here are stubs used."""
 
-from margin_cluster.gateway.server import Gateway, GatewayOptions
+from margin_cluster.gateway.options import GatewayOptions
+from margin_cluster.gateway.server import Gateway
 
 __all__ = ["Gateway", "GatewayOptions"]

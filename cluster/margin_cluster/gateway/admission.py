@@ -1,65 +1,243 @@
-"""Who may come in: so many calls at work, so few waiting, and the rest told at once to come back.
+"""Admission control: which calls are admitted, which wait, and in which order they are served.
 
-A queue only moves the wait from the caller, who could do something else, to here; so it is kept as
-short as evens out the arrivals, and shorter while callers are being turned away: what does not get
-shorter by itself is no burst. The numbers are settings of the gateway; the decision is pure.
+Each priority class has its own limits and its own queue. Within a class every caller has a queue of
+its own, and the callers are served in turn (round robin), so that a burst of one caller delays the
+others by one call each and not by the length of the burst.
+
+Two situations look alike and need opposite answers. A burst of one well-behaved caller should wait,
+because it ends by itself. An overload by many callers should be rejected at once, because a long
+queue would only delay everyone. They are told apart by counting, of each caller, only the first few
+waiting calls towards the limit that all callers share. A rejection by that limit puts the class
+under pressure for a quarter of a second, and meanwhile a much shorter queue is kept.
+
+Everything here is pure: no clock, no waiting, no gRPC.
 """
 
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
 
-PRESSED_SECONDS = 0.25
-"""A lane is pressed so long after it turned a caller away."""
-_PRESSED_SHARE = 4
-"""Of its places, a lane that is pressed keeps one in so many."""
+T = TypeVar("T")
+
+PRESSURE_SECONDS = 0.25
+"""A class is under pressure for this long after a rejection by the shared limit."""
+COUNTED_PER_CALLER = 4
+"""Waiting calls of one caller that count towards the shared limit."""
+_BURSTS_FULL_SIZE = 2
+"""Callers that may each have a burst of full size waiting; more callers share less."""
+_DELAY_SECONDS_MIN, _DELAY_SECONDS_MAX = 0.05, 5.0
+
+
+class PriorityClass(Enum):
+    """What a call competes with for places."""
+
+    CONTROL = "control"
+    """Status, health and reflection: never queued and never rejected."""
+    UNARY = "unary"
+    """Calls with one request and one response."""
+    STREAMING = "streaming"
+    """Calls with a stream in either direction: books, uploads, snapshots, scenario sets."""
+
+
+class Reason(Enum):
+    """Why a call is rejected."""
+
+    SHARED_LIMIT = "shared limit"
+    """All callers together have too many calls waiting."""
+    CALLER_LIMIT = "caller limit"
+    """This caller has too many calls waiting."""
+    UPLOAD_LIMIT = "upload limit"
+    """Too many request streams are open."""
+    BYTES_LIMIT = "bytes limit"
+    """The requests that wait hold too much memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLimits:
+    """Limits of one priority class; every number is at least 1."""
+
+    active_max: int
+    """Calls that are worked on at the same time."""
+    waiting_max: int
+    """Waiting calls of all callers, of which at most 4 per caller count."""
+    caller_waiting_max: int
+    """Waiting calls of one caller."""
+    caller_active_max: int
+    """Calls of one caller that are worked on at the same time."""
+
+    @property
+    def pressed_max(self) -> int:
+        """Return the limit that replaces `waiting_max` under pressure."""
+        return min(self.active_max, self.waiting_max)
 
 
 @dataclass(slots=True)
-class Lane:
-    """One class of calls with its own limits."""
+class _Caller(Generic[T]):
+    """The calls of one caller in one class."""
 
-    name: str
-    active_max: int
-    waiting_max: int
+    pending: int = 0
+    """Admitted calls that are not being worked on."""
     active: int = 0
-    waiting: int = 0
-    rejected: int = 0
-    last_rejection: float = float("-inf")
-    """Of the monotonic clock."""
-    seconds: float = 0.05
-    """Smoothed time that a call takes, for the delay told to those turned away."""
+    queue: deque[T] = field(default_factory=deque[T])
+    """Those of the pending calls that have asked for their turn."""
+
+
+class FairQueue(Generic[T]):
+    """The admitted calls of one priority class.
+
+    A call goes through `admit`, `push`, `pop` and `release` in this order. A call that ends before
+    `push` calls `give_up`, and one that ends between `push` and `pop` calls `withdraw`. A stream of
+    requests, which works only while it has a message, calls `readmit`, `push`, `pop` and `release`
+    for each message.
+    """
+
+    def __init__(self, limits: ClassLimits) -> None:
+        self.limits = limits
+        self.active = self.pending = 0
+        self.rejected: Counter[Reason] = Counter()
+        self.seconds = 0.05
+        """Smoothed duration of a call, for the delay suggested to rejected callers."""
+        self._callers: dict[str, _Caller[T]] = {}
+        self._turns: deque[str] = deque()
+        """Callers with a call in their queue, each once, in the order of their turns."""
+        self._counted = self._bursts = 0
+        self._pressed_until = float("-inf")
+
+    @property
+    def has_waiting(self) -> bool:
+        """Return whether a call has asked for its turn."""
+        return bool(self._turns)
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of calls that have asked for their turn."""
+        return sum(len(self._callers[name].queue) for name in self._turns)
+
+    def admit(self, caller: str, now: float) -> Reason | None:
+        """Admit a call, or return why it is rejected; `now` is a monotonic time in seconds."""
+        reason = self._reason(caller, now)
+        if reason is None:
+            self._add_pending(caller)
+        else:
+            self.reject(reason, now)
+        return reason
+
+    def reject(self, reason: Reason, now: float) -> None:
+        """Count a rejection; one by the shared limit puts the class under pressure."""
+        self.rejected[reason] += 1
+        if reason is Reason.SHARED_LIMIT:
+            self._pressed_until = now + PRESSURE_SECONDS
 
     def is_pressed(self, now: float) -> bool:
-        """Return whether callers have been turned away lately."""
-        return now - self.last_rejection < PRESSED_SECONDS
+        """Return whether the shared limit was reached a short time ago."""
+        return now < self._pressed_until
 
-    def is_full(self, now: float) -> bool:
-        """Return whether another call would be turned away."""
-        places = self.active_max + self.waiting_max
-        if self.is_pressed(now):
-            places = max(places // _PRESSED_SHARE, 1)
-        return self.active + self.waiting >= places
+    def burst_max(self, bursts: int) -> int:
+        """Return how many calls of one caller may wait while so many callers have a burst.
 
-    def turn_away(self, now: float) -> float:
-        """Count a rejection and return the seconds after which a place should be free."""
-        self.rejected += 1
-        self.last_rejection = now
-        queue = (self.active + self.waiting) / self.active_max
-        return min(max(self.seconds * queue, 0.05), 5.0)
+        Up to two callers may each have a burst of full size. With more callers the allowance falls
+        with the square of their number, so that the sum falls too: many bursts are an overload.
+        """
+        full, share = self.limits.caller_waiting_max, _BURSTS_FULL_SIZE / max(bursts, 1)
+        return full if share >= 1 else max(int(full * share * share), COUNTED_PER_CALLER)
+
+    def delay_seconds(self) -> float:
+        """Return after how many seconds a rejected caller should try again."""
+        expected = self.seconds * (self.active + self.pending) / self.limits.active_max
+        return min(max(expected, _DELAY_SECONDS_MIN), _DELAY_SECONDS_MAX)
 
     def note_duration(self, seconds: float) -> None:
-        """Learn from a finished call."""
+        """Include a finished call in the smoothed duration."""
         self.seconds += 0.05 * (seconds - self.seconds)
 
+    def readmit(self, caller: str) -> None:
+        """Admit a call that is limited elsewhere; it is never rejected."""
+        self._add_pending(caller)
 
-@dataclass(slots=True)
-class Lanes:
-    """The lanes of a gateway, and which call takes which."""
+    def push(self, caller: str, item: T) -> None:
+        """Ask for the turn of an admitted call."""
+        queue = self._callers[caller].queue
+        if not queue:
+            self._turns.append(caller)
+        queue.append(item)
 
-    quick: Lane
-    """Unary calls."""
-    long: Lane
-    """Streams: books, uploads, snapshots, builds."""
+    def pop(self) -> T | None:
+        """Return the call whose turn it is, which is active from now on; None if there is none."""
+        if self.active >= self.limits.active_max:
+            return None
+        for _ in range(len(self._turns)):
+            name = self._turns.popleft()
+            entry = self._callers[name]
+            if entry.active >= self.limits.caller_active_max:
+                self._turns.append(name)
+                continue
+            item = entry.queue.popleft()
+            if entry.queue:
+                self._turns.append(name)
+            self._remove_pending(name)
+            entry.active += 1
+            self.active += 1
+            # The entry may have been dropped with its last pending call.
+            self._callers[name] = entry
+            return item
+        return None
 
-    def of(self, *, is_stream: bool) -> Lane:
-        """Return the lane of a call."""
-        return self.long if is_stream else self.quick
+    def can_pop(self) -> bool:
+        """Return whether `pop` would return a call."""
+        if self.active >= self.limits.active_max:
+            return False
+        most = self.limits.caller_active_max
+        return any(self._callers[name].active < most for name in self._turns)
+
+    def withdraw(self, caller: str, item: T) -> None:
+        """Remove a call that waits for its turn."""
+        queue = self._callers[caller].queue
+        queue.remove(item)
+        if not queue:
+            self._turns.remove(caller)
+        self._remove_pending(caller)
+
+    def give_up(self, caller: str) -> None:
+        """Remove a call that was admitted and has not asked for its turn."""
+        self._remove_pending(caller)
+
+    def release(self, caller: str) -> None:
+        """Give back the place of an active call."""
+        self._callers[caller].active -= 1
+        self.active -= 1
+        self._forget_if_idle(caller)
+
+    def _reason(self, caller: str, now: float) -> Reason | None:
+        limits, entry = self.limits, self._callers.get(caller)
+        own = entry.pending if entry is not None else 0
+        is_pressed = self.is_pressed(now)
+        if own < COUNTED_PER_CALLER:
+            if own >= limits.caller_waiting_max:
+                return Reason.CALLER_LIMIT
+            most = limits.pressed_max if is_pressed else limits.waiting_max
+            return Reason.SHARED_LIMIT if self._counted >= most else None
+        bursts = self._bursts + (own == COUNTED_PER_CALLER)
+        if is_pressed or own >= limits.caller_waiting_max:
+            return Reason.CALLER_LIMIT
+        return Reason.SHARED_LIMIT if own >= self.burst_max(bursts) else None
+
+    def _add_pending(self, caller: str) -> None:
+        entry = self._callers.setdefault(caller, _Caller())
+        self._counted += entry.pending < COUNTED_PER_CALLER
+        self._bursts += entry.pending == COUNTED_PER_CALLER
+        entry.pending += 1
+        self.pending += 1
+
+    def _remove_pending(self, caller: str) -> None:
+        entry = self._callers[caller]
+        entry.pending -= 1
+        self.pending -= 1
+        self._counted -= entry.pending < COUNTED_PER_CALLER
+        self._bursts -= entry.pending == COUNTED_PER_CALLER
+        self._forget_if_idle(caller)
+
+    def _forget_if_idle(self, caller: str) -> None:
+        entry = self._callers[caller]
+        if not entry.pending and not entry.active:
+            del self._callers[caller]

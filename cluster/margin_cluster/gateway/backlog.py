@@ -1,65 +1,61 @@
-"""Calls that have reached this process and that gRPC has not handed over yet.
+"""Waits until gRPC has handed over the calls that have arrived.
 
-gRPC's own bookkeeping, channelz, counts calls as they come in. grpcio-channelz serves it to others
-and reads it through the same function as here.
+gRPC hands over one new call at a time, and only while the event loop is free. A loop that went from
+one piece of work to the next would receive one new call for each that it serves; the others would
+wait where admission control does not see them. So before each piece of work the loop is left free
+until no call is left.
+
+gRPC has no count of the calls that it holds, except channelz, which renders the state of every
+connection each time. But the order of its events is enough. When a call is handed over, gRPC has
+already been asked for the next one, and it completes operations in the order in which they become
+possible. So once a call has received its first message, or has sent its status, the next call has
+been handed over too, or there was none at that time.
 """
 
-import re
+import asyncio
+import time
+from collections.abc import Callable
 
-from grpc._cython import cygrpc  # pyright: ignore[reportMissingModuleSource, reportAttributeAccessIssue]
-
-CHANNELZ = ("grpc.enable_channelz", 1)
-"""The option with which a server keeps the books."""
-_GONE_SECONDS = 1.0
-_STARTED = re.compile(rb'"callsStarted":"(\d+)"')
-_ID = re.compile(rb'"serverId":"(\d+)"')
-
-
-def server_ids() -> set[int]:
-    """Return the ids of this process's servers that keep books."""
-    return {int(found) for found in _ID.findall(cygrpc.channelz_get_servers(0))}
+_PASSES = 6
+"""Passes of the event loop in which a call that gRPC has completed reaches its handler."""
+_SILENCE_SECONDS_MAX = 5e-3
+"""Longest wait without any progress: the last call handed over may never send its message."""
+_WAIT_SECONDS_MAX = 20e-3
+"""Longest wait in all, so that a flood of calls does not stop all work."""
 
 
 class Backlog:
-    """The backlog of one server; belongs to one event loop."""
+    """The calls that one server has not handed over; belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self._id = 0
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._handed = 0
-        self._dropped = 0
-        self._least, self._since = 0, 0.0
+        self._confirmed = 0
 
-    def watch(self, server_id: int) -> None:
-        """Follow a server that has not been started yet."""
-        self._id = server_id
-
-    def handed_over(self) -> None:
-        """Note that a call was handed over."""
+    def handed_over(self) -> int:
+        """Count a call that gRPC handed over, and return its number."""
         self._handed += 1
+        return self._handed
 
-    @property
-    def known(self) -> int:
-        """Calls handed over, or dropped by gRPC before that."""
-        return self._handed + self._dropped
+    def confirm(self, number: int) -> None:
+        """Note that gRPC completed an operation of a call, and so has handed over the next one."""
+        self._confirmed = max(self._confirmed, number)
 
-    def arrived(self) -> int:
-        """Return the calls that have come in; some 60 microseconds."""
-        found = self._count()
-        self._dropped = min(self._dropped, max(found - self._handed, 0))
-        return found
-
-    def _count(self) -> int:
-        found = _STARTED.search(cygrpc.channelz_get_server(self._id))
-        return int(found[1]) if found else 0
-
-    def left_over(self, count: int, now: float) -> None:
-        """Note how many had not been handed over when the loop went on all the same.
-
-        As many as are always left over for a second have gone: their callers left while they waited
-        below. Nobody is counted out sooner, for one who then comes would hide another for good.
-        """
-        if now < self._since + _GONE_SECONDS:
-            self._least = min(self._least, count)
-            return
-        self._dropped += self._least
-        self._least, self._since = max(count - self._least, 0), now
+    async def drained(self) -> None:
+        """Return when gRPC has no call left to hand over, or after 20 ms."""
+        progress = self._clock()
+        until = progress + _WAIT_SECONDS_MAX
+        while True:
+            before = self._handed
+            for _ in range(_PASSES):
+                await asyncio.sleep(0)
+            now = self._clock()
+            if self._handed != before:
+                progress = now
+            elif self._confirmed >= before:
+                return
+            elif now - progress > _SILENCE_SECONDS_MAX:
+                self._confirmed = before
+                return
+            if now >= until:
+                return

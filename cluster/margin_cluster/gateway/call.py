@@ -1,4 +1,4 @@
-"""The call in progress: its id and its deadline, known everywhere below the handler."""
+"""The call in progress, available to everything below the handler."""
 
 import time
 from contextvars import ContextVar
@@ -12,15 +12,18 @@ class Call:
     method: str
     """Without the package, for example MarginService/CalculateMargin."""
     request_id: str
-    """The caller's x-request-id, or one made here; in every log line, error and record."""
+    """The caller's x-request-id, or a generated one; in every log line, error and record."""
     started: float
-    """Of the monotonic clock."""
+    """Monotonic time of arrival, seconds."""
     until: float
-    """Deadline of the monotonic clock: the caller's, or the service's own limit."""
+    """Monotonic time of the deadline, seconds: the caller's, or the service's own limit."""
+    caller: str
+    """Identity in the caller's certificate, else its address without the port of the connection;
+    printable, at most 128 characters."""
 
     @property
     def seconds(self) -> float:
-        """Seconds since it came."""
+        """Return the seconds since it arrived."""
         return time.monotonic() - self.started
 
 

@@ -1,55 +1,104 @@
 """The one interceptor around every call: admission, id, deadline, errors, log line, metrics.
 
-The steps are in one place and in this order on purpose. A call that finds its lane full is told so
-before its message is even parsed. Whatever a handler raises becomes a status by the one table; what
-was not raised on purpose is logged with its traceback and told without innards.
+The steps are in one place and in this order on purpose. A call is admitted or rejected before its
+message is read. A unary request is read before the call waits for its turn, so that a slow sender
+holds no place; a stream of requests holds a place only while one of its messages is processed.
+Every handler is registered as one that takes a stream of requests, because gRPC would otherwise
+read the message before the interceptor could know the caller.
+
+Whatever a handler raises becomes a status by the one table. An unexpected exception is logged with
+its traceback, and the caller receives only an id.
 """
 
 import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError
 
-from margin_actors.errors import DeadlinePassed, InvalidRequest, Problem
-from margin_cluster.gateway.admission import Lane, Lanes
-from margin_cluster.gateway.backlog import Backlog
+from margin_actors.errors import DeadlinePassed, InvalidRequest, LedgerUnavailable, Problem
+from margin_cluster.gateway.admission import PriorityClass
 from margin_cluster.gateway.call import Call, current
-from margin_cluster.gateway.door import Door
+from margin_cluster.gateway.caller import Caller, caller_of
+from margin_cluster.gateway.gate import Admission, AdmissionGate, Rejected, UploadPlace
+from margin_cluster.gateway.health import HealthMonitor
+from margin_cluster.gateway.messages import CallerWaits, Received, tolerant
 from margin_cluster.gateway.metrics import Metrics
 from margin_cluster.gateway.status import REQUEST_ID_KEY, Failure, failure_of, rejection
 
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
-_UNWATCHED = ("/grpc.health.", "/grpc.reflection.")
-_REJECTIONS_TOLD_SECONDS = 1.0
+_PACKAGE = "/margin_protos.v1."
+_CONTROL = frozenset({"OperationsService/GetStatus"})
+_CHANGING = frozenset(
+    {
+        "MarginService/CalculateMargin",
+        "MarginService/CalculateBook",
+        "MarketDataService/PublishSnapshot",
+        "PortfolioService/ApplyTrades",
+        "PortfolioService/UploadPositions",
+        "ScenarioService/ActivateScenarioSet",
+        "ScenarioService/BuildScenarioSet",
+    }
+)
+"""Methods that write to the ledger or change what is in use."""
+_REJECTIONS_LOG_SECONDS = 1.0
 
 
-class Conduct(grpc.aio.ServerInterceptor):
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """One method of the contract."""
+
+    name: str
+    priority: PriorityClass
+    behaviour: Callable[..., Any]
+    is_request_streaming: bool
+    is_response_streaming: bool
+    seconds_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """One call in progress."""
+
+    method: _Method
+    call: Call
+    caller: Caller
+    context: Any
+    number: int
+    """In the order in which gRPC handed the calls over."""
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
     """See the module."""
 
     def __init__(
         self,
-        lanes: Lanes,
+        admission: Admission,
+        waits: CallerWaits,
+        health: HealthMonitor,
         metrics: Metrics,
-        backlog: Backlog,
         *,
-        quick_seconds_max: float,
-        long_seconds_max: float,
-        stall_seconds_max: float,
+        unary_seconds_max: float,
+        streaming_seconds_max: float,
+        has_certificates: bool,
     ) -> None:
-        self._lanes, self._metrics = lanes, metrics
-        self._seconds_max = {False: quick_seconds_max, True: long_seconds_max}
-        self._stall = stall_seconds_max
+        self._admission, self._waits = admission, waits
+        self._health, self._metrics = health, metrics
+        self._unary_seconds_max = unary_seconds_max
+        self._streaming_seconds_max = streaming_seconds_max
+        self._has_certificates = has_certificates
         self._log = structlog.get_logger("gateway")
-        self._backlog = backlog
-        self._doors = {lane.name: Door(lane, backlog) for lane in (lanes.quick, lanes.long)}
-        self._rejections_told = 0.0
+        self._rejection_logged = float("-inf")
+        self._handlers: dict[str, Any] = {}
+        self._in_progress = 0
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     async def intercept_service(
         self,
@@ -57,147 +106,188 @@ class Conduct(grpc.aio.ServerInterceptor):
         handler_call_details: Any,
     ) -> Any:
         """Return the handler with everything around it."""
-        self._backlog.handed_over()
-        handler = await continuation(handler_call_details)
         method: str = handler_call_details.method
-        if handler is None or method.startswith(_UNWATCHED):
-            return handler
+        known = self._handlers.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(_PACKAGE):
+            return handler  # health and reflection, which are never queued or rejected
+        known = self._handlers[method] = self._wrapped(handler, method.removeprefix(_PACKAGE))
+        return known
+
+    async def idle(self) -> None:
+        """Return when no call is in progress."""
+        await self._is_idle.wait()
+
+    def _wrapped(self, handler: Any, name: str) -> Any:
         is_stream = handler.request_streaming or handler.response_streaming
-        lane = self._lanes.of(is_stream=is_stream)
-        name = method.removeprefix("/margin_protos.v1.")
-        if lane.is_full(time.monotonic()):
-            # As a stream of requests, none of which is read: gRPC would wait for a single one.
-            return grpc.stream_unary_rpc_method_handler(self._rejecting(lane, name))
-        behaviour = next(
-            b
-            for b in (
-                handler.unary_unary,
-                handler.unary_stream,
-                handler.stream_unary,
-                handler.stream_stream,
-            )
-            if b is not None
+        priority = PriorityClass.STREAMING if is_stream else PriorityClass.UNARY
+        seconds_max = self._streaming_seconds_max if is_stream else self._unary_seconds_max
+        method = _Method(
+            name,
+            PriorityClass.CONTROL if name in _CONTROL else priority,
+            _behaviour(handler),
+            handler.request_streaming,
+            handler.response_streaming,
+            seconds_max,
         )
-        return _same_kind(handler, self._around(handler, behaviour, lane, name))
 
-    def _rejecting(self, lane: Lane, name: str) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def reject(_requests: Any, context: Any) -> Any:
-            now = time.monotonic()
-            delay = lane.turn_away(now)
-            failure = rejection(lane.name, delay, request_id=_request_id(context))
-            self._metrics.rejected(name)
-            if now - self._rejections_told > _REJECTIONS_TOLD_SECONDS:
-                self._rejections_told = now
-                self._log.warning("rejected", method=name, lane=lane.name, count=lane.rejected)
-            await _abort(context, failure)
+        async def conduct(_requests: Any, context: Any) -> Any:
+            return await self._conduct(method, self._admission.backlog.handed_over(), context)
 
-        return reject
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
+        return make(conduct, tolerant(handler.request_deserializer), handler.response_serializer)
 
-    def _around(
-        self, handler: Any, behaviour: Callable[..., Any], lane: Lane, name: str
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
-        limit = self._seconds_max[handler.request_streaming or handler.response_streaming]
+    async def _conduct(self, method: _Method, number: int, context: Any) -> Any:
+        started, remaining = time.monotonic(), context.time_remaining()
+        seconds = method.seconds_max if remaining is None else min(remaining, method.seconds_max)
+        caller = caller_of(context, has_certificates=self._has_certificates)
+        call = Call(method.name, _request_id(context), started, started + seconds, caller.name)
+        current.set(call)
+        running = _Running(method, call, caller, context, number)
+        self._in_progress += 1
+        self._is_idle.clear()
+        try:
+            answer = await self._serve(running)
+        except Rejected as error:
+            await self._reject(call, error, context)
+        except (asyncio.CancelledError, grpc.aio.BaseError) as error:
+            # gRPC raises an error of its own where a message cannot be exchanged any more.
+            self._finished(call, "CANCELLED")
+            raise asyncio.CancelledError from error
+        except Exception as error:
+            await self._fail(call, error, context)
+        else:
+            self._finished(call, "OK")
+            return answer
+        finally:
+            self._admission.backlog.confirm(number)
+            self._in_progress -= 1
+            if not self._in_progress:
+                self._is_idle.set()
 
-        async def conduct(request: Any, context: Any) -> Any:
-            started = time.monotonic()
-            left = context.time_remaining()
-            call = Call(
-                name,
-                _request_id(context),
-                started,
-                started + (limit if left is None else min(left, limit)),
+    async def _serve(self, running: _Running) -> Any:
+        """Admit a call, and run it within its deadline: reading, waiting for its turn, handling."""
+        method, admission = running.method, self._admission
+        deadline = asyncio.timeout_at(_loop_time(running.call.until))
+        if method.priority is PriorityClass.CONTROL:
+            with admission.control():
+                async with deadline:
+                    return await self._run(running, (await self._read_one(running)).message)
+        if method.name in _CHANGING:
+            self._health.require_started()
+        if method.is_request_streaming:
+            with admission.upload(running.caller.key) as place:
+                async with deadline, aclosing(self._messages(running, place)) as messages:
+                    return await self._run(running, messages)
+        is_unary = method.priority is PriorityClass.UNARY
+        gate = admission.unary if is_unary else admission.streaming
+        gate.admit(running.caller.key)
+        async with deadline:
+            return await self._serve_admitted(running, gate)
+
+    async def _serve_admitted(self, running: _Running, gate: AdmissionGate) -> Any:
+        """Serve an admitted call with one request message."""
+        caller = running.caller.key
+        try:
+            received = await self._read_one(running)
+        except BaseException:
+            gate.give_up(caller)
+            raise
+        await self._admission.enter(gate, caller, received.size)
+        started = time.monotonic()
+        try:
+            return await self._run(running, received.message)
+        finally:
+            gate.queue.note_duration(time.monotonic() - started)
+            gate.leave(caller)
+
+    async def _run(self, running: _Running, request: Any) -> Any:
+        answers = running.method.behaviour(request, running.context)
+        if not running.method.is_response_streaming:
+            return await answers
+        return await self._waits.write_all(answers, running.context)
+
+    async def _read(self, running: _Running, *, is_first: bool) -> Received | None:
+        received = await self._waits.read(running.context, is_first=is_first)
+        self._admission.backlog.confirm(running.number)
+        return received
+
+    async def _read_one(self, running: _Running) -> Received:
+        received = await self._read(running, is_first=True)
+        if received is None:
+            problems = [Problem("request", "is missing", "send one message")]
+            raise InvalidRequest("the request has no message", problems)
+        return received
+
+    async def _messages(self, running: _Running, place: UploadPlace) -> AsyncGenerator[Any]:
+        """Yield the messages of a stream; the place is held except while waiting for them."""
+        is_first = True
+        while True:
+            place.give_back()
+            received = await self._read(running, is_first=is_first)
+            await place.take()
+            if received is None:
+                return
+            is_first = False
+            yield received.message
+
+    async def _reject(self, call: Call, error: Rejected, context: Any) -> NoReturn:
+        now = time.monotonic()
+        self._metrics.rejected(call.method, error.priority, error.reason)
+        if now - self._rejection_logged > _REJECTIONS_LOG_SECONDS:
+            self._rejection_logged = now
+            self._log.warning(
+                "rejected",
+                method=call.method,
+                caller=call.caller,
+                reason=error.reason.value,
+                rejected_total=self._admission.rejected,
             )
-            current.set(call)
-            try:
-                answer = await self._serve(handler, behaviour, lane, call, request, context)
-            except asyncio.CancelledError:
-                self._tell(call, lane, "CANCELLED", None)
-                raise
-            except Exception as error:
-                failure = self._failure(error, call)
-            else:
-                lane.note_duration(call.seconds)
-                self._tell(call, lane, "OK", None)
-                return answer
-            self._tell(call, lane, failure.code.name, failure.message)
-            return await _abort(context, failure)
+        failure = rejection(error.summary, error.retry_seconds, request_id=call.request_id)
+        await _abort(context, failure)
 
-        return conduct
-
-    async def _serve(
-        self,
-        handler: Any,
-        behaviour: Callable[..., Any],
-        lane: Lane,
-        call: Call,
-        request: Any,
-        context: Any,
-    ) -> Any:
-        """Wait for a place, then run the handler within the deadline."""
-        async with asyncio.timeout_at(_loop_time(call.until)):
-            door = self._doors[lane.name]
-            await door.enter()
-            try:
-                if handler.request_streaming:
-                    request = self._unstalled(request)
-                else:
-                    _checked(request)
-                if not handler.response_streaming:
-                    return await behaviour(request, context)
-                await self._write_all(behaviour(request, context), context)
-            finally:
-                door.leave()
-
-    def _failure(self, error: Exception, call: Call) -> Failure:
+    async def _fail(self, call: Call, error: Exception, context: Any) -> NoReturn:
         if isinstance(error, TimeoutError):
             error = DeadlinePassed("the deadline passed before the answer was ready")
+        if isinstance(error, LedgerUnavailable):
+            self._health.ledger_failed(error)
         failure = failure_of(error, request_id=call.request_id)
         if failure.code is grpc.StatusCode.INTERNAL:
             self._log.error(
                 "internal", request_id=call.request_id, method=call.method, exc_info=error
             )
-        return failure
+        self._finished(call, failure.code.name, failure.message)
+        await _abort(context, failure)
 
-    def _tell(self, call: Call, lane: Lane, code: str, message: str | None) -> None:
+    def _finished(self, call: Call, code: str, message: str | None = None) -> None:
         seconds = call.seconds
-        self._metrics.finished(call.method, code, seconds, lane.active)
+        self._metrics.finished(call.method, code, seconds)
         fields: dict[str, Any] = {
             "method": call.method,
             "code": code,
             "ms": round(seconds * 1000, 2),
             "request_id": call.request_id,
+            "caller": call.caller,
         }
         if message is not None:
             fields["message"] = message
         self._log.info("call", **fields)
 
-    async def _unstalled(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Yield requests; a caller that sends nothing for too long is let go."""
-        source = aiter(requests)
-        while True:
-            try:
-                yield _checked(await asyncio.wait_for(anext(source), self._stall))
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise InvalidRequest(
-                    "the stream stalled",
-                    [Problem("stream", f"nothing came for {self._stall:g} s", "send it at once")],
-                ) from None
 
-    async def _write_all(self, responses: AsyncIterator[Any], context: Any) -> None:
-        """Write responses; a caller that reads nothing for too long is let go."""
-        try:
-            async for response in responses:
-                try:
-                    await asyncio.wait_for(context.write(response), self._stall)
-                except TimeoutError:
-                    raise InvalidRequest(
-                        "the answer was not read",
-                        [Problem("stream", f"nothing was read for {self._stall:g} s")],
-                    ) from None
-        finally:
-            await responses.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+def _behaviour(handler: Any) -> Callable[..., Any]:
+    kinds = (
+        handler.unary_unary,
+        handler.unary_stream,
+        handler.stream_unary,
+        handler.stream_stream,
+    )
+    return next(behaviour for behaviour in kinds if behaviour is not None)
 
 
 def _loop_time(until: float) -> float:
@@ -211,40 +301,12 @@ def _request_id(context: Any) -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-async def _abort(context: Any, failure: Failure) -> None:
-    await context.abort(failure.code, failure.message, failure.metadata)
-
-
-def _same_kind(handler: Any, behaviour: Callable[..., Any]) -> Any:
-    """Return a handler of the same shape around another behaviour."""
-    makers = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    make = makers[handler.request_streaming, handler.response_streaming]
-    return make(behaviour, _tolerant(handler.request_deserializer), handler.response_serializer)
-
-
-@dataclass(frozen=True, slots=True)
-class _NoMessage:
-    """Bytes that are no message: known while they are parsed, told where errors are told."""
-
-    fault: str
-
-
-def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def read(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except DecodeError as error:
-            return _NoMessage(str(error))
-
-    return read
-
-
-def _checked(request: Any) -> Any:
-    if isinstance(request, _NoMessage):
-        raise InvalidRequest("the bytes are no message", [Problem("request", request.fault)])
-    return request
+async def _abort(context: Any, failure: Failure) -> NoReturn:
+    """End a call with a status; raises what gRPC expects to be raised."""
+    try:
+        await context.abort(failure.code, failure.message, failure.metadata)
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError as error:
+        raise asyncio.CancelledError from error  # the caller is gone
+    raise AssertionError("abort always raises")

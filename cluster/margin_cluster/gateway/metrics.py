@@ -1,18 +1,29 @@
-"""Figures for Prometheus."""
+"""Metrics for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+
+from margin_cluster.gateway.admission import FairQueue, PriorityClass, Reason
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
 
 
 class Metrics:
-    """Counters of one gateway, in a registry of their own."""
+    """The metrics of one gateway, in a registry of their own; safe to set from any thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._calls = Counter(
-            "margin_calls", "Calls by method and status", ["method", "code"], registry=self.registry
-        )
+        self._calls = self._counter("calls", "Calls by method and status", "method", "code")
         self._seconds = Histogram(
             "margin_call_seconds",
             "Duration of calls",
@@ -20,22 +31,76 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._active = Gauge("margin_calls_active", "Calls at work", registry=self.registry)
-        self._generation = Gauge(
-            "margin_generation", "Number of the generation in use", registry=self.registry
+        self._rejected = self._counter("rejections", "Rejected calls", "class", "reason")
+        self._active = self._gauge("calls_active", "Calls being worked on", "class")
+        self._waiting = self._gauge("calls_waiting", "Admitted calls that wait", "class")
+        self._generation = self._gauge("generation", "Number of the generation in use")
+        self._snapshot_age = self._gauge(
+            "snapshot_age_seconds", "Seconds since the time of the current snapshot; NaN before it"
         )
+        self._snapshot_age.set(float("nan"))
+        self._accounts = self._gauge("accounts", "Accounts with positions")
+        self._positions = self._gauge("positions", "Positions of all accounts")
+        self._slots = self._gauge("run_slots", "Books that may run at the same time")
+        self._slots_free = self._gauge("run_slots_free", "Books that may start at the moment")
+        self._ledger_failures = self._counter("ledger_failures", "Failed ledger operations")
+        self._ready = self._gauge("ready", "1 if changes are accepted, else 0")
+        self._rejections: dict[tuple[str, Reason], tuple[Counter, ...]] = {}
         ProcessCollector(registry=self.registry)
 
-    def finished(self, method: str, code: str, seconds: float, active: int) -> None:
+    def finished(self, method: str, code: str, seconds: float) -> None:
         """Count a finished call."""
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
-        self._active.set(active)
 
-    def rejected(self, method: str) -> None:
-        """Count a call turned away."""
-        self._calls.labels(method, "RESOURCE_EXHAUSTED").inc()
+    def rejected(self, method: str, priority: PriorityClass, reason: Reason) -> None:
+        """Count a rejected call."""
+        counters = self._rejections.get((method, reason))
+        if counters is None:
+            counters = self._rejections[method, reason] = (
+                self._calls.labels(method, "RESOURCE_EXHAUSTED"),
+                self._rejected.labels(priority.value, reason.value),
+            )
+        for counter in counters:
+            counter.inc()
 
-    def generation(self, number: int) -> None:
+    def watch_queue(self, priority: PriorityClass, queue: FairQueue[Any]) -> None:
+        """Read the lengths of a class's queue whenever the metrics are collected."""
+        self._active.labels(priority.value).set_function(lambda: queue.active)
+        self._waiting.labels(priority.value).set_function(lambda: queue.pending)
+
+    def set_generation(self, number: int) -> None:
         """Note the generation in use."""
         self._generation.set(number)
+
+    def set_snapshot_time(self, unix_seconds: float) -> None:
+        """Note the time of the current snapshot; its age is computed at each collection."""
+        self._snapshot_age.set_function(lambda: time.time() - unix_seconds)
+
+    def set_positions(self, *, accounts: int, positions: int) -> None:
+        """Note how many accounts hold positions, and how many positions there are."""
+        self._accounts.set(accounts)
+        self._positions.set(positions)
+
+    def set_run_slots(self, *, total: int, free: int) -> None:
+        """Note how many books may run at the same time, and how many more may start."""
+        self._slots.set(total)
+        self._slots_free.set(free)
+
+    def ledger_failed(self) -> None:
+        """Count an operation of the ledger that failed."""
+        self._ledger_failures.inc()
+
+    def watch_ready(self, is_ready: Callable[[], bool]) -> None:
+        """Read whether changes are accepted whenever the metrics are collected."""
+        self._ready.set_function(lambda: float(is_ready()))
+
+    def listen(self, host: str, port: int, **tls: Any) -> tuple[Any, Any]:
+        """Serve the metrics over HTTP and return (server, thread)."""
+        return start_http_server(port, addr=host, registry=self.registry, **tls)
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(f"margin_{name}", what, labels, registry=self.registry)
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(f"margin_{name}", what, labels, registry=self.registry)

@@ -1,21 +1,45 @@
-"""Sizes of pages."""
+"""Sizes and tokens of pages."""
 
-from margin_actors.errors import InvalidRequest, Problem
+import re
+from typing import Any
+
+from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 
 PAGE_DEFAULT, PAGE_MAX = 50, 1_000
+_TOKEN = re.compile(r"[0-9]{1,18}")
+"""Sequence numbers of the ledger; every such number fits into 64 bits."""
 
 
-def page_size(asked: int) -> int:
-    """Return how many to return.
+def page_from_proto(request: Any, problems: list[Problem]) -> tuple[int, str]:
+    """Return (rows to return, page token) of a listing; adds what is wrong to `problems`.
+
+    The token is empty for the first page, otherwise a decimal number of at most 18 digits.
+    """
+    size, token = _size(request.page_size, problems), request.page_token
+    if token and not _TOKEN.fullmatch(token):
+        remedy = "send back next_page_token unchanged"
+        problems.append(Problem("page_token", repr(token[:64]), remedy))
+        token = ""
+    return size, token
+
+
+def page_of(request: Any) -> tuple[int, str]:
+    """Return (rows to return, page token) of a listing.
 
     Raises
     ------
     InvalidRequest
-        If it is negative or too many.
+        If the size or the token is not valid.
     """
-    if not 0 <= asked <= PAGE_MAX:
-        raise InvalidRequest(
-            "the request is not valid",
-            [Problem("page_size", f"{asked}", f"0 for {PAGE_DEFAULT}, or 1 to {PAGE_MAX:,}")],
-        )
-    return asked or PAGE_DEFAULT
+    problems: list[Problem] = []
+    page = page_from_proto(request, problems)
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return page
+
+
+def _size(asked: int, problems: list[Problem]) -> int:
+    if 0 <= asked <= PAGE_MAX:
+        return asked or PAGE_DEFAULT
+    remedy = f"0 for {PAGE_DEFAULT}, or 1 to {PAGE_MAX:,}"
+    problems.append(Problem("page_size", f"{asked}", remedy))
+    return PAGE_DEFAULT

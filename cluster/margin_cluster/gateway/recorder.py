@@ -1,43 +1,74 @@
-"""Calculations on their way into the ledger: many in one transaction, each answered when kept."""
+"""Records calculations: many in one transaction, each confirmed once it is committed."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, Full, Queue
-from threading import Thread
+from threading import Lock, Thread
 
-from margin_actors.errors import Overloaded
+from margin_actors.errors import LedgerUnavailable, MarginError, Overloaded
 from margin_cluster.ledger import CalculationRecord, Ledger
 
 WAITING_MAX = 4_096
+"""Calculations that may wait to be recorded."""
 TOGETHER_MAX = 256
+"""Calculations in one transaction."""
+
+_Item = tuple[CalculationRecord, Future[None]]
 
 
 class Recorder:
-    """A thread that writes; a disk's flush takes as long for one row as for two hundred."""
+    """A thread that writes: flushing a disk takes as long for one row as for two hundred.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Calculations are recorded in the order in which they were given.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    on_failure : callable, optional
+        Called with the error of every transaction that failed, in the recorder's thread.
+    """
+
+    def __init__(
+        self, ledger: Ledger, *, on_failure: Callable[[Exception], None] | None = None
+    ) -> None:
         self._ledger = ledger
-        self._queue: Queue[tuple[CalculationRecord, Future[None]] | None] = Queue(WAITING_MAX)
+        self._on_failure = on_failure
+        self._queue: Queue[_Item | None] = Queue(WAITING_MAX)
+        self._closing = Lock()
+        self._is_closed = False
         self._thread = Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     async def keep(self, record: CalculationRecord) -> None:
         """Return once the record is committed.
 
+        A caller that stops waiting does not take its record back.
+
         Raises
         ------
         Overloaded
-            If the ledger is too far behind.
+            If too many calculations wait to be recorded.
+        LedgerUnavailable
+            If it could not be recorded, or the recorder is closed.
         """
         kept: Future[None] = Future()
-        try:
-            self._queue.put_nowait((record, kept))
-        except Full:
-            raise Overloaded("the ledger is behind with its records") from None
-        await asyncio.wrap_future(kept)
+        with self._closing:
+            if self._is_closed:
+                raise LedgerUnavailable("the service is stopping and records nothing more")
+            try:
+                self._queue.put_nowait((record, kept))
+            except Full:
+                raise Overloaded("too many calculations wait to be recorded") from None
+        # Shielded: a future that was cancelled cannot be answered by the thread.
+        await asyncio.shield(asyncio.wrap_future(kept))
 
     def close(self) -> None:
-        """Write what is waiting and stop."""
+        """Record what is waiting and stop."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
         self._queue.put(None)
         self._thread.join()
 
@@ -46,25 +77,46 @@ class Recorder:
             first = self._queue.get()
             if first is None:
                 return
-            together, ends = [first], False
-            while len(together) < TOGETHER_MAX:
-                try:
-                    item = self._queue.get_nowait()
-                except Empty:
-                    break
-                if item is None:
-                    ends = True
-                    break
-                together.append(item)
-            try:
-                self._ledger.add_calculations([record for record, _ in together])
-            except Exception as error:
-                for _, kept in together:
-                    if not kept.cancelled():
-                        kept.set_exception(error)
-            else:
-                for _, kept in together:
-                    if not kept.cancelled():
-                        kept.set_result(None)
+            together, ends = self._waiting_with(first)
+            self._record(together)
             if ends:
                 return
+
+    def _waiting_with(self, first: _Item) -> tuple[list[_Item], bool]:
+        """Return what is waiting, `first` included, and whether the end has come."""
+        together = [first]
+        while len(together) < TOGETHER_MAX:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                return together, True
+            together.append(item)
+        return together, False
+
+    def _record(self, items: list[_Item]) -> None:
+        try:
+            self._ledger.add_calculations([record for record, _ in items])
+        except Exception as error:
+            if self._on_failure is not None:
+                self._on_failure(error)
+            if len(items) > 1 and not isinstance(error, LedgerUnavailable):
+                # One of them cannot be recorded, for example a value that is not finite.
+                for item in items:
+                    self._record([item])
+                return
+            for _, kept in items:
+                kept.set_exception(_as_unavailable(error))
+        else:
+            for _, kept in items:
+                kept.set_result(None)
+
+
+def _as_unavailable(error: Exception) -> LedgerUnavailable:
+    if isinstance(error, LedgerUnavailable):
+        return LedgerUnavailable(error.summary, error.problems)
+    problems = error.problems if isinstance(error, MarginError) else ()
+    unavailable = LedgerUnavailable("the calculation could not be recorded", problems)
+    unavailable.__cause__ = error
+    return unavailable

@@ -1,4 +1,4 @@
-"""The one table from our errors to what goes over the wire."""
+"""The one table from the project's errors to gRPC statuses with google.rpc details."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +18,14 @@ DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 SUMMARY_LENGTH_MAX = 400
 VIOLATIONS_BYTES_MAX = 5_000
-"""What is wrong is told until this is full and counted beyond: trailers are limited to 8 KB."""
+"""Violations are listed up to this size and counted beyond it: trailers are limited to 8 KB."""
 
 Detail: TypeAlias = Literal["fields", "precondition", "retry", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How an error is told."""
+    """The status of an error."""
 
     code: grpc.StatusCode
     detail: Detail = "none"
@@ -39,13 +39,19 @@ TABLE: dict[type[errors.MarginError], Row] = {
     errors.InvalidMarketData: Row(grpc.StatusCode.INVALID_ARGUMENT, "fields"),
     errors.UnknownAccount: Row(grpc.StatusCode.NOT_FOUND, "fields"),
     errors.UnknownCalculation: Row(grpc.StatusCode.NOT_FOUND, "fields"),
+    errors.UnknownScenarioSet: Row(grpc.StatusCode.NOT_FOUND, "fields"),
     errors.MissingMarketData: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.DataQualityFailure: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.NotReady: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
+    errors.OutdatedSnapshot: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.KeyReused: Row(grpc.StatusCode.ALREADY_EXISTS, "fields"),
     errors.Overloaded: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "retry"),
     errors.ClusterUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
     errors.SourceUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
+    errors.LedgerUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
+    errors.NotStarted: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
+    # Stops the start-up, so that a running service does not return it.
+    errors.LedgerDamaged: Row(grpc.StatusCode.DATA_LOSS, "fields"),
     errors.DeadlinePassed: Row(grpc.StatusCode.DEADLINE_EXCEEDED),
 }
 INTERNAL = Row(grpc.StatusCode.INTERNAL)
@@ -54,7 +60,7 @@ _RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What ends a call."""
+    """The status that ends a call."""
 
     code: grpc.StatusCode
     message: str
@@ -64,7 +70,7 @@ class Failure:
 
     @property
     def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """What the trailers carry."""
+        """Return the trailers."""
         return ((DETAILS_KEY, self.status), (REQUEST_ID_KEY, self.request_id))
 
 
@@ -74,9 +80,9 @@ def row_of(error: errors.MarginError) -> Row:
 
 
 def failure_of(error: BaseException, *, request_id: str) -> Failure:
-    """Return how an error is told; nothing of our innards for one that is not on purpose."""
+    """Return the status of an error; an unexpected one reveals nothing but the request id."""
     if not isinstance(error, errors.MarginError) or row_of(error) is INTERNAL:
-        message = f"an invariant broke; the request id {request_id} is in the service's log"
+        message = f"an internal error; the service's log has it under request id {request_id}"
         return _failure(grpc.StatusCode.INTERNAL, message, [_info("Internal")], request_id)
     row = row_of(error)
     extra: list[Message] = [_info(type(error).__name__)]
@@ -100,21 +106,21 @@ def failure_of(error: BaseException, *, request_id: str) -> Failure:
     return _failure(row.code, error.summary[:SUMMARY_LENGTH_MAX], extra, request_id)
 
 
-def rejection(what: str, retry_seconds: float, *, request_id: str) -> Failure:
-    """Return how a caller is told that there is no place; made of ready parts, for there are many.
+def rejection(summary: str, retry_seconds: float, *, request_id: str) -> Failure:
+    """Return the failure of a rejected call; quick, because overload means many of them.
 
-    A protobuf message is the parts' bytes one after another, so the id's is simply added.
+    Messages of protobuf may be concatenated, so only the request id is encoded for each call.
     """
-    ready = _rejection(what, round(100.0 * retry_seconds))
+    prepared = _rejection(summary, round(100.0 * retry_seconds))
     packed = AnyMessage()
     packed.Pack(details.RequestInfo(request_id=request_id))
-    status = ready.status + Status(details=[packed]).SerializeToString()
-    return Failure(ready.code, ready.message, status, request_id)
+    status = prepared.status + Status(details=[packed]).SerializeToString()
+    return Failure(prepared.code, prepared.message, status, request_id)
 
 
 @lru_cache(maxsize=1024)
-def _rejection(what: str, hundredths: int) -> Failure:
-    error = errors.Overloaded(f"the service has all the {what} it can serve")
+def _rejection(summary: str, hundredths: int) -> Failure:
+    error = errors.Overloaded(summary)
     error.retry_seconds = hundredths / 100
     return failure_of(error, request_id="")
 
@@ -126,7 +132,7 @@ def _info(reason: str) -> Message:
 def _violations(
     problems: tuple[errors.Problem, ...],
 ) -> list[details.BadRequest.FieldViolation]:
-    told: list[details.BadRequest.FieldViolation] = []
+    listed: list[details.BadRequest.FieldViolation] = []
     used = 0
     for number, problem in enumerate(problems):
         what = problem.what + (f" ({problem.remedy})" if problem.remedy else "")
@@ -134,10 +140,10 @@ def _violations(
         used += item.ByteSize()
         if used > VIOLATIONS_BYTES_MAX:
             rest = f"{len(problems) - number:,} more problems of {len(problems):,}"
-            told.append(details.BadRequest.FieldViolation(field="…", description=rest))
+            listed.append(details.BadRequest.FieldViolation(field="…", description=rest))
             break
-        told.append(item)
-    return told
+        listed.append(item)
+    return listed
 
 
 def _failure(code: grpc.StatusCode, message: str, extra: list[Message], request_id: str) -> Failure:

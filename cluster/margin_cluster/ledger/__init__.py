@@ -1,11 +1,16 @@
 """What is durable: positions, published data, calculations, and what is in use."""
 
-from margin_cluster.ledger.database import sqlite_url
+from margin_cluster.ledger.address import sqlite_url
 from margin_cluster.ledger.ledger import Ledger
 from margin_cluster.ledger.records import (
     CalculationKind,
     CalculationRecord,
     Change,
+    ChangeResult,
+    GenerationRecord,
+    LedgerHead,
+    Origin,
+    PositionChange,
     ScenarioSetRecord,
     SnapshotRecord,
     Trade,
@@ -15,7 +20,12 @@ __all__ = [
     "CalculationKind",
     "CalculationRecord",
     "Change",
+    "ChangeResult",
+    "GenerationRecord",
     "Ledger",
+    "LedgerHead",
+    "Origin",
+    "PositionChange",
     "ScenarioSetRecord",
     "SnapshotRecord",
     "Trade",

@@ -1,117 +1,314 @@
-"""The database behind the ledger: SQLite in WAL mode, or PostgreSQL; one place for its settings."""
+"""The database behind the ledger: SQLite in WAL mode, or PostgreSQL; one module for its settings.
+
+There is one writer at a time. Within a process a lock decides, among processes SQLite's write lock
+or the row lock of the ledger's head. Readers take no lock.
+"""
 
 import contextlib
+import logging
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 
-from margin_actors.errors import InvalidParameters, Problem
-from margin_cluster.ledger.schema import VERSION, about, metadata
+from margin_cluster.ledger.address import Address, address_from_url
+from margin_cluster.ledger.failures import BUSY_SECONDS, set_up_wrongly, translated, unavailable
+from margin_cluster.ledger.head_file import HeadFile
+from margin_cluster.ledger.opening import (
+    bring_up_to_date,
+    require_file,
+    require_no_loss,
+    require_up_to_date,
+)
+from margin_cluster.ledger.writer import Writer
 
-_BUSY_SECONDS = 10
-
-
-def sqlite_url(path: Path) -> str:
-    """Return the address of a ledger in a file."""
-    return f"sqlite:///{path}"
+_CHECKPOINT_SECONDS = 5
+# The pool logs a traceback for every lost connection that it then fails to close properly; the loss
+# itself is reported by our errors.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+_POSTGRES_SESSION = (
+    f"SET lock_timeout = '{BUSY_SECONDS}s'",
+    # A writer that no longer answers loses the lock: frozen after 30 s, disconnected after 9 s.
+    "SET idle_in_transaction_session_timeout = '30s'",
+    "SET tcp_keepalives_idle = 5",
+    "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_count = 2",
+    # Floats come back to the bit whatever the server's default is.
+    "SET extra_float_digits = 1",
+)
 
 
 class Database:
-    """Connections to one ledger. Safe to use from many threads."""
+    """Connections to one ledger. Safe to use from many threads.
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.is_sqlite = url.startswith("sqlite")
-        arguments: dict[str, Any] = {"timeout": _BUSY_SECONDS} if self.is_sqlite else {}
-        self._engine: Engine = create_engine(url, connect_args=arguments, pool_pre_ping=True)
-        if self.is_sqlite:
-            event.listen(self._engine, "connect", _set_up_sqlite)
-            event.listen(self._engine, "begin", _begin_immediate)
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+    Parameters
+    ----------
+    url : str
+        Address of the ledger.
+    is_inspection : bool
+        True for commands that report on a ledger as it is: it is neither created nor upgraded, and
+        lost entries are no error.
+    """
+
+    def __init__(self, url: str, *, is_inspection: bool = False) -> None:
+        self.address: Address = address_from_url(url)
+        self.is_sqlite = self.address.is_sqlite
+        self.head_file = HeadFile(self.address.path) if self.address.path else None
+        self._is_closed, self._is_inspection = False, is_inspection
+        self._writing = threading.Lock()
         self._kept = threading.local()
-        self._all_kept: list[Connection] = []
-        with self._engine.begin() as connection:
-            metadata.create_all(connection)
-            self._require_version(connection)
+        self._all_kept: list[Any] = []
+        self._readers = _engine(
+            self.address, isolation="AUTOCOMMIT", overflow=-1, is_inspection=is_inspection
+        )
+        self._writers = _engine(self.address, isolation="READ COMMITTED", overflow=0)
+        try:
+            self._open(is_inspection=is_inspection)
+        except BaseException as error:
+            self._release()
+            ours = translated(error, self.address.shown, is_opening=True)
+            if ours is None and isinstance(error, DBAPIError):
+                ours = set_up_wrongly(self.address.shown, f"{error.orig}", "report this error")
+            if ours is None or ours is error:
+                raise
+            raise ours from error
 
-    def _require_version(self, connection: Connection) -> None:
-        row = connection.execute(select(about.c.value).where(about.c.name == "schema")).first()
-        if row is None:
-            connection.execute(insert(about).values(name="schema", value=str(VERSION)))
-        elif row[0] != str(VERSION):
-            raise InvalidParameters(
-                "the ledger was written by another version of this software",
-                [Problem(self.url, f"schema {row[0]}", f"this version reads schema {VERSION}")],
-            )
+    def _open(self, *, is_inspection: bool) -> None:
+        if is_inspection:
+            require_file(self.address)
+            with self._readers.connect() as connection:
+                require_up_to_date(connection, self.address)
+            return
+        engine = _engine(self.address, isolation="READ COMMITTED", overflow=None)
+        if self.is_sqlite:
+            event.listen(engine, "begin", _begin_immediate)
+        try:
+            bring_up_to_date(engine, self._readers, self.address, self.head_file)
+        finally:
+            engine.dispose()
+        if self.head_file is not None:
+            noted = self.head_file.read()  # before the head, which may move on meanwhile
+            with self._readers.connect() as connection:
+                require_no_loss(connection, noted, self.address)
 
     @contextmanager
-    def writing(self) -> Generator[Connection]:
-        """Yield a connection whose work is committed as a whole, or not at all."""
-        with self._engine.begin() as connection:
-            yield connection
+    def writing(self) -> Generator[Writer]:
+        """Yield the one writer; its work is committed as a whole, or not at all.
+
+        The block may read through other connections of this ledger, which see the state before it.
+
+        Raises
+        ------
+        LedgerUnavailable
+            If another writer does not finish in time, or the database fails.
+        """
+        where = self.address.shown
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise unavailable(where, f"another write has been running for {BUSY_SECONDS} s")
+        try:
+            with self._ours():
+                connection = self._raw(self._writers)
+            try:
+                with self._ours():
+                    writer = Writer(connection.cursor(), is_sqlite=self.is_sqlite)
+                with self._ours(sockets=False):
+                    yield writer
+                with self._ours():
+                    writer.finish()
+                    connection.commit()
+            except BaseException:
+                _undo(connection)
+                raise
+            connection.close()
+            if self.head_file is not None and writer.has_appended:
+                self.head_file.note(writer.sequence, writer.hash)
+        finally:
+            self._writing.release()
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
         """Yield a connection for single statements that take no lock."""
-        with self._reading.connect() as connection:
-            yield connection
+        with self._ours():
+            self._require_open()
+            with self._readers.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def snapshot(self) -> Generator[Connection]:
+        """Yield a connection whose statements all see the same state of the ledger."""
+        begin = "BEGIN" if self.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        with self.reading() as connection:
+            connection.exec_driver_sql(begin)
+            try:
+                yield connection
+            finally:
+                with contextlib.suppress(Exception):
+                    connection.exec_driver_sql("ROLLBACK")
 
     def scalar(self, sql: str) -> Any:
         """Return a query's one value, through a connection that the thread keeps for it.
 
-        Taking a connection from the pool and compiling the query cost many times what a small
+        Taking a connection from the pool and compiling the query took many times as long as a small
         query does.
         """
         try:
             return self._kept_scalar(sql)
         except Exception:  # each driver has its own; the connection may have been lost: once more
             self._forget_kept()
+        with self._ours():
             return self._kept_scalar(sql)
 
     def _kept_scalar(self, sql: str) -> Any:
-        if not hasattr(self._kept, "connection"):
-            self._kept.connection = self._reading.connect()
-            self._all_kept.append(self._kept.connection)
-        with contextlib.closing(self._kept.connection.connection.cursor()) as cursor:
+        connection = getattr(self._kept, "connection", None)
+        if connection is None:
+            connection = self._kept.connection = self._raw(self._readers)
+            self._all_kept.append(connection)
+        with contextlib.closing(connection.cursor()) as cursor:
             cursor.execute(sql)
             row = cursor.fetchone()
         return None if row is None else row[0]
 
     def _forget_kept(self) -> None:
-        connection: Connection | None = self._kept.__dict__.pop("connection", None)
+        connection = self._kept.__dict__.pop("connection", None)
         if connection is not None:
-            self._all_kept.remove(connection)
-            connection.invalidate()
-            connection.close()
+            with contextlib.suppress(ValueError):
+                self._all_kept.remove(connection)
+            with contextlib.suppress(Exception):
+                connection.invalidate()
 
-    def insert_new(self, table: Table) -> Executable:
-        """Return an INSERT that leaves rows that are there already as they are."""
-        dialect = sqlite if self.is_sqlite else postgresql
-        return dialect.insert(table).on_conflict_do_nothing()
+    def _raw(self, engine: Engine) -> Any:
+        self._require_open()
+        return engine.raw_connection()
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise unavailable(self.address.shown, "it was closed by this process")
+
+    @contextmanager
+    def _ours(self, *, sockets: bool = True) -> Generator[None]:
+        """Turn errors of the database into ours; without `sockets` leave system errors alone.
+
+        PostgreSQL's driver lets errors of its socket through; a caller's block may have its own.
+        """
+        try:
+            yield
+        except Exception as error:
+            is_own = isinstance(error, OSError) and not sockets
+            ours = None if is_own else translated(error, self.address.shown)
+            if ours is None or ours is error:
+                raise
+            raise ours from error
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; on SQLite bring everything into the database file first."""
+        if self._is_closed:
+            return
+        with self._writing:
+            self._is_closed = True
+            self._release()
+            if self.is_sqlite and not self._is_inspection:
+                self._checkpoint()
+
+    def _release(self) -> None:
         while self._all_kept:
-            self._all_kept.pop().close()
-        self._engine.dispose()
+            with contextlib.suppress(Exception):
+                self._all_kept.pop().close()
+        self._writers.dispose()
+        self._readers.dispose()
+        if self.head_file is not None:
+            self.head_file.close()
+
+    def _checkpoint(self) -> None:
+        # Without this, rows stay in the write-ahead log if another process has the ledger open, or
+        # is killed later, and a copy of the file alone lacks them.
+        engine = _engine(self.address, isolation="AUTOCOMMIT", overflow=None)
+        with contextlib.suppress(Exception), engine.connect() as connection:
+            connection.execute(text(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}"))
+            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        engine.dispose()
+
+
+def _engine(
+    address: Address, *, isolation: Any, overflow: int | None, is_inspection: bool = False
+) -> Engine:
+    """Return connections with this ledger's settings; without `overflow` none is kept."""
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if overflow is not None:
+        size = 5 if overflow else 1
+        options = {
+            "pool_size": size,
+            "max_overflow": overflow,
+            "pool_timeout": BUSY_SECONDS,
+        }
+    if address.is_sqlite:
+        isolation = "AUTOCOMMIT"  # transactions begin where we say so
+    engine = create_engine(
+        address.driver_url,
+        isolation_level=isolation,
+        connect_args=address.driver_arguments(is_bounded=overflow is not None),
+        **options,
+    )
+    if address.is_sqlite:
+        event.listen(engine, "connect", _set_up_sqlite_reader if is_inspection else _set_up_sqlite)
+    else:
+        event.listen(engine, "connect", _set_up_postgres)
+        event.listen(engine, "checkout", _require_alive)
+        event.listen(engine, "handle_error", _note_lost_socket)
+    return engine
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where we say so
+    connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _set_up_sqlite_reader(connection: Any, _record: Any) -> None:
+    # Leaves the file as it is; an error of the file is found here and not in the middle of a check.
+    connection.isolation_level = None
+    connection.execute("PRAGMA schema_version").close()
+
+
+def _set_up_postgres(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for statement in _POSTGRES_SESSION:
+        cursor.execute(statement)
+    cursor.close()
+    connection.commit()
+
+
+def _require_alive(connection: Any, _record: Any, _proxy: Any) -> None:
+    # As SQLAlchemy's own check before use, which does not know that the driver lets errors of its
+    # socket through. A connection that fails is replaced by a new one.
+    try:
+        cursor = connection.cursor()
+        cursor.execute(";")
+        cursor.close()
+    except Exception as error:
+        raise DisconnectionError(str(error)) from error
+
+
+def _note_lost_socket(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, OSError):
+        context.is_disconnect = True
+
+
 def _begin_immediate(connection: Connection) -> None:
     # Take the write lock at once: a transaction that only reads first cannot always be upgraded.
-    # (The option is asked, not the connection: SQLite has no answer of its own to that.)
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-__all__ = ["Database", "sqlite_url"]
+def _undo(connection: Any) -> None:
+    try:
+        connection.rollback()
+        connection.close()
+    except Exception:  # the connection is lost, and its transaction with it
+        with contextlib.suppress(Exception):
+            connection.invalidate()
+
+
+__all__ = ["Database"]

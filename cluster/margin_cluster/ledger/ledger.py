@@ -1,162 +1,229 @@
-"""The ledger: what was published, what is in use, who holds what, what was calculated.
+"""The ledger: what was published, what is in use, all positions, and every calculation.
 
-Every write is one transaction, and repeating it changes nothing: calculations and stored things are
-named by what they hold, changes of positions by the caller's idempotency key. So an answer that was
-lost on its way may be asked for again by anyone, through any gateway.
+Every write is one transaction that holds the ledger's one lock, and its rows are appended to one
+hash-chained log in the order of commits. Repeating a write changes nothing: stored objects and
+calculations are named by their content, changes by the caller's idempotency key. So a request whose
+answer was lost can be sent again, through any gateway.
 """
 
-import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, Table, func, insert, select, update
+from sqlalchemy import Select, Table, func, select
 
 from margin_actors.actors.plan import Heads
-from margin_actors.errors import InvalidRequest, KeyReused, Problem, UnknownCalculation
+from margin_actors.errors import Problem, UnknownCalculation
+from margin_cluster.ledger import steps
 from margin_cluster.ledger.database import Database
+from margin_cluster.ledger.failures import damaged
 from margin_cluster.ledger.records import (
     CalculationKind,
     CalculationRecord,
     Change,
+    ChangeResult,
+    GenerationRecord,
+    LedgerHead,
+    Origin,
+    PositionChange,
     ScenarioSetRecord,
     SnapshotRecord,
     Trade,
 )
+from margin_cluster.ledger.rows import (
+    calculation_from_row,
+    calculation_to_row,
+    generation_from_row,
+    scenario_set_from_row,
+    scenario_set_to_row,
+    snapshot_from_row,
+    snapshot_to_row,
+)
 from margin_cluster.ledger.schema import (
     calculations,
     changes,
-    heads,
+    generations,
+    ledger_head,
     scenario_sets,
     snapshots,
     trades,
 )
 
-_VERSION = str(select(func.max(changes.c.version)))
-
-
-_NEVER_MS = -1
-"""Stands for no time where a column cannot be empty."""
-
-
-def _ms(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
-
-
-def _ms_or_never(time: datetime | None) -> int:
-    return _NEVER_MS if time is None else _ms(time)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
+_VERSION = "SELECT portfolio_version FROM ledger_head WHERE id = 1"
 
 
 class Ledger:
-    """A ledger in one database. Methods block; call them from a thread."""
+    """A ledger in one database. Methods block; call them from a thread.
+
+    Opening creates the tables of a new ledger and upgrades those of an older one.
+
+    Raises
+    ------
+    LedgerDamaged
+        If committed entries are missing, or the file is no ledger.
+    LedgerUnavailable
+        If the database does not answer.
+    InvalidParameters
+        If the URL, the password or the ledger's version does not suit.
+    """
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._database = Database(url)
-        self._new_calculation = self._database.insert_new(calculations)
         self.reads_at_once = self._database.is_sqlite
-        """True where a small read takes microseconds: from a file in memory, not over a network."""
+        """True if a small read takes microseconds: from a file in memory, not over a network."""
 
     @property
     def url(self) -> str:
-        """Its address."""
-        return self._database.url
+        """The address as it was given, with a password if it has one."""
+        return self._url
+
+    @property
+    def database(self) -> Database:
+        """The database, for verification and copies."""
+        return self._database
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; a SQLite file is then complete without its write-ahead log."""
         self._database.close()
+
+    def head(self) -> LedgerHead:
+        """Return the end of the log."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(ledger_head)).first()
+        if row is None:
+            raise damaged(self._database.address.shown, "the head has no row")
+        return LedgerHead(row.sequence, row.hash, row.portfolio_version)
+
+    def check_writable(self) -> None:
+        """Write and commit the time of this check.
+
+        Raises
+        ------
+        LedgerUnavailable
+            If the ledger cannot be written at the moment.
+        """
+        with self._database.writing() as writer:
+            writer.execute("UPDATE ledger_head SET checked_ms = ?", [round(time.time() * 1000)])
 
     # -- what is in use ------------------------------------------------------------------------
 
     def heads(self) -> Heads:
         """Return what is in use."""
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(heads.c.number, heads.c.snapshot_id, heads.c.scenarios_id)
-            ).first()
-        return Heads() if row is None else Heads(row[0], row[1], row[2])
+            return steps.heads_of(connection.exec_driver_sql(steps.IN_USE).first())
 
-    def note_heads(self, value: Heads) -> None:
-        """Keep what is in use; an older number than the one kept changes nothing."""
-        fields = {
-            "number": value.number,
-            "snapshot_id": value.snapshot_id,
-            "scenarios_id": value.scenarios_id,
-        }
-        with self._database.writing() as connection:
-            kept = connection.execute(select(heads.c.number)).scalar()
-            if kept is None:
-                connection.execute(insert(heads).values(id=1, **fields))
-            elif kept < value.number:
-                connection.execute(update(heads).values(**fields))
+    def repeated_generation(
+        self, kind: Literal["publish", "activate"], key: str, content: str
+    ) -> int | None:
+        """Return the generation number that a key produced, or None if the key is new or empty.
+
+        Raises
+        ------
+        KeyReused
+            If the key was used with other content.
+        """
+        return steps.number_of_key(self._first, kind, key, content)
+
+    def publish_snapshot(
+        self,
+        record: SnapshotRecord,
+        *,
+        key: str,
+        origin: Origin,
+        allow_older: bool,
+        now: datetime,
+    ) -> tuple[Heads, int]:
+        """Record a stored snapshot, put it in use, and return (what is in use, number).
+
+        The number is that of the generation which holds the snapshot. A repeated key returns the
+        first call's number and changes nothing.
+
+        Raises
+        ------
+        OutdatedSnapshot
+            If a later snapshot is in use and `allow_older` is False.
+        KeyReused
+            If the key was used with another snapshot.
+        """
+        with self._database.writing() as writer:
+            number = steps.number_of_key(writer.first, "publish", key, record.snapshot_id)
+            heads = steps.heads_of(writer.first(steps.IN_USE))
+            if number is not None:
+                return heads, number
+            if not allow_older:
+                steps.require_not_older(writer, heads, record)
+            steps.add_once(writer, "snapshot", snapshots.c.snapshot_id, snapshot_to_row(record))
+            wanted = replace(heads, snapshot_id=record.snapshot_id)
+            content = record.snapshot_id
+            return steps.advance(
+                writer, "publish", heads, wanted, key=key, content=content, origin=origin, now=now
+            )
+
+    def activate_scenarios(
+        self, scenarios_id: str, *, key: str, origin: Origin, now: datetime
+    ) -> tuple[Heads, int]:
+        """Put a recorded scenario set in use; returns as `publish_snapshot`.
+
+        Raises
+        ------
+        UnknownScenarioSet
+            If no such set is recorded.
+        KeyReused
+            If the key was used with another set.
+        """
+        with self._database.writing() as writer:
+            number = steps.number_of_key(writer.first, "activate", key, scenarios_id)
+            heads = steps.heads_of(writer.first(steps.IN_USE))
+            if number is not None:
+                return heads, number
+            steps.require_scenario_set(writer.first, scenarios_id)
+            wanted = replace(heads, scenarios_id=scenarios_id)
+            content = scenarios_id
+            return steps.advance(
+                writer, "activate", heads, wanted, key=key, content=content, origin=origin, now=now
+            )
+
+    def list_generations(self, size: int, token: str) -> tuple[list[GenerationRecord], str]:
+        """Return a page of what was in use when, the latest first, and the token of the next."""
+        rows, following = self._page(select(generations), generations, size, token)
+        return [generation_from_row(r) for r in rows], following
 
     # -- market data and scenario sets ---------------------------------------------------------
-
-    def add_snapshot(self, record: SnapshotRecord) -> None:
-        """Note a stored snapshot; one that is noted already stays as it is."""
-        self._add_once(
-            snapshots,
-            snapshot_id=record.snapshot_id,
-            time_ms=_ms(record.time),
-            options=record.options,
-            is_synthetic=record.is_synthetic,
-            create_ms=_ms(record.create_time),
-        )
 
     def list_snapshots(self, size: int, token: str) -> tuple[list[SnapshotRecord], str]:
         """Return a page of snapshots, the latest first, and the token of the next."""
         rows, following = self._page(select(snapshots), snapshots, size, token)
-        return [
-            SnapshotRecord(
-                r.snapshot_id, _time(r.time_ms), r.options, r.is_synthetic, _time(r.create_ms)
-            )
-            for r in rows
-        ], following
+        return [snapshot_from_row(r) for r in rows], following
 
     def add_scenario_set(self, record: ScenarioSetRecord) -> None:
-        """Note a stored scenario set; one that is noted already stays as it is."""
-        self._add_once(
-            scenario_sets,
-            scenarios_id=record.scenarios_id,
-            engine=record.engine,
-            underlyings=json.dumps(record.underlyings),
-            scenarios=record.scenarios,
-            horizon_hours=record.horizon_hours,
-            first_end_ms=_ms_or_never(record.first_window_end),
-            last_end_ms=_ms_or_never(record.last_window_end),
-            is_synthetic=record.is_synthetic,
-            create_ms=_ms(record.create_time),
-        )
+        """Record a stored scenario set; one that is recorded already stays as it is."""
+        row = scenario_set_to_row(record)
+        with self._database.writing() as writer:
+            steps.add_once(writer, "scenario_set", scenario_sets.c.scenarios_id, row)
+
+    def has_scenario_set(self, scenarios_id: str) -> bool:
+        """Return whether a scenario set is recorded under an id."""
+        return steps.has_scenario_set(self._first, scenarios_id)
 
     def list_scenario_sets(self, size: int, token: str) -> tuple[list[ScenarioSetRecord], str]:
         """Return a page of scenario sets, the latest first, and the token of the next."""
         rows, following = self._page(select(scenario_sets), scenario_sets, size, token)
-        return [
-            ScenarioSetRecord(
-                r.scenarios_id,
-                r.engine,
-                tuple(json.loads(r.underlyings)),
-                r.scenarios,
-                r.horizon_hours,
-                None if r.first_end_ms == _NEVER_MS else _time(r.first_end_ms),
-                None if r.last_end_ms == _NEVER_MS else _time(r.last_end_ms),
-                r.is_synthetic,
-                _time(r.create_ms),
-            )
-            for r in rows
-        ], following
+        return [scenario_set_from_row(r) for r in rows], following
 
     # -- positions -----------------------------------------------------------------------------
 
     def portfolio_version(self) -> int:
-        """Return the version of the positions; 0 before the first."""
-        return self._database.scalar(_VERSION) or 0
+        """Return the version of the positions; 0 before the first change."""
+        return self._database.scalar(_VERSION)
 
     def changes_since(self, version: int) -> list[Change]:
-        """Return all changes after a version, from the last upload on."""
+        """Return all changes after a version, from the last upload on.
+
+        Versions become visible in their order, so nothing before the last one returned is missing.
+        """
         with self._database.reading() as connection:
             start = connection.execute(
                 select(func.max(changes.c.version)).where(
@@ -173,87 +240,78 @@ class Ledger:
             for t in connection.execute(
                 select(trades)
                 .where(trades.c.version >= first, trades.c.version <= last)
-                .order_by(trades.c.id)
+                .order_by(trades.c.version, trades.c.number)
             ):
                 trade = Trade(t.account_id, t.member_id, t.instrument_name, t.quantity)
                 held.setdefault(t.version, []).append(trade)
         return [Change(r.version, r.kind, r.content, tuple(held.get(r.version, ()))) for r in rows]
 
-    def repeated(self, key: str, content: str) -> tuple[int, int, int] | None:
-        """Return (version, accounts, positions) of the change made under a key, if there is one.
+    def repeated_change(
+        self, kind: Literal["upload", "trades"], key: str, content: str
+    ) -> ChangeResult | None:
+        """Return the change that a key produced, or None if the key is new or empty; takes no lock.
 
         Raises
         ------
         KeyReused
-            If it was made with other content.
+            If the key was used with other content.
         """
-        if not key:
-            return None
-        with self._database.reading() as connection:
-            return _repeated(connection, key, content)
+        return steps.change_of_key(self._first, kind, key, content)
 
-    def add_upload(
-        self, *, key: str, content: str, accounts: int, positions: int, now: datetime
-    ) -> int:
-        """Replace all positions by a stored book and return the new version."""
-        return self._change("upload", key, content, accounts, positions, (), now)[0]
-
-    def add_trades(
-        self, items: Sequence[Trade], *, key: str, content: str, now: datetime
-    ) -> tuple[int, bool]:
-        """Add trades and return (version, whether the key had been used for them before)."""
-        return self._change("trades", key, content, 0, 0, items, now)
-
-    def _change(
+    def change_positions(
         self,
-        kind: str,
+        kind: Literal["upload", "trades"],
+        *,
         key: str,
         content: str,
-        accounts: int,
-        positions: int,
-        items: Sequence[Trade],
+        origin: Origin,
         now: datetime,
-    ) -> tuple[int, bool]:
-        with self._database.writing() as connection:
-            before = _repeated(connection, key, content) if key else None
+        decide: Callable[[], PositionChange],
+    ) -> ChangeResult:
+        """Record a change of the positions and return its version.
+
+        Parameters
+        ----------
+        kind : {"upload", "trades"}
+        key : str
+            Idempotency key of the caller; empty for none. A repeated key returns the first result.
+        content : str
+            Content id: of the uploaded book, under which it is stored, or of the trades.
+        origin : Origin
+        now : aware datetime
+        decide : callable
+            Called with the writer's lock held, so that no other change can come between what it
+            reads and what is written. It may read this ledger, must not write it, and whatever it
+            raises ends the change.
+
+        Raises
+        ------
+        KeyReused
+            If the key was used with other content.
+        """
+        with self._database.writing() as writer:
+            before = steps.change_of_key(writer.first, kind, key, content)
             if before is not None:
-                return before[0], True
-            result = connection.execute(
-                insert(changes).values(
-                    kind=kind,
-                    idempotency_key=key or None,
-                    content=content,
-                    accounts=accounts,
-                    positions=positions,
-                    create_ms=_ms(now),
-                )
+                return before
+            change = decide()
+            version = steps.append_change(
+                writer, kind, change, key=key, content=content, origin=origin, now=now
             )
-            version = int(result.inserted_primary_key[0])  # pyright: ignore[reportOptionalSubscript]
-            if items:
-                connection.execute(
-                    insert(trades),
-                    [
-                        {
-                            "version": version,
-                            "account_id": t.account_id,
-                            "member_id": t.member_id,
-                            "instrument_name": t.instrument_name,
-                            "quantity": t.quantity,
-                        }
-                        for t in items
-                    ],
-                )
-        return version, False
+        return ChangeResult(version, False, change.accounts, change.positions)
 
     # -- calculations --------------------------------------------------------------------------
 
     def add_calculations(self, records: Sequence[CalculationRecord]) -> None:
-        """Note calculations in one transaction; those noted already stay as they are."""
-        rows = [_calculation_row(r) for r in records]
+        """Record calculations in one transaction; those recorded already stay as they are."""
+        rows = {r.calculation_id: calculation_to_row(r) for r in reversed(records)}
         if not rows:
             return
-        with self._database.writing() as connection:
-            connection.execute(self._new_calculation, rows)
+        marks = ", ".join("?" * len(rows))
+        query = f"SELECT calculation_id FROM calculations WHERE calculation_id IN ({marks})"  # noqa: S608
+        with self._database.writing() as writer:
+            for (known,) in writer.all(query, list(rows)):
+                del rows[known]
+            writer.append("calculation", list(reversed(rows.values())))
 
     def calculation(self, calculation_id: str) -> CalculationRecord:
         """Return a calculation.
@@ -272,7 +330,7 @@ class Ledger:
                 "there is no such calculation",
                 [Problem("calculation_id", calculation_id, "ListCalculations returns those kept")],
             )
-        return _calculation(row)
+        return calculation_from_row(row)
 
     def list_calculations(
         self, size: int, token: str, *, account_id: str = "", kind: CalculationKind | None = None
@@ -284,76 +342,22 @@ class Ledger:
         if kind is not None:
             query = query.where(calculations.c.kind == kind)
         rows, following = self._page(query, calculations, size, token)
-        return [_calculation(r) for r in rows], following
+        return [calculation_from_row(r) for r in rows], following
 
     # ------------------------------------------------------------------------------------------
 
-    def _add_once(self, table: Table, **values: Any) -> None:
-        # Named by its content: what is there already is the same.
-        with self._database.writing() as connection:
-            connection.execute(self._database.insert_new(table), values)
+    def _first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
+        if not self._database.is_sqlite:
+            sql = sql.replace("?", "%s")
+        with self._database.reading() as connection:
+            return connection.exec_driver_sql(sql, tuple(values)).first()
 
     def _page(
         self, query: Select[Any], table: Table, size: int, token: str
     ) -> tuple[Sequence[Any], str]:
         if token:
-            if not token.isdecimal():
-                raise InvalidRequest(
-                    "the page token is not one of ours",
-                    [Problem("page_token", token[:64], "give back next_page_token unchanged")],
-                )
-            query = query.where(table.c.sequence < int(token))
+            query = query.where(table.c.sequence < steps.sequence_of(token))
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(table.c.sequence.desc()).limit(size + 1)).all()
         following = str(rows[size - 1].sequence) if len(rows) > size else ""
         return rows[:size], following
-
-
-def _repeated(connection: Connection, key: str, content: str) -> tuple[int, int, int] | None:
-    row = connection.execute(
-        select(changes.c.version, changes.c.content, changes.c.accounts, changes.c.positions).where(
-            changes.c.idempotency_key == key
-        )
-    ).first()
-    if row is None:
-        return None
-    if row.content != content:
-        raise KeyReused(
-            "the idempotency key was used with other content",
-            [Problem("idempotency_key", key, "use a new key for every new change")],
-        )
-    return row.version, row.accounts, row.positions
-
-
-def _calculation_row(record: CalculationRecord) -> dict[str, Any]:
-    return {
-        "calculation_id": record.calculation_id,
-        "kind": record.kind,
-        "create_ms": _ms(record.create_time),
-        "request_id": record.request_id,
-        "account_id": record.account_id,
-        "generation": json.dumps(record.generation),
-        "inputs": json.dumps(record.inputs),
-        "digest": record.digest,
-        "accounts": record.accounts,
-        "positions": record.positions,
-        "initial_margin_usd": record.initial_margin_usd,
-        "margin": json.dumps(record.margin),
-    }
-
-
-def _calculation(row: Any) -> CalculationRecord:
-    return CalculationRecord(
-        calculation_id=row.calculation_id,
-        kind=row.kind,
-        create_time=_time(row.create_ms),
-        request_id=row.request_id,
-        account_id=row.account_id,
-        generation=json.loads(row.generation),
-        inputs=json.loads(row.inputs),
-        digest=row.digest,
-        accounts=row.accounts,
-        positions=row.positions,
-        initial_margin_usd=row.initial_margin_usd,
-        margin=json.loads(row.margin),
-    )

@@ -1,4 +1,4 @@
-"""What the ledger keeps, as frozen dataclasses."""
+"""Records of the ledger, as frozen dataclasses."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,14 +9,14 @@ CalculationKind: TypeAlias = Literal["account", "book"]
 
 @dataclass(frozen=True)
 class CalculationRecord:
-    """A calculation; arrays of books lie in the store under the calculation's id."""
+    """A calculation; the arrays of a book are in the store under the calculation's id."""
 
     calculation_id: str
     kind: CalculationKind
     create_time: datetime
     request_id: str
     account_id: str
-    """Empty for books and for portfolios that came with a request."""
+    """Empty for books and for portfolios of requests."""
     generation: dict[str, Any]
     inputs: dict[str, Any]
     digest: str
@@ -25,6 +25,16 @@ class CalculationRecord:
     initial_margin_usd: float
     margin: dict[str, Any] = field(default_factory=dict[str, Any])
     """The margin of an account; empty for books."""
+    portfolio_version: int = 0
+    """Version of the positions that were margined; 0 for portfolios of requests."""
+    accounts_failed: int = 0
+    """Accounts of a book that could not be margined."""
+    expired_positions: int = 0
+    """Positions that had expired at the snapshot's time."""
+    failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """The accounts that could not be margined, with reasons; values that JSON can hold."""
+    idempotency_key: str = ""
+    """Chosen by the caller; empty if the call had none."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class ScenarioSetRecord:
     scenarios: int
     horizon_hours: float
     first_window_end: datetime | None
-    """None where no row ever happened."""
+    """None if every scenario is simulated."""
     last_window_end: datetime | None
     is_synthetic: bool
     create_time: datetime
@@ -74,3 +84,62 @@ class Change:
     content: str
     """Id of the uploaded book, or of the trades."""
     trades: tuple[Trade, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who asked for a change; recorded for audit."""
+
+    request_id: str = ""
+    caller: str = ""
+
+
+@dataclass(frozen=True)
+class LedgerHead:
+    """The end of the ledger's log."""
+
+    sequence: int
+    """Number of the last entry; 0 before the first."""
+    hash: str
+    """Hash of the last entry, which covers all entries before it."""
+    portfolio_version: int
+
+
+@dataclass(frozen=True)
+class PositionChange:
+    """What a change of positions records, decided while the writer's lock is held."""
+
+    accounts: int
+    """Accounts of an upload; 0 for trades."""
+    positions: int
+    """Positions of an upload; 0 for trades."""
+    trades: tuple[Trade, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChangeResult:
+    """A recorded change of positions."""
+
+    version: int
+    was_repeated: bool
+    """True if the key had been used with the same content: nothing was changed."""
+    accounts: int
+    positions: int
+
+
+GenerationKind: TypeAlias = Literal["publish", "activate", "import"]
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """What was in use from a time on."""
+
+    number: int
+    kind: GenerationKind
+    """What began it; `import` for the state of a ledger from before this history was kept."""
+    snapshot_id: str
+    scenarios_id: str
+    idempotency_key: str
+    request_id: str
+    caller: str
+    create_time: datetime

@@ -26,21 +26,22 @@ class ParquetStore:
 
     root: Path
 
-    def _path(self, kind: str, object_id: str) -> Path:
+    def path(self, kind: str, object_id: str) -> Path:
+        """Return the file of an object, whether it exists or not."""
         assert "/" not in object_id
         assert not object_id.startswith(".")
         return self.root / "objects" / kind / f"{object_id}.parquet"
 
     def put(self, kind: str, object_id: str, table: pa.Table) -> Path:
         """Keep `table` under its id; what is there already stays as it is."""
-        path = self._path(kind, object_id)
+        path = self.path(kind, object_id)
         if not path.exists():
             write_atomically(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
         return path
 
     def has(self, kind: str, object_id: str) -> bool:
         """Return whether the store holds the object."""
-        return self._path(kind, object_id).exists()
+        return self.path(kind, object_id).exists()
 
     def get(self, kind: str, object_id: str) -> pa.Table:
         """Return the table of an id.
@@ -50,7 +51,7 @@ class ParquetStore:
         InvalidMarketData
             If the store does not hold it.
         """
-        path = self._path(kind, object_id)
+        path = self.path(kind, object_id)
         if not path.exists():
             raise InvalidMarketData(
                 f"the store has no {kind} {object_id}",

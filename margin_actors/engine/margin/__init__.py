@@ -52,7 +52,13 @@ from margin_actors.engine.margin.slabs import (
     revalue_slice,
     slab_profits,
 )
-from margin_actors.engine.margin.terms import Terms, grid_arrays, span_arrays, terms_of
+from margin_actors.engine.margin.terms import (
+    Terms,
+    grid_arrays,
+    require_sections,
+    span_arrays,
+    terms_of,
+)
 
 __all__ = [
     "ADD_ONS",
@@ -94,6 +100,7 @@ __all__ = [
     "position_sums",
     "prepare_market",
     "price_slab",
+    "require_sections",
     "requirements",
     "result_digest",
     "revalue_slice",

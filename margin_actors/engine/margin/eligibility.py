@@ -177,7 +177,7 @@ def _assess(book: Book, names: _Names) -> BookAssessment:
     if not np.abs(quantity).max(initial=0.0) <= QUANTITY_MAX:  # true of NaN, too
         faulty = ~(np.abs(quantity) <= QUANTITY_MAX)
     if names.lot is not None:
-        with np.errstate(invalid="ignore"):  # infinities are at fault already
+        with np.errstate(invalid="ignore", over="ignore"):  # these are at fault already
             broken = whole_lots(quantity / names.lot[index])[1]
         if broken.size:
             faulty = np.zeros(quantity.size, np.bool_) if faulty is None else faulty

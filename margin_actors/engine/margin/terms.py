@@ -64,8 +64,8 @@ def needs_contract_risk(parameters: ModelParameters) -> bool:
     )
 
 
-def _require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> None:
-    """Refuse a scenario set that was built for a model with fewer tools."""
+def require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> None:
+    """Raise InvalidScenario for a scenario set that was built for a model with fewer tools."""
     tools = parameters.procyclicality
     wanted = {
         LONG: tools.long_floor.enabled,
@@ -97,7 +97,7 @@ def terms_of(
 
     `base_value` are the contracts' `values_today`; `depth` the market's, if known.
     """
-    _require_sections(scenarios, parameters)
+    require_sections(scenarios, parameters)
     risk = None
     if needs_contract_risk(parameters):
         risk = contract_risk(

@@ -21,6 +21,7 @@ from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 from margin_actors.market.portfolios import Book
 from margin_cluster.gateway.convert.margin_types import (
     check_id,
+    check_key,
     generation_to_proto,
     margin_to_proto,
     positions_from_proto,
@@ -45,6 +46,7 @@ class Subject:
     account_id: str
     """Empty for positions that came with the request."""
     positions: dict[str, float] | None
+    """Quantity by instrument of a portfolio in the request; None for a resident account."""
     snapshot_id: str
 
 
@@ -64,8 +66,8 @@ def subject_from_proto(request: Any, problems: list[Problem], *, may_be_empty: b
     return Subject(request.account_id, positions, request.snapshot_id)
 
 
-def calculate_from_proto(request: Any) -> Subject:
-    """Return whose margin to calculate.
+def calculate_from_proto(request: Any) -> tuple[Subject, str]:
+    """Return whose margin to calculate, and the idempotency key.
 
     Raises
     ------
@@ -74,8 +76,9 @@ def calculate_from_proto(request: Any) -> Subject:
     """
     problems: list[Problem] = []
     subject = subject_from_proto(request, problems, may_be_empty=False)
+    key = check_key(request.idempotency_key, problems, is_required=False)
     raise_if_any(problems, InvalidRequest, "the request is not valid")
-    return subject
+    return subject, key
 
 
 def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str, float]]]]:
@@ -117,15 +120,19 @@ class BookSubject:
     snapshot_id: str
 
 
-def book_from_proto(request: Any) -> BookSubject:
-    """Return which accounts; checks as above."""
+def book_from_proto(request: Any) -> tuple[BookSubject, str]:
+    """Return which accounts, and the idempotency key; checks as above."""
     problems: list[Problem] = []
     for name, limit in (("account_ids", ACCOUNTS_MAX), ("member_ids", MEMBERS_MAX)):
         ids = getattr(request, name)
         if len(ids) > limit:
             problems.append(Problem(name, f"{len(ids):,} ids", f"at most {limit:,}"))
+    key = check_key(request.idempotency_key, problems, is_required=False)
     raise_if_any(problems, InvalidRequest, "the request is not valid")
-    return BookSubject(tuple(request.account_ids), tuple(request.member_ids), request.snapshot_id)
+    subject = BookSubject(
+        tuple(request.account_ids), tuple(request.member_ids), request.snapshot_id
+    )
+    return subject, key
 
 
 def contributions_to_proto(
@@ -217,23 +224,34 @@ def calculation_to_proto(record: CalculationRecord) -> pb.Calculation:
         positions=record.positions,
         initial_margin_usd=record.initial_margin_usd,
         account_id=record.account_id,
+        accounts_failed=record.accounts_failed,
+        is_complete=record.accounts_failed == 0,
+        portfolio_version=record.portfolio_version,
+        expired_positions=record.expired_positions,
     )
 
 
-def kind_from_proto(number: int) -> CalculationKind | None:
-    """Return the kind a list is filtered by, None for any.
+def summary_to_proto(record: CalculationRecord) -> pb.BookSummary:
+    """Return the last message of a book run."""
+    return pb.BookSummary(
+        calculation_id=record.calculation_id,
+        inputs=record.inputs,  # pyright: ignore[reportArgumentType]
+        digest=record.digest,
+        accounts=record.accounts,
+        positions=record.positions,
+        initial_margin_usd=record.initial_margin_usd,
+        accounts_failed=record.accounts_failed,
+        is_complete=record.accounts_failed == 0,
+        portfolio_version=record.portfolio_version,
+        expired_positions=record.expired_positions,
+    )
 
-    Raises
-    ------
-    InvalidRequest
-        If the number denotes no kind.
-    """
+
+def kind_from_proto(number: int, problems: list[Problem]) -> CalculationKind | None:
+    """Return the kind to filter by, None for any, or note that the number denotes none."""
     if number not in _KINDS:
-        raise InvalidRequest(
-            "the request is not valid",
-            [Problem("kind", f"{number} is no CalculationKind", "give 0, 1 or 2")],
-        )
-    return _KINDS[number]
+        problems.append(Problem("kind", f"{number} is not a CalculationKind", "give 0, 1 or 2"))
+    return _KINDS.get(number)
 
 
 def simulated_to_proto(

@@ -12,15 +12,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2 as pb
 
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import PARTS, Margins
+from margin_actors.engine.margin import PARTS, AccountFailure, Margins
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import Problem
 from margin_actors.market.instruments import holding_fault
-from margin_actors.market.portfolios import Book
+from margin_actors.market.portfolios import QUANTITY_MAX, Book
 
 POSITIONS_MAX = 50_000
 ID_LENGTH_MAX = 128
+KEY_LENGTH_MAX = 128
+PROBLEMS_SHOWN_MAX = 20
 _AMOUNTS = (
     "value_usd",
     "var_usd",
@@ -80,6 +82,19 @@ def check_id(text: str, where: str, problems: list[Problem]) -> str:
     return text
 
 
+def check_key(key: str, problems: list[Problem], *, is_required: bool) -> str:
+    """Return an idempotency key, or note what is wrong with it."""
+    if is_required and not key:
+        problems.append(Problem("idempotency_key", "is empty", "choose one for every new change"))
+    if len(key) > KEY_LENGTH_MAX or not key.isprintable():
+        problems.append(
+            Problem(
+                "idempotency_key", f"{key[:40]!r}", f"at most {KEY_LENGTH_MAX} printable characters"
+            )
+        )
+    return key
+
+
 def positions_from_proto(
     positions: Sequence[Any], where: str, problems: list[Problem], *, limit: int = POSITIONS_MAX
 ) -> dict[str, float]:
@@ -90,10 +105,9 @@ def positions_from_proto(
     out: dict[str, float] = {}
     for number, item in enumerate(positions):
         name, quantity = item.instrument_name, item.quantity
-        if not math.isfinite(quantity):
-            problems.append(
-                Problem(f"{where}[{number}].quantity", f"{quantity}", "give a finite number")
-            )
+        if not abs(quantity) <= QUANTITY_MAX:
+            remedy = f"give a finite number of at most {QUANTITY_MAX:g}"
+            problems.append(Problem(f"{where}[{number}].quantity", f"{quantity}", remedy))
         if name in out:
             problems.append(
                 Problem(f"{where}[{number}].instrument_name", f"{name} again", "add them up")
@@ -200,14 +214,41 @@ def margin_to_proto(kept: Mapping[str, Any]) -> pb.AccountMargin:
 
 
 def margins_to_columns(
-    margins: Margins, accounts: Sequence[str], members: Sequence[str]
+    margins: Margins,
+    accounts: Sequence[str],
+    members: Sequence[str],
+    expired_positions: Sequence[int],
 ) -> pb.AccountMarginColumns:
-    """Return the margins of many accounts in columns; parts that nobody has are left out."""
+    """Return the margins of many accounts in columns."""
     numbers = {name: getattr(margins, name).tolist() for name in (*_COUNTS, *_AMOUNTS)}
     for k, part in enumerate(PARTS):
-        if part != "core" and margins.parts_usd[:, k].any():
+        if part != "core":
             numbers[f"{part}_usd"] = margins.parts_usd[:, k].tolist()
-    return pb.AccountMarginColumns(account_id=accounts, member_id=members, **numbers)
+    return pb.AccountMarginColumns(
+        account_id=accounts, member_id=members, expired_positions=expired_positions, **numbers
+    )
+
+
+def failure_to_mapping(failure: AccountFailure) -> dict[str, Any]:
+    """Return an account that could not be margined as the ledger keeps it."""
+    shown = failure.problems[:PROBLEMS_SHOWN_MAX]
+    return {
+        "account_id": failure.account_id,
+        "member_id": failure.member_id,
+        "positions": failure.positions,
+        "problems": [[p.instrument_name, p.description] for p in shown],
+        "problems_total": len(failure.problems),
+    }
+
+
+def failure_to_proto(kept: Mapping[str, Any]) -> pb.AccountFailure:
+    """Return the wire form of what `failure_to_mapping` returned."""
+    fields = dict(kept)
+    problems = [
+        pb.AccountProblem(instrument_name=name, description=text)
+        for name, text in fields.pop("problems")
+    ]
+    return pb.AccountFailure(problems=problems, **fields)
 
 
 def margins_to_table(margins: Margins, book: Book, scenarios: ScenarioSet) -> pa.Table:

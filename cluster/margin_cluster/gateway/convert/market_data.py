@@ -1,5 +1,6 @@
 """market_data_service.proto."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from margin_actors.market.snapshots import (
 from margin_actors.market.surfaces import VolatilitySurface, slice_parameters
 from margin_actors.numerics.elementary import logarithms
 from margin_cluster.gateway.convert.margin_types import (
+    check_key,
     time_from_timestamp,
     timestamp_from_time,
 )
@@ -25,6 +27,12 @@ from margin_cluster.ledger import SnapshotRecord
 OPTIONS_MAX = 200_000
 OPTIONS_A_MESSAGE_MAX = 20_000
 STRIKES_MAX = 1_000
+PRICE_MIN, PRICE_MAX = 1e-6, 1e9
+"""Index prices and forwards, US dollars."""
+QUOTE_MAX = 1e12
+"""Prices, volatilities and sizes of quotes."""
+DISCOUNT_MAX = 10.0
+"""Absolute annual rate."""
 _QUOTES = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
 
 
@@ -32,6 +40,9 @@ class SnapshotBuilder:
     """Collects the messages of one stream and makes a snapshot of them."""
 
     def __init__(self) -> None:
+        self.key = ""
+        """Idempotency key of the publication."""
+        self.allow_older = False
         self._header: Any = None
         self._names: list[str] = []
         self._quotes: dict[str, list[np.ndarray]] = {name: [] for name in _QUOTES}
@@ -49,6 +60,9 @@ class SnapshotBuilder:
         which, number = request.WhichOneof("content"), self._ending.messages
         self._ending.note(request)
         where = f"message {number}"
+        if number == 0:
+            self.key = check_key(request.idempotency_key, problems, is_required=False)
+            self.allow_older = request.allow_older
         if which == "header" and self._header is None and number == 0:
             self._header = request.header
         elif which != "quotes" or self._header is None:
@@ -94,15 +108,13 @@ class SnapshotBuilder:
                 [Problem("message 0", "there is none", "send a header first")],
             )
         self._ending.require()
-        problems: list[Problem] = []
-        time = time_from_timestamp(header.time, "header.time", problems)
+        problems = _header_problems(header)
+        time = time_from_timestamp(header.time, "header.time", [])
         expiries: list[ExpiryForward] = []
-        for number, item in enumerate(header.expiries):
-            expiry = time_from_timestamp(item.expiry, f"header.expiries[{number}]", problems)
+        for item in header.expiries:
+            expiry = time_from_timestamp(item.expiry, "", [])
             years = tenor_years(time, expiry)
             expiries.append(ExpiryForward(item.underlying, expiry, item.forward_usd, years))
-        if not np.isfinite(header.discount_annual):
-            problems.append(Problem("header.discount_annual", f"{header.discount_annual}"))
         expiries.sort(key=lambda e: (e.underlying, e.expiry))
         options = self._options(
             {(e.underlying, e.expiry): i for i, e in enumerate(expiries)}, problems
@@ -131,7 +143,7 @@ class SnapshotBuilder:
                 continue
             at = place.get((item.underlying, item.expiry))
             if item.kind is not Kind.OPTION or name in seen:
-                problems.append(Problem(where, f"{name} is no option, or stands here twice"))
+                problems.append(Problem(where, f"{name} is not an option, or is repeated"))
             elif at is None:
                 problems.append(Problem(where, f"{name}: the header lacks its expiry"))
             seen.add(name)
@@ -141,11 +153,9 @@ class SnapshotBuilder:
             name: np.concatenate([*columns, np.empty(0)]) for name, columns in self._quotes.items()
         }
         for name, column in values.items():
-            bad = np.flatnonzero(np.isinf(column) | (column < 0))
-            problems.extend(
-                Problem(f"{name}[{row}]", f"{column[row]}", "give a number of at least 0, or NaN")
-                for row in bad
-            )
+            bad = np.flatnonzero((column > QUOTE_MAX) | (column < 0))
+            remedy = f"give a number from 0 to {QUOTE_MAX:g}, or NaN"
+            problems.extend(Problem(f"{name}[{row}]", f"{column[row]}", remedy) for row in bad)
         return OptionQuotes(
             names=tuple(self._names),
             expiry_index=np.array(expiry_index, np.int32),
@@ -154,6 +164,50 @@ class SnapshotBuilder:
             is_inverse=np.array([i.is_inverse for i in parsed], np.bool_),
             **values,
         )
+
+
+def _header_problems(header: Any) -> list[Problem]:
+    """Return everything that is wrong with a header, field by field."""
+    problems: list[Problem] = []
+    time = datetime(1970, 1, 1, tzinfo=UTC)
+    if header.HasField("time"):
+        time = time_from_timestamp(header.time, "header.time", problems)
+    else:
+        problems.append(Problem("header.time", "is not set", "give the valuation time"))
+    if not header.index_prices:
+        problems.append(Problem("header.index_prices", "is empty", "give at least one index price"))
+    indexed: set[str] = set()
+    for number, item in enumerate(header.index_prices):
+        where = f"header.index_prices[{number}]"
+        if not item.underlying or item.underlying in indexed:
+            what = f"{item.underlying!r} is empty or repeated"
+            problems.append(Problem(f"{where}.underlying", what, "name each underlying once"))
+        indexed.add(item.underlying)
+        _require_price(item.price_usd, f"{where}.price_usd", problems)
+    listed: set[tuple[str, datetime]] = set()
+    for number, item in enumerate(header.expiries):
+        where = f"header.expiries[{number}]"
+        expiry = time_from_timestamp(item.expiry, f"{where}.expiry", problems)
+        if item.underlying not in indexed:
+            what = f"{item.underlying!r} has no index price"
+            problems.append(Problem(f"{where}.underlying", what, "add it to index_prices"))
+        if (item.underlying, expiry) in listed:
+            problems.append(Problem(where, "is repeated", "give each expiry once"))
+        listed.add((item.underlying, expiry))
+        if expiry <= time:
+            what = f"{expiry:%Y-%m-%d %H:%M} UTC is not after the snapshot's time"
+            problems.append(Problem(f"{where}.expiry", what, "leave expired expiries out"))
+        _require_price(item.forward_usd, f"{where}.forward_usd", problems)
+    if not abs(header.discount_annual) <= DISCOUNT_MAX:
+        what, remedy = f"{header.discount_annual}", f"a fraction per year, at most {DISCOUNT_MAX:g}"
+        problems.append(Problem("header.discount_annual", what, remedy))
+    return problems
+
+
+def _require_price(value: float, where: str, problems: list[Problem]) -> None:
+    if not PRICE_MIN <= value <= PRICE_MAX:
+        remedy = f"give a price from {PRICE_MIN:g} to {PRICE_MAX:g} US dollars"
+        problems.append(Problem(where, f"{value}", remedy))
 
 
 def snapshot_summary_to_proto(record: SnapshotRecord, current: str) -> pb.SnapshotSummary:

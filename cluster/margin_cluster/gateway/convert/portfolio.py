@@ -1,31 +1,19 @@
 """portfolio_service.proto."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, raise_if_any
-from margin_cluster.gateway.convert.margin_types import check_id
+from margin_actors.market.portfolios import QUANTITY_MAX
+from margin_cluster.gateway.convert.margin_types import check_id, check_key
 from margin_cluster.gateway.convert.stream import Ending
 from margin_cluster.ledger import Trade
 
 ROWS_A_MESSAGE_MAX = 100_000
 ROWS_MAX = 5_000_000
 TRADES_MAX = 10_000
-KEY_LENGTH_MAX = 128
-
-
-def check_key(key: str, problems: list[Problem], *, is_required: bool) -> str:
-    """Return an idempotency key, or note what is wrong with it."""
-    if is_required and not key:
-        problems.append(Problem("idempotency_key", "is empty", "choose one for every new change"))
-    if len(key) > KEY_LENGTH_MAX or not key.isprintable():
-        problems.append(
-            Problem("idempotency_key", f"{key[:40]!r}", f"at most {KEY_LENGTH_MAX} characters")
-        )
-    return key
 
 
 class UploadBuilder:
@@ -144,10 +132,9 @@ def trades_from_proto(request: Any) -> tuple[str, tuple[Trade, ...]]:
             check_id(item.account_id, f"{where}.account_id", problems)
             if item.member_id:
                 check_id(item.member_id, f"{where}.member_id", problems)
-            if not math.isfinite(item.quantity) or item.quantity == 0.0:
-                problems.append(
-                    Problem(f"{where}.quantity", f"{item.quantity}", "finite and not 0")
-                )
+            if not 0.0 < abs(item.quantity) <= QUANTITY_MAX:
+                remedy = f"give a number other than 0, of at most {QUANTITY_MAX:g}"
+                problems.append(Problem(f"{where}.quantity", f"{item.quantity}", remedy))
             trades.append(
                 Trade(item.account_id, item.member_id, item.instrument_name, item.quantity)
             )

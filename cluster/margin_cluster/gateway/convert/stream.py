@@ -1,4 +1,4 @@
-"""What the streams of callers have in common."""
+"""What all streams of request messages have in common."""
 
 from typing import Any
 
@@ -6,10 +6,9 @@ from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 
 
 class Ending:
-    """Whether a stream came to its own end.
+    """Checks that a stream is complete.
 
-    A stream that breaks on its way ends for the reader like a whole one, so its last message says
-    that it is the last.
+    To its reader a broken stream ends like a complete one, so the last message is marked as such.
     """
 
     def __init__(self) -> None:
@@ -17,12 +16,12 @@ class Ending:
         self.messages = 0
 
     def note(self, request: Any) -> None:
-        """Take note of one message.
+        """Count one message.
 
         Raises
         ------
         InvalidRequest
-            If the one before it was the last.
+            If the message before it was marked as the last.
         """
         problems: list[Problem] = []
         if self._has_ended:
@@ -33,12 +32,12 @@ class Ending:
         self.messages += 1
 
     def require(self) -> None:
-        """Refuse a stream without an end.
+        """Refuse an incomplete stream.
 
         Raises
         ------
         InvalidRequest
-            If the last message never came.
+            If no message was marked as the last.
         """
         if not self._has_ended:
             raise InvalidRequest(
@@ -46,8 +45,8 @@ class Ending:
                 [
                     Problem(
                         f"message {self.messages}",
-                        "never came: none before it had is_last",
-                        "send all of it again; nothing was changed",
+                        "is missing: no message before it had is_last",
+                        "send the whole stream again; nothing was changed",
                     )
                 ],
             )

@@ -1,28 +1,38 @@
 """MarginService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
 
-from margin_actors.actors.book_run import Batch, Progress
+from margin_actors.actors.book_run import Failures, Progress
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.measures import tail_count
-from margin_actors.errors import InvalidRequest, Problem
+from margin_actors.errors import InvalidRequest, Problem, raise_if_any
+from margin_cluster.gateway.account_margins import AccountMargins
+from margin_cluster.gateway.book_margins import (
+    BookEvent,
+    BookMargins,
+    MarginedBatch,
+)
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import margin as convert
 from margin_cluster.gateway.convert.margin_types import (
+    failure_to_mapping,
+    failure_to_proto,
     generation_to_mapping,
     generation_to_proto,
     margin_to_proto,
     margins_to_columns,
 )
 from margin_cluster.gateway.desk import Desk
-from margin_cluster.gateway.paging import page_size
-from margin_cluster.ledger import CalculationRecord
+from margin_cluster.gateway.paging import page_from_proto
 
 MARGINS_MAX = 1_000
+FAILURES_A_MESSAGE = 500
 
 
 class MarginService(stubs.MarginServiceServicer):
@@ -30,49 +40,33 @@ class MarginService(stubs.MarginServiceServicer):
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._accounts, self._books = AccountMargins(desk), BookMargins(desk)
 
     async def CalculateMargin(self, request: Any, context: Any) -> Any:
         """Return the margin of one account or portfolio, recorded."""
-        record = await self._desk.calculate(convert.calculate_from_proto(request), current.get())
+        subject, key = convert.calculate_from_proto(request)
+        record = await self._accounts.calculate(subject, key, current.get())
         return pb.CalculateMarginResponse(
             calculation_id=record.calculation_id,
             generation=generation_to_proto(record.generation),
             inputs=record.inputs,  # pyright: ignore[reportArgumentType]
             digest=record.digest,
             margin=margin_to_proto(record.margin),
+            portfolio_version=record.portfolio_version,
         )
 
     async def CalculateBook(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Yield the margins of a book."""
-        subject = convert.book_from_proto(request)
-        async for book, event in self._desk.calculate_book(subject, current.get()):
-            if isinstance(event, ResidentGeneration):
-                kept = generation_to_mapping(event)
-                yield pb.CalculateBookResponse(generation=generation_to_proto(kept))
-            elif isinstance(event, Progress):
-                yield pb.CalculateBookResponse(
-                    progress=pb.BookProgress(done=event.done, total=event.total)
-                )
-            elif isinstance(event, Batch):
-                span = slice(event.first, event.last)
-                columns = margins_to_columns(event.margins, book.accounts[span], book.members[span])
-                yield pb.CalculateBookResponse(batch=columns)
-            else:
-                yield pb.CalculateBookResponse(
-                    summary=pb.BookSummary(
-                        calculation_id=event.calculation_id,
-                        inputs=event.inputs,  # pyright: ignore[reportArgumentType]
-                        digest=event.digest,
-                        accounts=event.accounts,
-                        positions=event.positions,
-                        initial_margin_usd=event.initial_margin_usd,
-                    )
-                )
+        subject, key = convert.book_from_proto(request)
+        async with aclosing(self._books.calculate(subject, key, current.get())) as events:
+            async for event in events:
+                for message in _book_messages(event):
+                    yield message
 
     async def SimulateMargin(self, request: Any, context: Any) -> Any:
         """Return what trades would do."""
         subject, candidates = convert.simulate_from_proto(request)
-        generation, margins = await self._desk.simulate(subject, candidates, current.get())
+        generation, margins = await self._accounts.simulate(subject, candidates, current.get())
         before = margins[0]
         return pb.SimulateMarginResponse(
             generation=generation_to_proto(generation_to_mapping(generation)),
@@ -86,7 +80,7 @@ class MarginService(stubs.MarginServiceServicer):
     async def ExplainMargin(self, request: Any, context: Any) -> Any:
         """Return why a margin is what it is."""
         subject, count, traced = convert.explain_from_proto(request)
-        found = await self._desk.explain(subject, traced, current.get())
+        found = await self._accounts.explain(subject, traced, current.get())
         scenarios = found.generation.priced.scenarios
         if count == 0:
             sample = found.generation.priced.sample
@@ -112,24 +106,48 @@ class MarginService(stubs.MarginServiceServicer):
         record = await desk.store(desk.archive.ledger.calculation, request.calculation_id)
         margins = [record.margin] if record.margin else []
         if record.kind == "book" and wanted:
-            margins = await desk.store(desk.margins_of, record.calculation_id, wanted)
+            margins = await desk.store(self._books.margins_of, record.calculation_id, wanted)
         return pb.GetCalculationResponse(
             calculation=convert.calculation_to_proto(record),
             margins=[margin_to_proto(m) for m in margins],
+            failures=[failure_to_proto(f) for f in record.failures],
         )
 
     async def ListCalculations(self, request: Any, context: Any) -> Any:
         """Return recorded calculations in pages."""
-        size, kind = page_size(request.page_size), convert.kind_from_proto(request.kind)
-        ledger = self._desk.archive.ledger
-
-        def read() -> tuple[list[CalculationRecord], str]:
-            return ledger.list_calculations(
-                size, request.page_token, account_id=request.account_id, kind=kind
-            )
-
+        problems: list[Problem] = []
+        size, token = page_from_proto(request, problems)
+        kind = convert.kind_from_proto(request.kind, problems)
+        raise_if_any(problems, InvalidRequest, "the request is not valid")
+        read = partial(
+            self._desk.archive.ledger.list_calculations,
+            size,
+            token,
+            account_id=request.account_id,
+            kind=kind,
+        )
         records, following = await self._desk.store(read)
         return pb.ListCalculationsResponse(
             calculations=[convert.calculation_to_proto(r) for r in records],
             next_page_token=following,
         )
+
+
+def _book_messages(event: BookEvent) -> Iterator[Any]:
+    """Yield the messages of one event of a book run."""
+    if isinstance(event, ResidentGeneration):
+        kept = generation_to_mapping(event)
+        yield pb.CalculateBookResponse(generation=generation_to_proto(kept))
+    elif isinstance(event, Progress):
+        progress = pb.BookProgress(done=event.done, total=event.total)
+        yield pb.CalculateBookResponse(progress=progress)
+    elif isinstance(event, MarginedBatch):
+        columns = margins_to_columns(event.margins, event.accounts, event.members, event.expired)
+        yield pb.CalculateBookResponse(batch=columns)
+    elif isinstance(event, Failures):
+        for first in range(0, len(event.failures), FAILURES_A_MESSAGE):
+            chunk = event.failures[first : first + FAILURES_A_MESSAGE]
+            failures = [failure_to_proto(failure_to_mapping(f)) for f in chunk]
+            yield pb.CalculateBookResponse(failures=pb.AccountFailures(failures=failures))
+    else:
+        yield pb.CalculateBookResponse(summary=convert.summary_to_proto(event))

@@ -8,16 +8,17 @@ from margin_protos.v1 import market_data_service_pb2_grpc as stubs
 
 from margin_actors.errors import InvalidRequest, NotReady, Problem
 from margin_cluster.gateway.call import current
+from margin_cluster.gateway.changes import Changes
 from margin_cluster.gateway.convert import market_data as convert
 from margin_cluster.gateway.desk import Desk
-from margin_cluster.gateway.paging import page_size
+from margin_cluster.gateway.paging import page_of
 
 
 class MarketDataService(stubs.MarketDataServiceServicer):
     """See market_data_service.proto."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self._changes = desk, Changes(desk)
 
     async def PublishSnapshot(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
         """Store a snapshot and make it current."""
@@ -26,15 +27,21 @@ class MarketDataService(stubs.MarketDataServiceServicer):
             builder.add(request)
         origin = f"request {call.request_id}"
         snapshot = await self._desk.compute(lambda: builder.snapshot(origin=origin))
-        number = await self._desk.publish(snapshot, call)
+        published = await self._changes.publish(
+            snapshot, key=builder.key, allow_older=builder.allow_older, call=call
+        )
         return pb.PublishSnapshotResponse(
-            snapshot_id=snapshot.id, generation=number, options=len(snapshot.options)
+            snapshot_id=snapshot.id,
+            generation=published.number,
+            options=len(snapshot.options),
+            was_repeated=published.was_repeated,
         )
 
     async def ListSnapshots(self, request: Any, context: Any) -> Any:
         """Return published snapshots in pages."""
-        ledger, size = self._desk.archive.ledger, page_size(request.page_size)
-        records, following = await self._desk.store(ledger.list_snapshots, size, request.page_token)
+        size, token = page_of(request)
+        ledger = self._desk.archive.ledger
+        records, following = await self._desk.store(ledger.list_snapshots, size, token)
         current_id = (await self._desk.store(ledger.heads)).snapshot_id
         return pb.ListSnapshotsResponse(
             snapshots=[convert.snapshot_summary_to_proto(r, current_id) for r in records],

@@ -6,6 +6,8 @@ from typing import Any
 from margin_protos.v1 import portfolio_service_pb2 as pb
 from margin_protos.v1 import portfolio_service_pb2_grpc as stubs
 
+from margin_cluster.gateway.call import current
+from margin_cluster.gateway.changes import Changes
 from margin_cluster.gateway.convert import portfolio as convert
 from margin_cluster.gateway.convert.margin_types import positions_to_proto
 from margin_cluster.gateway.desk import Desk
@@ -15,26 +17,28 @@ class PortfolioService(stubs.PortfolioServiceServicer):
     """See portfolio_service.proto."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self._changes = desk, Changes(desk)
 
     async def UploadPositions(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
         """Replace all positions."""
         builder = convert.UploadBuilder()
         async for request in request_iterator:
             await self._desk.store(builder.add, request)
-        version, book = await self._desk.upload(builder.table(), builder.key)
+        done = await self._changes.upload(builder.table(), builder.key, current.get())
         return pb.UploadPositionsResponse(
-            version=version,
-            book_id=book.id,
-            accounts=len(book.accounts),
-            positions=book.n_positions,
+            version=done.change.version,
+            book_id=done.book.id,
+            accounts=len(done.book.accounts),
+            positions=done.book.n_positions,
+            was_repeated=done.change.was_repeated,
+            expired_positions=done.expired_positions,
         )
 
     async def ApplyTrades(self, request: Any, context: Any) -> Any:
         """Add trades once."""
         key, trades = convert.trades_from_proto(request)
-        version, was_repeated = await self._desk.apply_trades(key, trades)
-        return pb.ApplyTradesResponse(version=version, was_repeated=was_repeated)
+        done = await self._changes.apply_trades(key, trades, current.get())
+        return pb.ApplyTradesResponse(version=done.version, was_repeated=done.was_repeated)
 
     async def GetPortfolio(self, request: Any, context: Any) -> Any:
         """Return the positions of one account."""
@@ -44,4 +48,5 @@ class PortfolioService(stubs.PortfolioServiceServicer):
             member_id=holding.member_id,
             positions=positions_to_proto(holding.positions),
             version=version,
+            book_id=holding.book.id,
         )

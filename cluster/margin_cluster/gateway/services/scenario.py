@@ -12,10 +12,11 @@ from margin_actors.actors.jobs import run_beside
 from margin_actors.actors.work import Tell
 from margin_actors.errors import InvalidRequest, NotReady, Problem, raise_if_any
 from margin_cluster.gateway.call import current
+from margin_cluster.gateway.changes import Changes
 from margin_cluster.gateway.convert import scenario as convert
-from margin_cluster.gateway.convert.margin_types import time_from_timestamp
+from margin_cluster.gateway.convert.margin_types import check_key, time_from_timestamp
 from margin_cluster.gateway.desk import Desk
-from margin_cluster.gateway.paging import page_size
+from margin_cluster.gateway.paging import page_of
 from margin_cluster.ledger import ScenarioSetRecord
 
 ScenarioBuilder: TypeAlias = Callable[[datetime], Callable[[Tell], ScenarioSetRecord]]
@@ -28,6 +29,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
 
     def __init__(self, desk: Desk, builder: ScenarioBuilder) -> None:
         self._desk, self._builder = desk, builder
+        self._changes = Changes(desk)
 
     async def BuildScenarioSet(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Build a set beside the service; a caller who leaves takes the work along."""
@@ -61,10 +63,9 @@ class ScenarioService(stubs.ScenarioServiceServicer):
 
     async def ListScenarioSets(self, request: Any, context: Any) -> Any:
         """Return stored sets in pages."""
-        ledger, size = self._desk.archive.ledger, page_size(request.page_size)
-        records, following = await self._desk.store(
-            ledger.list_scenario_sets, size, request.page_token
-        )
+        size, token = page_of(request)
+        ledger = self._desk.archive.ledger
+        records, following = await self._desk.store(ledger.list_scenario_sets, size, token)
         active = (await self._desk.store(ledger.heads)).scenarios_id
         return pb.ListScenarioSetsResponse(
             scenario_sets=[convert.scenario_set_to_proto(r, active) for r in records],
@@ -73,8 +74,10 @@ class ScenarioService(stubs.ScenarioServiceServicer):
 
     async def ActivateScenarioSet(self, request: Any, context: Any) -> Any:
         """Put a set to use."""
-        call = current.get()
-        number = await self._desk.cluster.activate(
-            request.scenarios_id, key=call.request_id, until=call.until
+        problems: list[Problem] = []
+        key = check_key(request.idempotency_key, problems, is_required=False)
+        raise_if_any(problems, InvalidRequest, "the request is not valid")
+        activated = await self._changes.activate(request.scenarios_id, key=key, call=current.get())
+        return pb.ActivateScenarioSetResponse(
+            generation=activated.number, was_repeated=activated.was_repeated
         )
-        return pb.ActivateScenarioSetResponse(generation=number)

@@ -1,0 +1,177 @@
+"""Verification of a service's state: the ledger, and every stored object that it refers to."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import select
+
+from margin_actors.engine.scenarios import scenario_set_from_table
+from margin_actors.errors import InvalidParameters, MarginError, Problem
+from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.snapshot_table import snapshot_from_table
+from margin_actors.market.tables import text_codes
+from margin_cluster.ledger.database import Database
+from margin_cluster.ledger.schema import calculations, changes, scenario_sets, snapshots
+from margin_cluster.ledger.verification import Verification, require_verified, verify_ledger
+from margin_cluster.sources import ParquetStore
+
+OBJECT_FINDINGS_MAX = 100
+"""Objects at fault that are listed; the others are counted."""
+
+
+@dataclass(frozen=True)
+class ServiceVerification:
+    """The result of verifying a ledger and the objects that it refers to."""
+
+    ledger: Verification
+    objects: int
+    """Objects that the ledger refers to."""
+    object_findings: tuple[str, ...]
+    """At most `OBJECT_FINDINGS_MAX`."""
+    object_findings_total: int
+
+    @property
+    def is_intact(self) -> bool:
+        """True if everything is as it was committed."""
+        return self.ledger.findings_total == 0 and self.object_findings_total == 0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the result for machines."""
+        return {
+            "is_intact": self.is_intact,
+            **asdict(self.ledger.head),
+            "findings": [asdict(f) for f in self.ledger.findings],
+            "findings_total": self.ledger.findings_total,
+            "first_bad_sequence": self.ledger.first_bad_sequence,
+            "objects": self.objects,
+            "object_findings": list(self.object_findings),
+            "object_findings_total": self.object_findings_total,
+        }
+
+
+def verify_service(
+    ledger_url: str, root: Path, *, expected: tuple[int, str] | None = None
+) -> ServiceVerification:
+    """Verify a ledger and all objects that it refers to; the service may go on working.
+
+    Parameters
+    ----------
+    ledger_url : str
+    root : Path
+        State folder, which holds the objects.
+    expected : (int, str), optional
+        An entry that the ledger must hold, and its hash.
+
+    Raises
+    ------
+    LedgerDamaged, LedgerUnavailable, InvalidParameters
+        If the ledger cannot be read at all.
+    """
+    database = Database(ledger_url, is_inspection=True)
+    try:
+        found = verify_ledger(database, must_hold=() if expected is None else (expected,))
+        references = list(_references(database))
+    finally:
+        database.close()
+    store, problems = ParquetStore(root), list[str]()
+    for kind, object_id, facts in references:
+        problem = _problem(store, kind, object_id, facts)
+        if problem:
+            problems.append(f"{store.path(kind, object_id)}: {problem}")
+    shown = tuple(problems[:OBJECT_FINDINGS_MAX])
+    return ServiceVerification(found, len(references), shown, len(problems))
+
+
+def accept_loss(ledger_url: str) -> tuple[int, int]:
+    """Let a SQLite ledger that lost its last entries be opened again; return (last kept, lost).
+
+    Raises
+    ------
+    LedgerDamaged
+        If what is left is not as it was committed.
+    InvalidParameters
+        If the ledger is not a SQLite file.
+    """
+    database = Database(ledger_url, is_inspection=True)
+    try:
+        if database.head_file is None:
+            what = "only SQLite ledgers have a side file that reveals a loss"
+            where = database.address.shown
+            raise InvalidParameters("there is nothing to accept", [Problem(where, what)])
+        found = verify_ledger(database, with_note=False)
+        require_verified(found, database.address.shown)
+        noted = database.head_file.read() or (found.head.sequence, "")
+        database.head_file.note(found.head.sequence, found.head.hash, force=True)
+    finally:
+        database.close()
+    return found.head.sequence, max(0, noted[0] - found.head.sequence)
+
+
+def _references(database: Database) -> Iterator[tuple[str, str, Any]]:
+    """Yield (kind, id, recorded facts) of every object that a ledger refers to."""
+    uploads = select(changes.c.content).where(changes.c.kind == "upload").distinct()
+    c = calculations.c
+    books = select(c.calculation_id, c.accounts, c.initial_margin_usd).where(c.kind == "book")
+    with database.snapshot() as connection:
+        for (name,) in connection.execute(select(snapshots.c.snapshot_id)):
+            yield "market_snapshots", name, None
+        for (name,) in connection.execute(select(scenario_sets.c.scenarios_id)):
+            yield "scenarios", name, None
+        for (name,) in connection.execute(uploads):
+            yield "books", name, None
+        for name, accounts, margin_usd in connection.execute(books):
+            yield "calculations", name, (accounts, margin_usd)
+
+
+def _problem(store: ParquetStore, kind: str, object_id: str, facts: Any) -> str:
+    """Return what is wrong with a stored object; empty if it is what the ledger refers to."""
+    if not store.has(kind, object_id):
+        return "the object is missing"
+    try:
+        table = store.get(kind, object_id)
+        if kind == "calculations":
+            return _calculation_problem(table, *facts)
+        found = _content_id(kind, table, object_id)
+    except MarginError as error:
+        return error.summary
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        return f"the object cannot be read: {error}"
+    return "" if found == object_id else f"its content is that of {found}"
+
+
+def _content_id(kind: str, table: pa.Table, object_id: str) -> str:
+    if kind == "market_snapshots":
+        return snapshot_from_table(table, where=object_id).id
+    if kind == "scenarios":
+        return scenario_set_from_table(table, where=object_id).id
+    found = book_from_table(table, where=object_id).id
+    return found if found == object_id else _book_in_stored_order(table).id
+
+
+def _book_in_stored_order(table: pa.Table) -> Book:
+    """Return a book as it was stored before books had one order: accounts as they come."""
+    codes, accounts = text_codes(table, "account_id")
+    member_codes, members = text_codes(table, "member_id")
+    names, instruments = text_codes(table, "instrument_name")
+    start = np.searchsorted(codes, np.arange(len(accounts) + 1)).astype(np.int64)
+    return Book(
+        accounts=tuple(accounts),
+        members=tuple(members[m] for m in member_codes[np.minimum(start[:-1], len(codes) - 1)]),
+        instruments=tuple(instruments),
+        start=start,
+        instrument_index=names,
+        quantity=table.column("quantity").to_numpy(),
+    )
+
+
+def _calculation_problem(table: pa.Table, accounts: int, margin_usd: float) -> str:
+    if table.num_rows != accounts:
+        return f"it has {table.num_rows:,} accounts, {accounts:,} were margined"
+    total = float(table.column("initial_margin_usd").to_numpy().sum())
+    if total != margin_usd:
+        return f"its margins add up to {total!r}, {margin_usd!r} was recorded"
+    return ""

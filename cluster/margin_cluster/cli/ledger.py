@@ -1,0 +1,183 @@
+"""`margin ledger`: backups, restoring and verification of what a service recorded."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from margin_actors.errors import InvalidParameters, Problem
+from margin_cluster.backup import (
+    Backup,
+    ServiceVerification,
+    accept_loss,
+    create_backup,
+    restore_backup,
+    verify_service,
+)
+from margin_cluster.cli.console import (
+    EXIT_INVALID,
+    JsonOption,
+    err,
+    out,
+    print_json,
+    reporting_errors,
+    settings,
+)
+from margin_cluster.ledger import sqlite_url
+
+ledger_app = typer.Typer(
+    help="Back up, restore and verify what a service recorded.", no_args_is_help=True
+)
+
+LedgerOption = Annotated[
+    str | None,
+    typer.Option("--ledger", help="Database URL of the ledger; default SQLite in --state."),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", help="Folder of the ledger and of stored objects, as for serve."),
+]
+
+
+def _place(ledger: str | None, state: Path | None) -> tuple[str, Path]:
+    """Return (URL of the ledger, folder of the objects), with the defaults of `margin serve`."""
+    root = (state or settings().store / "service").resolve()
+    return ledger or sqlite_url(root / "ledger.sqlite"), root
+
+
+@ledger_app.command("backup")
+@reporting_errors
+def backup_command(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the backup.")],
+    ledger: LedgerOption = None,
+    state: StateOption = None,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Copy the ledger and the objects it refers to; the service may be running."""
+    url, root = _place(ledger, state)
+    made = create_backup(url, root, folder)
+    if as_json:
+        print_json(_backup_to_mapping(folder, made))
+    else:
+        _print_line(f"Backup in {folder}: {_contents(made)}")
+        _print_line(f"head {made.sequence}:{made.hash}")
+    _report_missing(made)
+
+
+@ledger_app.command("restore")
+@reporting_errors
+def restore_command(
+    folder: Annotated[Path, typer.Argument(metavar="BACKUP", help="Folder of a backup.")],
+    ledger: LedgerOption = None,
+    state: StateOption = None,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Verify a backup and write it into an empty ledger and state folder."""
+    url, root = _place(ledger, state)
+    restored = restore_backup(folder, url, root)
+    if as_json:
+        print_json(_backup_to_mapping(folder, restored))
+    else:
+        _print_line(f"Restored {folder} into {root}: {_contents(restored)}")
+        _print_line(f"head {restored.sequence}:{restored.hash}")
+    _report_missing(restored)
+
+
+@ledger_app.command("verify")
+@reporting_errors
+def verify_command(
+    ledger: LedgerOption = None,
+    state: StateOption = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(metavar="SEQ:HASH", help="An entry that must be there, as printed before."),
+    ] = None,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss", help="Go on with a SQLite ledger that lost its last entries."
+        ),
+    ] = False,
+    as_json: Annotated[bool, JsonOption] = False,
+) -> None:
+    """Compare the rows with the log and the objects with the rows; exit code 2 for a difference."""
+    url, root = _place(ledger, state)
+    expected = None if expect is None else _entry(expect)
+    if accept:
+        kept, lost = accept_loss(url)
+        err.print(f"Accepted: {lost:,} lost entries after entry {kept:,}.", highlight=False)
+    found = verify_service(url, root, expected=expected)
+    if as_json:
+        print_json(found.to_mapping())
+    else:
+        _print_verification(found)
+    if not found.is_intact:
+        raise typer.Exit(EXIT_INVALID)
+
+
+def _entry(text: str) -> tuple[int, str]:
+    sequence, _, known = text.partition(":")
+    is_number = sequence.isascii() and sequence.isdecimal() and len(sequence) <= 18
+    if not is_number or len(known) != 64 or set(known) - set("0123456789abcdef"):
+        what, remedy = f"{text!r} is not SEQ:HASH", "give what `margin ledger verify` printed"
+        raise InvalidParameters("an option is not valid", [Problem("--expect", what, remedy)])
+    return int(sequence), known
+
+
+def _print_verification(found: ServiceVerification) -> None:
+    head = found.ledger.head
+    if found.is_intact:
+        _print_line(
+            f"Intact: {head.sequence:,} entries, positions of version {head.portfolio_version:,}, "
+            f"{found.objects:,} stored objects"
+        )
+    else:
+        first = found.ledger.first_bad_sequence
+        where = f"; the first entry concerned is {first}" if first else ""
+        count = found.ledger.findings_total + found.object_findings_total
+        _print_line(f"NOT as it was committed: {count:,} findings{where}")
+        for finding in found.ledger.findings:
+            name = f"entry {finding.sequence}" if finding.sequence else "ledger"
+            _print_line(f"  {name}: {finding.what}")
+        for text in found.object_findings:
+            _print_line(f"  {text}")
+        shown = len(found.ledger.findings) + len(found.object_findings)
+        if count > shown:
+            _print_line(f"  … and {count - shown:,} more")
+    _print_line(f"head {head.sequence}:{head.hash}")
+
+
+def _contents(backup: Backup) -> str:
+    return (
+        f"{backup.sequence:,} entries, {backup.objects:,} objects, "
+        f"{backup.size_bytes / 2**20:,.1f} MiB"
+    )
+
+
+def _backup_to_mapping(folder: Path, backup: Backup) -> dict[str, object]:
+    return {
+        "folder": str(folder),
+        "sequence": backup.sequence,
+        "hash": backup.hash,
+        "objects": backup.objects,
+        "size_bytes": backup.size_bytes,
+        "missing": list(backup.missing),
+    }
+
+
+def _report_missing(backup: Backup) -> None:
+    if not backup.missing:
+        return
+    count = len(backup.missing)
+    err.print(
+        f"{count:,} objects that the ledger refers to are missing in the store and in the backup:",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for name in backup.missing[:20]:
+        err.print(f"  {name}", highlight=False, soft_wrap=True)
+    raise typer.Exit(EXIT_INVALID)
+
+
+def _print_line(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True, markup=False)

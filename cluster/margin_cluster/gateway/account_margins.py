@@ -1,0 +1,260 @@
+"""Margins of one account or of one portfolio: calculate, simulate, explain."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.engine.explain import TracedPosition, trace_account
+from margin_actors.engine.margin import LaidOut, Margins, assess_book, result_digest
+from margin_actors.engine.measures import Attribution, attribute
+from margin_actors.errors import InvalidRequest, MissingMarketData, Problem
+from margin_actors.market.books import book_of_portfolios
+from margin_actors.market.portfolios import Book
+from margin_cluster.gateway.call import Call
+from margin_cluster.gateway.convert.margin import Subject
+from margin_cluster.gateway.convert.margin_types import inputs_to_mapping, margin_to_mapping
+from margin_cluster.gateway.desk import Desk, calculation_record
+from margin_cluster.ledger import CalculationRecord
+from margin_cluster.positions import Holding, add_quantities
+
+R = TypeVar("R")
+SIMULATED_POSITIONS_MAX = 1_000_000
+ON_LOOP_MAX = 2**21
+"""Positions times scenarios that are summed on the event loop: about half a millisecond."""
+PREPARED_MAX = 4_096
+
+
+@dataclass(frozen=True)
+class PreparedAccount:
+    """An account's positions as the kernels of one generation read them."""
+
+    laid: LaidOut
+    """Of the positions that have not expired."""
+    expired: tuple[str, ...]
+    """Instruments that had expired at the snapshot's time."""
+
+    @property
+    def live(self) -> dict[str, float]:
+        """Quantity by instrument of the positions that have not expired."""
+        book = self.laid.book
+        names = [book.instruments[i] for i in book.instrument_index.tolist()]
+        return dict(zip(names, book.quantity.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one account's margin is what it is."""
+
+    generation: ResidentGeneration
+    book: Book
+    margins: Margins
+    margin: dict[str, Any]
+    attribution: Attribution
+    values_usd: np.ndarray
+    """float64 (n_positions,): value of each position, US dollars."""
+    traced: tuple[TracedPosition, ...]
+    """Prices in the scenario requested; empty if none was."""
+
+
+class AccountMargins:
+    """Use cases of one account; belongs to one event loop."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def calculate(self, subject: Subject, key: str, call: Call) -> CalculationRecord:
+        """Return the recorded margin of one account or portfolio."""
+        generation, holding, version = await self._inputs(subject, call)
+        work = partial(self._calculate, generation, holding, version, key, call)
+        record = await self._run(work, generation, holding.positions)
+        await self._desk.recorder.keep(record)
+        return record
+
+    async def simulate(
+        self, subject: Subject, candidates: list[tuple[str, dict[str, float]]], call: Call
+    ) -> tuple[ResidentGeneration, list[dict[str, Any]]]:
+        """Return the margin before and after each candidate, in their order."""
+        generation, holding, _ = await self._inputs(subject, call)
+        work = partial(self._simulate, generation, holding, candidates)
+        names = dict(holding.positions)
+        for _, trades in candidates:
+            names.update(trades)
+        margins = await self._run(work, generation, names, 1 + len(candidates))
+        return generation, margins
+
+    async def explain(self, subject: Subject, traced: int | None, call: Call) -> Explanation:
+        """Return which positions and scenarios make a margin, and the prices of one scenario."""
+        generation, holding, _ = await self._inputs(subject, call)
+        return await self._desk.compute(self._explain, generation, holding, traced)
+
+    async def _inputs(
+        self, subject: Subject, call: Call
+    ) -> tuple[ResidentGeneration, Holding, int]:
+        generation = await self._desk.cluster.generation(
+            until=call.until, snapshot_id=subject.snapshot_id
+        )
+        if subject.positions is not None:
+            return generation, Holding("", "", subject.positions), 0
+        holding, version = await self._desk.held(subject.account_id)
+        return generation, holding, version
+
+    async def _run(
+        self,
+        work: Callable[[], R],
+        generation: ResidentGeneration,
+        positions: Mapping[str, float],
+        copies: int = 1,
+    ) -> R:
+        """Run a small calculation on the event loop, any other in a thread."""
+        size = len(positions) * copies * len(generation.priced.scenarios)
+        if size <= ON_LOOP_MAX and generation.priced.holds_prices_of(positions):
+            return work()
+        return await self._desk.compute(work)
+
+    def _calculate(
+        self,
+        generation: ResidentGeneration,
+        holding: Holding,
+        version: int,
+        key: str,
+        call: Call,
+    ) -> CalculationRecord:
+        account = prepare_account(generation, holding)
+        margins = generation.priced.margins(account.laid)
+        inputs = inputs_to_mapping(generation, holding.book.id)
+        margin = account_margin(generation, margins, 0, holding, account.expired)
+        ids = {name: inputs[name] for name in inputs if name != "surface_ids"}
+        return calculation_record(
+            generation,
+            margins,
+            call,
+            kind="account",
+            inputs=inputs,
+            digest=result_digest(margins, **ids),
+            key=key,
+            account_id=holding.account_id,
+            margin=margin,
+            portfolio_version=version,
+            expired_positions=len(account.expired),
+        )
+
+    def _simulate(
+        self,
+        generation: ResidentGeneration,
+        holding: Holding,
+        candidates: list[tuple[str, dict[str, float]]],
+    ) -> list[dict[str, Any]]:
+        account = prepare_account(generation, holding)
+        held = account.live
+        positions = len(held) * (1 + len(candidates))
+        if positions > SIMULATED_POSITIONS_MAX:
+            raise InvalidRequest(
+                "the simulation is too large",
+                [
+                    Problem(
+                        "candidates",
+                        f"{len(candidates)} on {len(held):,} positions",
+                        f"at most {SIMULATED_POSITIONS_MAX:,} positions in all; split the call",
+                    )
+                ],
+            )
+        sides = [("before", held)]
+        for number, (candidate_id, trades) in enumerate(candidates):
+            name = f"candidates[{number}] {candidate_id}".strip()
+            sides.append((name, add_quantities(held, trades.items())))
+        margins = generation.priced.margins(book_of_portfolios(sides), where="simulation")
+        return [
+            account_margin(generation, margins, a, holding, account.expired)
+            for a in range(len(sides))
+        ]
+
+    def _explain(
+        self, generation: ResidentGeneration, holding: Holding, traced: int | None
+    ) -> Explanation:
+        priced = generation.priced
+        account = prepare_account(generation, holding)
+        laid, book = account.laid, account.laid.book
+        trace: tuple[TracedPosition, ...] = ()
+        if traced is not None:
+            if traced >= len(priced.scenarios):
+                raise InvalidRequest(
+                    "the request is not valid",
+                    [Problem("traced_scenario", str(traced), f"below {len(priced.scenarios)}")],
+                )
+            own = priced.market.lay_out(book.instruments)
+            trace = trace_account(own, book, 0, priced.scenarios, traced)
+        margins = priced.margins(laid)
+        rows, sample = priced.position_profits_usd(book), priced.sample
+        return Explanation(
+            generation,
+            book,
+            margins,
+            account_margin(generation, margins, 0, holding, account.expired),
+            attribute(
+                rows[:, : sample.n_scenarios],
+                book.quantity,
+                confidence=sample.confidence,
+                weight=sample.weight,
+            ),
+            book.quantity * laid.market.unit_value_usd[laid.held.holdings.index],
+            trace,
+        )
+
+
+def prepare_account(generation: ResidentGeneration, holding: Holding) -> PreparedAccount:
+    """Return an account as the kernels read it; the last result if its positions are the same.
+
+    Raises
+    ------
+    InvalidPortfolio, MissingMarketData
+        If a portfolio of the request cannot be margined, naming every position.
+    MissingMarketData
+        If a resident account holds positions that cannot be margined, naming every one.
+    """
+    account = holding.account_id
+    if not account:
+        laid = generation.priced.lay_out(holding.book, where="portfolio")
+        return PreparedAccount(laid, ())
+    before = generation.prepared.get(account)
+    if before is not None and before[0] is holding:
+        return before[1]
+    assessment = assess_book(generation.priced, holding.book)
+    if assessment.failures:
+        raise MissingMarketData(
+            f"account {account} cannot be margined",
+            [
+                Problem(f"account {account}, {p.instrument_name}".rstrip(", "), p.description)
+                for p in assessment.failures[0].problems
+            ],
+        )
+    laid = generation.priced.lay_out(assessment.book, where=account)
+    prepared = PreparedAccount(laid, tuple(assessment.expired.get(account, ())))
+    if len(generation.prepared) >= PREPARED_MAX:
+        generation.prepared.clear()
+    generation.prepared[account] = (holding, prepared)
+    return prepared
+
+
+def account_margin(
+    generation: ResidentGeneration,
+    margins: Margins,
+    row: int,
+    holding: Holding,
+    expired: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return one row of margins as the ledger keeps the margin of an account."""
+    margin = margin_to_mapping(
+        margins,
+        row,
+        generation.parameters,
+        generation.priced.scenarios,
+        account_id=holding.account_id,
+        member_id=holding.member_id,
+    )
+    if expired:
+        margin["expired_instruments"] = list(expired)
+    return margin

@@ -1,0 +1,228 @@
+"""The admission gate: lets admitted calls wait for their turn on the event loop.
+
+The decisions are those of `admission.FairQueue`; here are only the futures on which calls wait and
+the task that hands out the turns.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+from margin_cluster.gateway.admission import ClassLimits, FairQueue, PriorityClass, Reason
+from margin_cluster.gateway.backlog import Backlog
+
+
+class Rejected(Exception):  # noqa: N818
+    """A call that was not admitted."""
+
+    def __init__(self, priority: PriorityClass, reason: Reason, retry_seconds: float) -> None:
+        self.summary = f"too many {priority.value} calls: the {reason.value} is reached"
+        super().__init__(self.summary)
+        self.priority, self.reason, self.retry_seconds = priority, reason, retry_seconds
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One call that waits."""
+
+    granted: asyncio.Future[None]
+    is_active: bool = False
+    """True once the call has been taken from the queue, even if it was cancelled just before."""
+
+
+class AdmissionGate:
+    """The gate of one priority class; belongs to one event loop."""
+
+    def __init__(self, priority: PriorityClass, limits: ClassLimits, backlog: Backlog) -> None:
+        self.priority = priority
+        self.queue: FairQueue[_Turn] = FairQueue(limits)
+        self._backlog = backlog
+        self._changed = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    def admit(self, caller: str) -> None:
+        """Admit a call; it must then call `enter` or `give_up`.
+
+        Raises
+        ------
+        Rejected
+            If a limit is reached.
+        """
+        reason = self.queue.admit(caller, time.monotonic())
+        if reason is not None:
+            raise Rejected(self.priority, reason, self.queue.delay_seconds())
+
+    def reject(self, reason: Reason) -> NoReturn:
+        """Reject a call for a reason outside the queue.
+
+        Raises
+        ------
+        Rejected
+            Always.
+        """
+        self.queue.reject(reason, time.monotonic())
+        raise Rejected(self.priority, reason, self.queue.delay_seconds())
+
+    def give_up(self, caller: str) -> None:
+        """Remove an admitted call that has not entered."""
+        self.queue.give_up(caller)
+
+    async def enter(self, caller: str) -> None:
+        """Wait for the turn of an admitted call; `leave` gives its place back."""
+        turn = _Turn(asyncio.get_running_loop().create_future())
+        self.queue.push(caller, turn)
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._hand_out_turns())
+        self._changed.set()
+        try:
+            await turn.granted
+        except asyncio.CancelledError:
+            if turn.is_active:
+                self.leave(caller)
+            else:
+                self.queue.withdraw(caller, turn)
+                self._changed.set()
+            raise
+
+    async def enter_unconditionally(self, caller: str) -> None:
+        """Wait for the turn of a call that was not admitted here; it is never rejected."""
+        self.queue.readmit(caller)
+        await self.enter(caller)
+
+    def leave(self, caller: str) -> None:
+        """Give the place back."""
+        self.queue.release(caller)
+        self._changed.set()
+
+    async def _hand_out_turns(self) -> None:
+        """Grant turns one by one until no call waits."""
+        while self.queue.has_waiting:
+            if not self.queue.can_pop():
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            await self._backlog.drained()
+            turn = self.queue.pop()
+            if turn is None:
+                continue
+            turn.is_active = True
+            if not turn.granted.done():
+                turn.granted.set_result(None)
+                await asyncio.sleep(0)  # the call does its work here, up to its first wait
+        self._keeper = None
+
+
+class UploadPlace:
+    """The place of a stream of requests, which is held only while a message is processed."""
+
+    def __init__(self, gate: AdmissionGate, caller: str) -> None:
+        self._gate, self._caller = gate, caller
+        self._is_held = False
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        await self._gate.enter_unconditionally(self._caller)
+        self._is_held = True
+
+    def give_back(self) -> None:
+        """Give the place back if it is held."""
+        if self._is_held:
+            self._is_held = False
+            self._gate.leave(self._caller)
+
+
+class Admission:
+    """The gates of a gateway, and the limits outside them; belongs to one event loop."""
+
+    def __init__(
+        self,
+        unary: ClassLimits,
+        streaming: ClassLimits,
+        *,
+        uploads_max: int,
+        caller_uploads_max: int,
+        waiting_bytes_max: int,
+    ) -> None:
+        self.backlog = Backlog()
+        self.unary = AdmissionGate(PriorityClass.UNARY, unary, self.backlog)
+        self.streaming = AdmissionGate(PriorityClass.STREAMING, streaming, self.backlog)
+        self.control_active = 0
+        self._uploads: Counter[str] = Counter()
+        self._uploads_max, self._caller_uploads_max = uploads_max, caller_uploads_max
+        self._bytes, self._bytes_max = 0, waiting_bytes_max
+
+    @property
+    def gates(self) -> tuple[AdmissionGate, AdmissionGate]:
+        """Return the gates of all classes that have one."""
+        return self.unary, self.streaming
+
+    @property
+    def active(self) -> int:
+        """Return the calls that are being worked on, status calls included."""
+        return self.control_active + sum(gate.queue.active for gate in self.gates)
+
+    @property
+    def waiting(self) -> int:
+        """Return the calls that are admitted and not being worked on."""
+        return sum(gate.queue.pending for gate in self.gates)
+
+    @property
+    def uploads(self) -> int:
+        """Return the open streams of requests."""
+        return self._uploads.total()
+
+    @property
+    def rejected(self) -> int:
+        """Return the calls rejected so far."""
+        return sum(gate.queue.rejected.total() for gate in self.gates)
+
+    @contextmanager
+    def control(self) -> Generator[None]:
+        """Count a call of the control class while the block runs."""
+        self.control_active += 1
+        try:
+            yield
+        finally:
+            self.control_active -= 1
+
+    @contextmanager
+    def upload(self, caller: str) -> Generator[UploadPlace]:
+        """Count an open stream of requests while the block runs.
+
+        Raises
+        ------
+        Rejected
+            If the caller, or all callers together, have too many.
+        """
+        if self.uploads >= self._uploads_max or self._uploads[caller] >= self._caller_uploads_max:
+            self.streaming.reject(Reason.UPLOAD_LIMIT)
+        self._uploads[caller] += 1
+        place = UploadPlace(self.streaming, caller)
+        try:
+            yield place
+        finally:
+            place.give_back()
+            self._uploads[caller] -= 1
+            if not self._uploads[caller]:
+                del self._uploads[caller]
+
+    async def enter(self, gate: AdmissionGate, caller: str, size: int) -> None:
+        """Wait for the turn of an admitted call whose request has so many bytes.
+
+        Raises
+        ------
+        Rejected
+            If the requests that wait would hold too much memory.
+        """
+        if self._bytes and self._bytes + size > self._bytes_max:
+            gate.give_up(caller)
+            gate.reject(Reason.BYTES_LIMIT)
+        self._bytes += size
+        try:
+            await gate.enter(caller)
+        finally:
+            self._bytes -= size

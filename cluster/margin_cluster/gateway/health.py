@@ -1,0 +1,76 @@
+"""Whether the gateway is ready and what keeps it from working normally."""
+
+from collections.abc import Callable
+
+from margin_actors.errors import NotStarted
+
+
+class HealthMonitor:
+    """Collects the conditions of readiness; attributes may be set from any thread."""
+
+    def __init__(self) -> None:
+        self._accepts_writes = self._has_generation = self._is_stopping = False
+        self._ledger_fault: str | None = None
+        self.on_ledger_failure: Callable[[Exception], None] | None = None
+        """Called, from any thread, whenever an operation of the ledger has failed."""
+
+    def ledger_failed(self, error: Exception) -> None:
+        """Note that an operation of the ledger has failed; it counts as unusable until checked."""
+        self._ledger_fault = getattr(error, "summary", str(error))
+        if self.on_ledger_failure is not None:
+            self.on_ledger_failure(error)
+
+    def accept_writes(self) -> None:
+        """Note that start-up is complete: calls that change something are accepted from now on."""
+        self._accepts_writes = True
+
+    def set_generation(self, *, is_resident: bool) -> None:
+        """Note whether there is a generation to answer from."""
+        self._has_generation = is_resident
+
+    def set_ledger_fault(self, fault: str | None) -> None:
+        """Note why the ledger cannot be read or written, or None if it can."""
+        self._ledger_fault = fault
+
+    def set_stopping(self) -> None:
+        """Note that the gateway is draining."""
+        self._is_stopping = True
+
+    @property
+    def accepts_writes(self) -> bool:
+        """Return whether start-up is complete."""
+        return self._accepts_writes
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether changes are accepted: start-up is complete and the ledger works."""
+        return self._accepts_writes and self._ledger_fault is None and not self._is_stopping
+
+    @property
+    def is_serving(self) -> bool:
+        """Return what health checks report: ready, with a generation to answer from."""
+        return self.is_ready and self._has_generation
+
+    def problems(self) -> list[str]:
+        """Return what keeps the gateway from working normally; empty if nothing does."""
+        found: list[str] = []
+        if not self._accepts_writes:
+            found.append("start-up is not complete: changes and calculations are refused")
+        if not self._has_generation:
+            found.append("no market snapshot and scenario set are in use yet")
+        if self._ledger_fault is not None:
+            found.append(f"the ledger cannot be used: {self._ledger_fault}")
+        if self._is_stopping:
+            found.append("the gateway is stopping")
+        return found
+
+    def require_started(self) -> None:
+        """Refuse a call that changes something before start-up is complete.
+
+        Raises
+        ------
+        NotStarted
+            Until `accept_writes` has been called.
+        """
+        if not self._accepts_writes:
+            raise NotStarted("the service is starting and accepts no changes yet")

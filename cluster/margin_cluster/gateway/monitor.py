@@ -1,0 +1,94 @@
+"""Follows the state of the cluster, the ledger and the positions, for health and metrics.
+
+A failure of the ledger is reported where it happens and makes the gateway NOT_SERVING at once. From
+then on the ledger is checked every second with a small committed write, until one succeeds.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import structlog
+
+from margin_actors.errors import LedgerUnavailable, MarginError
+from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.health import HealthMonitor
+from margin_cluster.gateway.metrics import Metrics
+
+FAILED_CHECK_SECONDS = 1.0
+"""Interval of checks while the ledger cannot be used."""
+CHECK_SECONDS = 15.0
+"""Interval of checks while it can."""
+STATE_SECONDS = 5.0
+"""Interval at which run slots and positions are read for the metrics."""
+
+
+class Monitor:
+    """The background task that keeps `HealthMonitor` and `Metrics` true."""
+
+    def __init__(self, desk: Desk, health: HealthMonitor, metrics: Metrics) -> None:
+        self._desk, self._health, self._metrics = desk, health, metrics
+        self._log = structlog.get_logger("gateway")
+        self._failed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        health.on_ledger_failure = self._ledger_failed
+        self._tasks = [
+            asyncio.create_task(self._check_ledger()),
+            asyncio.create_task(self._read_state()),
+        ]
+
+    async def close(self) -> None:
+        """Stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ledger_failed(self, error: Exception) -> None:
+        self._metrics.ledger_failed()
+        self._log.error("ledger", fault=str(error))
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._failed.set)
+
+    async def _check_ledger(self) -> None:
+        ledger = self._desk.archive.ledger
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._failed.wait(), CHECK_SECONDS)
+            if self._failed.is_set():
+                await asyncio.sleep(FAILED_CHECK_SECONDS)
+            try:
+                await self._desk.store(ledger.check_writable)
+            except LedgerUnavailable as error:
+                self._health.set_ledger_fault(error.summary)
+                self._failed.set()
+            except Exception as error:
+                self._log.error("ledger check", exc_info=error)
+                self._health.set_ledger_fault(str(error))
+                self._failed.set()
+            else:
+                if self._failed.is_set():
+                    self._log.info("ledger", fault=None)
+                self._failed.clear()
+                self._health.set_ledger_fault(None)
+
+    async def _read_state(self) -> None:
+        while True:
+            await self.read_state()
+            await asyncio.sleep(STATE_SECONDS)
+
+    async def read_state(self) -> Any | None:
+        """Return the coordinator's status, or None if it does not answer; updates metrics."""
+        desk = self._desk
+        accounts, positions = desk.positions.counts()
+        self._metrics.set_positions(accounts=accounts, positions=positions)
+        try:
+            status = await desk.cluster.status(until=time.monotonic() + STATE_SECONDS)
+        except MarginError:
+            return None
+        except Exception as error:
+            self._log.warning("cluster status", exc_info=error)
+            return None
+        free = max(status.run_slots - status.run_slots_taken, 0)
+        self._metrics.set_run_slots(total=status.run_slots, free=free)
+        return status

@@ -1,0 +1,1 @@
+"""One module per version of the tables. A released module is never edited."""

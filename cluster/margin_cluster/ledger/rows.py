@@ -1,0 +1,152 @@
+"""Conversions between records and rows of tables, a pair of functions for each."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from margin_cluster.ledger.records import (
+    CalculationRecord,
+    GenerationRecord,
+    Origin,
+    ScenarioSetRecord,
+    SnapshotRecord,
+)
+
+_NEVER_MS = -1
+"""Stands for no time where a column cannot be empty."""
+_REQUEST_ID_MAX, _CALLER_MAX = 128, 256
+
+
+def to_ms(time: datetime) -> int:
+    """Return a time in milliseconds since 1970."""
+    return round(time.timestamp() * 1000)
+
+
+def from_ms(ms: int) -> datetime:
+    """Return the time of milliseconds since 1970."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def origin_to_row(origin: Origin) -> dict[str, Any]:
+    """Return the columns of who asked, cut to their lengths: they are for audit only."""
+    return {
+        "request_id": _printable(origin.request_id)[:_REQUEST_ID_MAX],
+        "caller": _printable(origin.caller)[:_CALLER_MAX],
+    }
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def snapshot_to_row(record: SnapshotRecord) -> dict[str, Any]:
+    """Return the columns of a snapshot."""
+    return {
+        "snapshot_id": record.snapshot_id,
+        "time_ms": to_ms(record.time),
+        "options": int(record.options),
+        "is_synthetic": bool(record.is_synthetic),
+        "create_ms": to_ms(record.create_time),
+    }
+
+
+def snapshot_from_row(row: Any) -> SnapshotRecord:
+    """Return the snapshot of a row."""
+    return SnapshotRecord(
+        row.snapshot_id,
+        from_ms(row.time_ms),
+        row.options,
+        row.is_synthetic,
+        from_ms(row.create_ms),
+    )
+
+
+def scenario_set_to_row(record: ScenarioSetRecord) -> dict[str, Any]:
+    """Return the columns of a scenario set."""
+    first, last = record.first_window_end, record.last_window_end
+    return {
+        "scenarios_id": record.scenarios_id,
+        "engine": record.engine,
+        "underlyings": json.dumps(record.underlyings),
+        "scenarios": int(record.scenarios),
+        "horizon_hours": float(record.horizon_hours) + 0.0,
+        "first_end_ms": _NEVER_MS if first is None else to_ms(first),
+        "last_end_ms": _NEVER_MS if last is None else to_ms(last),
+        "is_synthetic": bool(record.is_synthetic),
+        "create_ms": to_ms(record.create_time),
+    }
+
+
+def scenario_set_from_row(row: Any) -> ScenarioSetRecord:
+    """Return the scenario set of a row."""
+    return ScenarioSetRecord(
+        row.scenarios_id,
+        row.engine,
+        tuple(json.loads(row.underlyings)),
+        row.scenarios,
+        row.horizon_hours,
+        None if row.first_end_ms == _NEVER_MS else from_ms(row.first_end_ms),
+        None if row.last_end_ms == _NEVER_MS else from_ms(row.last_end_ms),
+        row.is_synthetic,
+        from_ms(row.create_ms),
+    )
+
+
+def generation_from_row(row: Any) -> GenerationRecord:
+    """Return the generation of a row."""
+    return GenerationRecord(
+        row.number,
+        row.kind,
+        row.snapshot_id,
+        row.scenarios_id,
+        row.idempotency_key or "",
+        row.request_id,
+        row.caller,
+        from_ms(row.create_ms),
+    )
+
+
+def calculation_to_row(record: CalculationRecord) -> dict[str, Any]:
+    """Return the columns of a calculation."""
+    return {
+        "calculation_id": record.calculation_id,
+        "kind": record.kind,
+        "create_ms": to_ms(record.create_time),
+        "request_id": record.request_id,
+        "account_id": record.account_id,
+        "generation": json.dumps(record.generation),
+        "inputs": json.dumps(record.inputs),
+        "digest": record.digest,
+        "accounts": int(record.accounts),
+        "positions": int(record.positions),
+        "initial_margin_usd": float(record.initial_margin_usd) + 0.0,
+        "margin": json.dumps(record.margin),
+        "portfolio_version": int(record.portfolio_version),
+        "accounts_failed": int(record.accounts_failed),
+        "expired_positions": int(record.expired_positions),
+        "failures": json.dumps(record.failures) if record.failures else "[]",
+        "idempotency_key": record.idempotency_key or None,
+    }
+
+
+def calculation_from_row(row: Any) -> CalculationRecord:
+    """Return the calculation of a row."""
+    return CalculationRecord(
+        calculation_id=row.calculation_id,
+        kind=row.kind,
+        create_time=from_ms(row.create_ms),
+        request_id=row.request_id,
+        account_id=row.account_id,
+        generation=json.loads(row.generation),
+        inputs=json.loads(row.inputs),
+        digest=row.digest,
+        accounts=row.accounts,
+        positions=row.positions,
+        initial_margin_usd=row.initial_margin_usd,
+        margin=json.loads(row.margin),
+        portfolio_version=row.portfolio_version,
+        accounts_failed=row.accounts_failed,
+        expired_positions=row.expired_positions,
+        failures=json.loads(row.failures),
+        idempotency_key=row.idempotency_key or "",
+    )

@@ -1,0 +1,154 @@
+"""A write transaction: it locks the ledger's head first, appends to the log, and moves the head.
+
+Statements go straight to the driver. Compiling and binding them through SQLAlchemy took longer than
+SQLite takes to carry them out, and every calculation is written here.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from operator import itemgetter
+from typing import Any
+
+from pg8000.exceptions import InterfaceError
+from sqlalchemy import Table
+
+from margin_cluster.ledger.chain import content_hash, entry_hash
+from margin_cluster.ledger.schema import LOGGED, entries
+
+_HEAD = "SELECT sequence, hash, portfolio_version, generation_number FROM ledger_head WHERE id = 1"
+_MOVE = (
+    "UPDATE ledger_head SET sequence = ?, hash = ?, portfolio_version = ?, generation_number = ?"
+    " WHERE id = 1"
+)
+_PARAMETERS_MAX = 30_000
+"""Values in one statement of several rows; PostgreSQL's protocol allows 65,535."""
+
+
+class Writer:
+    """One write transaction on one connection.
+
+    Attributes
+    ----------
+    sequence, hash : int, str
+        Of the last entry, those appended by this transaction included.
+    portfolio_version, generation_number : int
+        The last ones given out; the caller raises them before it appends the row.
+    """
+
+    def __init__(self, cursor: Any, *, is_sqlite: bool) -> None:
+        self._cursor = cursor
+        self._is_sqlite = is_sqlite
+        if is_sqlite:
+            cursor.execute("BEGIN IMMEDIATE")
+        row = self.first(_HEAD if is_sqlite else f"{_HEAD} FOR UPDATE")
+        assert row is not None, "the head has no row"
+        self.sequence, self.hash, self.portfolio_version, self.generation_number = row
+        self._began = self._head
+
+    @property
+    def _head(self) -> tuple[Any, ...]:
+        return self.sequence, self.hash, self.portfolio_version, self.generation_number
+
+    @property
+    def has_appended(self) -> bool:
+        """True once there is something to commit."""
+        return self._head != self._began
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Carry out a statement with ``?`` for each value."""
+        if self._is_sqlite:
+            self._cursor.execute(sql, tuple(values))
+            return
+        try:
+            self._cursor.execute(sql.replace("?", "%s"), tuple(values))
+        except OSError as error:  # the driver lets errors of its socket through
+            raise InterfaceError(f"network error: {error}") from error
+
+    def all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return all rows of a query with ``?`` for each value."""
+        self.execute(sql, values)
+        return list(self._cursor.fetchall())
+
+    def first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
+        """Return the first row of a query, or None."""
+        rows = self.all(sql, values)
+        return rows[0] if rows else None
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows; all have the same columns."""
+        if not rows:
+            return
+        columns = tuple(c.name for c in table.columns if c.name in rows[0])
+        take = itemgetter(*columns)
+        values = [take(row) for row in rows]
+        if self._is_sqlite:
+            self._cursor.executemany(_insert(table.name, columns, 1), values)
+            return
+        # The driver sends a statement a row, so rows are put into few statements.
+        step = max(1, _PARAMETERS_MAX // len(columns))
+        for begin in range(0, len(values), step):
+            some = values[begin : begin + step]
+            flat = [value for row in some for value in row]
+            self.execute(_insert(table.name, columns, len(some)), flat)
+
+    def append(
+        self,
+        kind: str,
+        rows: Sequence[dict[str, Any]],
+        *,
+        parts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Insert rows of one kind and append an entry to the log for each.
+
+        Parameters
+        ----------
+        kind : str
+            A key of `LOGGED`.
+        rows : sequence of dict
+            Columns of the table but `sequence`, which is set here.
+        parts : mapping, optional
+            What else the rows' content hash covers: the trades of a change.
+        """
+        table, subject = LOGGED[kind]
+        log: list[dict[str, Any]] = []
+        for row in rows:
+            row["sequence"] = self.sequence + 1
+            content = content_hash(kind, row if parts is None else row | dict(parts))
+            entry = log_entry(self.sequence, self.hash, kind, str(row[subject]), content, row)
+            self.sequence, self.hash = entry["sequence"], entry["hash"]
+            log.append(entry)
+        self.insert(entries, log)
+        self.insert(table, rows)
+
+    def finish(self) -> None:
+        """Move the head to the last entry; the transaction is then ready to be committed."""
+        if self.has_appended:
+            self.execute(_MOVE, self._head)
+        # A query that was not read to its end would keep SQLite's read lock.
+        self._cursor.close()
+
+
+def log_entry(
+    sequence: int, previous: str, kind: str, subject: str, content: str, row: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entry that follows entry `sequence`, whose hash is `previous`."""
+    following, create_ms = sequence + 1, row["create_ms"]
+    return {
+        "sequence": following,
+        "kind": kind,
+        "subject": subject,
+        "content_hash": content,
+        "previous_hash": previous,
+        "hash": entry_hash(following, kind, subject, content, previous, create_ms),
+        "create_ms": create_ms,
+    }
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
+    one = f"({', '.join('?' * len(columns))})"
+    # Names of tables and columns are the schema's, no input of anyone.
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)}"  # noqa: S608
+
+
+__all__ = ["Writer", "log_entry"]

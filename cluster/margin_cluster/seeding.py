@@ -1,0 +1,159 @@
+"""What a service starts with: its command line seeds an empty ledger, and never a used one.
+
+A ledger that already holds a market or positions keeps them; replacing them takes an explicit
+option. Stored data that cannot be used is reported and does not keep the service from starting.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.errors import InvalidPortfolio, MarginError
+from margin_actors.market.portfolios import book_from_table
+from margin_cluster.archive import StoreArchive
+from margin_cluster.gateway import Gateway
+from margin_cluster.gateway.changes import replace_positions
+from margin_cluster.ledger import Origin
+from margin_cluster.sources import read_table
+from margin_cluster.wiring import Stage, Workplace, build_scenarios, load_market, load_scenarios
+
+START_SECONDS_MAX = 600.0
+_CALLER = "command line"
+
+
+class Seeds(Protocol):
+    """What the command line named."""
+
+    @property
+    def model(self) -> ModelParameters:
+        """Parameters of the model."""
+        ...
+
+    @property
+    def snapshot(self) -> str | None:
+        """Time of a recorded snapshot or a TOML file; None for the latest."""
+        ...
+
+    @property
+    def scenarios_id(self) -> str | None:
+        """Id of a stored scenario set; None to build one."""
+        ...
+
+    @property
+    def book(self) -> Path | None:
+        """File of positions; None for the data folder's own."""
+        ...
+
+    @property
+    def replace_snapshot(self) -> bool:
+        """Use the snapshot and scenario set named even if the ledger has others in use."""
+        ...
+
+    @property
+    def replace_book(self) -> bool:
+        """Use the book named even if the ledger holds positions."""
+        ...
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """Where a gateway starts from."""
+
+    gateway: Gateway
+    place: Workplace
+    archive: StoreArchive
+    seeds: Seeds
+    until: float
+    """Deadline of the monotonic clock."""
+
+
+async def seed_and_warm(
+    gateway: Gateway,
+    place: Workplace,
+    archive: StoreArchive,
+    seeds: Seeds,
+    *,
+    tell: Stage,
+) -> list[str]:
+    """Seed what the ledger lacks, wait for the prices, and return notices for the operator.
+
+    Raises
+    ------
+    MarginError
+        If what the command line named cannot be used; nothing of it is stored then.
+    """
+    until = time.monotonic() + START_SECONDS_MAX
+    seeding = Seeding(gateway, place, archive, seeds, until)
+    notices = await _seed_market(seeding, tell)
+    tell("Pricing every contract in every scenario", 0, 0)
+    generation: ResidentGeneration | None = None
+    try:
+        generation = await gateway.desk.cluster.generation(until=until)
+    except MarginError as error:
+        notices.append(f"The market in use cannot be priced: {error}. Publish another snapshot.")
+    notices += await _seed_positions(seeding, generation, tell)
+    if generation is not None:
+        tell("Warming up", 0, 0)
+        await gateway.warm(until=until)
+    return notices
+
+
+async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:
+    seeds, archive = seeding.seeds, seeding.archive
+    heads = await asyncio.to_thread(archive.heads)
+    named = seeds.snapshot is not None or seeds.scenarios_id is not None
+    if heads.is_complete and not seeds.replace_snapshot:
+        if not named:
+            return []
+        return [
+            f"The ledger already has a market in use (generation {heads.number}); --snapshot and "
+            "--scenarios are not used. Add --replace-snapshot to use them."
+        ]
+    tell("Reading the snapshot", 0, 0)
+    snapshot, _ = await asyncio.to_thread(load_market, seeding.place, seeds.snapshot)
+    if seeds.scenarios_id is None:
+        build = partial(build_scenarios, seeding.place, seeds.model, snapshot.time, tell=tell)
+        scenarios, _ = await asyncio.to_thread(build)
+    else:
+        scenarios = await asyncio.to_thread(load_scenarios, seeding.place, seeds.scenarios_id)
+    await asyncio.to_thread(archive.save_scenarios, scenarios)
+    tell("Fitting smiles", 0, 0)
+    cluster, origin = seeding.gateway.desk.cluster, {"request_id": "", "caller": _CALLER}
+    await cluster.activate(scenarios.id, key=uuid4().hex, until=seeding.until, **origin)
+    await cluster.publish(
+        snapshot, key=uuid4().hex, allow_older=True, until=seeding.until, **origin
+    )
+    return []
+
+
+async def _seed_positions(
+    seeding: Seeding, generation: ResidentGeneration | None, tell: Stage
+) -> list[str]:
+    seeds, archive = seeding.seeds, seeding.archive
+    version = await asyncio.to_thread(archive.ledger.portfolio_version)
+    if version > 0 and not (seeds.replace_book and seeds.book is not None):
+        if seeds.book is None:
+            return []
+        return [
+            f"The ledger already holds positions (version {version}); --book is not used. "
+            "Add --replace-book to replace them."
+        ]
+    path = seeds.book
+    if path is None:
+        path, _ = seeding.place.data.default_book()
+    if path is None:
+        return []
+    if generation is None:
+        return [f"The positions of {path} are not loaded: there is no market to check them with."]
+    tell("Reading the book", 0, 0)
+    table = await asyncio.to_thread(read_table, path, what="book", error=InvalidPortfolio)
+    book = await asyncio.to_thread(partial(book_from_table, table, where=str(path)))
+    store = partial(replace_positions, archive, generation.priced, book, "", Origin("", _CALLER))
+    await asyncio.to_thread(store)
+    return []
