@@ -1,10 +1,11 @@
 """Studies of a model over years: backtests, procyclicality."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -171,10 +172,18 @@ def _begin(inputs: ReplayInputs) -> None:
     _inputs[:] = [inputs]
 
 
-def _begin_process(inputs: ReplayInputs) -> None:
-    """Prepare a process of the pool; an interruption is left to the process that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _begin(inputs)
+@contextmanager
+def _interrupts_blocked() -> Generator[None]:
+    """Block SIGINT in processes started in the block; one that arrives for this process waits.
+
+    An interruption from the keyboard reaches all processes of a terminal, and only the one that
+    started the others is to answer it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _replay_piece(dates: TimeArray) -> ReplayResult:
@@ -205,11 +214,20 @@ def _in_pieces(
             tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
         return done
     with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_begin_process, initargs=(inputs,)
+        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(inputs,)
     ) as pool:
-        for number, result in enumerate(pool.map(work, pieces)):
-            done.append(result)
-            tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
+        try:
+            with _interrupts_blocked():
+                results = pool.map(work, pieces)
+            for number, result in enumerate(results):
+                done.append(result)
+                tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
+        except BaseException:
+            # Otherwise the pool would first finish the pieces that it has begun and queued.
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
+            raise
     return done
 
 

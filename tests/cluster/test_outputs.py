@@ -291,20 +291,28 @@ def test_a_disk_without_space_is_noticed_before_the_work(tmp_path: Path) -> None
     assert STARTED not in done.stderr
 
 
-@pytest.mark.parametrize("stage", ["Generating", "Cleansing", "Revaluing"])
+@pytest.mark.parametrize(
+    ("command", "stage"),
+    [
+        (("run",), "Generating"),
+        (("run",), "Revaluing"),
+        (("backtest", "--from", "2025-06-01"), "Replaying"),
+    ],
+)
 def test_an_interruption_from_the_keyboard_is_one_line_and_leaves_nothing(
-    tmp_path: Path, stage: str
+    tmp_path: Path, command: tuple[str, ...], stage: str
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "margin_cluster", "run", "--out", "out"],
+        [sys.executable, "-m", "margin_cluster", *command, "--out", "out"],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"MARGIN_THREADS": "2"}, start_new_session=True,
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(stage):
-            process.send_signal(signal.SIGINT)
+            os.killpg(process.pid, signal.SIGINT)  # As a terminal does, to all processes.
             break
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert stderr.splitlines()[-1] == "margin: interrupted"
     assert "Traceback" not in stderr
