@@ -8,11 +8,13 @@ from soak.engine import Engine, is_expired, is_whole_lots
 from soak.market import MarketSpec
 
 from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.errors import MarginError
 from margin_actors.market.instruments import instrument_from_name
 from margin_actors.market.snapshots import MarketSnapshot
 
 QUANTITY_MAX = 1e12
 _EXACT_BELOW = Decimal(10**6)
+_LARGE = 1e8
 _BILLIONTH = Decimal("1e-9")
 Row = tuple[str, str, str, float]
 """Account, member (may be empty), instrument, quantity."""
@@ -107,7 +109,22 @@ class Model:
             if accepted is False:
                 return False, why
             verdict = None if accepted is None else verdict
+        for account in {account for account, _ in after}:
+            held = dict(self.positions.get(account, ("", {}))[1])
+            held |= {name: float(total) for (a, name), total in after.items() if a == account}
+            verdict = None if self._is_too_large(held) else verdict
         return verdict, ""
+
+    def _is_too_large(self, held: Mapping[str, float]) -> bool:
+        """Return whether the engine refuses an account although it can price every position.
+
+        The contract leaves open whether such an account may come about.
+        """
+        if all(abs(quantity) < _LARGE for quantity in held.values()):
+            return False
+        known = {n: q for n, q in held.items() if q and not self.engine.fault(self.snapshot, n)}
+        found = self.engine.account(self.snapshot, self.scenarios, "x", "", known)
+        return isinstance(found, MarginError)
 
     def _judge_position(
         self, name: str, before: Decimal, after: Decimal
@@ -133,8 +150,17 @@ class Model:
 
     # -- uploads -------------------------------------------------------------------------------
 
-    def judge_upload(self, positions: Mapping[str, tuple[str, Mapping[str, float]]]) -> str:
-        """Return why the contract refuses an upload; empty if it accepts it."""
+    def judge_upload(
+        self, positions: Mapping[str, tuple[str, Mapping[str, float]]]
+    ) -> tuple[bool | None, str]:
+        """Return whether the contract accepts an upload (None: not determined), and why not."""
+        why = self._upload_fault(positions)
+        if why:
+            return False, why
+        too_large = any(self._is_too_large(held) for _, held in positions.values())
+        return (None if too_large else True), ""
+
+    def _upload_fault(self, positions: Mapping[str, tuple[str, Mapping[str, float]]]) -> str:
         for _, held in positions.values():
             for name, quantity in held.items():
                 if abs(quantity) > QUANTITY_MAX:

@@ -31,6 +31,10 @@ STEPS_BETWEEN = 40
 """Steps between two faults, so that most of the time nothing is dead."""
 
 
+def bound(session: Session, seconds: float, began: float) -> float:
+    return session.heartbeat.allowed(seconds, began, time.monotonic())
+
+
 def right_again(session: Session, kind: str, began: float) -> None:
     """Wait until every gateway that is alive returns the right book."""
     request = pb.CalculateBookRequest()
@@ -48,21 +52,18 @@ def right_again(session: Session, kind: str, began: float) -> None:
                     kind=kind,
                     message=outcome.message,
                 )
-            late = session.heartbeat.late_between(began, time.monotonic())
-            if time.monotonic() - began > RECOVERY_SECONDS + 2 * late + 30.0:
+            if time.monotonic() - began > bound(session, RECOVERY_SECONDS, began) + 30.0:
                 break
             time.sleep(0.3)
         if last is not None and last.is_ok:
             check_book(session, last)
     seconds = time.monotonic() - began
-    late = session.heartbeat.late_between(began, time.monotonic())
     session.record.recovered(kind, seconds)
-    if seconds > RECOVERY_SECONDS + 2 * late:
+    if seconds > bound(session, RECOVERY_SECONDS, began):
         session.record.violation(
             f"no correct book within {RECOVERY_SECONDS:g} s after a fault",
             kind=kind,
             seconds=seconds,
-            late=late,
             last=last and (last.code, last.message),
         )
 
@@ -86,10 +87,9 @@ def check_idle(session: Session, number: int) -> None:
     while number not in session.restarting:
         status = session.status(number)
         active = status.requests_active - len(session.stalled) - len(session.gateways) - 2
-        late = session.heartbeat.late_between(began, time.monotonic())
         if status.run_slots_taken == 0 and active <= 0:
             return
-        if time.monotonic() - began > LEASE_SECONDS + 2 * late:
+        if time.monotonic() - began > bound(session, LEASE_SECONDS, began):
             session.record.violation(
                 "something is still taken although nothing runs",
                 run_slots_taken=status.run_slots_taken,

@@ -199,10 +199,10 @@ def send_upload(session: Session, positions: Positions, key: str, gateway: int) 
     if used is not None:
         judge_repeat(session, outcome, used, content)
         return outcome
-    why = model.judge_upload(positions)
+    verdict, why = model.judge_upload(positions)
     if outcome.is_ok:
         answer = outcome.answer
-        if why:
+        if verdict is False:
             session.record.violation("an upload was accepted that the contract refuses", why=why)
         if answer.version != model.version + 1 or (answer.was_repeated and attempts == 1):
             session.record.violation(
@@ -214,7 +214,7 @@ def send_upload(session: Session, positions: Positions, key: str, gateway: int) 
         model.replace(content, answer.version)
         if key:
             model.upload_keys[key] = Used(content, answer.version)
-    elif outcome.code not in REFUSED or not why:
+    elif outcome.code not in REFUSED or verdict is True:
         session.record.violation(
             f"an upload ended with {outcome.code}",
             why=why,

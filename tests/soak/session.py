@@ -1,6 +1,7 @@
 """One run: the service under test, the model beside it, and what both have in common."""
 
 import itertools
+import os
 import threading
 import time
 from collections import deque
@@ -24,13 +25,13 @@ from soak.service import Gateway, RayHead
 from margin_actors.engine.scenarios import scenario_set_from_table
 
 ALLOWANCE_SECONDS = 1.0
-"""A call may take twice its usual time and this, and what the harness itself had to wait."""
+"""A call may take twice its usual time and this; more on a machine that others use, too."""
 FIRST_SECONDS = 5.0
 """The first calls of a kind, whose usual time is not known yet, may take so long."""
 STATUS_SECONDS = 3.0
-"""Status and health answer within this at all times, and what the harness itself had to wait."""
+"""Status and health answer within this at all times."""
 RECOVERY_SECONDS = 15.0
-"""Correct answers after a kill, and what the harness itself had to wait."""
+"""Longest until correct answers after a kill."""
 TRANSIENT = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"})
 """Statuses with which a call may end while parts of the service are being replaced."""
 UNDECIDED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"})
@@ -38,13 +39,18 @@ UNDECIDED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURC
 SAMPLE_SECONDS = 5.0
 PROBE_SECONDS = 0.5
 _BEAT_SECONDS = 0.02
+_PROCESSORS = len(os.sched_getaffinity(0))
 
 
 class Heartbeat:
-    """Measures how late a thread of the harness itself runs: the load of the machine by others."""
+    """Measures how busy the machine is, for on a busy one everything takes longer.
+
+    Fifty times a second a thread notes how late it runs itself and how many threads of
+    the machine want a processor.
+    """
 
     def __init__(self) -> None:
-        self._late: deque[tuple[float, float]] = deque(maxlen=60_000)
+        self._beats: deque[tuple[float, float, int]] = deque(maxlen=60_000)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -54,13 +60,21 @@ class Heartbeat:
             started = time.monotonic()
             time.sleep(_BEAT_SECONDS)
             late = time.monotonic() - started - _BEAT_SECONDS
-            if late > 0.005:
-                self._late.append((started, late))
+            running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
+            self._beats.append((started, late, running))
 
-    def late_between(self, begin: float, end: float) -> float:
-        """Return the seconds by which the harness itself was late in an interval."""
-        late = list(itertools.takewhile(lambda x: x[0] + 1.0 >= begin, reversed(self._late)))
-        return sum(seconds for started, seconds in late if begin - 1.0 <= started <= end)
+    def allowed(self, seconds: float, begin: float, end: float) -> float:
+        """Return a bound of so many seconds as it is on the machine as busy as it was.
+
+        Up to two threads a processor are the service's own.
+        """
+        beats = list(itertools.takewhile(lambda b: b[0] + 1.0 >= begin, reversed(self._beats)))
+        beats = [b for b in beats if b[0] <= end + 1.0]
+        if not beats:
+            return seconds
+        late = sum(late for _, late, _ in beats if late > 0.005)
+        share = sum(running for _, _, running in beats) / len(beats) / (2 * _PROCESSORS)
+        return seconds * max(1.0, share) + 2 * late
 
     def stop(self) -> None:
         self._stop.set()
@@ -232,15 +246,15 @@ class Session:
         ended = time.monotonic()
         if self.gateways[number].process is not process or not self._answers(number):
             return
-        late = self.heartbeat.late_between(started, ended)
+        bound = self.heartbeat.allowed(STATUS_SECONDS, started, ended)
         good = {"health": {"SERVING", "NOT_SERVING"}, "status": {"OK"}}[what]
         if self.is_disturbed:
             good = good | TRANSIENT
-        if ended - started > STATUS_SECONDS + 2 * late:
+        if ended - started > bound:
             self.record.violation(
                 f"{what} took longer than {STATUS_SECONDS:g} s",
                 seconds=ended - started,
-                late=late,
+                bound=bound,
                 disturbed=self.is_disturbed,
                 code=code,
             )
@@ -282,8 +296,8 @@ class Session:
 
     def _judge_time(self, kind: str, began: float, seconds: float) -> None:
         usual = self.record.usual(kind)
-        late = self.heartbeat.late_between(began, began + seconds)
-        bound = (FIRST_SECONDS if usual is None else 2 * usual + ALLOWANCE_SECONDS) + 2 * late
+        plain = FIRST_SECONDS if usual is None else 2 * usual + ALLOWANCE_SECONDS
+        bound = self.heartbeat.allowed(plain, began, began + seconds)
         if seconds > bound:
             self.record.violation(
                 "a call took longer than twice its usual time",
@@ -365,7 +379,8 @@ class Session:
                 outcome = self.callers[number].call("SimulateMargin", request)
                 if outcome.is_ok and outcome.answer.generation.number >= model.generation:
                     break
-                if time.monotonic() - began > RECOVERY_SECONDS:
+                now = time.monotonic()
+                if now - began > self.heartbeat.allowed(RECOVERY_SECONDS, began, now):
                     self.record.violation(
                         "the generation was not made in time",
                         kind=kind,
