@@ -5,7 +5,7 @@ whose worker, node or slab is lost is done again until the deadline; because par
 may mix parts of before and after a loss and still give the same bits.
 
 Only tasks are ever cancelled. Cancelling an actor call stalls the actor for all its callers, so the
-reducers are told instead which run was abandoned and skip what is queued of it.
+reducers receive the id of the abandoned run instead, and skip its queued calls.
 """
 
 import asyncio

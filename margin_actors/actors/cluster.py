@@ -236,7 +236,7 @@ class Cluster:
                 await finished(answer, until=time.monotonic() + RENEW_SECONDS)
 
     def abandon(self, run_id: str) -> None:
-        """Let the reducers skip what is queued of a run that nobody waits for."""
+        """Make the reducers skip the queued calls of a run whose caller has gone."""
         for reducer in self._reducers:
             with contextlib.suppress(Exception):  # it is lost, and its queue with it
                 reducer.abandon.remote(run_id)

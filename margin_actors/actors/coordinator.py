@@ -162,7 +162,7 @@ class Coordinator:
         return None
 
     async def report_loss(self, seen: tuple[int, int]) -> None:
-        """Take note that slabs of a generation are lost; they are priced again."""
+        """Record that slabs of a generation are lost; they are priced again."""
         await self._started()
         now = self._current
         if now is not None and (now.number, now.revision) == seen:
@@ -330,7 +330,7 @@ def _unmoved(underlyings: Iterable[str], moved: Iterable[str]) -> str:
 
 
 def _fault_from(wanted: Heads, error: BaseException) -> MarginError:
-    """Return what callers are told of a generation that cannot be made."""
+    """Return the error for callers of a generation that cannot be priced."""
     if isinstance(error, (MissingMarketData, NotReady, LedgerUnavailable, ClusterUnavailable)):
         return error
     summary = error.summary if isinstance(error, MarginError) else repr(error)

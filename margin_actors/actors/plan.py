@@ -105,7 +105,7 @@ class RunSlots:
             self._leases[run_id] = now + LEASE_SECONDS
 
     def give_back(self, run_id: str) -> None:
-        """End a lease; that it is not held is no error."""
+        """End a lease; ending one that is not held has no effect."""
         self._leases.pop(run_id, None)
         remember(self._ended, run_id)
 

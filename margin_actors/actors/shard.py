@@ -49,7 +49,7 @@ class Reducer:
 
     Calls of `reduce` are queued and run one at a time. An actor call must never be cancelled: Ray
     cannot interrupt it, and what waits behind it is delayed by tens of seconds. Instead a run that
-    nobody waits for is abandoned, in a thread of its own, and its queued calls return at once.
+    no caller waits for is abandoned, in a thread of its own, and its queued calls return at once.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Reducer:
 
     @ray.method(concurrency_group=_CONTROL)
     def abandon(self, run_id: str) -> None:
-        """Take note that nobody waits for a run any longer."""
+        """Skip the queued calls of a run whose caller has gone."""
         remember(self._abandoned, run_id)
 
     @ray.method(concurrency_group=_CONTROL)

@@ -119,7 +119,7 @@ def test_force_refuses_a_marker_that_it_cannot_use(tmp_path: Path, content: str)
 def test_force_replaces_what_a_command_wrote_and_nothing_remains(tmp_path: Path) -> None:
     target = tmp_path / "results"
     write_results(target, ("margin.csv", "pnl.parquet"))
-    (target / "pnl.parquet").unlink()  # A file that the user deleted is no obstacle.
+    (target / "pnl.parquet").unlink()  # A file that the user deleted does not matter.
     write_results(target, ("margin.csv", "report.html"))
     assert set(contents(tmp_path)) == {
         f"results/{n}" for n in (MARKER, "margin.csv", "report.html")

@@ -85,7 +85,7 @@ class HostileRules(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from(SHORT_SECONDS), cancel=st.booleans(), gateway=GATEWAYS)
     def next_book_after_a_cut_one(self, seconds: float, cancel: bool, gateway: int) -> None:
-        """A book that nobody waits for does not delay the next."""
+        """A book whose caller has gone does not delay the next."""
         session = self.session
         how = {"cancel_after": seconds} if cancel else {"seconds": seconds}
         session.caller(gateway).call("CalculateBook", pb.CalculateBookRequest(), **how)

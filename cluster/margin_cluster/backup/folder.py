@@ -100,7 +100,7 @@ def restore_backup(folder: Path, ledger_url: str, root: Path) -> Backup:
     LedgerDamaged
         If a file of the backup is missing or was modified.
     InvalidParameters
-        If `folder` is no backup, or the target is not empty.
+        If `folder` is not a backup, or the target is not empty.
     """
     manifest = _manifest(folder)
     _require_intact(folder, manifest)
@@ -204,11 +204,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
         names = [*found["files"], *found["missing"]]
     except (OSError, ValueError, KeyError, TypeError):
         what, remedy = "there is no readable manifest", "name a folder of `margin ledger backup`"
-        raise InvalidParameters("this is no backup", [Problem(str(path), what, remedy)]) from None
+        raise InvalidParameters("this is not a backup", [Problem(str(path), what, remedy)]) from None
     is_inside = all(not Path(n).is_absolute() and ".." not in Path(n).parts for n in names)
     if not is_known or not is_inside or _LEDGER not in found["files"]:
         what = f"the manifest's format {found.get('format')!r} is not known"
-        raise InvalidParameters("this is no backup", [Problem(str(path), what, "")])
+        raise InvalidParameters("this is not a backup", [Problem(str(path), what, "")])
     return found
 
 

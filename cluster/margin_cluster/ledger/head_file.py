@@ -38,7 +38,7 @@ class HeadFile:
     def note(self, sequence: int, entry: str, *, force: bool = False) -> None:
         """Note a commit; an older one than is noted already changes nothing unless forced.
 
-        Failing to write is no error of the commit, which has happened.
+        A failed write is ignored: the commit itself has succeeded.
         """
         with suppress(OSError), self.locked():
             kept = _parsed(os.pread(self._descriptor, _SIZE + 1, 0))
