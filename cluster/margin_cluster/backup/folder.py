@@ -204,7 +204,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
         names = [*found["files"], *found["missing"]]
     except (OSError, ValueError, KeyError, TypeError):
         what, remedy = "there is no readable manifest", "name a folder of `margin ledger backup`"
-        raise InvalidParameters("this is not a backup", [Problem(str(path), what, remedy)]) from None
+        raise InvalidParameters(
+            "this is not a backup", [Problem(str(path), what, remedy)]
+        ) from None
     is_inside = all(not Path(n).is_absolute() and ".." not in Path(n).parts for n in names)
     if not is_known or not is_inside or _LEDGER not in found["files"]:
         what = f"the manifest's format {found.get('format')!r} is not known"

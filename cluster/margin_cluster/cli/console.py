@@ -27,7 +27,7 @@ EXIT_INVALID, EXIT_QUALITY, EXIT_UNAVAILABLE, EXIT_INCOMPLETE = 2, 3, 4, 5
 """Exit codes: an input or a path is unusable; data fail a quality limit; a source does not answer;
 results are complete files but some accounts could not be margined."""
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
-"""Exit codes: interrupted from the keyboard; nobody reads standard output any more (as a shell
+"""Exit codes: interrupted from the keyboard; the reader of standard output has gone (as a shell
 reports SIGINT and SIGPIPE)."""
 _FULL = "free some space, or name a folder on another disk"
 _ACCESS = "check the owner and the permissions, or name another path"
