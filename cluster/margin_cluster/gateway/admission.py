@@ -6,9 +6,9 @@ others by one call each and not by the length of the burst.
 
 Two situations look alike and need opposite answers. A burst of one well-behaved caller should wait,
 because it ends by itself. An overload by many callers should be rejected at once, because a long
-queue would only delay everyone. So only the first few waiting calls of each caller count towards the
-limit that all callers share. A rejection by that limit puts the class under pressure for a quarter
-of a second, and meanwhile a much shorter queue is kept.
+queue would only delay everyone. So only the first few waiting calls of each caller count towards
+the limit that all callers share. A rejection by that limit puts the class under pressure for a
+quarter of a second, and meanwhile a much shorter queue is kept.
 
 Everything here is pure: no clock, no waiting, no gRPC.
 """
