@@ -220,3 +220,17 @@ def test_a_market_that_cannot_be_priced_leaves_the_last_one_in_use(
         grpc.StatusCode.FAILED_PRECONDITION,
     )
     assert service.status().generation == before
+
+
+def test_every_component_is_a_column_of_full_length(service: Service) -> None:
+    """Operator's review B, design: a component that the model does not charge is 0, not missing."""
+    request = margin_service_pb2.CalculateBookRequest()
+    batches = [
+        message.batch
+        for message in service.margin.CalculateBook(request, timeout=60)
+        if message.WhichOneof("content") == "batch"
+    ]
+    assert batches
+    for batch in batches:
+        lengths = {f.name: len(getattr(batch, f.name)) for f in batch.DESCRIPTOR.fields}
+        assert set(lengths.values()) == {len(batch.account_id)}, lengths
