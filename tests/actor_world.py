@@ -1,16 +1,24 @@
 """The actors alone, without gateway and ledger: Ray, a folder of files, and a small market."""
 
+import contextlib
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import ray
+from folder_archive import FolderArchive
 from made import made_scenarios
 
+from margin_actors.actors.book_run import run_book
+from margin_actors.actors.cluster import Cluster
+from margin_actors.actors.generation import Layout
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.portfolios import Book, book_from_table
@@ -19,6 +27,7 @@ from margin_actors.market.synthetic import synthetic_market
 
 N_SCENARIOS = 500
 NAMESPACE = "actors"
+LAYOUT = Layout(shards=2, look_seconds=0.5)
 
 
 @dataclass(frozen=True)
@@ -64,3 +73,36 @@ def ray_here(cpus: int = 2, address: str = "local") -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def soon(seconds: float = 200.0) -> float:
+    return time.monotonic() + seconds
+
+
+def archive_of(world: SmallWorld, folder: Path) -> FolderArchive:
+    archive = FolderArchive(folder)
+    archive.save_scenarios(world.scenarios)
+    own = {"key": "", "request_id": "", "caller": "test"}
+    archive.publish_snapshot(world.snapshot, **own, allow_older=False)
+    archive.activate_scenarios(world.scenarios.id, **own)
+    return archive
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    archive: FolderArchive, world: SmallWorld, layout: Layout = LAYOUT
+) -> AsyncIterator[Cluster]:
+    """A cluster of its own for a test; its actors end with the block."""
+    namespace = f"n{uuid4().hex}"
+    cluster = await Cluster.connect(archive, world.model, layout, namespace=namespace)
+    try:
+        yield cluster
+    finally:
+        await cluster.close()
+        ray.kill(ray.get_actor("coordinator", namespace=namespace))
+
+
+async def complete(cluster: Cluster, book: Book, seconds: float = 200.0) -> list[Any]:
+    generation = await cluster.generation(until=soon())
+    events = run_book(cluster, generation, book, until=soon(seconds))
+    return [event async for event in events]

@@ -47,9 +47,10 @@ class ScenarioShard:
 class Reducer:
     """Joins the slices of accounts' profits and computes their margins.
 
-    Calls of `reduce` are queued and run one at a time. An actor call must never be cancelled: Ray
-    cannot interrupt it, and what waits behind it is delayed by tens of seconds. Instead a run that
-    no caller waits for is abandoned, in a thread of its own, and its queued calls return at once.
+    Calls of `reduce` are queued and run one at a time. An actor call must never be cancelled: it
+    leaves a gap in the caller's sequence numbers, for which an actor that runs calls in their order
+    waits 30 seconds. Instead a run whose caller has gone is abandoned, in a thread of its own, and
+    its queued calls return at once.
     """
 
     def __init__(self) -> None:

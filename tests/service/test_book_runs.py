@@ -7,40 +7,35 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import psutil
 import pytest
 import ray
-from actor_world import SmallWorld, make_small_world, ray_here
-from folder_archive import FolderArchive
-from made import made_scenarios
+from actor_world import (
+    LAYOUT,
+    SmallWorld,
+    archive_of,
+    complete,
+    connected,
+    make_small_world,
+    ray_here,
+    soon,
+)
 
-from margin_actors.actors.book_run import Batch, Completed, Failures, Progress, run_book
+from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
 from margin_actors.actors.cluster import Cluster, finished
-from margin_actors.actors.generation import Layout
-from margin_actors.actors.plan import LEASE_SECONDS, Heads
+from margin_actors.actors.plan import LEASE_SECONDS
 from margin_actors.actors.shard import reducer_actor
-from margin_actors.engine.margin import assess_book, calculate_margin
 from margin_actors.errors import (
     DeadlinePassed,
-    InvalidScenario,
-    KeyReused,
-    MarginError,
-    MissingMarketData,
-    NotReady,
-    OutdatedSnapshot,
     Overloaded,
-    UnknownScenarioSet,
 )
 from margin_actors.market.portfolios import Book
-
-LAYOUT = Layout(shards=2, look_seconds=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -52,39 +47,6 @@ def small() -> SmallWorld:
 def embedded():
     with ray_here():
         yield
-
-
-def soon(seconds: float = 200.0) -> float:
-    return time.monotonic() + seconds
-
-
-def archive_of(world: SmallWorld, folder: Path) -> FolderArchive:
-    archive = FolderArchive(folder)
-    archive.save_scenarios(world.scenarios)
-    own = {"key": "", "request_id": "", "caller": "test"}
-    archive.publish_snapshot(world.snapshot, **own, allow_older=False)
-    archive.activate_scenarios(world.scenarios.id, **own)
-    return archive
-
-
-@contextlib.asynccontextmanager
-async def connected(
-    archive: FolderArchive, world: SmallWorld, layout: Layout = LAYOUT
-) -> AsyncIterator[Cluster]:
-    """A cluster of its own for a test; its actors end with the block."""
-    namespace = f"n{uuid4().hex}"
-    cluster = await Cluster.connect(archive, world.model, layout, namespace=namespace)
-    try:
-        yield cluster
-    finally:
-        await cluster.close()
-        ray.kill(ray.get_actor("coordinator", namespace=namespace))
-
-
-async def complete(cluster: Cluster, book: Book, seconds: float = 200.0) -> list[Any]:
-    generation = await cluster.generation(until=soon())
-    events = run_book(cluster, generation, book, until=soon(seconds))
-    return [event async for event in events]
 
 
 async def until_true(is_true: Callable[[], Any], seconds: float = 30.0) -> None:
@@ -228,8 +190,8 @@ def test_a_reducer_skips_what_nobody_waits_for_and_is_not_held_up_by_it() -> Non
 HOLDER = """
 import asyncio, sys, time
 from pathlib import Path
+from actor_world import LAYOUT, SmallWorld, archive_of, complete, connected, make_small_world, ray_here, soon
 from actor_world import make_small_world, ray_here
-from folder_archive import FolderArchive
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import Layout
 
@@ -316,295 +278,5 @@ def test_a_running_book_keeps_its_slot_when_the_coordinator_is_started_again(
                     async with cluster.run_slot("refused", until=soon()):
                         pass
             await no_slot_taken(cluster)
-
-    asyncio.run(work())
-
-
-# -- partial books -----------------------------------------------------------------------------
-
-
-def with_faults(world: SmallWorld) -> Book:
-    """The book and four accounts more, three of which cannot be margined."""
-    book = world.book
-    more = {
-        "Y-EXPIRED": {"BTC-2JAN26": 10.0},
-        "Z-LARGE": {"BTC_USDC": 1e12},
-        "Z-LOTS": {"BTC-PERPETUAL": 3.0},
-        "Z-UNKNOWN": {"BTC-PERPETUAL": 10.0, "nonsense": 1.0},
-    }
-    names = sorted({*book.instruments, *(n for held in more.values() for n in held)})
-    place = {name: i for i, name in enumerate(names)}
-    index = [place[book.instruments[i]] for i in book.instrument_index]
-    quantity, start = list(book.quantity), list(book.start)
-    for held in more.values():
-        index += [place[name] for name in sorted(held)]
-        quantity += [held[name] for name in sorted(held)]
-        start.append(len(index))
-    return Book(
-        (*book.accounts, *more),
-        (*book.members, *["M"] * len(more)),
-        tuple(names),
-        np.array(start, np.int64),
-        np.array(index, np.int32),
-        np.array(quantity),
-    )
-
-
-@pytest.mark.parametrize("shards", [1, 3])
-@pytest.mark.parametrize("cube_bytes_max", [2**31, 0], ids=["prices kept", "made when needed"])
-def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
-    small: SmallWorld, tmp_path: Path, shards: int, cube_bytes_max: int
-) -> None:
-    """Operator's review A8."""
-    book = with_faults(small)
-    expected = calculate_margin(small.snapshot, small.scenarios, book, small.model)
-    failed = ["Z-LARGE", "Z-LOTS", "Z-UNKNOWN"]
-    assert [f.account_id for f in expected.failures] == failed
-
-    async def work() -> None:
-        layout = replace(LAYOUT, shards=shards, cube_bytes_max=cube_bytes_max)
-        async with connected(archive_of(small, tmp_path), small, layout) as cluster:
-            events = await complete(cluster, book)
-            done = events[-1]
-            assert isinstance(done, Completed)
-            assert done.digest == expected.digest
-            assert done.assessment.failures == expected.failures
-            assert done.assessment.expired == {"Y-EXPIRED": ("BTC-2JAN26",)}
-            assert done.assessment.book_id == book.id
-            assert np.array_equal(done.margins.initial_margin_usd, expected.initial_margin_usd)
-            first_batch = next(i for i, e in enumerate(events) if isinstance(e, Batch))
-            told = [f.account_id for e in events[:first_batch] if isinstance(e, Failures)
-                    for f in e.failures]  # fmt: skip
-            assert sorted(told) == failed
-            assert not any(isinstance(e, Failures) for e in events[first_batch:])
-            batches = [e for e in events if isinstance(e, Batch)]
-            assert [b.first for b in batches] == [0, *[b.last for b in batches[:-1]]]
-            assert batches[-1].last == len(done.assessment.book.accounts)
-
-    asyncio.run(work())
-
-
-def test_a_book_of_which_no_account_can_be_margined_completes_with_failures_alone(
-    small: SmallWorld, tmp_path: Path
-) -> None:
-    """Operator's review A8."""
-    book = Book(("A",), ("M",), ("nonsense",), np.array([0, 1]), np.zeros(1, np.int32), np.ones(1))
-    empty = Book(("A",), ("M",), (), np.array([0, 0]), np.empty(0, np.int32), np.empty(0))
-
-    async def work() -> None:
-        async with connected(archive_of(small, tmp_path), small) as cluster:
-            failures, done = await complete(cluster, book)
-            assert isinstance(failures, Failures)
-            assert isinstance(done, Completed)
-            assert done.margins.positions.size == 0
-            assert done.margins.parts_usd.shape[0] == 0
-            assert done.assessment.failures == failures.failures
-            nothing = (await complete(cluster, empty))[-1]
-            assert nothing.margins.initial_margin_usd.tolist() == [0.0]
-            assert nothing.assessment.failures == ()
-
-    asyncio.run(work())
-
-
-# -- what is in use ----------------------------------------------------------------------------
-
-
-def test_a_key_brings_about_one_generation_however_often_it_comes(
-    small: SmallWorld, tmp_path: Path
-) -> None:
-    """Operator's review A6."""
-
-    async def work() -> None:
-        archive = archive_of(small, tmp_path)
-        other = replace(small.snapshot, discount_annual=0.01)
-        third = replace(small.snapshot, discount_annual=0.02)
-        async with connected(archive, small) as cluster:
-            first = await cluster.publish(other, key="k", request_id="r", caller="c", until=soon())
-            assert (first.number, first.was_repeated) == (3, False)
-            assert archive.log()[-1] == ["publish", "r", "c"]
-            second = await cluster.publish(third, until=soon(), request_id="r")
-            assert (second.number, second.was_repeated) == (4, False)
-            again = await cluster.publish(other, key="k", until=soon())
-            assert (again.number, again.was_repeated) == (3, True)
-            assert archive.heads().snapshot_id == third.id
-            with pytest.raises(KeyReused):
-                await cluster.publish(small.snapshot, key="k", until=soon())
-            same = await cluster.publish(third, until=soon())
-            assert (same.number, same.was_repeated) == (4, False)
-            back = await cluster.publish(other, until=soon())
-            assert (back.number, back.was_repeated) == (5, False)
-            activated = await cluster.activate(small.scenarios.id, key="k", until=soon())
-            assert (activated.number, activated.was_repeated) == (5, False)
-            both = [cluster.publish(third, key="twice", until=soon()) for _ in range(6)]
-            answers = await asyncio.gather(*both)
-            assert {a.number for a in answers} == {6}
-            assert sum(not a.was_repeated for a in answers) == 1
-            ray.kill(cluster._coordinator, no_restart=False)
-            after = await cluster.publish(other, key="k", until=soon())
-            assert (after.number, after.was_repeated) == (3, True)
-
-    asyncio.run(work())
-
-
-def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
-    """Operator's review A5."""
-
-    async def work() -> None:
-        archive = archive_of(small, tmp_path)
-        before = archive.heads()
-        unfit = replace(
-            small.snapshot.options,
-            bid=np.full(len(small.snapshot.options), np.nan),
-            mark_vol=np.full(len(small.snapshot.options), np.nan),
-        )
-        index = small.snapshot.index_usd | {"SOL": 100.0}
-        older = replace(small.snapshot, time=small.snapshot.time.replace(year=2025), expiries=())
-        no_options = replace(
-            unfit,
-            names=(),
-            **{name: getattr(unfit, name)[:0] for name in vars(unfit) if name != "names"},
-        )
-        other_scenarios = replace(made_scenarios(100), underlyings=("SOL", "ETH"))
-        archive.save_scenarios(other_scenarios)
-        async with connected(archive, small) as cluster:
-            await cluster.generation(until=soon())
-            for snapshot, error in (
-                (replace(small.snapshot, options=unfit), MissingMarketData),
-                (replace(small.snapshot, index_usd=index), MissingMarketData),
-                (replace(older, options=no_options), OutdatedSnapshot),
-                (
-                    replace(small.snapshot, index_usd={}, expiries=(), options=no_options),
-                    MissingMarketData,
-                ),
-            ):
-                with pytest.raises(error):
-                    await cluster.publish(snapshot, until=soon())
-            with pytest.raises(InvalidScenario, match="do not move BTC"):
-                await cluster.activate(other_scenarios.id, until=soon())
-            with pytest.raises(UnknownScenarioSet):
-                await cluster.activate("scenarios-" + 32 * "0", until=soon())
-            assert archive.heads() == before
-            status = await cluster.status(until=soon())
-            assert (status.heads, status.fault) == (before, "")
-
-    asyncio.run(work())
-
-
-@pytest.mark.parametrize("damaged", ["snapshots", "scenarios"])
-def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recovery(
-    small: SmallWorld, tmp_path: Path, damaged: str
-) -> None:
-    """Operator's review A5: the restart crashed with an IndexError."""
-
-    async def work() -> None:
-        archive = archive_of(small, tmp_path)
-        heads = archive.heads()
-        name = heads.snapshot_id if damaged == "snapshots" else heads.scenarios_id
-        path = archive.path(damaged, name)
-        content = path.read_bytes()
-        path.write_bytes(b"damaged")
-        async with connected(archive, small) as cluster:
-            with pytest.raises(NotReady, match="what is in use cannot be priced"):
-                await cluster.generation(until=soon())
-            status = await cluster.status(until=soon())
-            assert status.heads == heads
-            assert "cannot be priced" in status.fault
-            assert status.current == 0
-            assert len(status.shards) == 2
-            if damaged == "snapshots":
-                same = await cluster.publish(small.snapshot, until=soon())
-                assert same.number == heads.number  # it is what is in use, and is made at last
-            else:
-                path.write_bytes(content)
-                await cluster.activate(heads.scenarios_id, until=soon())
-            assert (await cluster.generation(until=soon())).handle.number == heads.number
-            assert (await cluster.status(until=soon())).fault == ""
-            path.write_bytes(b"damaged")
-            good = replace(small.snapshot, discount_annual=0.01)
-            published = await cluster.publish(good, until=soon())
-            generation = await cluster.generation(until=soon(), number_min=published.number)
-            assert generation.handle.snapshot_id == good.id
-
-    asyncio.run(work())
-
-
-class FailingArchive(FolderArchive):
-    """An archive whose state cannot be read while a marker file exists."""
-
-    def heads(self) -> Heads:
-        if (self.root / "unreadable").exists():
-            raise MarginError("the state cannot be read")
-        return super().heads()
-
-
-def test_an_unreadable_archive_stops_neither_status_nor_books(
-    small: SmallWorld, tmp_path: Path
-) -> None:
-    async def work() -> None:
-        archive_of(small, tmp_path)
-        archive = FailingArchive(tmp_path)
-        async with connected(archive, small) as cluster:
-            await cluster.generation(until=soon())
-            (tmp_path / "unreadable").touch()
-            end = soon(30)
-            while "cannot be read" not in (await cluster.status(until=soon())).fault:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
-            assert (await complete(cluster, small.book))[-1].digest
-            (tmp_path / "unreadable").unlink()
-            while (await cluster.status(until=soon())).fault:
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
-
-    asyncio.run(work())
-
-
-def shard_processes() -> list[psutil.Process]:
-    """The shards below this process."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if " ".join(process.cmdline()).startswith("ray::ScenarioShard"):
-                found.append(process)
-    return found
-
-
-def test_shards_that_do_not_answer_do_not_stop_the_status(
-    small: SmallWorld, tmp_path: Path
-) -> None:
-    async def work() -> None:
-        layout = replace(LAYOUT, shards=4)
-        async with connected(archive_of(small, tmp_path), small, layout) as cluster:
-            await cluster.generation(until=soon())
-            stopped = shard_processes()
-            assert len(stopped) == 4
-            for process in stopped:
-                process.suspend()
-            try:
-                status = await cluster.status(until=soon(20.0))
-                assert [s.node_id for s in status.shards] == [""] * 4
-                assert status.current == 2
-            finally:
-                for process in stopped:
-                    process.resume()
-            end = soon(30.0)
-            while not all(s.node_id for s in (await cluster.status(until=soon())).shards):
-                assert time.monotonic() < end
-                await asyncio.sleep(0.1)
-
-    asyncio.run(work())
-
-
-def test_the_assessment_of_a_run_is_that_of_its_generation(
-    small: SmallWorld, tmp_path: Path
-) -> None:
-    async def work() -> None:
-        async with connected(archive_of(small, tmp_path), small) as cluster:
-            generation = await cluster.generation(until=soon())
-            done = (await complete(cluster, small.book))[-1]
-            assert done.assessment.book is small.book
-            assert assess_book(generation.priced, small.book).book is small.book
-            expected = calculate_margin(small.snapshot, small.scenarios, small.book, small.model)
-            assert done.digest == expected.digest
 
     asyncio.run(work())

@@ -1,0 +1,232 @@
+"""What is in use, and what may come to be, on real actors without gateway and ledger."""
+
+import asyncio
+import contextlib
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import ray
+from actor_world import (
+    LAYOUT,
+    SmallWorld,
+    archive_of,
+    complete,
+    connected,
+    make_small_world,
+    ray_here,
+    soon,
+)
+from folder_archive import FolderArchive
+from made import made_scenarios
+
+from margin_actors.actors.plan import Heads
+from margin_actors.errors import (
+    InvalidScenario,
+    KeyReused,
+    MarginError,
+    MissingMarketData,
+    NotReady,
+    OutdatedSnapshot,
+    UnknownScenarioSet,
+)
+
+
+@pytest.fixture(scope="module")
+def small() -> SmallWorld:
+    return make_small_world()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def embedded():
+    with ray_here():
+        yield
+
+
+def test_a_key_brings_about_one_generation_however_often_it_comes(
+    small: SmallWorld, tmp_path: Path
+) -> None:
+    """Operator's review A6."""
+
+    async def work() -> None:
+        archive = archive_of(small, tmp_path)
+        other = replace(small.snapshot, discount_annual=0.01)
+        third = replace(small.snapshot, discount_annual=0.02)
+        async with connected(archive, small) as cluster:
+            first = await cluster.publish(other, key="k", request_id="r", caller="c", until=soon())
+            assert (first.number, first.was_repeated) == (3, False)
+            assert archive.log()[-1] == ["publish", "r", "c"]
+            second = await cluster.publish(third, until=soon(), request_id="r")
+            assert (second.number, second.was_repeated) == (4, False)
+            again = await cluster.publish(other, key="k", until=soon())
+            assert (again.number, again.was_repeated) == (3, True)
+            assert archive.heads().snapshot_id == third.id
+            with pytest.raises(KeyReused):
+                await cluster.publish(small.snapshot, key="k", until=soon())
+            same = await cluster.publish(third, until=soon())
+            assert (same.number, same.was_repeated) == (4, False)
+            back = await cluster.publish(other, until=soon())
+            assert (back.number, back.was_repeated) == (5, False)
+            activated = await cluster.activate(small.scenarios.id, key="k", until=soon())
+            assert (activated.number, activated.was_repeated) == (5, False)
+            both = [cluster.publish(third, key="twice", until=soon()) for _ in range(6)]
+            answers = await asyncio.gather(*both)
+            assert {a.number for a in answers} == {6}
+            assert sum(not a.was_repeated for a in answers) == 1
+            ray.kill(cluster._coordinator, no_restart=False)
+            after = await cluster.publish(other, key="k", until=soon())
+            assert (after.number, after.was_repeated) == (3, True)
+
+    asyncio.run(work())
+
+
+def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
+    """Operator's review A5."""
+
+    async def work() -> None:
+        archive = archive_of(small, tmp_path)
+        before = archive.heads()
+        unfit = replace(
+            small.snapshot.options,
+            bid=np.full(len(small.snapshot.options), np.nan),
+            mark_vol=np.full(len(small.snapshot.options), np.nan),
+        )
+        index = small.snapshot.index_usd | {"SOL": 100.0}
+        older = replace(small.snapshot, time=small.snapshot.time.replace(year=2025), expiries=())
+        no_options = replace(
+            unfit,
+            names=(),
+            **{name: getattr(unfit, name)[:0] for name in vars(unfit) if name != "names"},
+        )
+        other_scenarios = replace(made_scenarios(100), underlyings=("SOL", "ETH"))
+        archive.save_scenarios(other_scenarios)
+        async with connected(archive, small) as cluster:
+            await cluster.generation(until=soon())
+            for snapshot, error in (
+                (replace(small.snapshot, options=unfit), MissingMarketData),
+                (replace(small.snapshot, index_usd=index), MissingMarketData),
+                (replace(older, options=no_options), OutdatedSnapshot),
+                (
+                    replace(small.snapshot, index_usd={}, expiries=(), options=no_options),
+                    MissingMarketData,
+                ),
+            ):
+                with pytest.raises(error):
+                    await cluster.publish(snapshot, until=soon())
+            with pytest.raises(InvalidScenario, match="do not move BTC"):
+                await cluster.activate(other_scenarios.id, until=soon())
+            with pytest.raises(UnknownScenarioSet):
+                await cluster.activate("scenarios-" + 32 * "0", until=soon())
+            assert archive.heads() == before
+            status = await cluster.status(until=soon())
+            assert (status.heads, status.fault) == (before, "")
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("damaged", ["snapshots", "scenarios"])
+def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recovery(
+    small: SmallWorld, tmp_path: Path, damaged: str
+) -> None:
+    """Operator's review A5: the restart crashed with an IndexError."""
+
+    async def work() -> None:
+        archive = archive_of(small, tmp_path)
+        heads = archive.heads()
+        name = heads.snapshot_id if damaged == "snapshots" else heads.scenarios_id
+        path = archive.path(damaged, name)
+        content = path.read_bytes()
+        path.write_bytes(b"damaged")
+        async with connected(archive, small) as cluster:
+            with pytest.raises(NotReady, match="what is in use cannot be priced"):
+                await cluster.generation(until=soon())
+            status = await cluster.status(until=soon())
+            assert status.heads == heads
+            assert "cannot be priced" in status.fault
+            assert status.current == 0
+            assert len(status.shards) == 2
+            if damaged == "snapshots":
+                same = await cluster.publish(small.snapshot, until=soon())
+                assert same.number == heads.number  # it is what is in use, and is made at last
+            else:
+                path.write_bytes(content)
+                await cluster.activate(heads.scenarios_id, until=soon())
+            assert (await cluster.generation(until=soon())).handle.number == heads.number
+            assert (await cluster.status(until=soon())).fault == ""
+            path.write_bytes(b"damaged")
+            good = replace(small.snapshot, discount_annual=0.01)
+            published = await cluster.publish(good, until=soon())
+            generation = await cluster.generation(until=soon(), number_min=published.number)
+            assert generation.handle.snapshot_id == good.id
+
+    asyncio.run(work())
+
+
+class FailingArchive(FolderArchive):
+    """An archive whose state cannot be read while a marker file exists."""
+
+    def heads(self) -> Heads:
+        if (self.root / "unreadable").exists():
+            raise MarginError("the state cannot be read")
+        return super().heads()
+
+
+def test_an_unreadable_archive_stops_neither_status_nor_books(
+    small: SmallWorld, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        archive_of(small, tmp_path)
+        archive = FailingArchive(tmp_path)
+        async with connected(archive, small) as cluster:
+            await cluster.generation(until=soon())
+            (tmp_path / "unreadable").touch()
+            end = soon(30)
+            while "cannot be read" not in (await cluster.status(until=soon())).fault:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+            assert (await complete(cluster, small.book))[-1].digest
+            (tmp_path / "unreadable").unlink()
+            while (await cluster.status(until=soon())).fault:
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+
+    asyncio.run(work())
+
+
+def shard_processes() -> list[psutil.Process]:
+    """The shards below this process."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if " ".join(process.cmdline()).startswith("ray::ScenarioShard"):
+                found.append(process)
+    return found
+
+
+def test_shards_that_do_not_answer_do_not_stop_the_status(
+    small: SmallWorld, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        layout = replace(LAYOUT, shards=4)
+        async with connected(archive_of(small, tmp_path), small, layout) as cluster:
+            await cluster.generation(until=soon())
+            stopped = shard_processes()
+            assert len(stopped) == 4
+            for process in stopped:
+                process.suspend()
+            try:
+                status = await cluster.status(until=soon(20.0))
+                assert [s.node_id for s in status.shards] == [""] * 4
+                assert status.current == 2
+            finally:
+                for process in stopped:
+                    process.resume()
+            end = soon(30.0)
+            while not all(s.node_id for s in (await cluster.status(until=soon())).shards):
+                assert time.monotonic() < end
+                await asyncio.sleep(0.1)
+
+    asyncio.run(work())
