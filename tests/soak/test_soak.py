@@ -18,23 +18,25 @@ pytestmark = [
 ]
 
 
-def run(folder: Path, *, seconds: float, ledger_url: str = "", gateways: int = 2) -> None:
+def run(
+    folder: Path, store: Path, *, seconds: float, ledger_url: str = "", gateways: int = 2
+) -> None:
     seed = random.SystemRandom().randrange(2**31)
-    setting = Setting(folder, ledger_url=ledger_url, gateways=gateways, seconds=seconds)
+    setting = Setting(folder, ledger_url, gateways, store, seconds)
     record = soak(setting, seed).record
     assert sum(record.calls.values()) > 50
     assert not record.violations, f"seed {seed}; evidence in {record.folder}"
 
 
-def test_a_minute_of_everything_on_sqlite(tmp_path: Path) -> None:
-    run(tmp_path, seconds=SECONDS)
+def test_a_minute_of_everything_on_sqlite(tmp_path: Path, store_root: Path) -> None:
+    run(tmp_path, store_root, seconds=SECONDS)
 
 
 @pytest.mark.postgres
-def test_half_a_minute_on_postgresql(tmp_path: Path) -> None:
+def test_half_a_minute_on_postgresql(tmp_path: Path, store_root: Path) -> None:
     with running_postgres() as server:
-        run(tmp_path, seconds=SECONDS / 2, ledger_url=server.new_database())
+        run(tmp_path, store_root, seconds=SECONDS / 2, ledger_url=server.new_database())
 
 
-def test_half_a_minute_of_one_gateway_with_ray_inside(tmp_path: Path) -> None:
-    run(tmp_path, seconds=SECONDS / 2, gateways=0)
+def test_half_a_minute_of_one_gateway_with_ray_inside(tmp_path: Path, store_root: Path) -> None:
+    run(tmp_path, store_root, seconds=SECONDS / 2, gateways=0)
