@@ -190,8 +190,8 @@ def test_a_reducer_skips_what_nobody_waits_for_and_is_not_held_up_by_it() -> Non
 HOLDER = """
 import asyncio, sys, time
 from pathlib import Path
-from actor_world import LAYOUT, SmallWorld, archive_of, complete, connected, make_small_world, ray_here, soon
 from actor_world import make_small_world, ray_here
+from folder_archive import FolderArchive
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import Layout
 
