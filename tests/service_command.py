@@ -26,11 +26,11 @@ class Command:
 
 
 @contextmanager
-def command(folder: Path, *options: str) -> Iterator[Command]:
-    """Run `margin serve` until the end of the block."""
+def command(folder: Path, *options: str, log: Path | None = None) -> Iterator[Command]:
+    """Run `margin serve` until the end of the block; standard error goes to `log`."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"MARGIN_STORE": str(folder / "store"), "COLUMNS": "120"}
-    log = folder / "log"
+    log = log or folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
             [MARGIN, "serve", "--port", "0", "--health-port", "0", *options],

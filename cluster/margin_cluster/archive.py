@@ -15,10 +15,16 @@ from margin_actors.engine.scenarios import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.errors import LedgerUnavailable, Problem, UnknownScenarioSet
+from margin_actors.errors import (
+    InvalidMarketData,
+    LedgerUnavailable,
+    Problem,
+    UnknownScenarioSet,
+)
 from margin_actors.market.portfolios import Book, book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table, snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.market.tables import text_codes
 from margin_cluster.ledger import Ledger, Origin, ScenarioSetRecord, SnapshotRecord
 from margin_cluster.sources import ParquetStore
 
@@ -123,7 +129,9 @@ class StoreArchive:
     def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
         """Return a stored snapshot."""
         table = self.store.get("market_snapshots", snapshot_id)
-        return snapshot_from_table(table, where=f"snapshot {snapshot_id}")
+        snapshot = snapshot_from_table(table, where=f"snapshot {snapshot_id}")
+        _require_id(snapshot.id, snapshot_id)
+        return snapshot
 
     def save_scenarios(self, scenarios: ScenarioSet) -> ScenarioSetRecord:
         """Store a scenario set under its id and return its record in the ledger."""
@@ -146,7 +154,9 @@ class StoreArchive:
                 [Problem("scenarios_id", scenarios_id[:80], "ListScenarioSets returns those kept")],
             )
         table = self.store.get("scenarios", scenarios_id)
-        return scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
+        scenarios = scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
+        _require_id(scenarios.id, scenarios_id)
+        return scenarios
 
     def save_book(self, book: Book) -> None:
         """Store a book under its id."""
@@ -155,7 +165,34 @@ class StoreArchive:
     def load_book(self, book_id: str) -> Book:
         """Return a stored book."""
         table = self.store.get("books", book_id)
-        return book_from_table(table, where=f"book {book_id}")
+        book = book_from_table(table, where=f"book {book_id}")
+        if book.id != book_id:
+            _require_id(book_in_stored_order(table).id, book_id)
+        return book
+
+
+def _require_id(found: str, wanted: str) -> None:
+    if found != wanted:
+        raise InvalidMarketData(
+            f"the stored object {wanted} is damaged",
+            [Problem(wanted, f"its content is that of {found}", "restore it from a backup")],
+        )
+
+
+def book_in_stored_order(table: pa.Table) -> Book:
+    """Return a book as it was stored before books had one order: accounts as they come."""
+    codes, accounts = text_codes(table, "account_id")
+    member_codes, members = text_codes(table, "member_id")
+    names, instruments = text_codes(table, "instrument_name")
+    start = np.searchsorted(codes, np.arange(len(accounts) + 1)).astype(np.int64)
+    return Book(
+        accounts=tuple(accounts),
+        members=tuple(members[m] for m in member_codes[np.minimum(start[:-1], len(codes) - 1)]),
+        instruments=tuple(instruments),
+        start=start,
+        instrument_index=names,
+        quantity=table.column("quantity").to_numpy(),
+    )
 
 
 def is_object_id(text: str) -> bool:

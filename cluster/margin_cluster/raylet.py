@@ -1,4 +1,4 @@
-"""Watching the local raylet: once it has exited, Ray ends its driver processes silently."""
+"""Watching processes of Ray: once they have exited, Ray ends its driver processes silently."""
 
 import contextlib
 import os
@@ -21,6 +21,17 @@ def raylet_pid(node_id: str) -> int | None:
     return None
 
 
+def child_pid(name: str) -> int | None:
+    """Return the process id of the child of this process with a name, or None if there is none."""
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{child}/comm").read_text().strip() == name:
+                        return int(child)
+    return None
+
+
 @contextmanager
 def watching(pid: int, on_exit: Callable[[], None]) -> Generator[None]:
     """Call `on_exit` from a thread as soon as a process has exited, unless the block has ended."""
@@ -35,7 +46,7 @@ def watching(pid: int, on_exit: Callable[[], None]) -> Generator[None]:
         if stop_read not in ready:
             on_exit()
 
-    thread = Thread(target=wait, name="raylet watch", daemon=True)
+    thread = Thread(target=wait, name="watch", daemon=True)
     thread.start()
     try:
         yield

@@ -5,6 +5,7 @@ option. Stored data that cannot be used is reported and does not keep the servic
 """
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +15,10 @@ from uuid import uuid4
 
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import InvalidPortfolio, MarginError
+from margin_actors.errors import InvalidParameters, InvalidPortfolio, MarginError, Problem
 from margin_actors.market.portfolios import book_from_table
 from margin_cluster.archive import StoreArchive
+from margin_cluster.atomic import write_atomically
 from margin_cluster.gateway import Gateway
 from margin_cluster.gateway.changes import replace_positions
 from margin_cluster.ledger import Origin
@@ -24,6 +26,8 @@ from margin_cluster.sources import read_table
 from margin_cluster.wiring import Stage, Workplace, build_scenarios, load_market, load_scenarios
 
 START_SECONDS_MAX = 600.0
+MODEL_FILE = "model.json"
+"""In the state folder: which model the service runs."""
 _CALLER = "command line"
 
 
@@ -89,8 +93,10 @@ async def seed_and_warm(
         If what the command line named cannot be used; nothing of it is stored then.
     """
     until = time.monotonic() + START_SECONDS_MAX
+    await asyncio.to_thread(require_same_model, archive, seeds)
     seeding = Seeding(gateway, place, archive, seeds, until)
     notices = await _seed_market(seeding, tell)
+    await asyncio.to_thread(keep_model, archive, seeds.model)
     tell("Pricing every contract in every scenario", 0, 0)
     generation: ResidentGeneration | None = None
     try:
@@ -102,6 +108,41 @@ async def seed_and_warm(
         tell("Warming up", 0, 0)
         await gateway.warm(until=until)
     return notices
+
+
+def require_same_model(archive: StoreArchive, seeds: Seeds) -> None:
+    """Refuse to start a service with another model than it ran before.
+
+    The scenario set in use was built for its model: with another model the same generation would
+    give other margins that no run from files reproduces.
+
+    Raises
+    ------
+    InvalidParameters
+        If the service ran another model, unless the market is replaced.
+    """
+    path, model = archive.root / MODEL_FILE, seeds.model
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if kept and kept["id"] != model.id and not seeds.replace_snapshot:
+        raise InvalidParameters(
+            "the service ran another model",
+            [
+                Problem(
+                    "--model",
+                    f"{model.name} ({model.id}), but {archive.root} was served with "
+                    f"{kept['name']} ({kept['id']})",
+                    "start with that model, or add --replace-snapshot to build its scenarios anew",
+                )
+            ],
+        )
+
+
+def keep_model(archive: StoreArchive, model: ModelParameters) -> None:
+    """Write into the state folder which model the service runs."""
+    text = json.dumps({"id": model.id, "name": model.name, "version": model.version}) + "\n"
+    path = archive.root / MODEL_FILE
+    if not path.exists() or path.read_text() != text:
+        write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -23,14 +23,15 @@ from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import ScenarioSetRecord, sqlite_url
-from margin_cluster.raylet import raylet_pid, watching
+from margin_cluster.raylet import child_pid, raylet_pid, watching
 from margin_cluster.seeding import seed_and_warm
 from margin_cluster.settings import Settings
 from margin_cluster.sources import ModelRegistry
+from margin_cluster.streams import SafeStream
 from margin_cluster.wiring import Stage, build_scenarios, no_stage, open_workplace
 
-EXIT_RAYLET_LOST = 4
-"""Exit code of a gateway whose raylet has exited."""
+EXIT_RAY_LOST = 4
+"""Exit code of a gateway that has lost a process of Ray on which it depends."""
 _RAY_TOKENS = "ray._private.authentication.authentication_token_setup"
 _SWITCH_SECONDS = 0.0005
 
@@ -75,7 +76,9 @@ def start_logging(stream: Any = None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(
+            cast("TextIO", SafeStream(stream or sys.stderr))
+        ),
         cache_logger_on_first_use=False,
     )
 
@@ -112,12 +115,15 @@ def ray_session(request: ServiceRequest) -> Any:
         os.umask(umask)
     _protect_token_file()
     try:
-        pid = raylet_pid(ray.get_runtime_context().get_node_id())
-        if pid is None:  # the node's raylet belongs to another user or to another PID namespace
+        with contextlib.ExitStack() as watches:
+            # None: the process belongs to another user, machine or PID namespace.
+            raylet = raylet_pid(ray.get_runtime_context().get_node_id())
+            if raylet is not None:
+                watches.enter_context(watching(raylet, partial(_ray_exited, "raylet", raylet)))
+            gcs = child_pid("gcs_server")
+            if gcs is not None:
+                watches.enter_context(watching(gcs, partial(_ray_exited, "GCS", gcs)))
             yield
-        else:
-            with watching(pid, partial(_raylet_exited, pid)):
-                yield
     finally:
         ray.shutdown()
 
@@ -129,15 +135,18 @@ def _protect_token_file() -> None:
         path.chmod(0o600)
 
 
-def _raylet_exited(pid: int) -> None:
-    """Report the loss and exit: Ray would end this process within a moment without a message."""
-    structlog.get_logger("gateway").error("raylet exited", pid=pid)
+def _ray_exited(name: str, pid: int) -> None:
+    """Report the loss of a process of Ray and exit: Ray would end this process without a message.
+
+    Ray does so within a moment after its raylet has exited, and a minute after its GCS has.
+    """
+    structlog.get_logger("gateway").error("ray exited", process=name, pid=pid)
     sys.stderr.write(
-        f"margin: Ray's node process (raylet, pid {pid}) has exited, and this gateway stops with "
-        "it. Nothing that was acknowledged is lost; start the service again.\n"
+        f"margin: a process of Ray ({name}, pid {pid}) has exited, and this gateway stops with it. "
+        "Nothing that was acknowledged is lost; start the service again.\n"
     )
     sys.stderr.flush()
-    os._exit(EXIT_RAYLET_LOST)
+    os._exit(EXIT_RAY_LOST)
 
 
 def open_archive(settings: Settings, request: ServiceRequest) -> StoreArchive:

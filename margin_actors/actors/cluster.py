@@ -68,6 +68,7 @@ class Cluster:
         self._current: ResidentGeneration | None = None
         self._changed = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
+        self._control_check: asyncio.Task[Any] | None = None
         self._reducers: list[Any] = []
         self.cpus = 1.0
 
@@ -195,6 +196,19 @@ class Cluster:
         arguments = (scenarios_id, key or _own_key(), request_id, caller)
         published: Published = await self._ask("activate", *arguments, until=until)
         return published if key else replace(published, was_repeated=False)
+
+    async def control_store_answers(self, *, seconds: float) -> bool:
+        """Return whether Ray's control store (GCS) answers within some seconds.
+
+        Ray itself ends this process when it has not answered for a minute.
+        """
+        if self._control_check is None:
+            self._control_check = asyncio.create_task(asyncio.to_thread(ray.nodes))
+        done, _ = await asyncio.wait({self._control_check}, timeout=seconds)
+        if not done:
+            return False  # the check goes on; the next one waits for it
+        check, self._control_check = self._control_check, None
+        return check.exception() is None
 
     async def status(self, *, until: float) -> CoordinatorStatus:
         """Return the human-readable state of the cluster."""

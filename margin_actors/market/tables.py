@@ -98,6 +98,9 @@ def text_codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
         column = pc.cast(column, pa.string())
     if pat.is_dictionary(column.type):
         array = column.unify_dictionaries().combine_chunks()
+        if len(array.dictionary.unique()) < len(array.dictionary):
+            # A dictionary may repeat a value, and then equal texts would have different codes.
+            array = pc.cast(array, array.dictionary.type).dictionary_encode()
     else:
         array = column.combine_chunks().dictionary_encode()
     codes = pc.fill_null(pc.cast(array.indices, pa.int32()), -1).to_numpy()

@@ -8,7 +8,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from margin_protos.v1 import market_data_service_pb2, portfolio_service_pb2
+from margin_protos.v1 import margin_types_pb2, market_data_service_pb2, portfolio_service_pb2
 from service_calls import Service, snapshot_messages, violations_of
 from service_world import Running, World, moved_by, served
 
@@ -112,6 +112,36 @@ def test_an_upload_names_the_account_and_the_instrument_that_cannot_be_margined(
     assert "GOOD" not in text
     huge = [("M", "BIG", "BTC-PERPETUAL", 1e13)]
     assert "1e+12" in str(refused(CODE.INVALID_ARGUMENT, service.upload, huge))
+
+
+def test_an_upload_that_repeats_a_name_is_refused(service: Service) -> None:
+    """Repeated names in the dictionaries of a message once made a stored book unreadable."""
+    columns = {"account": [0, 1], "instrument": [0, 0], "quantity": [10.0, 20.0]}
+    texts = {"account_ids": ["U-1", "U-1"], "member_ids": ["U", "U"]}
+    names = {"instrument_names": ["BTC-PERPETUAL"]}
+    found = refused_upload(service, columns | texts | names)
+    assert set(found) == {"message 0.account_ids[1]"}
+    texts = {"account_ids": ["U-1", "U-2"], "member_ids": ["U", "U"]}
+    names = {"instrument_names": ["BTC-PERPETUAL", "BTC-PERPETUAL"]}
+    found = refused_upload(service, columns | texts | names | {"instrument": [0, 1]})
+    assert set(found) == {"message 0.instrument_names[1]"}
+
+
+def refused_upload(service: Service, columns: dict[str, object]) -> dict[str, str]:
+    request = portfolio_service_pb2.UploadPositionsRequest(
+        positions=margin_types_pb2.PositionColumns(**columns),  # type: ignore[arg-type]
+        is_last=True,
+    )
+    upload = service.portfolio.UploadPositions
+    return refused(CODE.INVALID_ARGUMENT, upload, iter([request]), timeout=30)
+
+
+@pytest.mark.parametrize("quantity", [5e-324, 1e-10, 1e-9, 1e-7])
+def test_dust_is_not_a_whole_number_of_lots(service: Service, quantity: float) -> None:
+    refused(
+        CODE.INVALID_ARGUMENT, service.trade, "DUST", "BTC-PERPETUAL", quantity, uuid4().hex, "M"
+    )
+    refused(CODE.INVALID_ARGUMENT, service.trade, " ", "BTC-PERPETUAL", 10.0, uuid4().hex, "M")
 
 
 def test_a_snapshot_without_time_index_or_options_is_refused(

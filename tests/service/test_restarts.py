@@ -5,18 +5,26 @@ import os
 import signal
 import sqlite3
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import grpc
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import Origin, PositionChange, Trade, sqlite_url
+from margin_cluster.seeding import keep_model, require_same_model
+from margin_cluster.service import ServiceRequest
 from service_calls import Service
 from service_command import MARGIN, command
 from service_world import Running, World, fill, moved_by, served, wait_until
+
+from margin_actors.engine.parameters import preset
+from margin_actors.errors import InvalidMarketData, InvalidParameters
 
 NAMES = "BTC-PERPETUAL"
 
@@ -68,6 +76,52 @@ def test_the_same_command_line_again_keeps_positions_and_market(
     log = third.log.read_text()
     assert "raylet" in log
     assert "Traceback" not in log
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer(world: World, tmp_path: Path) -> None:
+    """A full disk, or a reader of the log that has gone, must not turn a commit into an error."""
+    fill(tmp_path / "state", world)
+    with command(tmp_path, *options(tmp_path), log=Path("/dev/full")) as running:
+        with Service(running.target) as service:
+            for number in range(3):
+                service.trade("A", NAMES, 10.0, f"k{number}", "M")
+            with pytest.raises(grpc.RpcError) as caught:
+                service.trade("A", NAMES, 3.0, "broken", "M")
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert service.held("A") == {NAMES: 30.0}
+            assert service.book().summary.is_complete
+        # Without its control store Ray would end the gateway a minute later, without a word.
+        children = psutil.Process(running.process.pid).children()
+        next(p for p in children if p.name() == "gcs_server").kill()
+        assert running.process.wait(30) == 4
+
+
+def test_a_start_with_another_model_is_refused(world: World, tmp_path: Path) -> None:
+    """The scenario set in use belongs to its model: together with another it margins nothing."""
+    archive = StoreArchive(tmp_path, sqlite_url(tmp_path / "ledger.sqlite"))
+    first = ServiceRequest(model=world.model)
+    require_same_model(archive, first)
+    keep_model(archive, first.model)
+    require_same_model(archive, first)
+    other = ServiceRequest(model=preset("plain-hs"))
+    with pytest.raises(InvalidParameters, match="another model"):
+        require_same_model(archive, other)
+    require_same_model(archive, replace(other, replace_snapshot=True))
+
+
+def test_a_stored_object_with_other_content_is_not_used(world: World, tmp_path: Path) -> None:
+    """A changed quantity is noticed when the book is read, not when someone verifies the ledger."""
+    archive = StoreArchive(tmp_path, sqlite_url(tmp_path / "ledger.sqlite"))
+    archive.save_book(world.book)
+    assert archive.load_book(world.book.id).id == world.book.id
+    (stored,) = (tmp_path / "objects" / "books").glob("*.parquet")
+    table = pq.read_table(stored)
+    quantity = table["quantity"].to_pylist()
+    quantity[0] += 10.0
+    place = table.schema.get_field_index("quantity")
+    pq.write_table(table.set_column(place, "quantity", pa.array(quantity)), stored)
+    with pytest.raises(InvalidMarketData, match="damaged"):
+        archive.load_book(world.book.id)
 
 
 def test_stored_data_that_cannot_be_used_stop_neither_start_nor_status(

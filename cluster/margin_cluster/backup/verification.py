@@ -5,15 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from sqlalchemy import select
 
 from margin_actors.engine.scenarios import scenario_set_from_table
 from margin_actors.errors import InvalidParameters, MarginError, Problem
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table
-from margin_actors.market.tables import text_codes
+from margin_cluster.archive import book_in_stored_order
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.schema import calculations, changes, scenario_sets, snapshots
 from margin_cluster.ledger.verification import Verification, require_verified, verify_ledger
@@ -149,23 +148,7 @@ def _content_id(kind: str, table: pa.Table, object_id: str) -> str:
     if kind == "scenarios":
         return scenario_set_from_table(table, where=object_id).id
     found = book_from_table(table, where=object_id).id
-    return found if found == object_id else _book_in_stored_order(table).id
-
-
-def _book_in_stored_order(table: pa.Table) -> Book:
-    """Return a book as it was stored before books had one order: accounts as they come."""
-    codes, accounts = text_codes(table, "account_id")
-    member_codes, members = text_codes(table, "member_id")
-    names, instruments = text_codes(table, "instrument_name")
-    start = np.searchsorted(codes, np.arange(len(accounts) + 1)).astype(np.int64)
-    return Book(
-        accounts=tuple(accounts),
-        members=tuple(members[m] for m in member_codes[np.minimum(start[:-1], len(codes) - 1)]),
-        instruments=tuple(instruments),
-        start=start,
-        instrument_index=names,
-        quantity=table.column("quantity").to_numpy(),
-    )
+    return found if found == object_id else book_in_stored_order(table).id
 
 
 def _calculation_problem(table: pa.Table, accounts: int, margin_usd: float) -> str:

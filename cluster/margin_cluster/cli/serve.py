@@ -1,5 +1,6 @@
 """`margin serve` and `margin status`."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,9 @@ from margin_cluster.cli.console import (
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.gateway.probe import ClientTls, service_status
 from margin_cluster.gateway.tls import load_server_tls
+from margin_cluster.ledger import address_from_url
 from margin_cluster.service import ServiceRequest, ray_session, serve, start_logging
+from margin_cluster.streams import protect_standard_streams
 from margin_cluster.wiring import load_model
 
 _DEFAULTS = GatewayOptions()
@@ -188,6 +191,9 @@ def serve_command(
             "the positions cannot be replaced",
             [Problem("--replace-book", "--book is not given", "name the file of positions")],
         )
+    if ledger is not None:
+        address_from_url(ledger)  # a mistake in it is reported before anything starts
+    protect_standard_streams()
     start_logging()
     here = settings()
     with stages(quiet=False) as tell:
@@ -208,6 +214,7 @@ def _notify(notice: str) -> None:
 
 def _say_ready(gateway: Gateway) -> None:
     now = gateway.desk.cluster.current
+    gateway.desk.positions.follow()
     accounts, _ = gateway.desk.positions.counts()
     if now is not None and (
         now.priced.scenarios.is_synthetic or now.priced.market.snapshot.is_synthetic
@@ -261,6 +268,8 @@ def status_command(
         "accounts": f"{found['accounts']:,} with {int(found['positions']):,} positions "
         f"(version {found['portfolio_version']})",
         "ready": "yes" if found["is_ready"] else "no",
+        "books": f"{found['run_slots_taken']} running, {found['run_slots']} at most",
+        "ledger": f"entry {int(found['ledger_sequence']):,}, hash {found['ledger_hash'][:16]}",
         "requests": f"{found['requests_active']} active, "
         f"{int(found['requests_rejected']):,} rejected",
     }
@@ -268,7 +277,8 @@ def status_command(
         rows["problems"] = "; ".join(found["problems"])
     if generation:
         rows["model"] = generation["model_name"]
-        rows["market"] = f"{generation['snapshot_time']}, {generation['snapshot_id']}"
+        age = timedelta(seconds=round(found.get("snapshot_age_seconds") or 0.0))
+        rows["market"] = f"{generation['snapshot_time']} ({age} ago), {generation['snapshot_id']}"
         rows["scenarios"] = f"{generation['scenarios']:,}, {generation['scenarios_id']}"
         rows["generation"] = f"{generation['number']}, {generation['instruments']:,} contracts"
     else:

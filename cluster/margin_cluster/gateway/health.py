@@ -11,6 +11,7 @@ class HealthMonitor:
     def __init__(self) -> None:
         self._accepts_writes = self._has_generation = self._is_stopping = False
         self._ledger_fault: str | None = None
+        self._cluster_fault: str | None = None
         self.on_ledger_failure: Callable[[Exception], None] | None = None
         """Called, from any thread, whenever an operation of the ledger has failed."""
 
@@ -31,6 +32,10 @@ class HealthMonitor:
     def set_ledger_fault(self, fault: str | None) -> None:
         """Note why the ledger cannot be read or written, or None if it can."""
         self._ledger_fault = fault
+
+    def set_cluster_fault(self, fault: str | None) -> None:
+        """Note why Ray does not work as it should, or None if it does."""
+        self._cluster_fault = fault
 
     def set_stopping(self) -> None:
         """Note that the gateway is draining."""
@@ -60,6 +65,8 @@ class HealthMonitor:
             found.append("no market snapshot and scenario set are in use yet")
         if self._ledger_fault is not None:
             found.append(f"the ledger cannot be used: {self._ledger_fault}")
+        if self._cluster_fault is not None:
+            found.append(self._cluster_fault)
         if self._is_stopping:
             found.append("the gateway is stopping")
         return found

@@ -14,7 +14,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -48,6 +48,8 @@ _CHANGING = frozenset(
 )
 """Methods that write to the ledger or change what is in use."""
 _REJECTIONS_LOG_SECONDS = 1.0
+LOGGED_PROBLEMS_MAX = 3
+"""Problems of a refused call that its log line carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +264,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._log.error(
                 "internal", request_id=call.request_id, method=call.method, exc_info=error
             )
-        self._finished(call, failure.code.name, failure.message)
+        problems = getattr(error, "problems", ())[:LOGGED_PROBLEMS_MAX]
+        self._finished(call, failure.code.name, failure.message, [str(p) for p in problems])
         await _abort(context, failure)
 
-    def _finished(self, call: Call, code: str, message: str | None = None) -> None:
+    def _finished(
+        self, call: Call, code: str, message: str | None = None, problems: Sequence[str] = ()
+    ) -> None:
         seconds = call.seconds
         self._metrics.finished(call.method, code, seconds)
         fields: dict[str, Any] = {
@@ -277,6 +282,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }
         if message is not None:
             fields["message"] = message
+        if problems:
+            fields["problems"] = problems
         self._log.info("call", **fields)
 
 

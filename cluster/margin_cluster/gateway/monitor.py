@@ -20,6 +20,8 @@ FAILED_CHECK_SECONDS = 1.0
 """Interval of checks while the ledger cannot be used."""
 CHECK_SECONDS = 15.0
 """Interval of checks while it can."""
+GCS_SECONDS_MAX = 2.0
+"""Longest answer of Ray's control store that counts as one."""
 STATE_SECONDS = 5.0
 """Interval at which run slots and positions are read for the metrics."""
 
@@ -80,6 +82,10 @@ class Monitor:
     async def read_state(self) -> Any | None:
         """Return the coordinator's status, or None if it does not answer; updates metrics."""
         desk = self._desk
+        fault = None
+        if not await desk.cluster.control_store_answers(seconds=GCS_SECONDS_MAX):
+            fault = "Ray's control store (GCS) does not answer; new work may not be started"
+        self._health.set_cluster_fault(fault)
         accounts, positions = desk.positions.counts()
         self._metrics.set_positions(accounts=accounts, positions=positions)
         try:

@@ -1,6 +1,6 @@
 """What is durable: positions, published data, calculations, and what is in use."""
 
-from margin_cluster.ledger.address import sqlite_url
+from margin_cluster.ledger.address import address_from_url, sqlite_url
 from margin_cluster.ledger.ledger import Ledger
 from margin_cluster.ledger.records import (
     CalculationKind,
@@ -29,5 +29,6 @@ __all__ = [
     "ScenarioSetRecord",
     "SnapshotRecord",
     "Trade",
+    "address_from_url",
     "sqlite_url",
 ]

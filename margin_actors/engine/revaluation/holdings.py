@@ -60,7 +60,8 @@ def whole_lots(lots: FloatArray) -> tuple[FloatArray, IntArray]:
     unequal = np.flatnonzero(lots != whole)
     distance = np.abs(lots[unequal] - whole[unequal])
     bound = 1e-6 * np.maximum(1.0, np.abs(whole[unequal])) ** 0.5
-    return whole, unequal[~(distance <= bound)]
+    # What would be rounded to no lot at all is not a whole number of lots, however small.
+    return whole, unequal[~(distance <= bound) | (whole[unequal] == 0.0)]
 
 
 def broken_lot(name: str, quantity: float, lot: float) -> tuple[str, str]:

@@ -73,8 +73,9 @@ def time_from_timestamp(stamp: Timestamp, where: str, problems: list[Problem]) -
 
 def check_id(text: str, where: str, problems: list[Problem]) -> str:
     """Return an account or member id, or note what is wrong with it."""
-    if not text:
-        problems.append(Problem(where, "is empty", "give an id"))
+    if not text or text != text.strip():
+        what = "is empty" if not text else f"{text[:40]!r} begins or ends with a space"
+        problems.append(Problem(where, what, "give an id"))
     elif len(text) > ID_LENGTH_MAX or not text.isprintable():
         problems.append(
             Problem(where, f"{text[:40]!r}…", f"at most {ID_LENGTH_MAX} printable characters")

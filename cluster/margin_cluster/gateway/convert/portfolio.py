@@ -14,6 +14,8 @@ from margin_cluster.ledger import Trade
 ROWS_A_MESSAGE_MAX = 100_000
 ROWS_MAX = 5_000_000
 TRADES_MAX = 10_000
+QUANTITY_MIN = 1e-9
+"""Smallest change of a position; quantities are kept to a billionth."""
 
 
 class UploadBuilder:
@@ -71,6 +73,8 @@ class UploadBuilder:
                     f"{len(columns.account_ids)} accounts are named",
                 )
             )
+        for name in ("account_ids", "instrument_names"):
+            problems += _repeated(getattr(columns, name), f"{where}.{name}")
         for name in ("account_ids", "member_ids"):
             for i, text in enumerate(getattr(columns, name)):
                 check_id(text, f"{where}.{name}[{i}]", problems)
@@ -106,6 +110,16 @@ class UploadBuilder:
         return pa.concat_tables(self._tables)
 
 
+def _repeated(texts: Any, where: str) -> list[Problem]:
+    seen: set[str] = set()
+    problems: list[Problem] = []
+    for i, text in enumerate(texts):
+        if text in seen:
+            problems.append(Problem(f"{where}[{i}]", f"{text[:40]!r} is repeated", "name it once"))
+        seen.add(text)
+    return problems
+
+
 def _coded(values: Any, codes: np.ndarray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(
         pa.array(codes.astype(np.int32)), pa.array(list(values), pa.string())
@@ -132,8 +146,8 @@ def trades_from_proto(request: Any) -> tuple[str, tuple[Trade, ...]]:
             check_id(item.account_id, f"{where}.account_id", problems)
             if item.member_id:
                 check_id(item.member_id, f"{where}.member_id", problems)
-            if not 0.0 < abs(item.quantity) <= QUANTITY_MAX:
-                remedy = f"give a number other than 0, of at most {QUANTITY_MAX:g}"
+            if not QUANTITY_MIN <= abs(item.quantity) <= QUANTITY_MAX:
+                remedy = f"give a number from {QUANTITY_MIN:g} to {QUANTITY_MAX:g}, or its negative"
                 problems.append(Problem(f"{where}.quantity", f"{item.quantity}", remedy))
             trades.append(
                 Trade(item.account_id, item.member_id, item.instrument_name, item.quantity)
