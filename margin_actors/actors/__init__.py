@@ -5,3 +5,8 @@
 - `coordinator` names the current generation and replaces what is lost.
 - `cluster` is what a process outside uses: connect, watch generations, run a book.
 """
+
+from margin_actors.actors.interrupts import ignore_interrupts_in_workers
+
+# Before anything else of this package is imported, and with it numba.
+ignore_interrupts_in_workers()
