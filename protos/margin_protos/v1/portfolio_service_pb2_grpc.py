@@ -47,7 +47,8 @@ class PortfolioServiceServicer(object):
     def ApplyTrades(self, request, context):
         """Adds trades to positions, all or none. A repeated idempotency key changes nothing. Positions
         after the trades must be priceable on the current market, in whole lots and within the limits, and
-        an account's profits small enough to be summed exactly. A position that is not (because it has expired, for example) may still be reduced.
+        an account's profits small enough to be summed exactly. A position that is not (because it has
+        expired, for example) may still be reduced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
