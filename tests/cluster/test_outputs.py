@@ -306,6 +306,8 @@ def test_an_interruption_from_the_keyboard_is_one_line_and_leaves_nothing(
         [sys.executable, "-m", "margin_cluster", *command, "--out", "out"],
         cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"MARGIN_THREADS": "2"}, start_new_session=True,
+        # A shell starts its background jobs with SIGINT ignored, and so would this test be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
