@@ -26,6 +26,10 @@ from margin_actors.engine.scenarios import scenario_set_from_table
 
 ALLOWANCE_SECONDS = 1.0
 """A call may take twice its usual time and this; more on a machine that others use, too."""
+USUAL_SECONDS_MAX = 0.5
+"""A usual time beyond this is a defect itself: the market and the book are small."""
+SLOW_KINDS = ("PublishSnapshot", "generation", "market", "older", "same", "publication", "Activate")
+"""Kinds of calls that fit and price a whole market, to which that does not apply."""
 FIRST_SECONDS = 5.0
 """The first calls of a kind, whose usual time is not known yet, may take so long."""
 STATUS_SECONDS = 3.0
@@ -296,6 +300,8 @@ class Session:
 
     def _judge_time(self, kind: str, began: float, seconds: float) -> None:
         usual = self.record.usual(kind)
+        if usual is not None and not kind.startswith(SLOW_KINDS):
+            usual = min(usual, USUAL_SECONDS_MAX)
         plain = FIRST_SECONDS if usual is None else 2 * usual + ALLOWANCE_SECONDS
         bound = self.heartbeat.allowed(plain, began, began + seconds)
         if seconds > bound:
