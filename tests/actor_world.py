@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import ray
 from made import made_scenarios
@@ -43,7 +44,11 @@ def make_small_world() -> SmallWorld:
 
 @contextmanager
 def ray_here(cpus: int = 2, address: str = "local") -> Iterator[None]:
-    """Run Ray inside this process, or attach to one that runs."""
+    """Run Ray in this process, or attach to one that runs; workers find these tests' modules."""
+    here = str(Path(__file__).parent)
+    path = os.environ.get("PYTHONPATH", "")
+    if here not in path.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, path]) if path else here
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)

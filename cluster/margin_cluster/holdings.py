@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from margin_actors.engine.margin import check_collateral
 from margin_actors.errors import InvalidPortfolio, Problem
@@ -17,6 +18,10 @@ from margin_actors.market.tables import text_codes
 from margin_cluster.archive import book_to_table
 from margin_cluster.sources import ParquetStore, UsedFile, file_sha256, read_table
 
+_NAMES_SHOWN = 10
+UnknownAccounts: TypeAlias = Literal["refuse", "list"]
+"""What to do with collateral of accounts that are not in the book."""
+
 
 @dataclass(frozen=True)
 class Holdings:
@@ -29,6 +34,26 @@ class Holdings:
     """Every account that the book's file names, also those without a position."""
     used: tuple[UsedFile, ...]
     collateral: Collateral | None = None
+    unknown_accounts: tuple[str, ...] = ()
+    """Accounts with collateral that the book's file does not name, if they are not refused."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on deposits that are part of no account's result."""
+        if self.collateral is None:
+            return ()
+        idle = {*self.collateral.account_ids} - {*self.book.accounts}
+        groups = {
+            "hold no position": sorted(idle - {*self.unknown_accounts}),
+            "are not in the book": list(self.unknown_accounts),
+        }
+        return tuple(
+            f"Accounts with collateral that {what} ({len(names):,}), left out: "
+            + ", ".join(names[:_NAMES_SHOWN])
+            + (", …" if names[_NAMES_SHOWN:] else "")
+            for what, names in groups.items()
+            if names
+        )
 
 
 def read_book(store: ParquetStore, path: Path | None, *, as_of: datetime | None = None) -> Holdings:
@@ -57,17 +82,35 @@ def read_book(store: ParquetStore, path: Path | None, *, as_of: datetime | None 
     return Holdings(book, path, accounts, (UsedFile("book", str(path), file_sha256(path)),))
 
 
-def with_collateral_file(held: Holdings, path: Path, snapshot: MarketSnapshot) -> Holdings:
+def with_collateral_file(
+    held: Holdings, path: Path, snapshot: MarketSnapshot, *, unknown_accounts: UnknownAccounts
+) -> Holdings:
     """Return the holdings with the deposits in a file.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every row that cannot be used, every account that the book's file does not name, and
-        every asset without a price.
+        Naming every row that cannot be used, every asset without a price and, if they are to be
+        refused, every account that the book's file does not name.
     """
     table = read_table(path, what="collateral", error=InvalidPortfolio)
     collateral = collateral_from_table(table, where=str(path))
-    check_collateral(collateral, snapshot, held.accounts, where=str(path))
+    unknown = tuple(sorted({*collateral.account_ids} - held.accounts))
+    known = {*held.accounts, *unknown} if unknown_accounts == "list" else held.accounts
+    try:
+        check_collateral(collateral, snapshot, known, where=str(path))
+    except InvalidPortfolio as error:
+        if known >= {*unknown}:
+            raise
+        raise InvalidPortfolio(
+            f"{error.summary}; --list-unknown-collateral leaves out accounts that are not in the "
+            "book and lists them",
+            error.problems,
+        ) from None
     used = (*held.used, UsedFile("collateral", str(path), file_sha256(path)))
-    return replace(held, collateral=collateral, used=used)
+    return replace(
+        held,
+        collateral=collateral,
+        used=used,
+        unknown_accounts=tuple(a for a in unknown if a in known),
+    )

@@ -45,6 +45,8 @@ class CalculationOutput:
     equity: Equity | None
     """Deposits; None without collateral."""
     files: tuple[UsedFile, ...]
+    unknown_accounts: tuple[str, ...] = ()
+    """Accounts with collateral that are not in the book; their deposits are left out."""
     remarks: tuple[str, ...] = ()
     """What was left out on the way."""
 
@@ -228,6 +230,7 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
             "accounts": len(held.accounts),
             "positions": held.n_positions,
             "instruments": len(held.instruments),
+            "collateral_not_in_book": list(output.unknown_accounts),
             "expired": {a: list(names) for a, names in r.assessment.expired.items()},
         },
         "surfaces": {u: s.id for u, s in output.surfaces.items()},

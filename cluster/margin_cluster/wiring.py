@@ -43,12 +43,12 @@ from margin_actors.market.cleansing import (
     QualityReport,
     aggregate_prices,
 )
-from margin_actors.market.portfolios import Book, Collateral
+from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 from margin_cluster.archive import book_to_table
-from margin_cluster.holdings import Holdings, read_book, with_collateral_file
+from margin_cluster.holdings import Holdings, UnknownAccounts, read_book, with_collateral_file
 from margin_cluster.results import CalculationOutput
 from margin_cluster.settings import Settings
 from margin_cluster.sources import (
@@ -261,10 +261,11 @@ class RunRequest:
     scenarios_id: str | None = None
     keep_pnl: bool | None = None
     """None: keep the profits of books of up to 1,000 accounts."""
+    unknown_accounts: UnknownAccounts = "refuse"
+    """With collateral but not in the book's file."""
 
 
 KEEP_PNL_ACCOUNTS_MAX = 1000
-_NAMES_SHOWN = 10
 
 
 def run_margin(
@@ -305,9 +306,13 @@ def run_margin(
     equity = None
     if deposits is not None:
         equity = collateral_equity(
-            deposits, snapshot, result.book, model, other_accounts=held.accounts
+            deposits,
+            snapshot,
+            result.book,
+            model,
+            other_accounts={*held.accounts, *held.unknown_accounts},
         )
-        history.remarks += _idle_deposits(deposits, book)
+        history.remarks += held.remarks
     shown = surfaces or _display_surfaces(snapshot, history.remarks)
     return CalculationOutput(
         result=result,
@@ -318,17 +323,9 @@ def run_margin(
         quality=tuple(history.reports),
         equity=equity,
         files=(*used, *held.used, *history.used),
+        unknown_accounts=held.unknown_accounts,
         remarks=tuple(history.remarks),
     )
-
-
-def _idle_deposits(deposits: Collateral, book: Book) -> list[str]:
-    """Return a remark if accounts have collateral and no position."""
-    idle = sorted({*deposits.account_ids} - {*book.accounts})
-    if not idle:
-        return []
-    shown = ", ".join(idle[:_NAMES_SHOWN]) + (", …" if idle[_NAMES_SHOWN:] else "")
-    return [f"Accounts with collateral that hold no position ({len(idle):,}): {shown}"]
 
 
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
@@ -360,7 +357,9 @@ def load_holdings(place: Workplace, request: RunRequest, snapshot: MarketSnapsho
     book, collateral = place.data.default_book()
     held = read_book(place.store, request.book or book)
     path = request.collateral or (collateral if request.book is None else None)
-    return held if path is None else with_collateral_file(held, path, snapshot)
+    if path is None:
+        return held
+    return with_collateral_file(held, path, snapshot, unknown_accounts=request.unknown_accounts)
 
 
 __all__ = [

@@ -39,6 +39,7 @@ NAME = "coordinator"
 _POLL_SECONDS = 20.0
 _READ_SECONDS = 60.0
 _START_SECONDS = 120.0
+_GIVE_BACK_SECONDS = 0.5
 
 
 def seconds_left(until: float) -> float:
@@ -221,7 +222,10 @@ class Cluster:
                 renewing.cancel()
                 await asyncio.gather(renewing, return_exceptions=True)
         finally:  # also if the caller left before the answer came
-            self._coordinator.give_slot_back.remote(run_id)
+            given_back = self._coordinator.give_slot_back.remote(run_id)
+            # Waited for, so that the caller's next book finds the slot free; but not for long.
+            with contextlib.suppress(Exception):
+                await finished(given_back, until=time.monotonic() + _GIVE_BACK_SECONDS)
 
     async def _renew_slot(self, run_id: str, until: float) -> None:
         """Renew a lease, until a moment of the monotonic clock at most."""
@@ -329,8 +333,9 @@ async def finished(ref: Any, *, until: float) -> Any:
     DeadlinePassed
         If it comes too late.
     """
+    left = seconds_left(until)  # before there is a future whose exception would not be retrieved
     try:
-        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), seconds_left(until))
+        return await asyncio.wait_for(asyncio.wrap_future(ref.future()), left)
     except TimeoutError:
         raise DeadlinePassed("the deadline passed before the cluster answered") from None
 

@@ -222,7 +222,8 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
     place = open_workplace(settings, data_root)
     book = data_root / "portfolios" / "book_20260206T093516Z_1000.parquet"
     collateral = data_root / "portfolios" / "collateral_20260206T093516Z_1000.csv"
-    request = RunRequest("2026-02-06T09:35:16Z", book, collateral, load_model("ccp-default"))
+    request = RunRequest("2026-02-06T09:35:16Z", book, collateral, load_model("ccp-default"),
+                         unknown_accounts="list")  # fmt: skip
     output = run_margin(place, request)
     r = output.result
     np.testing.assert_allclose(r.parts_usd.sum(axis=1), r.initial_margin_usd, rtol=1e-12)
@@ -238,3 +239,5 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
     equity = output.equity
     assert equity is not None
     assert np.all(equity.counted_usd <= equity.market_value_usd + 1e-9)
+    # Accounts without a position have deposits, and no row in the book's file.
+    assert len(output.unknown_accounts) == 77

@@ -53,7 +53,7 @@ def embedded():
         yield
 
 
-def soon(seconds: float = 60.0) -> float:
+def soon(seconds: float = 200.0) -> float:
     return time.monotonic() + seconds
 
 
@@ -80,7 +80,7 @@ async def connected(
         ray.kill(ray.get_actor("coordinator", namespace=namespace))
 
 
-async def complete(cluster: Cluster, book: Book, seconds: float = 60.0) -> list[Any]:
+async def complete(cluster: Cluster, book: Book, seconds: float = 200.0) -> list[Any]:
     generation = await cluster.generation(until=soon())
     events = run_book(cluster, generation, book, until=soon(seconds))
     return [event async for event in events]
@@ -93,22 +93,17 @@ async def until_true(is_true: Callable[[], Any], seconds: float = 30.0) -> None:
         await asyncio.sleep(0.02)
 
 
-def large_book(world: SmallWorld, copies: int = 150) -> Book:
+def large_book(world: SmallWorld, copies: int = 60) -> Book:
     """A book of many parts, so that there is a middle."""
     book = world.book
-    n = len(book.accounts)
-    steps = np.diff(book.start)
-    return (
-        Book(
-            tuple(f"{c:03d}-{a}" for c in range(copies) for a in book.accounts),
-            book.members * copies,
-            book.instruments,
-            np.concatenate([[0], np.cumsum(np.tile(steps, copies))]).astype(np.int64),
-            np.tile(book.instrument_index, copies),
-            np.tile(book.quantity, copies),
-        )
-        if n
-        else book
+    steps = np.tile(np.diff(book.start), copies)
+    return Book(
+        tuple(f"{c:03d}-{a}" for c in range(copies) for a in book.accounts),
+        book.members * copies,
+        book.instruments,
+        np.concatenate([[0], np.cumsum(steps)]).astype(np.int64),
+        np.tile(book.instrument_index, copies),
+        np.tile(book.quantity, copies),
     )
 
 
@@ -162,8 +157,8 @@ def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, tmp_path: P
         book = large_book(small)
         async with connected(archive_of(small, tmp_path), small) as cluster:
             digest = (await complete(cluster, book))[-1].digest
-            baseline = min([await timed(cluster, book, digest) for _ in range(3)])
-            allowed = 2 * baseline + 1.0
+            baseline = max([await timed(cluster, book, digest) for _ in range(3)])
+            allowed = 2 * baseline + 3.0  # a busy machine; the defect cost 30 s
             for moment in MOMENTS:
                 await left_at(cluster, book, moment)
                 assert await timed(cluster, book, digest) < allowed, moment
@@ -173,9 +168,8 @@ def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, tmp_path: P
             leaving = [left_at(cluster, book, moment) for moment in MOMENTS[:2]]
             await asyncio.gather(*leaving, return_exceptions=True)
             assert await timed(cluster, book, digest) < allowed
-            status = await cluster.status(until=soon())
-            assert status.run_slots_taken == 0
-            assert status.run_slots == LAYOUT.run_slots
+            await no_slot_taken(cluster)
+            assert (await cluster.status(until=soon())).run_slots == LAYOUT.run_slots
 
     async def timed(cluster: Cluster, book: Book, digest: str) -> float:
         began = time.monotonic()
@@ -185,6 +179,14 @@ def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, tmp_path: P
         return time.monotonic() - began
 
     asyncio.run(work())
+
+
+async def no_slot_taken(cluster: Cluster) -> None:
+    """Wait until all slots are free; well before their leases would end."""
+    end = soon(0.5 * LEASE_SECONDS)
+    while (await cluster.status(until=soon())).run_slots_taken:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
 
 
 @ray.remote(num_cpus=0)
@@ -312,7 +314,7 @@ def test_a_running_book_keeps_its_slot_when_the_coordinator_is_started_again(
                 with pytest.raises(Overloaded):
                     async with cluster.run_slot("refused", until=soon()):
                         pass
-            assert (await cluster.status(until=soon())).run_slots_taken == 0
+            await no_slot_taken(cluster)
 
     asyncio.run(work())
 

@@ -59,13 +59,17 @@ def test_a_gather_of_200_what_ifs_is_answered_without_repeats(
                 await client.simulate_margin(account, trades={"BTC-PERPETUAL": 1_000.0})
 
             await ask()
-            begin = time.monotonic()
-            for _ in range(BURST):
-                await ask()
-            in_turn = time.monotonic() - begin
-            begin = time.monotonic()
-            await asyncio.gather(*(ask() for _ in range(BURST)))
-            return in_turn, time.monotonic() - begin
+            in_turn, together = [], []
+            for _ in range(3):
+                begin = time.monotonic()
+                for _ in range(BURST):
+                    await ask()
+                in_turn.append(time.monotonic() - begin)
+                begin = time.monotonic()
+                await asyncio.gather(*(ask() for _ in range(BURST)))
+                together.append(time.monotonic() - begin)
+            print(in_turn, together)
+            return min(in_turn), min(together)
 
     in_turn, together = asyncio.run(run())
     assert together < 1.5 * in_turn

@@ -104,9 +104,9 @@ class Record:
             self.violations[title] += 1
             count = self.violations[title]
             steps = list(self._recent)
-        print(f"VIOLATION {title}: {json.dumps(evidence, default=str)[:600]}", flush=True)
         if count > LOGGED_PER_KIND:
             return
+        print(f"VIOLATION {title}: {json.dumps(evidence, default=str)[:600]}", flush=True)
         name = "".join(c if c.isalnum() else "-" for c in title)[:60]
         folder = self.folder / "violations" / f"{sum(self.violations.values()):03d}-{name}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,9 +49,9 @@ def right_again(session: Session, kind: str, began: float) -> None:
                     message=outcome.message,
                 )
             late = session.heartbeat.late_between(began, time.monotonic())
-            if time.monotonic() - began > RECOVERY_SECONDS + 2 * late + 60.0:
+            if time.monotonic() - began > RECOVERY_SECONDS + 2 * late + 30.0:
                 break
-            time.sleep(0.1)
+            time.sleep(0.3)
         if last is not None and last.is_ok:
             check_book(session, last)
     seconds = time.monotonic() - began

@@ -29,6 +29,13 @@ Snapshot: TypeAlias = Annotated[
 ]
 BookFile: TypeAlias = Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")]
 CollateralFile: TypeAlias = Annotated[Path | None, typer.Option(help="Deposits: CSV or Parquet.")]
+ListUnknown: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--list-unknown-collateral",
+        help="List and leave out collateral of accounts that are not in the book; default refuse.",
+    ),
+]
 Model: TypeAlias = Annotated[
     str, typer.Option(help="Preset or TOML file; see `margin model show`.")
 ]
@@ -44,6 +51,7 @@ def run(
     collateral: CollateralFile = None,
     model: Model = DEFAULT_PRESET,
     scenarios: Scenarios = None,
+    list_unknown_collateral: ListUnknown = False,
     pnl: Annotated[
         bool | None,
         typer.Option("--pnl/--no-pnl", help="Write every profit; default up to 1,000 accounts."),
@@ -62,7 +70,8 @@ def run(
         output_folder(out_dir, command="run", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),
     ):
-        request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl)
+        unknown = "list" if list_unknown_collateral else "refuse"
+        request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl, unknown)
         output = run_margin(place, request, tell=tell)
         tell("Writing results", 0, 0)
         write_tables(folder, output)
@@ -88,6 +97,7 @@ def report(
     collateral: CollateralFile = None,
     model: Model = DEFAULT_PRESET,
     scenarios: Scenarios = None,
+    list_unknown_collateral: ListUnknown = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ) -> None:
     """Calculate as `margin run` does and write the report alone.
@@ -99,7 +109,8 @@ def report(
         output_file(target, replace=force) as file,
         workplace(data, quiet=False) as (place, tell),
     ):
-        request = RunRequest(snapshot, book, collateral, parameters, scenarios, True)
+        unknown = "list" if list_unknown_collateral else "refuse"
+        request = RunRequest(snapshot, book, collateral, parameters, scenarios, True, unknown)
         output = run_margin(place, request, tell=tell)
         tell("Drawing the report", 0, 0)
         file.write_text(report_html(output), encoding="utf-8")

@@ -42,7 +42,8 @@ def caller_of(context: Any, *, has_certificates: bool) -> Caller:
 
 def printable(text: str) -> str:
     """Return at most 128 characters of a text, with `?` for those that cannot be printed."""
-    return "".join(c if c.isprintable() else "?" for c in text[:NAME_LENGTH_MAX])
+    short = text[:NAME_LENGTH_MAX]
+    return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)
 
 
 def _without_port(peer: str) -> str:

@@ -172,27 +172,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._is_idle.set()
 
     async def _serve(self, running: _Running) -> Any:
-        """Run a call within its deadline: admission, reading, waiting for its turn, the handler."""
-        method = running.method
-        async with asyncio.timeout_at(_loop_time(running.call.until)):
-            if method.priority is PriorityClass.CONTROL:
-                with self._admission.control():
+        """Admit a call, and run it within its deadline: reading, waiting for its turn, handling."""
+        method, admission = running.method, self._admission
+        deadline = asyncio.timeout_at(_loop_time(running.call.until))
+        if method.priority is PriorityClass.CONTROL:
+            with admission.control():
+                async with deadline:
                     return await self._run(running, (await self._read_one(running)).message)
-            if method.name in _CHANGING:
-                self._health.require_started()
-            if method.is_request_streaming:
-                with self._admission.upload(running.caller.key) as place:
-                    async with aclosing(self._messages(running, place)) as messages:
-                        return await self._run(running, messages)
-            gate = self._admission.unary
-            if method.priority is PriorityClass.STREAMING:
-                gate = self._admission.streaming
+        if method.name in _CHANGING:
+            self._health.require_started()
+        if method.is_request_streaming:
+            with admission.upload(running.caller.key) as place:
+                async with deadline, aclosing(self._messages(running, place)) as messages:
+                    return await self._run(running, messages)
+        is_unary = method.priority is PriorityClass.UNARY
+        gate = admission.unary if is_unary else admission.streaming
+        gate.admit(running.caller.key)
+        async with deadline:
             return await self._serve_admitted(running, gate)
 
     async def _serve_admitted(self, running: _Running, gate: AdmissionGate) -> Any:
-        """Serve a call with one request message."""
+        """Serve an admitted call with one request message."""
         caller = running.caller.key
-        gate.admit(caller)
         try:
             received = await self._read_one(running)
         except BaseException:

@@ -45,6 +45,7 @@ class Metrics:
         self._slots_free = self._gauge("run_slots_free", "Books that may start at the moment")
         self._ledger_failures = self._counter("ledger_failures", "Failed ledger operations")
         self._ready = self._gauge("ready", "1 if changes are accepted, else 0")
+        self._rejections: dict[tuple[str, Reason], tuple[Counter, ...]] = {}
         ProcessCollector(registry=self.registry)
 
     def finished(self, method: str, code: str, seconds: float) -> None:
@@ -54,8 +55,14 @@ class Metrics:
 
     def rejected(self, method: str, priority: PriorityClass, reason: Reason) -> None:
         """Count a rejected call."""
-        self._calls.labels(method, "RESOURCE_EXHAUSTED").inc()
-        self._rejected.labels(priority.value, reason.value).inc()
+        counters = self._rejections.get((method, reason))
+        if counters is None:
+            counters = self._rejections[method, reason] = (
+                self._calls.labels(method, "RESOURCE_EXHAUSTED"),
+                self._rejected.labels(priority.value, reason.value),
+            )
+        for counter in counters:
+            counter.inc()
 
     def watch_queue(self, priority: PriorityClass, queue: FairQueue[Any]) -> None:
         """Read the lengths of a class's queue whenever the metrics are collected."""

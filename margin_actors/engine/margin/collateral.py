@@ -82,7 +82,7 @@ def check_collateral(
         Problem(
             f"{where}, {rows}",
             f"account {account} is not in the book",
-            "correct the account, or add it to the book",
+            "correct the account, or add it to the book; a row of quantity 0 is enough",
         )
         for account, rows in _rows_outside(collateral.account_ids, known)
     ]
