@@ -241,8 +241,9 @@ def test_a_ledger_that_cannot_be_used_says_why(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     url = sqlite_url(tmp_path / "no" / "ledger.sqlite")
-    with pytest.raises((LedgerUnavailable, InvalidParameters), match="folder"):
+    with pytest.raises(InvalidParameters, match="/no does not exist"):
         Ledger(url)
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,16 @@ def bring_up_to_date(
     Raises
     ------
     InvalidParameters
-        If the ledger is newer than this software, or the database is of another program.
+        If the ledger is newer than this software, the database is of another program, or the
+        file's folder does not exist.
     LedgerDamaged
         If the ledger's file is gone while its side file tells of entries.
     """
     if address.path is not None:
         assert head_file is not None
+        if not address.path.parent.is_dir():
+            what = f"the folder {address.path.parent} does not exist"
+            raise set_up_wrongly(address.shown, what, "create it, or correct --state or --ledger")
         _require_not_lost(address.path, head_file)
     with head_file.locked() if head_file is not None else nullcontext():
         with readers.connect() as connection:
