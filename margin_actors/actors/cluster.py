@@ -68,7 +68,6 @@ class Cluster:
         self._current: ResidentGeneration | None = None
         self._changed = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
-        self._control_check: asyncio.Task[Any] | None = None
         self._reducers: list[Any] = []
         self.cpus = 1.0
 
@@ -198,17 +197,21 @@ class Cluster:
         return published if key else replace(published, was_repeated=False)
 
     async def control_store_answers(self, *, seconds: float) -> bool:
-        """Return whether Ray's control store (GCS) answers within some seconds.
+        """Return whether Ray's control store (GCS) accepts a connection within some seconds.
 
-        Ray itself ends this process when it has not answered for a minute.
+        Ray itself ends this process when the store has not answered for a minute. Its state API is
+        not used for the check: a call in a thread beside others broke connections of this process.
         """
-        if self._control_check is None:
-            self._control_check = asyncio.create_task(asyncio.to_thread(ray.nodes))
-        done, _ = await asyncio.wait({self._control_check}, timeout=seconds)
-        if not done:
-            return False  # the check goes on; the next one waits for it
-        check, self._control_check = self._control_check, None
-        return check.exception() is None
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        try:
+            opening = asyncio.open_connection(host.strip("[]"), int(port))
+            _, writer = await asyncio.wait_for(opening, seconds)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
 
     async def status(self, *, until: float) -> CoordinatorStatus:
         """Return the human-readable state of the cluster."""
