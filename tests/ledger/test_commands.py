@@ -242,11 +242,11 @@ def test_a_damaged_backup_is_not_restored(state: Served, tmp_path: Path) -> None
     assert "the file was modified" in refused.stderr
     assert "the file is missing" in refused.stderr
     assert not (tmp_path / "new").exists()
-    assert "no backup" in margin("restore", tmp_path, "--state", tmp_path / "n", code=2).stderr
+    assert "not a backup" in margin("restore", tmp_path, "--state", tmp_path / "n", code=2).stderr
     manifest = json.loads((backup / "manifest.json").read_text())
     manifest["files"]["../../outside"] = "0" * 64
     (backup / "manifest.json").write_text(json.dumps(manifest))
-    assert "no backup" in margin("restore", backup, "--state", tmp_path / "n", code=2).stderr
+    assert "not a backup" in margin("restore", backup, "--state", tmp_path / "n", code=2).stderr
 
 
 def test_a_target_that_holds_something_is_refused(state: Served, tmp_path: Path) -> None:
