@@ -70,7 +70,7 @@ bench: $(STAMP)  ## Measure and write benchmarks/RESULTS.md
 bench-service: $(STAMP)  ## Measure the service; JSON into benchmarks/service/out
 	@echo "==> Benchmarks of the service (about half an hour; nothing else should run)"
 	@mkdir -p benchmarks/service/out
-	@cd benchmarks/service && for part in latency book large_member load "load --minutes 10"; do \
+	@cd benchmarks/service && for part in latency book large_member disturbances load "load --minutes 10"; do \
 		set -- $$part; script=$$1.py; shift; echo "==> $$script $$*"; \
 		MARGIN_BENCH_OUT=out ../../$(BIN)/python $$script "$$@" || exit 1; done
 

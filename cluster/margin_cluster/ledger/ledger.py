@@ -62,7 +62,7 @@ class Ledger:
     Raises
     ------
     LedgerDamaged
-        If committed entries are missing, or the file is no ledger.
+        If committed entries are missing, or the file is not a ledger.
     LedgerUnavailable
         If the database does not answer.
     InvalidParameters
