@@ -15,6 +15,7 @@ from uuid import uuid4
 import ray
 from folder_archive import FolderArchive
 from made import made_scenarios
+from margin_cluster.service import ray_environment
 
 from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
@@ -58,8 +59,7 @@ def ray_here(cpus: int = 2, address: str = "local") -> Iterator[None]:
     path = os.environ.get("PYTHONPATH", "")
     if here not in path.split(os.pathsep):
         os.environ["PYTHONPATH"] = os.pathsep.join([here, path]) if path else here
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray_environment(cpus)
     logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
         address=address,

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from margin_client import Forward, MarginClient, OptionQuote, Snapshot
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import sqlite_url
-from margin_cluster.service import ServiceRequest, running_gateway
+from margin_cluster.service import ServiceRequest, ray_environment, running_gateway
 from margin_cluster.settings import Settings
 from ray.cluster_utils import Cluster
 
@@ -71,16 +70,15 @@ def fill(folder: Path, world: World, ledger_url: str | None = None) -> Path:
     return path
 
 
-def ray_environment() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+def quiet_ray() -> None:
+    ray_environment(2)
     logging.getLogger("ray").setLevel(logging.ERROR)
 
 
 @contextmanager
 def ray_here(cpus: int = 2) -> Iterator[None]:
     """Run Ray inside this process."""
-    ray_environment()
+    quiet_ray()
     ray.init(
         address="local",
         num_cpus=cpus,
@@ -98,7 +96,7 @@ def ray_here(cpus: int = 2) -> Iterator[None]:
 @contextmanager
 def nodes(count: int, checks: dict[str, int] | None = None) -> Iterator[Cluster]:
     """Run a Ray cluster of so many nodes of two processors, and attach to it."""
-    ray_environment()
+    quiet_ray()
     head: dict[str, Any] = {"num_cpus": 2}
     if checks:
         head["_system_config"] = checks

@@ -31,6 +31,8 @@ from margin_cluster.streams import SafeStream
 from margin_cluster.wiring import Stage, build_scenarios, no_stage, open_workplace
 
 EXIT_RAY_LOST = 4
+IDLE_WORKERS_PER_CPU = 4
+"""Idle workers that a node of Ray keeps for each of its processors, for all gateways together."""
 """Exit code of a gateway that has lost a process of Ray on which it depends."""
 _RAY_TOKENS = "ray._private.authentication.authentication_token_setup"
 _SWITCH_SECONDS = 0.0005
@@ -83,14 +85,26 @@ def start_logging(stream: Any = None) -> None:
     )
 
 
+def ray_environment(cpus: int) -> None:
+    """Set the environment variables of Ray that are not set; a Ray started later inherits them.
+
+    Ray keeps as many idle workers as processors are free, of all its drivers together, and ends the
+    others after a second. Gateways that share a node would lose their workers to one another, and
+    each would start new ones for its next book; so a node may keep several times as many.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_num_workers_soft_limit", str(IDLE_WORKERS_PER_CPU * cpus))
+
+
 @contextlib.contextmanager
 def ray_session(request: ServiceRequest) -> Any:
     """Attach to a Ray cluster, or run one inside this process until the end.
 
     A local cluster protects itself with a token, in a file that only its owner can read.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    cpus = request.cpus or len(os.sched_getaffinity(0))
+    ray_environment(cpus)
     logging.getLogger(_RAY_TOKENS).setLevel(logging.ERROR)  # logs at each start what is normal
     umask = os.umask(0o077)
     try:
@@ -106,7 +120,6 @@ def ray_session(request: ServiceRequest) -> Any:
     if request.ray_address is not None:
         options["address"] = request.ray_address
     else:
-        cpus = request.cpus or len(os.sched_getaffinity(0))
         options |= {"num_cpus": cpus, "include_dashboard": False, "address": "local"}
     umask = os.umask(0o077)
     try:

@@ -15,7 +15,7 @@ from margin_cluster.gateway.admission import (
     Reason,
 )
 
-LIMITS = ClassLimits(active_max=4, waiting_max=48, caller_waiting_max=256, caller_active_max=4)
+LIMITS = ClassLimits(active_max=4, waiting_max=24, caller_waiting_max=256, caller_active_max=4)
 
 
 def filled(queue: FairQueue[Any], callers: int, each: int, now: float = 0.0) -> int:
@@ -56,8 +56,9 @@ def test_an_overload_by_many_callers_is_rejected_soon_and_keeps_a_short_queue(
     if callers >= 16:
         assert admitted <= LIMITS.waiting_max + callers
     assert queue.is_pressed(0.0)
-    while queue.pop() is not None:
-        queue.release(next(iter(queue._callers)))
+    while (item := queue.pop()) is not None:
+        assert queue.is_pressed(10.0) == (queue.pending > LIMITS.waiting_max)
+        queue.release(f"caller {item[0]}")
     assert filled(queue, callers, 100, now=0.1) <= LIMITS.active_max
     assert not queue.is_pressed(0.11 + PRESSURE_SECONDS)
 

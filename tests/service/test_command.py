@@ -5,10 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 import ray
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -135,6 +137,42 @@ def struck_book(target: str, gateways: list[Command], strike: int) -> tuple[Book
 def calls_at_work(gateway: Command) -> int:
     with MarginClient(gateway.target) as client:
         return client.get_status().requests_active
+
+
+def workers_of_tasks() -> set[int]:
+    """Return the processes of this machine that run Ray's tasks, or wait for one."""
+    names = ("ray::IDLE", "ray::_sum_slab", "ray::_revalue", "ray::_prepare")
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if " ".join(process.info["cmdline"] or ()).startswith(names)
+    }
+
+
+def test_two_gateways_of_one_node_keep_their_workers(world: World, tmp_path: Path) -> None:
+    """Ray kept two idle workers of a node with two processors, whichever gateway used them last."""
+    model = tmp_path / "model.toml"
+    model.write_text('extends = "hs-surface"\n')
+    book = fill(tmp_path / "state", world)
+    with nodes(1) as cluster:
+        options = ("--ray-address", cluster.address, "--model", str(model), "--book", str(book))
+        state = ("--state", str(tmp_path / "state"))
+        with (
+            command(tmp_path / "a", *options, *state) as first,
+            command(tmp_path / "b", *options, *state) as second,
+            MarginClient(first.target) as one,
+            MarginClient(second.target) as other,
+        ):
+
+            def alternate() -> set[int]:
+                for client in (one, other):
+                    client.calculate_book()
+                    time.sleep(2.0)  # longer than a worker must be idle before Ray may end it
+                return workers_of_tasks()
+
+            before = alternate()
+            assert len(before) >= 2
+            assert before <= alternate()
 
 
 def test_a_gateway_is_killed_in_the_middle_and_another_drains(world: World, tmp_path: Path) -> None:

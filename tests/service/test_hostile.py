@@ -149,7 +149,7 @@ def test_a_portfolio_of_a_million_positions(client: MarginClient) -> None:
     many = asked * 4  # a repeated field of concatenated messages: 1.2 million positions
     call = client._channel.unary_unary("/margin_protos.v1.MarginService/CalculateMargin")
     grown: list[float] = []
-    for _ in range(6):
+    for _ in range(10):
         with pytest.raises(grpc.RpcError) as caught:
             call(asked, timeout=30)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -159,7 +159,8 @@ def test_a_portfolio_of_a_million_positions(client: MarginClient) -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         gc.collect()
         grown.append(process.memory_info().rss / 2**20)
-    assert grown[-1] - grown[2] < 40, grown
+    # The allocator keeps some memory now and then; a leak would be 40 MiB and more in each round.
+    assert min(grown[-4:]) - min(grown[2:6]) < 40, grown
 
 
 def test_an_upload_cut_off_changes_nothing(channel: grpc.Channel, client: MarginClient) -> None:

@@ -50,9 +50,8 @@ def trades_request(rows: list[Row], key: str) -> pb.ApplyTradesRequest:
 def well_formed(rows: list[Row]) -> bool:
     """Return whether the fields of trades may be what they are."""
     return all(
-        0 < len(a) <= 128
-        and a.isprintable()
-        and (not m or (len(m) <= 128 and m.isprintable()))
+        a
+        and all(len(i) <= 128 and i.isprintable() and i == i.strip() for i in (a, m))
         and math.isfinite(q)
         and q != 0.0
         and abs(q) <= QUANTITY_MAX

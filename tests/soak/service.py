@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from margin_cluster.service import ray_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 MARGIN = Path(sys.executable).parent / "margin"
@@ -38,13 +39,12 @@ def free_port() -> int:
 
 def environment(store: Path) -> dict[str, str]:
     """Return the environment of every process under test."""
+    ray_environment(2)
     paths = os.environ.get("PYTHONPATH")
     return os.environ | {
         "PYTHONPATH": f"{PATHS}{os.pathsep}{paths}" if paths else PATHS,
         "MARGIN_STORE": str(store),
         "COLUMNS": "120",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
 
 

@@ -8,7 +8,8 @@ Two situations look alike and need opposite answers. A burst of one well-behaved
 because it ends by itself. An overload by many callers should be rejected at once, because a long
 queue would only delay everyone. So only the first few waiting calls of each caller count towards
 the limit that all callers share. A rejection by that limit puts the class under pressure for a
-quarter of a second, and meanwhile a much shorter queue is kept.
+quarter of a second, or for as long as more calls wait than the limit, and meanwhile a much shorter
+queue is kept.
 
 Everything here is pure: no clock, no waiting, no gRPC.
 """
@@ -21,7 +22,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 PRESSURE_SECONDS = 0.25
-"""A class is under pressure for this long after a rejection by the shared limit."""
+"""A class is under pressure for at least this long after a rejection by the shared limit."""
 COUNTED_PER_CALLER = 4
 """Waiting calls of one caller that count towards the shared limit."""
 _BURSTS_FULL_SIZE = 2
@@ -68,8 +69,11 @@ class ClassLimits:
 
     @property
     def pressed_max(self) -> int:
-        """Return the limit that replaces `waiting_max` under pressure."""
-        return min(self.active_max, self.waiting_max)
+        """Return the limit that replaces `waiting_max` under pressure.
+
+        Places become free all the time then, so that a short queue suffices to keep them in use.
+        """
+        return min(max(self.active_max // 2, 1), self.waiting_max)
 
 
 @dataclass(slots=True)
@@ -103,6 +107,8 @@ class FairQueue(Generic[T]):
         """Callers with a call in their queue, each once, in the order of their turns."""
         self._counted = self._bursts = 0
         self._pressed_until = float("-inf")
+        self._is_backed_up = False
+        """Whether a rejection by the shared limit left more calls waiting than that limit."""
 
     @property
     def has_waiting(self) -> bool:
@@ -124,14 +130,21 @@ class FairQueue(Generic[T]):
         return reason
 
     def reject(self, reason: Reason, now: float) -> None:
-        """Count a rejection; one by the shared limit puts the class under pressure."""
+        """Count a rejection.
+
+        One by the shared limit puts the class under pressure, and so does any while more calls wait
+        than that limit.
+        """
         self.rejected[reason] += 1
         if reason is Reason.SHARED_LIMIT:
-            self._pressed_until = now + PRESSURE_SECONDS
+            self._is_backed_up = self.pending > self.limits.waiting_max
+        elif not self._is_backed_up:
+            return
+        self._pressed_until = now + PRESSURE_SECONDS
 
     def is_pressed(self, now: float) -> bool:
-        """Return whether the shared limit was reached a short time ago."""
-        return now < self._pressed_until
+        """Return whether the shared limit was reached a short time ago, or the queue is longer."""
+        return self._is_backed_up or now < self._pressed_until
 
     def burst_max(self, bursts: int) -> int:
         """Return how many calls of one caller may wait while so many callers have a burst.
@@ -236,6 +249,7 @@ class FairQueue(Generic[T]):
         self.pending -= 1
         self._counted -= entry.pending < COUNTED_PER_CALLER
         self._bursts -= entry.pending == COUNTED_PER_CALLER
+        self._is_backed_up &= self.pending > self.limits.waiting_max
         self._forget_if_idle(caller)
 
     def _forget_if_idle(self, caller: str) -> None:

@@ -56,7 +56,7 @@ class GatewayOptions:
     """Computing threads."""
     unary_active_max: int = 4
     """Unary calls that are worked on at the same time."""
-    unary_waiting_max: int = 48
+    unary_waiting_max: int = 24
     """Waiting unary calls of all callers, of which at most 4 per caller count."""
     unary_caller_waiting_max: int = 256
     """Waiting unary calls of one caller: the longest burst that is served without rejection."""
