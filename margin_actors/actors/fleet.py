@@ -9,6 +9,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from margin_actors.actors.generation import Layout, Ref, ShardState
 from margin_actors.actors.plan import Span, place_shards, shards_wanted
 from margin_actors.actors.shard import reducer_actor, shard_actor
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.market.snapshots import MarketSnapshot
 
 _STATE_SECONDS = 1.0
 
@@ -61,6 +63,11 @@ class Fleet:
                 self._shards.append(shard)
         self._nodes_of_shards = places
         return True
+
+    def prepare(self, snapshot: MarketSnapshot, parameters: ModelParameters) -> tuple[Ref, Ref]:
+        """Return references to a snapshot's prepared market and to its `MarketSize`."""
+        market, size = self._shards[0].prepare.options(num_returns=2).remote(snapshot, parameters)
+        return market, size
 
     async def price(self, market: Ref, scenarios: Ref, cut: tuple[Span, ...]) -> tuple[Ref, ...]:
         """Return the slabs of all slices of the scenarios, priced by the shards."""

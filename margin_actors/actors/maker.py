@@ -10,7 +10,7 @@ from margin_actors.actors.faults import cause_of, is_loss, is_ours
 from margin_actors.actors.fleet import Fleet
 from margin_actors.actors.generation import Archive, GenerationHandle, Layout, Ref
 from margin_actors.actors.plan import Heads, backoff_seconds, spans
-from margin_actors.actors.work import MarketSize, prepare
+from margin_actors.actors.work import MarketSize
 from margin_actors.engine.margin import require_sections
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.pricing import TILE
@@ -53,7 +53,7 @@ class GenerationMaker:
         self.market = self.scenarios = None
 
     async def prepared(self, snapshot: MarketSnapshot) -> MarketInStore:
-        """Return a snapshot's market, prepared by a task.
+        """Return a snapshot's market, prepared by a shard.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class GenerationMaker:
             return self.market
         attempt = 0
         while True:
-            market, size = prepare.remote(snapshot, self._parameters)
+            market, size = self._fleet.prepare(snapshot, self._parameters)
             try:
                 return MarketInStore(snapshot.id, market, await size)
             except Exception as error:

@@ -6,7 +6,7 @@ from typing import Any
 import ray
 
 from margin_actors.actors.plan import Span, remember
-from margin_actors.actors.work import BookInput, reduce_accounts
+from margin_actors.actors.work import BookInput, MarketSize, reduce_accounts, sized_market
 from margin_actors.engine.margin import (
     Margins,
     PreparedMarket,
@@ -14,8 +14,12 @@ from margin_actors.engine.margin import (
     SliceBundle,
     price_slab,
 )
+from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import CORE, ScenarioSet
+from margin_actors.market.snapshots import MarketSnapshot
 
+_PREPARATION = "preparation"
+"""Calls that do not wait behind the pricing of a slice."""
 _CONTROL = "control"
 """Calls that do not wait behind reductions."""
 
@@ -38,6 +42,17 @@ class ScenarioShard:
         slab = price_slab(market, part, span.first, n_core=n_core)
         self._priced += 1
         return slab, self._priced
+
+    @ray.method(concurrency_group=_PREPARATION)
+    def prepare(
+        self, snapshot: MarketSnapshot, parameters: ModelParameters
+    ) -> tuple[PreparedMarket, MarketSize]:
+        """Return a snapshot's market, prepared for pricing, and its size.
+
+        This is not a task: Ray ends the workers of tasks as soon as the gateway that started the
+        coordinator has exited, and each preparation would then wait for a new worker.
+        """
+        return sized_market(snapshot, parameters)
 
     def state(self) -> tuple[str, int]:
         """Return (node, slabs priced)."""
@@ -81,5 +96,7 @@ _NOT_IN_LINE: dict[str, Any] = {
     # Otherwise a call whose parts are not there yet holds up all later calls of its caller.
     "allow_out_of_order_execution": True,
 }
-shard_actor: Any = ray.remote(**_ALWAYS_RESTARTED)(ScenarioShard)
+shard_actor: Any = ray.remote(**_ALWAYS_RESTARTED, concurrency_groups={_PREPARATION: 1})(
+    ScenarioShard
+)
 reducer_actor: Any = ray.remote(**_ALWAYS_RESTARTED, **_NOT_IN_LINE)(Reducer)

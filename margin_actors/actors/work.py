@@ -53,9 +53,16 @@ class MarketSize:
     underlyings: tuple[str, ...]
 
 
-def _prepare(
+def sized_market(
     snapshot: MarketSnapshot, parameters: ModelParameters
 ) -> tuple[PreparedMarket, MarketSize]:
+    """Return a snapshot's market, prepared for pricing, and its size.
+
+    Raises
+    ------
+    MissingMarketData, InvalidMarketData
+        If no smile can be fitted.
+    """
     market = prepare_market(snapshot, parameters)
     underlyings = tuple(sorted({curve.underlying for curve in market.contracts.curves}))
     return market, MarketSize(len(market.contracts), underlyings)
@@ -123,8 +130,6 @@ def _run_job(job: Callable[[Tell], Any]) -> Generator[tuple[str, int, int] | Any
             return
 
 
-prepare: Any = ray.remote(num_returns=2, max_retries=-1)(_prepare)
-"""(snapshot, parameters) -> PreparedMarket, MarketSize."""
 sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
 """(Slab, BookInput, first account, last) -> SliceBundle."""
 revalue: Any = ray.remote(max_retries=-1)(_revalue)

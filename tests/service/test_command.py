@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -17,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from margin_client import BookResult, MarginClient, Progress, RetryPolicy, UnavailableError
 from service_command import MARGIN, Command, command
-from service_world import World, fill, nodes
+from service_world import World, fill, moved_by, nodes, wait_until, wire
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -139,14 +140,18 @@ def calls_at_work(gateway: Command) -> int:
         return client.get_status().requests_active
 
 
-def workers_of_tasks() -> set[int]:
-    """Return the processes of this machine that run Ray's tasks, or wait for one."""
-    names = ("ray::IDLE", "ray::_sum_slab", "ray::_revalue", "ray::_prepare")
+def ray_workers(*names: str) -> set[int]:
+    """Return the worker processes of Ray on this machine whose titles begin with one of `names`."""
     return {
         process.pid
         for process in psutil.process_iter(["cmdline"])
         if " ".join(process.info["cmdline"] or ()).startswith(names)
     }
+
+
+def workers_of_tasks() -> set[int]:
+    """Return the processes that run tasks, or wait for one."""
+    return ray_workers("ray::IDLE", "ray::_sum_slab", "ray::_revalue")
 
 
 def test_two_gateways_of_one_node_keep_their_workers(world: World, tmp_path: Path) -> None:
@@ -173,6 +178,22 @@ def test_two_gateways_of_one_node_keep_their_workers(world: World, tmp_path: Pat
             before = alternate()
             assert len(before) >= 2
             assert before <= alternate()
+
+            # The first one started the coordinator. Ray ends the workers of tasks of a driver that
+            # has exited, so that each publication waited for a new one for 2 s.
+            first.process.terminate()
+            assert first.process.wait(30) == 0
+            time.sleep(2.0)
+            workers = ray_workers("ray::")
+            header, quotes = wire(moved_by(world.snapshot, timedelta(hours=1)))
+            number = other.publish_snapshot(header, quotes).generation
+
+            def is_current() -> bool:
+                generation = other.get_status().generation
+                return generation is not None and generation.number == number
+
+            wait_until(is_current)
+            assert ray_workers("ray::") <= workers
 
 
 def test_a_gateway_is_killed_in_the_middle_and_another_drains(world: World, tmp_path: Path) -> None:
