@@ -96,7 +96,6 @@ _NOT_IN_LINE: dict[str, Any] = {
     # Otherwise a call whose parts are not there yet holds up all later calls of its caller.
     "allow_out_of_order_execution": True,
 }
-shard_actor: Any = ray.remote(**_ALWAYS_RESTARTED, concurrency_groups={_PREPARATION: 1})(
-    ScenarioShard
-)
+_PREPARES: dict[str, Any] = {"concurrency_groups": {_PREPARATION: 1}}
+shard_actor: Any = ray.remote(**_ALWAYS_RESTARTED, **_PREPARES)(ScenarioShard)
 reducer_actor: Any = ray.remote(**_ALWAYS_RESTARTED, **_NOT_IN_LINE)(Reducer)
