@@ -1,7 +1,16 @@
-"""Long jobs beside the service: in a process of their own, telling how far they are, stoppable."""
+"""Long jobs beside the service: in another process, with progress, and stoppable.
 
+A job stops when a certain file exists: if Ray cancelled its task by force, the worker would exit
+too, and the next book would wait for a second until a new one has started.
+"""
+
+import asyncio
+import contextlib
+import tempfile
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -11,11 +20,13 @@ from margin_actors.actors.faults import cause_of, is_loss, is_ours
 from margin_actors.actors.work import Tell, run_job
 from margin_actors.errors import ClusterUnavailable, DeadlinePassed
 
+_STOP_SECONDS_MAX = 60.0
+
 
 async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenerator[Any]:
     """Yield what a job tells, as (what, done, total), and its result last.
 
-    The job runs on this node, where its files are. Closing the generator ends its process.
+    The job runs on this node, where its files are. Closing the generator stops it.
 
     Raises
     ------
@@ -25,7 +36,8 @@ async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenera
         If its process was lost.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    running = run_job.options(scheduling_strategy=here).remote(job)
+    stop = Path(tempfile.gettempdir()) / f"margin-stop-{uuid4().hex}"
+    running = run_job.options(scheduling_strategy=here).remote(job, str(stop))
     is_done = False
     try:
         async for ref in running:
@@ -42,4 +54,18 @@ async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenera
         raise
     finally:
         if not is_done:
-            ray.cancel(running, force=True)
+            stop.touch()
+            ray.cancel(running)  # takes it out of the queue if it has not begun
+            removal = asyncio.create_task(_remove_after(running, stop))
+            _removals.add(removal)
+            removal.add_done_callback(_removals.discard)
+
+
+_removals: set[asyncio.Task[None]] = set()
+
+
+async def _remove_after(running: Any, stop: Path) -> None:
+    """Remove the file that stops a job once the job has ended."""
+    with contextlib.suppress(Exception):  # how it ended does not matter any more
+        await asyncio.wait_for(running.completed(), _STOP_SECONDS_MAX)
+    stop.unlink(missing_ok=True)

@@ -5,10 +5,12 @@ again, as often as it takes until the caller's deadline. Each runs its kernels o
 starts as many as there are processors.
 """
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Thread
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from typing import Any, TypeAlias
 
 import ray
@@ -33,6 +35,9 @@ from margin_actors.market.snapshots import MarketSnapshot
 
 Tell: TypeAlias = Callable[[str, int, int], None]
 """Told (what is being done, done, of how many)."""
+_STOP_POLL_SECONDS = 0.1
+_STOP_SECONDS_MAX = 5.0
+"""Longest time from the stop of a job to its next report of progress."""
 
 
 @dataclass(frozen=True)
@@ -108,26 +113,49 @@ def reduce_accounts(
     return requirements(profits, held, book.terms)
 
 
-def _run_job(job: Callable[[Tell], Any]) -> Generator[tuple[str, int, int] | Any]:
-    """Run a job in a thread and yield what it tells, then its result; both pickled by Ray."""
-    told: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+class _JobStopped(Exception):  # noqa: N818
+    """Ends a job whose caller has left."""
+
+
+def _run_job(job: Callable[[Tell], Any], stop_file: str) -> Generator[tuple[str, Any]]:
+    """Run a job in a thread; yield its progress, then its result, until `stop_file` exists.
+
+    A job that is stopped ends at its next report of progress, and the worker serves other tasks. If
+    that takes too long, the worker exits.
+    """
+    reports: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+    is_stopped = Event()
+
+    def report(what: str, done: int, total: int) -> None:
+        if is_stopped.is_set():
+            raise _JobStopped
+        reports.put(("told", (what, done, total)))
 
     def work() -> None:
         try:
-            result = job(lambda what, done, total: told.put(("told", (what, done, total))))
+            result = job(report)
         except BaseException as error:
-            told.put(("raised", error))
+            reports.put(("raised", error))
         else:
-            told.put(("done", result))
+            reports.put(("done", result))
 
-    Thread(target=work, daemon=True).start()
-    while True:
-        kind, value = told.get()
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    stop = Path(stop_file)
+    while not stop.exists():
+        try:
+            kind, value = reports.get(timeout=_STOP_POLL_SECONDS)
+        except Empty:
+            continue
         if kind == "raised":
             raise value
         yield kind, value
         if kind == "done":
             return
+    is_stopped.set()
+    thread.join(_STOP_SECONDS_MAX)
+    if thread.is_alive():
+        os._exit(1)
 
 
 sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)

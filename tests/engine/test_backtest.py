@@ -47,9 +47,8 @@ def test_kupiec_s_regions_are_the_published_ones(level: float, days: int) -> Non
     low, high = NOT_REJECTED[level, days]
     passed = [x for x in range(days // 4) if kupiec(x, days, level)[0] < chi2.ppf(0.95, 1)]
     if low is not None:
-        assert abs(passed[0] - (low + 1)) <= (0 if days > 252 else 1)
-    # The printed edge rounds the chi-square quantile; one step is within its rounding.
-    assert abs(passed[-1] - (high - 1)) <= 1
+        assert passed[0] == low + 1
+    assert passed[-1] == high - 1
 
 
 def test_p_values_are_those_of_chi_square() -> None:
@@ -102,12 +101,12 @@ def test_the_worked_example_of_the_literature() -> None:
     assert christoffersen(series)[0] == pytest.approx(9.53, abs=0.005)
 
 
-@given(seed=st.integers(0, 1000), p=st.floats(0.005, 0.2))
-def test_independent_exceptions_are_seldom_rejected(seed: int, p: float) -> None:
-    hits = np.random.default_rng(seed).uniform(size=400) < p
-    ratio, p_value = christoffersen(hits)
-    assert ratio >= 0.0
-    assert 0.0 <= p_value <= 1.0
+@pytest.mark.parametrize("p", [0.02, 0.05, 0.1, 0.2])
+def test_independent_exceptions_are_seldom_rejected(p: float) -> None:
+    """The test at 5 % rejects between 1 and 8 % of independent series of 400 days."""
+    hits = np.random.default_rng(7).uniform(size=(1_000, 400)) < p
+    rejected = [christoffersen(series)[1] < 0.05 for series in hits]
+    assert 0.01 < np.mean(rejected) < 0.08
 
 
 def test_clusters_are_found() -> None:

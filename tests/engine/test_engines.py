@@ -251,8 +251,15 @@ def test_the_thirty_day_move_is_the_factor_itself(fitted) -> None:
     assert drawn.row_name(3) == "row 3"
     level = drawn.vol_change[:, :, MONTH, AT_MONEY]
     assert level.std() > 0.01
-    other = drawn.vol_change[:, :, 0, AT_MONEY]
-    assert np.corrcoef(level[:, 0], other[:, 0])[0, 1] > 0.9
+    # Other residuals change every other volatility; a factor twice as large doubles this one.
+    others = replace(fitted, residuals=fitted.residuals[::-1].copy()).rows(0, 500, total=500)
+    np.testing.assert_array_equal(others.vol_change[:, :, MONTH, AT_MONEY], level)
+    assert np.all(np.any(others.vol_change != drawn.vol_change, axis=0)[:, 0])
+    n = len(fitted.underlyings)
+    maps = fitted.maps.copy()
+    maps[n:] *= 2.0
+    doubled = replace(fitted, maps=maps).rows(0, 500, total=500)
+    np.testing.assert_array_equal(doubled.vol_change[:, :, MONTH, AT_MONEY], 2.0 * level)
 
 
 # -- rows that are written down --------------------------------------------------------------------

@@ -40,7 +40,7 @@ def book_of(instruments: tuple[str, ...], accounts: list[dict[str, float]]) -> B
 
 @pytest.fixture(scope="module")
 def names(snapshot: MarketSnapshot, book: Book) -> tuple[str, ...]:
-    """A few options of both underlyings, a perpetual of each and a future."""
+    """A few options of both underlyings, and a perpetual of each."""
     quotes = snapshot.options
     liquid = np.argsort(-np.nan_to_num(quotes.open_interest), kind="stable")
     options: list[str] = []
@@ -176,7 +176,7 @@ def test_the_core_and_its_floors_are_homogeneous(snapshot, names, seed, k) -> No
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=8)
-def test_a_wider_lookback_of_losses_and_more_confidence_ask_for_more(snapshot, names, seed) -> None:
+def test_more_confidence_asks_for_more(snapshot, names, seed) -> None:
     accounts = [held(names, seed)]
     found = []
     for confidence in (0.95, 0.99, 0.995):
@@ -188,14 +188,18 @@ def test_a_wider_lookback_of_losses_and_more_confidence_ask_for_more(snapshot, n
     assert np.all(np.diff(np.array(found), axis=0) >= 0.0)
 
 
-def test_a_perfectly_offsetting_book_needs_nothing(snapshot, names) -> None:
-    """Long and short of one contract net before anything is measured: no core, no liquidity."""
-    option = next(n for n in names if n.startswith("BTC") and n.count("-") == 3)
+@given(quantity=st.integers(1, 10_000))
+@settings(max_examples=8)
+def test_a_spot_holding_against_a_linear_perpetual_has_no_core_margin(snapshot, quantity) -> None:
+    """Both follow the index coin by coin, so their profits cancel in every scenario."""
     parameters = model_from("hs-surface", **EVERYTHING)
-    flat = {option: 0.0, "BTC-PERPETUAL": 0.0}
-    result = margins(snapshot, names, [flat], parameters)
-    assert result.initial_margin_usd[0] == 0.0
-    assert dict(zip(PARTS, result.parts_usd[0], strict=True))["liquidity"] == 0.0
+    pair = ("BTC_USDC", "BTC_USDC-PERPETUAL")
+    hedged = {pair[0]: quantity / 100, pair[1]: -quantity / 100}
+    result = margins(snapshot, pair, [hedged, {pair[0]: quantity / 100}], parameters)
+    assert result.var_usd[0] == result.es_usd[0] == 0.0
+    assert result.var_usd[1] > 0.0
+    components = dict(zip(PARTS, result.parts_usd[0], strict=True))
+    assert components["core"] == 0.0
 
 
 def test_a_synthetic_forward_against_a_future_has_no_core_margin(snapshot) -> None:

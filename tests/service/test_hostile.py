@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import pandas as pd
@@ -258,16 +260,19 @@ def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
     class EnoughError(Exception):
         pass
 
+    workers: list[int] = []
+
     def stop(step: Progress) -> None:
         if step.stage == "Cleansing prices" or step.done:
+            workers.extend(jobs())
             raise EnoughError
 
-    def jobs() -> list[str]:
+    def jobs() -> list[int]:
         found = []
         for process in psutil.Process().children(recursive=True):
             try:
                 if "run_job" in process.name() or "run_job" in " ".join(process.cmdline()):
-                    found.append(process.name())
+                    found.append(process.pid)
             except psutil.NoSuchProcess:
                 continue
         return found
@@ -275,6 +280,9 @@ def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
     with pytest.raises(EnoughError):
         client.build_scenario_set(on_progress=stop)
     wait_until(lambda: not jobs())
+    assert workers
+    assert all(psutil.pid_exists(worker) for worker in workers), "the next book needs its worker"
+    wait_until(lambda: not list(Path(tempfile.gettempdir()).glob("margin-stop-*")))
 
 
 def test_a_deadline_is_kept_and_passed_down(running: Running, world: World) -> None:
