@@ -162,5 +162,6 @@ sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
 """(Slab, BookInput, first account, last) -> SliceBundle."""
 revalue: Any = ray.remote(max_retries=-1)(_revalue)
 """(PreparedMarket, ScenarioSet, Span, BookInput, first account, last) -> SliceBundle."""
-run_job: Any = ray.remote(num_returns="streaming", max_retries=0)(_run_job)
+# It takes no processor of Ray's: books would otherwise wait until builds have ended.
+run_job: Any = ray.remote(num_returns="streaming", max_retries=0, num_cpus=0)(_run_job)
 """A long job beside the service: yields ("told", (what, done, total)), then ("done", result)."""

@@ -5,8 +5,9 @@ import gc
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pandas as pd
@@ -33,6 +34,9 @@ from margin_protos.v1 import (
     portfolio_service_pb2_grpc,
 )
 from service_world import Running, World, served, wire
+
+from margin_actors.actors.jobs import run_beside
+from margin_actors.actors.work import Tell
 
 ONCE = RetryPolicy(attempts_max=1)
 STALL = 1.0
@@ -283,6 +287,31 @@ def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
     assert workers
     assert all(psutil.pid_exists(worker) for worker in workers), "the next book needs its worker"
     wait_until(lambda: not list(Path(tempfile.gettempdir()).glob("margin-stop-*")))
+
+
+def test_a_book_does_not_wait_for_builds(running: Running, client: MarginClient) -> None:
+    """As many builds as Ray has processors: a book was not margined before one of them ended."""
+
+    def build(report: Tell) -> None:
+        for done in range(300):
+            report("Building", done, 300)
+            time.sleep(0.1)
+
+    async def begin() -> list[AsyncGenerator[Any]]:
+        builds = [run_beside(build, until=time.monotonic() + 60) for _ in range(2)]
+        for each in builds:
+            assert (await anext(each))[0] == "Building"
+        return builds
+
+    async def end() -> None:
+        for each in builds:
+            await each.aclose()
+
+    builds = running.do(begin())
+    try:
+        assert client.calculate_book(timeout_seconds=15).digest
+    finally:
+        running.do(end())
 
 
 def test_a_deadline_is_kept_and_passed_down(running: Running, world: World) -> None:
