@@ -184,7 +184,7 @@ class SmileAlternative(Part):
 
 
 class ModelRiskParameters(Part):
-    """Charge for the VaR under alternative smiles and dynamics."""
+    """Charge for the increase of VaR under alternative smiles and dynamics."""
 
     enabled: bool = False
     """Apply the model risk charge."""

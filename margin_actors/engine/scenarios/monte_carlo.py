@@ -131,7 +131,13 @@ def build_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) ->
 
 
 def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> MonteCarloModel:
-    """Return the joint distribution fitted to historical or filtered rows."""
+    """Return the joint distribution fitted to historical or filtered rows.
+
+    Raises
+    ------
+    ValueError
+        If `history` moves volatility and has too few rows for `fit_proxy`.
+    """
     moves = history.has_surface_moves
     level = history.vol_change[:, :, MONTH, AT_MONEY]
     factors = np.hstack([history.spot_return, level]) if moves else history.spot_return
