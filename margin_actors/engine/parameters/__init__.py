@@ -1,4 +1,4 @@
-"""Every choice that changes a number, validated, and the presets that name common ones."""
+"""Validated parameters of the margin model, and presets of common models."""
 
 from margin_actors.engine.parameters.model import (
     HistoryParameters,

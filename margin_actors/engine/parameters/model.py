@@ -1,4 +1,4 @@
-"""The model's parameters: stored with each result. Settings of the machine are not here."""
+"""The parameters of a margin model, stored with each result; machine settings are not included."""
 
 from typing import Literal
 
@@ -19,73 +19,82 @@ from margin_actors.market.identity import content_id
 
 
 class HistoryParameters(Part):
-    """Which prices make the history."""
+    """The price history and its cleansing."""
 
     sources: tuple[str, ...] = Field(min_length=1)
-    """Names of price files without their ending; ``{u}`` stands for the underlying, ``*`` for any
-    letters. Those that match nothing are left out as long as one source remains. Sources finer than
-    the frequency are read at its grid points."""
+    """Names of price files without extension; ``{u}`` stands for the underlying, ``*`` for any
+    characters. Names that match no file are ignored as long as one source remains. Sources with
+    shorter candles than the frequency are sampled at its grid points; sources with longer candles
+    are ignored."""
     frequency: Literal["1d", "1h", "1min"] = "1d"
-    """Grid of the aggregated history."""
+    """Interval of the grid of the aggregated history."""
     aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
-    """How sources become one price; `first` takes the first source that has one, as it came."""
+    """How the sources are combined into one price; `first` takes the first source that has a
+    price."""
     outlier_score_max: float = Field(default=12.0, gt=0)
-    """Robust score (distance from a rolling median in units of 1.4826 MAD) beyond which a price is
-    dropped, if the other sources or its own next price contradict it too."""
+    """Robust score (distance from the rolling median in units of 1.4826 MAD) above which a price is
+    dropped if the other sources or, without others, its own next price contradict it as well."""
     outlier_window: int = Field(default=61, ge=5)
-    """Grid points of the rolling median."""
+    """Number of preceding prices in the rolling median."""
     disagreement_max: float = Field(default=0.10, gt=0)
-    """Largest relative distance from the other sources' median before a price is dropped."""
+    """Largest relative distance from the median of the other sources; prices beyond it are
+    dropped."""
     stale_points_max: int = Field(default=6, ge=1)
-    """Longest run of identical closes; the repeats of a longer one are stale and dropped."""
+    """Longest accepted run of identical closes; the repeats in a longer run are dropped as
+    stale."""
     gap_rule: Literal["none", "previous", "linear"] = "none"
-    """How a gap is filled."""
+    """How gaps are filled: not at all, with the previous price, or linearly."""
     gap_points_max: int = Field(default=0, ge=0)
-    """Longest gap that is filled, in grid points."""
+    """Longest gap that is filled, grid points."""
     cleanse: bool = True
-    """False: take closes as they came (still refusing what is not a positive number)."""
+    """False: use closes without cleansing; values that are not positive numbers are still
+    dropped."""
 
 
 class QualityParameters(Part):
-    """Limits whose breach stops a run."""
+    """Limits on the quality of the price history; a breach stops the run."""
 
     missing_fraction_max: float = Field(default=0.02, ge=0, le=1)
-    """Grid points of the lookback without a price, a fraction."""
+    """Largest fraction of the grid points of the lookback without a price."""
     repaired_fraction_max: float = Field(default=0.02, ge=0, le=1)
-    """Grid points dropped or filled, a fraction."""
+    """Largest number of dropped prices and filled grid points over the lookback, as a fraction of
+    its grid points times the number of sources."""
     end_age_hours_max: float = Field(default=30.0, gt=0)
-    """Age of the last price at the valuation time, hours."""
+    """Largest age of the last price at the valuation time, hours."""
 
 
 class RevaluationParameters(Part):
-    """How a scenario becomes a profit or loss."""
+    """How positions are revalued in a scenario."""
 
     smile: Literal["mark", "svi", "sabr"] = "svi"
-    """`mark`: each option keeps its own mark volatility."""
+    """Smile model; `mark`: each option keeps its own mark volatility."""
     sabr_beta: float = Field(default=1.0, ge=0, le=1)
-    """SABR's exponent; the other parameters are fitted."""
+    """Exponent beta of SABR; its other parameters are fitted."""
     anchor_to_marks: bool = True
-    """Scale the smile at each listed option so that it starts from the mark volatility."""
+    """Scale the smile at each listed option so that it reproduces the mark volatility."""
     dynamics: Literal["sticky_moneyness", "sticky_strike", "sticky_delta", "frozen"] = (
         "sticky_moneyness"
     )
-    """What of the smile stays when the forward moves."""
+    """How the smile moves when the forward moves."""
     time: Literal["instantaneous", "horizon", "settle_expiring"] = "instantaneous"
-    """Take the profit at once, or when the margin period of risk has passed; `settle_expiring`: at
-    once, but options that expire within it are settled on the path's price at their expiry."""
+    """When positions are revalued: at once, or at the end of the margin period of risk;
+    `settle_expiring`: at once, except that options which expire within the margin period of risk
+    are settled at the path's price at their expiry."""
     settlement_window_minutes: float = Field(default=30.0, ge=0)
-    """The index is averaged over the last minutes before expiry; only the rest is shocked."""
+    """Minutes before expiry over which the settlement price averages the index; only the part of
+    the average that is not yet fixed is shocked."""
     shocked_surfaces: Literal["repair", "keep"] = "repair"
-    """Draw surface moves that allow arbitrage towards their move at the money, or keep them."""
+    """Surface moves that admit arbitrage: shrink them towards the move at the money, or keep
+    them."""
     unlisted_options: Literal["reject", "surface"] = "reject"
-    """Options that are not in the chain: refuse, or price on the surface of their expiry."""
+    """Options that are not in the chain: reject, or price on the surface at their expiry."""
     pnl_quantum_usd: float | None = Field(default=1e-6, gt=0)
-    """Profit of one lot is rounded to it so that sums are exact in any order; null: no rounding,
-    sums run in the order of the instruments."""
+    """Tick, US dollars: the profit of one lot is rounded to a multiple of it, so that sums are
+    exact in any order; null: no rounding, and sums run in the order of the instruments."""
     lot_coins: float = Field(default=0.01, gt=0)
-    """Least quantity of options, spot and linear futures, coins."""
+    """Lot size of options, spot, and linear futures and perpetuals, coins."""
     lot_usd: float = Field(default=10.0, gt=0)
-    """Least notional of inverse futures and perpetuals, US dollars."""
+    """Lot size of inverse futures and perpetuals, notional in US dollars."""
 
     @model_validator(mode="after")
     def _dynamics_need_a_smile(self) -> "RevaluationParameters":
@@ -98,51 +107,52 @@ class RevaluationParameters(Part):
 
 
 class MeasureParameters(Part):
-    """Which measure is the margin."""
+    """The risk measure of the core."""
 
     confidence: float = Field(default=0.995, gt=0, lt=1)
     """Probability that the loss is not exceeded."""
     core: Literal["var", "es", "blend", "span", "venue_grid", "hybrid"] = "es"
-    """Value at risk; expected shortfall; a blend of VaR with VaR over the stress period; SPAN; the
-    venue grid; SPAN with scan ranges from VaR and a floor at a share of VaR."""
+    """Value at risk (`var`); expected shortfall (`es`); a weighted mean of VaR and VaR over the
+    stress period (`blend`); SPAN (`span`); the venue grid (`venue_grid`); SPAN with a floor at a
+    share of VaR (`hybrid`)."""
     blend_var_share: float = Field(default=0.75, ge=0, le=1)
-    """`blend`: share of VaR; the rest is the stress period's."""
+    """`blend`: weight of VaR; the rest is the weight of VaR over the stress period."""
     overlap: Literal["pooled", "mean_of_sub_samples"] = "pooled"
-    """Overlapping windows: all in one sample, or the mean of the measures over the sub-samples of
-    windows that do not overlap."""
+    """Treatment of overlapping windows: one sample of all windows, or the mean of the measures of
+    the sub-samples of windows that do not overlap."""
 
 
 class ModelParameters(Part):
-    """A complete model: equal parameters have an equal id."""
+    """A complete margin model; models with equal parameters have equal ids."""
 
     name: str
     version: str = Field(default="0", min_length=1)
-    """Named in every result. The same name and version always mean the same parameters."""
+    """Stated in every result; a name and version always denote the same parameters."""
     description: str = ""
     history: HistoryParameters
-    """Prices."""
+    """Price history."""
     quality: QualityParameters = QualityParameters()
-    """When data are not good enough."""
+    """Quality limits."""
     scenarios: ScenarioParameters = ScenarioParameters()
-    """Scenarios."""
+    """Scenario generation."""
     revaluation: RevaluationParameters = RevaluationParameters()
-    """Prices in scenarios."""
+    """Revaluation in scenarios."""
     measure: MeasureParameters = MeasureParameters()
-    """The core."""
+    """Risk measure."""
     span: SpanParameters = SpanParameters()
-    """SPAN."""
+    """SPAN parameters."""
     venue_grid: VenueGridParameters = VenueGridParameters()
-    """The venue's grid."""
+    """Venue grid."""
     hybrid: HybridParameters = HybridParameters()
-    """SPAN from VaR."""
+    """SPAN with a VaR floor."""
     diversification: DiversificationParameters = DiversificationParameters()
-    """Help between underlyings."""
+    """Cross-underlying diversification."""
     procyclicality: ProcyclicalityParameters = ProcyclicalityParameters()
-    """Buffers and floors."""
+    """Procyclicality tools: buffer, stressed weight and floors."""
     addons: AddOnParameters = AddOnParameters()
-    """Charges on top."""
+    """Add-ons."""
     collateral: CollateralParameters = CollateralParameters()
-    """Deposits."""
+    """Collateral."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelParameters":
@@ -155,14 +165,15 @@ class ModelParameters(Part):
 
     @property
     def id(self) -> str:
-        """Content id; the name, version and description are not part of it."""
+        """Content id; it does not depend on the name, version and description."""
         named = {"name", "version", "description"}
         return content_id("model", self.model_dump(mode="json", exclude=named))
 
     def core_only(self) -> "ModelParameters":
-        """Return the model with nothing but a VaR or expected shortfall: no tool, no add-on.
+        """Return the model with VaR or expected shortfall alone, without tools, add-ons and stress.
 
-        The sizes of the procyclicality tools stay, switched off.
+        A core other than VaR is replaced by expected shortfall. The parameters of the
+        procyclicality tools and add-ons keep their values but are disabled.
         """
         tools, addons = self.procyclicality, self.addons
         off = {"enabled": False}
@@ -193,7 +204,7 @@ class ModelParameters(Part):
 
     @property
     def needs_stress_period(self) -> bool:
-        """True where the requirement needs the stress days."""
+        """True if the requirement uses the stress period."""
         tools = self.procyclicality
         return (
             tools.stress_period.floor
@@ -203,5 +214,5 @@ class ModelParameters(Part):
 
     @property
     def horizon_hours_total(self) -> float:
-        """Margin period of risk with its extension, hours."""
+        """Margin period of risk including its extension, hours."""
         return self.scenarios.horizon_hours + self.scenarios.extension_hours

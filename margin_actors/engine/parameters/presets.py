@@ -1,4 +1,4 @@
-"""Named models, and models made from one by changing fields."""
+"""Preset models, and models read from files that extend a preset."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ from margin_actors.engine.parameters.scenarios import ScenarioParameters, Stress
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 
 _TABLES = ("haircuts", "outright_volume_coins", "price_scan", "vol_scan")
-"""Fields that map names to numbers: given anew as a whole, not field by field."""
+"""Fields that map names to numbers; a model file replaces them as a whole."""
 _ALL_SOURCES = ("*{u}USD*_1d", "*{u}USD*_1h")
 
 _SURFACE = ScenarioParameters(surface_moves="history")
@@ -113,18 +113,18 @@ PRESETS: dict[str, ModelParameters] = {
         ),
     )
 }
-"""The presets, by name."""
+"""Preset models by name."""
 
 DEFAULT_PRESET = "hs-surface"
 
 
 def preset(name: str) -> ModelParameters:
-    """Return the preset of that name.
+    """Return a preset by name.
 
     Raises
     ------
     InvalidParameters
-        If there is none; the message lists those there are.
+        If there is no such preset; the message lists the available ones.
     """
     if name not in PRESETS:
         known = ", ".join(sorted(PRESETS))
@@ -136,16 +136,23 @@ def preset(name: str) -> ModelParameters:
 
 
 def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelParameters:
-    """Return the parameters that a model file holds.
+    """Return the parameters given by a parsed model file.
 
-    A file names the preset it starts from with ``extends`` and gives the fields it changes; without
-    ``extends`` it must give every field that has no default. Without a ``version`` the model's own
-    hash is its version, another one after every change.
+    ``extends`` names the preset that the file modifies; without it, the file must give every field
+    that has no default. Without ``version``, the version is the end of the content id, so that it
+    changes with every parameter.
+
+    Parameters
+    ----------
+    mapping : mapping
+        Content of the file: sections and their fields.
+    where : str
+        Name of the file in error messages.
 
     Raises
     ------
     InvalidParameters
-        Naming every unknown field and every value out of its range.
+        If the preset is unknown, or naming every unknown field and every invalid value.
     """
     given = dict(mapping)
     base_name = given.pop("extends", None)
@@ -157,7 +164,7 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
         merged.pop("version", None)
     try:
         model = ModelParameters.model_validate(merged)
-        # Without a version of its own a model is named by what it holds: no two are the same.
+        # A version derived from the content id never denotes two different models.
         own = "version" in given
         return model if own else model.model_copy(update={"version": model.id[-8:]})
     except ValidationError as error:
@@ -175,7 +182,7 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
 
 
 def _merge(into: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Put the fields given into a model's, section by section; tables of names are replaced."""
+    """Merge the given fields into `into`, section by section; fields in `_TABLES` are replaced."""
     for key, value in given.items():
         here = into.get(key)
         if isinstance(value, Mapping) and isinstance(here, Mapping) and key not in _TABLES:

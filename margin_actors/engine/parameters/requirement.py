@@ -1,4 +1,4 @@
-"""Parameters of what is made from the scenarios: SPAN, add-ons, buffers, collateral."""
+"""Parameters of SPAN, the venue grid, add-ons, procyclicality tools and collateral."""
 
 from itertools import pairwise
 from typing import Literal
@@ -14,39 +14,39 @@ def _ascending(name: str, values: tuple[float, ...]) -> None:
 
 
 class CalendarSpread(Part):
-    """The charge for deltas of opposite sign in two tiers (or in one, between its expiries)."""
+    """Charge for deltas of opposite sign in two tiers, or in expiries of the same tier."""
 
     tiers: tuple[int, int]
-    """Places of the two tiers, from 0."""
+    """Indices of the two tiers, from 0."""
     rate: float = Field(ge=0)
-    """Charge for a spread of one coin against one, a fraction of the index."""
+    """Charge per spread of one coin of delta against one, as a fraction of the index."""
 
 
 class InterCommoditySpread(Part):
-    """The credit for deltas of opposite sign in two underlyings."""
+    """Credit for deltas of opposite sign in two underlyings."""
 
     underlyings: tuple[str, str]
     """The two legs."""
     credit: float = Field(ge=0, le=1)
-    """Share of the price risk of both legs that is given back."""
+    """Share of the price risk of the matched delta of each leg that is credited."""
 
 
 class SpanParameters(Part):
-    """SPAN: sixteen scenarios for each underlying, with spreads, credits and a minimum."""
+    """SPAN: sixteen scenarios per underlying, with spread charges, credits and a minimum."""
 
     price_scan: dict[str, float] | None = None
-    """Price scan range of each underlying, a fraction of its index; null: such that an outright's
-    scan risk is its VaR."""
+    """Price scan range of each underlying, as a fraction of its index; null: the larger VaR of one
+    coin long and one coin short."""
     vol_scan: dict[str, float] | None = None
-    """Volatility scan range, a relative change of volatility; null: the confidence quantile of the
-    scenarios' 30-day moves at the money."""
+    """Volatility scan range of each underlying, as a relative change of volatility; null: the
+    confidence quantile of the absolute 30-day at-the-money moves of the scenarios."""
     extreme_multiple: float = Field(default=2.0, gt=0)
-    """Extreme rows move the price by so many scan ranges."""
+    """Price move of the extreme rows, in price scan ranges."""
     extreme_share: float = Field(default=0.35, ge=0, le=1)
-    """Share of the extreme rows' loss that counts."""
+    """Share of the loss in the extreme rows that is counted."""
     tier_days: tuple[float, ...] = (30.0, 90.0)
-    """Upper ends of the tiers of expiries, days; the last tier is open. Perpetuals and spot stand
-    in the first."""
+    """Upper ends of the tiers of expiries, days; the last tier is open-ended. Perpetuals and spot
+    are in the first tier."""
     calendar_spreads: tuple[CalendarSpread, ...] = (
         CalendarSpread(tiers=(0, 0), rate=0.002),
         CalendarSpread(tiers=(1, 1), rate=0.002),
@@ -55,15 +55,15 @@ class SpanParameters(Part):
         CalendarSpread(tiers=(1, 2), rate=0.004),
         CalendarSpread(tiers=(0, 2), rate=0.006),
     )
-    """In the order in which spreads are formed."""
+    """Calendar spreads, in the order in which they are formed."""
     inter_commodity: tuple[InterCommoditySpread, ...] = (
         InterCommoditySpread(underlyings=("BTC", "ETH"), credit=0.5),
     )
-    """In the order in which spreads are formed."""
+    """Inter-commodity spreads, in the order in which they are formed."""
     short_option_minimum: float = Field(default=0.005, ge=0)
-    """Least charge for a short option on one coin, a fraction of the index."""
+    """Minimum charge per short option on one coin, as a fraction of the index."""
     short_option_count: Literal["sum", "larger_side"] = "larger_side"
-    """Short calls and short puts together, or the larger of the two."""
+    """Number of short options: calls plus puts, or the larger of the two."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "SpanParameters":
@@ -80,12 +80,12 @@ class SpanParameters(Part):
 
 
 class GridExtreme(Part):
-    """An extreme row of the venue grid."""
+    """One extreme row of the venue grid."""
 
     spot: float = Field(gt=-1)
     """Relative change of the index."""
     share: float = Field(gt=0, le=1)
-    """Share of the loss that counts."""
+    """Share of the loss that is counted."""
 
 
 _EXTREMES = (
@@ -104,23 +104,23 @@ class VenueGridParameters(Part):
     """A trading venue's spot and volatility grid (source: Paradex, portfolio margin)."""
 
     spot: tuple[float, ...] = (-0.16, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16)
-    """Relative changes of the index, each with volatility up and down."""
+    """Relative changes of the index, each combined with volatility up and down."""
     vol_up: float = Field(default=0.40, gt=0)
-    """Relative rise of a 30-day volatility."""
+    """Relative increase of the 30-day volatility."""
     vol_down: float = Field(default=-0.22, gt=-1, lt=0)
-    """Relative fall of a 30-day volatility."""
+    """Relative decrease of the 30-day volatility, negative."""
     only_up: tuple[float, ...] = (-0.16, 0.16)
-    """Changes of the index that come with rising volatility alone."""
+    """Changes of the index that are combined with volatility up only."""
     power_short: float = Field(default=0.30, ge=0)
-    """Changes grow as (30 / days) to this power under 30 days."""
+    """Below 30 days, volatility changes scale as (30 / days) to this power."""
     power_long: float = Field(default=0.13, ge=0)
-    """The same from 30 days on."""
+    """The same power for 30 days and more."""
     extremes: tuple[GridExtreme, ...] = tuple(GridExtreme(spot=s, share=w) for s, w in _EXTREMES)
-    """With volatility up."""
+    """Extreme rows, each with volatility up."""
 
 
 class HybridParameters(Part):
-    """SPAN with scan ranges from VaR, and a floor at a share of VaR."""
+    """The larger of SPAN and a share of VaR."""
 
     var_floor: float = Field(default=0.80, ge=0)
     """The core is at least this share of VaR."""
@@ -130,18 +130,19 @@ _VOLUMES = {"BTC": 40_000.0, "ETH": 600_000.0}
 
 
 class ConcentrationParameters(Part):
-    """Charge for what takes longer to close than the margin period of risk."""
+    """Charge for positions that take longer to close out than the margin period of risk."""
 
     enabled: bool = False
-    """Charge for concentration."""
+    """Apply the concentration charge."""
     participation: float = Field(default=0.20, gt=0, le=1)
-    """Share of daily volume that one closing out may be."""
+    """Largest share of the daily volume that a close-out can trade."""
     outright_volume_coins: dict[str, float] = Field(default=_VOLUMES)
-    """Coins a day of futures, perpetuals and spot in which delta can be closed."""
+    """Daily volume of futures, perpetuals and spot in which delta can be closed out, coins."""
     volume_floor_coins: float = Field(default=1.0, gt=0)
-    """A bucket's volume is at least this, coins of options a day."""
+    """Minimum daily volume of a bucket, coins; for vega, times the bucket's median option vega."""
     open_interest_steps: tuple[tuple[float, float], ...] = ((0.10, 0.05), (0.25, 0.10), (0.5, 0.20))
-    """From each share of a strike's open interest on: the rate on the strike's VaR."""
+    """Pairs of (share of the open interest of a strike, rate on the VaR of the strike); a rate
+    applies from its share on."""
 
     @model_validator(mode="after")
     def _steps(self) -> "ConcentrationParameters":
@@ -152,46 +153,47 @@ class ConcentrationParameters(Part):
 
 
 class LiquidityParameters(Part):
-    """Charge for half the bid-ask spread of what must be closed."""
+    """Charge for half the bid-ask spread of the positions that must be closed out."""
 
     enabled: bool = False
-    """Charge for liquidity."""
+    """Apply the liquidity charge."""
     outright_half_spread: float = Field(default=0.0002, ge=0)
-    """Half spread of futures, perpetuals and spot, a fraction of the price."""
+    """Half spread of futures, perpetuals and spot, as a fraction of the price."""
     vol_half_spread_default: float = Field(default=0.02, gt=0)
-    """Half spread in volatility where a whole bucket has no two-sided quote; 0.02 = 2 points."""
+    """Half spread in volatility for buckets without any two-sided quote; 0.02 is 2 points."""
     offset_share: float = Field(default=0.50, ge=0, le=1)
-    """Share of the cost of opposite vegas in a bucket that need not be paid."""
+    """Share of the cost of offsetting long and short vegas in a bucket that is not charged."""
     size_share: float = Field(default=0.05, gt=0)
-    """Positions up to this share of the contract's open interest pay the quoted spread."""
+    """Option positions up to this share of the open interest of the contract pay the quoted
+    spread."""
     size_power: float = Field(default=0.5, ge=0)
-    """Beyond it the spread grows with size to this power."""
+    """For larger positions, the spread grows with size to this power."""
     size_factor_max: float = Field(default=5.0, ge=1)
-    """Largest factor on the spread."""
+    """Largest factor on the spread; it also applies where the open interest is zero or unknown."""
 
 
 class SmileAlternative(Part):
-    """Another way to price the same portfolio."""
+    """An alternative smile and dynamics for pricing the same portfolio."""
 
     smile: Literal["svi", "sabr"] = "svi"
     """Smile model."""
     dynamics: Literal["sticky_moneyness", "sticky_strike", "sticky_delta", "frozen"] = (
         "sticky_moneyness"
     )
-    """What of the smile stays when the forward moves."""
+    """How the smile moves when the forward moves."""
 
 
 class ModelRiskParameters(Part):
-    """Charge for what other smiles and dynamics would say."""
+    """Charge for the increase of VaR under alternative smiles and dynamics."""
 
     enabled: bool = False
-    """Charge for model risk."""
+    """Apply the model risk charge."""
     alternatives: tuple[SmileAlternative, ...] = (
         SmileAlternative(smile="svi", dynamics="sticky_strike"),
         SmileAlternative(smile="svi", dynamics="sticky_delta"),
         SmileAlternative(smile="sabr", dynamics="sticky_moneyness"),
     )
-    """Priced beside the model's own."""
+    """Alternatives priced in addition to the model's own smile and dynamics."""
     share_min: float = Field(default=0.02, ge=0)
     """The charge is at least this share of VaR."""
 
@@ -200,24 +202,24 @@ class ExpiryRiskParameters(Part):
     """Charge for options that expire within the margin period of risk."""
 
     enabled: bool = False
-    """Charge for expiry risk: what VaR rises by when such options are settled on the
-    path of the index at their expiry."""
+    """Apply the expiry risk charge: the increase of VaR when such options are settled at the path's
+    price at their expiry."""
 
 
 class AddOnParameters(Part):
-    """Charges on top of the core."""
+    """Add-ons to the core."""
 
     bucket_days: tuple[float, ...] = (7.0, 30.0, 90.0, 180.0)
-    """Upper ends of the expiry buckets, days; the last bucket is open. Perpetuals and spot have a
-    bucket of their own."""
+    """Upper ends of the expiry buckets, days; the last bucket is open-ended. Perpetuals and spot
+    have a separate bucket."""
     concentration: ConcentrationParameters = ConcentrationParameters()
-    """What takes long to close."""
+    """Concentration."""
     liquidity: LiquidityParameters = LiquidityParameters()
-    """What closing costs."""
+    """Liquidity."""
     model_risk: ModelRiskParameters = ModelRiskParameters()
-    """What other models say."""
+    """Model risk."""
     expiry_risk: ExpiryRiskParameters = ExpiryRiskParameters()
-    """What expires on the way."""
+    """Expiry risk."""
 
     @model_validator(mode="after")
     def _buckets(self) -> "AddOnParameters":
@@ -226,30 +228,31 @@ class AddOnParameters(Part):
 
 
 class BufferParameters(Part):
-    """Tool (a): a buffer that is released while margin rises fast, and rebuilt afterwards."""
+    """Tool (a): a buffer that is released while margins rise fast and rebuilt afterwards."""
 
     enabled: bool = False
     """Use the buffer."""
     share: float = Field(default=0.25, gt=0)
-    """Full buffer, a share of the core."""
+    """Full buffer, as a share of the core with its diversification components."""
     fast_rise: float = Field(default=0.10, gt=0)
-    """Rise of an outright's margin over `fast_days` from which the buffer is released."""
+    """Relative rise of the margin of an outright above its minimum over `fast_days`; the buffer is
+    released when the rise is larger."""
     fast_days: int = Field(default=5, ge=1)
-    """Days over which the rise is measured."""
+    """Number of days over which the rise is measured."""
     rebuild_days: int = Field(default=60, ge=1)
-    """Days in which an empty buffer is rebuilt."""
+    """Number of days in which an empty buffer is rebuilt."""
 
 
 class StressedWeightParameters(Part):
     """Tool (b): weight on stressed observations."""
 
     enabled: bool = False
-    """Give stressed observations a weight."""
+    """Use the weight on stressed observations."""
     weight: float = Field(default=0.25, ge=0, le=1)
     """Weight of the stress period."""
     form: Literal["blend", "observations"] = "blend"
-    """A mean of the two measures, or one measure of all rows with the weight spread over the
-    stress rows."""
+    """Weighted mean of the two measures (`blend`), or one measure of the rows of both periods in
+    which the weight is spread over the rows of the stress period (`observations`)."""
 
 
 class LongFloorParameters(Part):
@@ -258,44 +261,45 @@ class LongFloorParameters(Part):
     enabled: bool = False
     """Use the floor."""
     years: float = Field(default=10.0, gt=0)
-    """Lookback; as long as the history where that is shorter."""
+    """Lookback, years; the whole history if it is shorter."""
 
 
 class StressPeriodParameters(Part):
-    """The stress days, and the floor that they give."""
+    """The stress period and the floor based on it."""
 
     floor: bool = False
-    """The core is at least the measure over the stress days."""
+    """Use the floor: the requirement before add-ons is at least the measure over the stress
+    period."""
     days: int = Field(default=250, ge=20)
-    """Windows chosen."""
+    """Number of windows in the stress period."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
-    """Confidence over the stress days; null: calibrated each year so that outrights get their
-    long-run VaR."""
+    """Confidence over the stress period; null: calibrated each year so that, on average, outrights
+    have the same VaR as over the long lookback."""
 
 
 class ProcyclicalityParameters(Part):
-    """Tools against margin that rises when it hurts (EMIR RTS 153/2013, article 28)."""
+    """Tools against procyclical margins (EMIR RTS 153/2013, article 28)."""
 
     buffer: BufferParameters = BufferParameters()
-    """Tool (a)."""
+    """Tool (a): buffer."""
     stressed_weight: StressedWeightParameters = StressedWeightParameters()
-    """Tool (b)."""
+    """Tool (b): weight on stressed observations."""
     long_floor: LongFloorParameters = LongFloorParameters()
-    """Tool (c); its lookback also calibrates the stress period."""
+    """Tool (c): long-lookback floor; its lookback also calibrates the stress period."""
     stress_period: StressPeriodParameters = StressPeriodParameters()
-    """The stress days and their floor."""
+    """Stress period and its floor."""
 
 
 class DiversificationParameters(Part):
-    """How much one underlying may help another."""
+    """Limits on cross-underlying diversification."""
 
     enabled: bool = False
-    """Measure each underlying on its own as well; needed for the two below."""
+    """Also measure each underlying separately; required by the two limits below."""
     reduction_max: float = Field(default=1.0, ge=0, le=1)
-    """Largest share of the difference between the sum over underlyings and the joint figure that
-    is taken off; European rules: 0.8."""
+    """Largest share of the difference between the sum over underlyings and the joint measure that
+    reduces the margin; European rules: 0.8."""
     correlation_stress: float = Field(default=0.0, ge=0, le=1)
-    """Charge, as a share of the reduction that is left; 0: none."""
+    """Charge, as a share of the reduction that remains after the cap; 0: no charge."""
 
     @model_validator(mode="after")
     def _measured(self) -> "DiversificationParameters":
@@ -308,12 +312,13 @@ _HAIRCUTS = {"USD": 0.0, "USDC": 0.01, "USDT": 0.02, "BTC": 0.15, "ETH": 0.20, "
 
 
 class CollateralParameters(Part):
-    """What deposits count for."""
+    """Valuation of collateral."""
 
     haircuts: dict[str, float] = Field(default=_HAIRCUTS)
-    """Share of an asset's value that does not count; `*` for those not named."""
+    """Share of the value of an asset that is not counted; `*` applies to all other assets."""
     joint_simulation: bool = False
-    """Add the profit of coin deposits to the account's in each scenario in place of a haircut."""
+    """Instead of applying a haircut, revalue deposits in coins of the scenario underlyings with the
+    account in each scenario, in whole lots."""
 
     @model_validator(mode="after")
     def _shares(self) -> "CollateralParameters":

@@ -9,71 +9,77 @@ from margin_actors.engine.parameters.part import Part
 
 
 class FilterParameters(Part):
-    """Filtered historical simulation: past moves scaled from the volatility of then to now's."""
+    """Filtered historical simulation: past moves scaled to the current volatility."""
 
     volatility: Literal["ewma", "garch"] = "ewma"
-    """How volatility is followed: exponentially weighted squares, or GARCH(1,1)."""
+    """Volatility estimator: exponentially weighted squares, or GARCH(1,1)."""
     ewma_lambda: float = Field(default=0.97, gt=0, lt=1)
-    """Weight of yesterday's variance; a step is one step of the windows."""
+    """Weight of the variance of the previous step; one step is `scenarios.step_hours`."""
     warm_up_steps: int = Field(default=60, ge=10)
-    """Steps at the start of the history whose mean square begins the recursion."""
+    """Number of returns at the start of the history whose mean square is the initial variance."""
     garch_refit_days: int = Field(default=30, ge=1)
-    """GARCH parameters stay for so many days; they are fitted at the start of the period."""
+    """Days for which GARCH parameters are kept; they are fitted to the history before that
+    period."""
     garch_steps_min: int = Field(default=500, ge=100)
-    """Fewest returns that GARCH is fitted to; with fewer, EWMA is used and the set says so."""
+    """Smallest number of returns for a GARCH fit; with fewer returns, EWMA is used and the notes of
+    the set state it."""
     ratio_min: float = Field(default=0.4, gt=0, le=1)
-    """Least factor on a past move."""
+    """Smallest factor on a past move."""
     ratio_max: float = Field(default=2.5, ge=1)
     """Largest factor on a past move."""
     floor_share: float = Field(default=0.6, ge=0, le=1)
-    """Volatility now is at least this share of its root mean square over the lookback."""
+    """Floor of the current volatility, as a share of the root mean square return over the
+    lookback."""
     correlation_scaling: bool = False
-    """Turn each past joint return from the correlation of then to the correlation of now."""
+    """Transform each past joint return from the correlation at its time to the current
+    correlation."""
     surface: Literal["own", "none"] = "own"
-    """Scale volatility moves by the volatility of the 30-day volatility itself, or leave them."""
+    """Scale volatility moves by the volatility of the 30-day volatility (`own`), or leave them
+    unchanged."""
 
 
 class MonteCarloParameters(Part):
-    """Monte Carlo: marginals and a Student-t copula fitted to the historical rows."""
+    """Monte Carlo: marginals and a Student-t copula fitted to historical rows."""
 
     rows: int = Field(default=10_000, ge=100, le=1_000_000)
-    """Scenarios."""
+    """Number of scenarios."""
     marginals: Literal["student_t", "empirical"] = "empirical"
-    """Student-t fitted to each factor, or its own sorted moves with Pareto tails."""
+    """Marginal of each factor: fitted Student-t, or its empirical distribution with Pareto
+    tails."""
     filtered: bool = True
-    """Fit to filtered rows (see `scenarios.filter`) instead of rows as they were."""
+    """Fit to filtered rows (see `scenarios.filter`) instead of historical rows."""
     copula_dof: int | None = Field(default=None, ge=2, le=60)
     """Degrees of freedom of the copula; null: fitted."""
     correlation_shrinkage: float = Field(default=0.10, ge=0, le=1)
-    """Correlations between factors are drawn towards 0 by this share."""
+    """Share by which the correlations between factors are shrunk towards 0."""
     tail_share: float = Field(default=0.05, gt=0, le=0.25)
-    """Empirical marginals: share of the moves on each side to which a Pareto tail is fitted."""
+    """Empirical marginals: share of the moves on each side to which the Pareto tail is fitted."""
     tail_index_max: float = Field(default=0.35, gt=0, lt=1)
-    """Largest shape of those tails: beyond 0.5 a move has no variance."""
+    """Largest shape parameter of these tails; from 0.5 on, the variance is infinite."""
     reach: float = Field(default=2.0, ge=1)
-    """A drawn move is at most so many times the largest seen on its side."""
+    """Bound of a drawn move, as a multiple of the largest fitted move on the same side."""
     seed: int = Field(default=20260515, ge=0, lt=2**62)
-    """With the row's number it decides every random number of the row."""
+    """Seed; together with the row number it determines every random number of the row."""
 
 
 class StressEvent(Part):
-    """A day that is read from the price history, with every window that holds it."""
+    """A historical stress day; every window that contains the whole day becomes a stress row."""
 
     name: str = Field(min_length=1)
-    """What people call it."""
+    """Name of the event."""
     day: date
-    """UTC."""
+    """Day, UTC."""
 
 
 class HypotheticalMove(Part):
-    """A joint move written by the user."""
+    """A hypothetical joint move specified by the user."""
 
     name: str = Field(min_length=1)
-    """What people call it."""
+    """Name of the move."""
     spot: dict[str, float]
-    """Relative change of each index named, for example -0.4; the others stay."""
+    """Relative change of the index by underlying, for example -0.4; other indices do not move."""
     vol: dict[str, float] = Field(default_factory=dict)
-    """Relative change of each volatility surface named, for example 0.5."""
+    """Relative change of the volatility surface by underlying, for example 0.5."""
 
     @model_validator(mode="after")
     def _possible(self) -> "HypotheticalMove":
@@ -96,12 +102,12 @@ _DAYS = (
 
 
 class StressParameters(Part):
-    """Stress rows: reported beside the requirement, and not part of any quantile."""
+    """Stress rows, which are reported with the requirement and not part of any quantile."""
 
     enabled: bool = False
     """Revalue every account in the stress rows."""
     events: tuple[StressEvent, ...] = tuple(StressEvent(name=n, day=d) for n, d in _DAYS)
-    """Historical days; those the history does not cover are left out and named."""
+    """Historical days; days that the history does not cover are skipped and listed in the notes."""
     hypothetical: tuple[HypotheticalMove, ...] = (
         HypotheticalMove(
             name="fall by half, volatility doubles",
@@ -116,47 +122,52 @@ class StressParameters(Part):
         HypotheticalMove(name="BTC rises, ETH falls", spot={"BTC": 0.2, "ETH": -0.2}),
         HypotheticalMove(name="volatility halves", spot={}, vol={"BTC": -0.5, "ETH": -0.5}),
     )
-    """Moves that never happened."""
+    """Hypothetical moves."""
 
 
 class ScenarioParameters(Part):
-    """Where scenarios come from."""
+    """Generation of the scenarios."""
 
     engine: Literal["historical", "filtered", "monte_carlo"] = "historical"
-    """Windows as they were, scaled to today's volatility, or drawn from a fitted distribution."""
+    """Historical windows, windows scaled to the current volatility, or draws from a fitted
+    distribution."""
     underlyings: tuple[str, ...] = Field(default=("BTC", "ETH"), min_length=1)
-    """One row moves all of them together."""
+    """Underlyings; each scenario moves all of them jointly."""
     windows: int = Field(default=1825, ge=2)
     """Number of most recent windows (5 years of daily steps)."""
     horizon_hours: float = Field(default=48.0, gt=0)
     """Margin period of risk, hours."""
     extension_hours: float = Field(default=0.0, ge=0)
-    """Added where collateral cannot be collected over a weekend or holiday, hours."""
+    """Extension of the margin period of risk for weekends or holidays on which collateral cannot be
+    collected, hours."""
     step_hours: float = Field(default=24.0, gt=0)
-    """Distance of one window's end from the next, hours."""
+    """Interval between the ends of consecutive windows, hours."""
     sampling: Literal["overlapping", "non_overlapping"] = "overlapping"
-    """A window at every step, or one behind the other."""
+    """One window per step, or consecutive windows that do not overlap."""
     half_life_days: float | None = Field(default=None, gt=0)
-    """The weight of a window halves in so many days; null: all weigh the same."""
+    """Half-life of the weight of a window, days; null: equal weights."""
     surface_moves: Literal["none", "history", "index"] = "none"
-    """`history`: volatility and basis moves from the chain history, proxied where it is missing.
-    `index`: from the volatility index alone, the same at every strike; nothing of the basis."""
+    """`none`: the surface does not move. `history`: volatility and basis moves from the chain
+    history, proxied where it is missing. `index`: volatility moves from the volatility index,
+    equal at all strikes; the basis does not move."""
     surface_tolerance_hours: float = Field(default=4.0, gt=0)
-    """A chain snapshot stands for a time at most this far from its own, hours."""
+    """Largest distance between a chain snapshot and the time that it represents, hours; half of it
+    for the windows to which proxies are fitted."""
     vol_index_sources: tuple[str, ...] = ("deribit_dvol_{u}_1d_ohlc", "*dvol_{u}_1d")
-    """Names of volatility index files, the first that exists is used; as `history.sources`."""
+    """Names of volatility index files, as in `history.sources`; the first file found is used."""
     vol_index_decay: float = Field(default=0.45, ge=0, le=1)
-    """`index`: a maturity of T days moves (30 / T) to this power as much as the index."""
+    """`index`: the log move at a tenor of T days is (30 / T) to this power times that of the
+    index."""
     proxy_residuals: bool = True
-    """Each proxied row draws one of the fitted residuals."""
+    """Add one of the residuals of the fit, drawn at random, to each proxied row."""
     seed: int = Field(default=20260515, ge=0, lt=2**62)
-    """Seed of those draws."""
+    """Seed of the residual draws."""
     filter: FilterParameters = FilterParameters()
-    """How windows are scaled to today's volatility."""
+    """Scaling of windows to the current volatility."""
     monte_carlo: MonteCarloParameters = MonteCarloParameters()
-    """How rows are drawn."""
+    """Monte Carlo simulation."""
     stress: StressParameters = StressParameters()
-    """Named days and hypothetical moves."""
+    """Stress days and hypothetical moves."""
 
     @model_validator(mode="after")
     def _whole_steps(self) -> "ScenarioParameters":

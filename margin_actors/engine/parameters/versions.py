@@ -1,4 +1,4 @@
-"""What changed between two models, and the rule that a version never changes."""
+"""Differences between two models, and the rule that a model version is immutable."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from margin_actors.errors import InvalidParameters, Problem
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A field that differs."""
+    """A parameter that differs between two models."""
 
     field: str
-    """With its sections, for example ``measure.confidence``."""
+    """Name with its sections, for example ``measure.confidence``."""
     before: str
     after: str
 
@@ -22,9 +22,10 @@ _MISSING = "(not there)"
 
 
 def changes_between(before: ModelParameters, after: ModelParameters) -> tuple[Change, ...]:
-    """Return every field that differs, in the order of the sections; names and texts left out.
+    """Return the parameters that differ, in the order of the sections.
 
-    Two models have the same id exactly where this is empty.
+    Name, version and description are not compared. The result is empty if and only if both models
+    have the same id.
     """
     named = {"name", "version", "description"}
     old = dict(_flat(before.model_dump(mode="json", exclude=named), ""))
@@ -45,12 +46,12 @@ def _flat(value: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def require_same_version(model: ModelParameters, known: ModelParameters) -> None:
-    """Refuse a model whose name and version were used for other parameters.
+    """Check that the name and version of a model have not been used for other parameters.
 
     Raises
     ------
     InvalidParameters
-        Naming every field that was changed.
+        If the name and version are equal and the ids differ; names every changed parameter.
     """
     if (model.name, model.version) != (known.name, known.version) or model.id == known.id:
         return

@@ -1,4 +1,4 @@
-"""Scenario engines: every one fills the same kind of set, a row a joint move of all underlyings."""
+"""Scenario engines; each builds a `ScenarioSet`, whose rows are joint moves of all underlyings."""
 
 from margin_actors.engine.scenarios.build import build_scenarios
 from margin_actors.engine.scenarios.historical import build_historical

@@ -1,17 +1,17 @@
-"""Tool (a) against procyclicality: a buffer that is released while margin rises fast.
+"""Procyclicality tool (a): a buffer that is released while margins rise fast.
 
-The buffer's state belongs to the market and not to an account: what an outright of each underlying
-would be asked for, day by day. Everybody's buffer is released on the same public rule, a result can
-be replayed from its scenario set, and trading does not change the state.
+The state of the buffer belongs to the market, not to an account: it depends only on the daily
+reference margins of outrights. All accounts therefore have the same release rule, results can be
+replayed from their scenario set, and trading does not change the state.
 
-A day t with reference margin m_t and buffer b_t (a share of m_t):
+For a day t with reference margin m_t and buffer b_t (a share of m_t):
 
-- m_t above (1 + fast_rise) times the least of the last `fast_days`: the buffer gives way, so that
-  m (1 + b) stays what it was the day before as long as there is a buffer,
+- if m_t is above (1 + fast_rise) times the minimum of the last `fast_days` days, the buffer is
+  released: m (1 + b) stays constant until the buffer is used up,
   b_t = min(b_{t-1}, max(0, m_{t-1} (1 + b_{t-1}) / m_t - 1));
-- else it is rebuilt by `share / rebuild_days`, up to `share`.
+- otherwise it is rebuilt by `share / rebuild_days`, up to `share`.
 
-It begins full.
+The buffer is full before the first day.
 """
 
 from collections.abc import Iterable
@@ -22,21 +22,35 @@ from margin_actors.engine.parameters import BufferParameters
 
 @dataclass(frozen=True, slots=True)
 class BufferState:
-    """What must be kept from one day to the next."""
+    """State of the buffer after a day."""
 
     share: float
-    """Buffer, a share of the reference margin."""
+    """Buffer, as a share of the reference margin."""
     recent: tuple[float, ...]
-    """Reference margins of the last days, the latest last; at most `fast_days`."""
+    """Reference margins of the last days, at most `fast_days`, in order of time."""
 
 
 def full_buffer(parameters: BufferParameters) -> BufferState:
-    """Return the state before the first day."""
+    """Return the state before the first day: a full buffer."""
     return BufferState(parameters.share, ())
 
 
 def advance(state: BufferState, margin: float, parameters: BufferParameters) -> BufferState:
-    """Return the state after a day with the given reference margin (positive)."""
+    """Return the state after a day.
+
+    Parameters
+    ----------
+    state : BufferState
+        State of the day before.
+    margin : float
+        Reference margin of the day, as a fraction of the index.
+    parameters : BufferParameters
+
+    Raises
+    ------
+    ValueError
+        If the margin is not positive.
+    """
     if not margin > 0.0:
         raise ValueError(f"a reference margin is positive, got {margin}")
     kept = (*state.recent, margin)[-parameters.fast_days :]
@@ -52,7 +66,7 @@ def advance(state: BufferState, margin: float, parameters: BufferParameters) -> 
 def replay(
     state: BufferState, margins: Iterable[float], parameters: BufferParameters
 ) -> BufferState:
-    """Return the state after many days."""
+    """Return the state after one day per margin; see `advance`."""
     for margin in margins:
         state = advance(state, margin, parameters)
     return state

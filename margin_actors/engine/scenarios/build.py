@@ -1,4 +1,4 @@
-"""The whole scenario set of a model: core rows by its engine, and whatever else it asks for."""
+"""The complete scenario set of a model: the core rows and all other sections that it requires."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -56,15 +56,22 @@ def build_scenarios(
     vol_index: Mapping[str, VolatilityIndex] | None = None,
     garch: tuple[Recursion | None, ...] | None = None,
 ) -> ScenarioSet:
-    """Return the scenario set of a model at a time; see `build_historical` for the inputs.
+    """Return the scenario set of a model at a time.
 
-    `garch` are recursions fitted before, as `garch_recursions` returns them; fitted here by
-    default.
+    Parameters
+    ----------
+    prices, as_of, surfaces, vol_index
+        As in `build_historical`.
+    model : ModelParameters
+    garch : tuple of Recursion or None, optional
+        Recursions already fitted by `garch_recursions`; by default they are fitted here.
 
     Raises
     ------
-    InvalidScenario, MissingMarketData, InvalidParameters
-        Naming what the history lacks.
+    InvalidScenario, MissingMarketData
+        If the history is not sufficient; see `build_historical`.
+    InvalidParameters
+        If a hypothetical move names an underlying that the model does not have.
     """
     parameters = model.scenarios
     table = price_table(prices, parameters, as_of)
@@ -112,7 +119,7 @@ def build_scenarios(
 
 
 def is_filtered(model: ModelParameters) -> bool:
-    """Return whether the core's rows are scaled to the volatility of now."""
+    """Return whether the core rows are based on windows scaled to the current volatility."""
     scenarios = model.scenarios
     return scenarios.engine == "filtered" or (
         scenarios.engine == "monte_carlo" and scenarios.monte_carlo.filtered
@@ -122,7 +129,7 @@ def is_filtered(model: ModelParameters) -> bool:
 def core_rows(
     rows: ScenarioSet, table: PriceTable, model: ModelParameters, following: Filter | None
 ) -> ScenarioSet:
-    """Return the core section by the model's engine, from its historical rows."""
+    """Return the core section of the model's engine, built from its historical rows."""
     parameters = model.scenarios
     if following is not None:
         rows = filter_rows(rows, table, parameters.filter, following)
@@ -138,7 +145,7 @@ def _rows_of(
     as_of: np.datetime64,
     sources: SurfaceSources,
 ) -> dict[str, ScenarioSet]:
-    """Return the historical rows of each section; proxies are fitted once for all."""
+    """Return the historical rows of each section, with proxies fitted once for all sections."""
     parameters = model.scenarios
     ends = np.unique(np.concatenate([windows.end for windows in wanted.values()]))
     union = Windows(ends - table.length, ends)
@@ -156,7 +163,7 @@ def _rows_of(
 
 
 def _aged(rows: ScenarioSet, half_life_days: float) -> FloatArray:
-    """Return weights that halve with age (Boudoukh, Richardson, Whitelaw 1998); sum 1."""
+    """Return weights with the given half-life (Boudoukh, Richardson, Whitelaw 1998); sum 1."""
     age = (rows.end_time[-1] - rows.end_time).astype(np.float64) / _DAY_MS
     weight = exponentials(-np.log(2.0) / half_life_days * age)
     return weight / weight.sum()
@@ -165,7 +172,7 @@ def _aged(rows: ScenarioSet, half_life_days: float) -> FloatArray:
 def long_windows(
     table: PriceTable, every: Windows, model: ModelParameters, notes: list[str]
 ) -> Windows:
-    """Return the windows of the long lookback; say so where the history is shorter."""
+    """Return the windows of the long lookback and append a note on the period that they cover."""
     years = model.procyclicality.long_floor.years
     since = table.time[table.last] - np.timedelta64(round(years * _YEAR_MS), "ms")
     windows = every.chosen(table.time[every.end] > since)
@@ -180,7 +187,7 @@ def long_windows(
 def buffer_states(
     table: PriceTable, every: Windows, model: ModelParameters, following: Filter | None
 ) -> dict[str, BufferState]:
-    """Return the state of the buffer of each underlying at the table's end."""
+    """Return the state of the buffer of each underlying at the end of the table."""
     rules = model.procyclicality.buffer
     _, margins = reference_margins(table, every, model, following)
     return {

@@ -1,8 +1,8 @@
-"""The rows of a Monte Carlo set, each a function of the seed and of its own number.
+"""Draws of Monte Carlo rows; each row is a function of the seed and its row number.
 
-Any slice can be made anywhere, in any order, and has the same bits: random numbers are Philox words
-counted within the row, and everything after them is additions, multiplications, divisions, roots
-and our own logarithm.
+Any slice of rows can be drawn on any machine, in any order, and has the same bits: the random
+numbers are Philox words indexed within the row, and all further operations are additions,
+multiplications, divisions, square roots and the package's own logarithm.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from margin_actors.numerics.elementary import logarithm_in_two_parts
 from margin_actors.numerics.jit import compiled, inlined
 
 MAP_REACH = 1024
-"""Points of a map on each side of 0."""
+"""Number of points of a map on each side of 0."""
 MAP_POINTS = 2 * MAP_REACH + 1
 MAP_STEP = 12.0 / MAP_REACH
-"""Distance of a map's points in asinh of the t variate: up to 81,000 on each side."""
+"""Spacing of the points of a map in asinh of the t variate, which reaches 81,000 on each side."""
 _STREAM = 1 << 41
 
 
 @inlined
 def _mapped(x: float, table: FloatArray) -> float:
-    """Return a map at x, linear in asinh x between its points, held at its ends."""
+    """Return a map at x: linear in asinh x between its points, constant beyond its ends."""
     size = abs(x)
     turned, _ = logarithm_in_two_parts(size + np.sqrt(size * size + 1.0))
     if x < 0.0:
@@ -36,7 +36,7 @@ def _mapped(x: float, table: FloatArray) -> float:
 
 @inlined
 def _chi_square(seed: int, stream: int, first: int, dof: int) -> float:
-    """Return a chi-square variate: logarithms of uniforms in pairs, and a square if odd."""
+    """Return a chi-square variate: dof // 2 exponentials and, if dof is odd, a squared normal."""
     total = 0.0
     product = 1.0
     for i in range(dof // 2):
@@ -70,23 +70,36 @@ def draw_rows(
     basis: FloatArray,
     vol: FloatArray,
 ) -> None:
-    """Write rows first, first + 1, ... to `spot`, `path`, `basis` and `vol`.
+    """Write rows first, first + 1, ... to `spot`, `path`, `basis` and `vol`, in place.
+
+    All moves are changes of logarithms.
 
     Parameters
     ----------
-    seed, first, dof : int
+    seed : int
+    first : int
+        Number of the first row.
+    dof : int
+        Degrees of freedom of the t copula.
     lower : float64 (d, d)
-        Cholesky factor; factors are spot returns, then volatility moves where `moves`.
+        Cholesky factor of the correlations; factors are the spot returns, then, if `moves`, the
+        moves of the 30-day volatilities.
     maps : float64 (d, MAP_POINTS)
+        Moves of each factor by t variate; see `MAP_STEP`.
     coefficients : float64 (n_underlyings, 4, n_nodes)
+        Regression of each node on 1, r, max(-r, 0) and the move of the 30-day volatility.
     residuals : float64 (n_history, n_underlyings, n_nodes)
+        Residuals of the regressions; one row is drawn per scenario.
     moves : bool
-        Whether volatility moves.
+        Whether the volatility surface moves.
     path_share : float64 (n_path,)
-        Share of the window that has passed.
+        Elapsed share of the window.
     bridge : float64 (n_underlyings, n_path)
-    spot, path, basis, vol : float64 (n, n_underlyings[, n_path | n_tenors | the rest of n_nodes])
-        Written to.
+        Standard deviation of the path around the straight line.
+    spot : float64 (n, n_underlyings)
+    path : float64 (n, n_underlyings, n_path)
+    basis : float64 (n, n_underlyings, n_tenors)
+    vol : float64 (n, n_underlyings, n_nodes - n_tenors)
     """
     d, nu = lower.shape[0], spot.shape[1]
     n_path, n_basis, n_vol = path.shape[2], basis.shape[2], vol.shape[2]

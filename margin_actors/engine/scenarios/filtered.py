@@ -1,13 +1,15 @@
-"""Filtered historical simulation: past windows scaled from the volatility of then to now's.
+"""Filtered historical simulation: past windows scaled to the current volatility.
 
     r* = r * sigma_now / sigma_then,
 
-sigma_then known when the window began. The ratio is bounded, and sigma_now has a floor at a share
-of its root mean square over the lookback, so that a quiet market does not forget.
+where sigma_then is the volatility known at the start of the window. The ratio is bounded, and
+sigma_now has a floor at a share of the root mean square return over the lookback, so that margins
+do not become too small in quiet markets.
 
-With correlation scaling the joint return of a window is first turned: z = r / sigma_then is freed
-of the correlation of then by its Cholesky factor and given the correlation of now. Volatility
-moves are scaled by the volatility of the 30-day volatility at the money, in the same way.
+With correlation scaling, the standardised returns z = r / sigma_then of a window are first
+decorrelated with the Cholesky factor of the correlation at the start of the window and then given
+the current correlation. Volatility moves are scaled in the same way, by the volatility of the
+30-day volatility at the money.
 
 References
 ----------
@@ -38,25 +40,30 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Filter:
-    """Volatility of each underlying at every step of a price table."""
+    """Volatility of each underlying at each step of a price table."""
 
     underlyings: tuple[str, ...]
     point: IntArray
-    """int64 (n_points,): grid points one step apart, ascending; the last one is now."""
+    """int64 (n_points,): grid points one step apart, ascending; the last one is the current
+    time."""
     returns: FloatArray
-    """float64 (n_underlyings, n_points - 1): log returns of one step; NaN where unknown."""
+    """float64 (n_underlyings, n_points - 1): log returns of one step; NaN if missing."""
     deviation: FloatArray
-    """float64 (n_underlyings, n_points): standard deviation of the next step, known by then."""
+    """float64 (n_underlyings, n_points): standard deviation of the log return of the next step,
+    known at each point."""
     recursions: tuple[Recursion, ...]
+    """Recursion of each underlying."""
     notes: tuple[str, ...]
 
 
 def garch_recursions(
     table: PriceTable, parameters: FilterParameters
 ) -> tuple[Recursion | None, ...]:
-    """Return GARCH(1,1) of each underlying, fitted to what was known when its period began.
+    """Return the GARCH(1,1) recursion of each underlying.
 
-    None for an underlying with fewer returns than the model asks for.
+    It is fitted to the returns known at the start of the current refit period; these periods are
+    `garch_refit_days` long and counted from 1970. The recursion is None for an underlying with
+    fewer than `garch_steps_min` returns.
     """
     period = np.timedelta64(parameters.garch_refit_days * _DAY_MS, "ms")
     epoch = np.datetime64(0, "ms")
@@ -79,9 +86,14 @@ def build_filter(
     parameters: FilterParameters,
     garch: Sequence[Recursion | None] | None = None,
 ) -> Filter:
-    """Return the volatility of every underlying up to the last price of the table.
+    """Return the volatility of each underlying up to the last point with all prices.
 
-    `garch`, if given, are the recursions of `garch_recursions`.
+    Parameters
+    ----------
+    table : PriceTable
+    parameters : FilterParameters
+    garch : sequence of Recursion or None, optional
+        Recursions already fitted by `garch_recursions`; by default they are fitted here.
     """
     point = table.step_points()
     returns = np.diff(table.ln_price[:, point], axis=1)
@@ -111,14 +123,16 @@ def build_filter(
 def filter_rows(
     rows: ScenarioSet, table: PriceTable, parameters: FilterParameters, following: Filter
 ) -> ScenarioSet:
-    """Return historical rows scaled to the volatility of now.
+    """Return historical rows scaled to the current volatility.
 
     Parameters
     ----------
     rows : ScenarioSet
-        Made of windows of `table`.
+        Historical rows of windows of `table`.
+    table : PriceTable
+    parameters : FilterParameters
     following : Filter
-        Of the same table.
+        Filter of the same table.
     """
     then = _points_at(rows, table, following)
     now = following.point.size - 1
@@ -155,7 +169,7 @@ def _step_hours(table: PriceTable) -> float:
 
 
 def _points_at(rows: ScenarioSet, table: PriceTable, following: Filter) -> IntArray:
-    """Return the place in the filter of each row's beginning (the step at or before it)."""
+    """Return the index into `following.point` of the step at or before the start of each row."""
     grid = np.searchsorted(table.time, rows.start_time)
     return np.maximum(np.searchsorted(following.point, grid, side="right") - 1, 0)
 
@@ -163,7 +177,7 @@ def _points_at(rows: ScenarioSet, table: PriceTable, following: Filter) -> IntAr
 def _ratios(
     following: Filter, then: IntArray, now: int, parameters: FilterParameters
 ) -> tuple[FloatArray, FloatArray, list[str]]:
-    """Return (volatility now with its floor (nu,), ratios (n, nu), notes)."""
+    """Return (current volatility with its floor (nu,), ratios (n, nu), notes)."""
     notes: list[str] = []
     n_underlyings = following.deviation.shape[0]
     sigma_now = np.empty(n_underlyings)
@@ -187,7 +201,10 @@ def _ratios(
 
 
 def _turns(following: Filter, then: IntArray, now: int, parameters: FilterParameters) -> FloatArray:
-    """Return (n, nu, nu): what frees z of the correlation of then and gives it that of now."""
+    """Return the matrices (n, nu, nu) that transform z to the current correlation.
+
+    Each matrix is L_now L_then^-1, with L the Cholesky factors of the correlations.
+    """
     nu = len(following.underlyings)
     points = following.point.size
     covariance = np.empty((points, nu, nu))
@@ -212,7 +229,15 @@ def _scaled_surfaces(
 ) -> tuple[FloatArray, list[str]]:
     """Return volatility moves scaled by the volatility of the 30-day volatility at the money.
 
-    The rows' own moves make the recursion, a row known to those that begin after it ended.
+    That volatility is the EWMA of the moves of the rows themselves; for each row, it uses the rows
+    that end by its start.
+
+    Returns
+    -------
+    float64 (n, n_underlyings, n_tenors, n_moneyness)
+        Scaled changes of ln(volatility).
+    list of str
+        Notes.
     """
     notes: list[str] = []
     vol = rows.vol_change.copy()

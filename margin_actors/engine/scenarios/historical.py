@@ -1,4 +1,4 @@
-"""Historical simulation: overlapping windows of the past as scenarios for tomorrow."""
+"""Historical simulation: windows of the past as scenarios."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ from margin_actors.market.cleansing import PriceGrid
 
 @dataclass(frozen=True)
 class SurfaceSources:
-    """Where moves of volatility come from; empty where the model moves none."""
+    """Data for volatility moves, by underlying; empty if the model does not move volatility."""
 
     surfaces: Mapping[str, SurfaceHistory]
     vol_index: Mapping[str, VolatilityIndex]
@@ -48,25 +48,26 @@ def build_historical(
     surfaces: Mapping[str, SurfaceHistory] | None = None,
     vol_index: Mapping[str, VolatilityIndex] | None = None,
 ) -> ScenarioSet:
-    """Return the scenario set of the most recent windows that close by `as_of`.
+    """Return the scenario set of the most recent windows that end by `as_of`.
 
     Parameters
     ----------
     prices : mapping from underlying to PriceGrid
-        All at one frequency.
+        Prices of all underlyings at one frequency.
     parameters : ScenarioParameters
     as_of : datetime64
-        Nothing later is used, of prices, surfaces or the index.
-    surfaces, vol_index : mappings, optional
-        Needed (the second: used) where `surface_moves` is ``history``; the index is needed where it
-        is ``index``.
+        Later prices, surfaces and values of the index are not used.
+    surfaces : mapping from underlying to SurfaceHistory, optional
+        Required if `surface_moves` is ``history``.
+    vol_index : mapping from underlying to VolatilityIndex, optional
+        Required if `surface_moves` is ``index``; used, if given, if it is ``history``.
 
     Raises
     ------
     InvalidScenario
-        If the history has fewer windows than asked, or its grid does not fit the step.
+        If the history has fewer windows than the model requires, or its grid does not fit the step.
     MissingMarketData
-        If surface moves are asked for and the chain history cannot give or proxy them.
+        If an underlying has no prices, or its surface moves can be neither observed nor proxied.
     """
     table = price_table(prices, parameters, as_of)
     windows = recent_windows(table, parameters)
@@ -82,7 +83,7 @@ def historical_rows(
     as_of: np.datetime64,
     sources: SurfaceSources,
 ) -> ScenarioSet:
-    """Return the moves over the given windows, equally weighted; see `build_historical`."""
+    """Return the set of moves over the given windows, equally weighted; see `build_historical`."""
     start_time, end_time = table.time[windows.start], table.time[windows.end]
     spot = spot_returns(table, windows)
     path_hours, path = paths(table, windows, parameters)
@@ -114,7 +115,7 @@ def historical_rows(
 
 
 def sampling_notes(rows: ScenarioSet, parameters: ScenarioParameters) -> tuple[str, ...]:
-    """Return how many windows a set has, what they rest on, and where volatility comes from."""
+    """Return notes on the number of windows, their overlap and the source of volatility moves."""
     notes = [
         f"{len(rows)} {parameters.sampling.replace('_', '-')} windows of {rows.horizon_hours:g} h; "
         f"they span {rows.effective_size:.0f} windows that do not overlap"

@@ -1,8 +1,9 @@
-"""Volatility moves from the volatility index alone, where no option chain was recorded.
+"""Volatility moves derived from the volatility index alone, without an option chain.
 
-The index speaks for 30 days; a maturity of T days moves (30 / T)^decay times as much, the same at
-every strike, and the forward curve stays. Windows before the index began are proxied by a
-regression of its moves on the spot return, fitted to what was known.
+The index represents a tenor of 30 days; the log move at a tenor of T days is (30 / T)^decay times
+that of the index, equal at all strikes, and the forward curve does not move. Where the index is not
+known, its move is proxied by a regression on the spot return, fitted to the windows in which it is
+known.
 """
 
 from collections.abc import Mapping
@@ -35,12 +36,23 @@ def nodes_from_index(
     end_time: TimeArray,
     vol_index: Mapping[str, VolatilityIndex],
 ) -> SurfaceNodes:
-    """Return the surface moves that the volatility index implies.
+    """Return the surface moves implied by the volatility index.
+
+    Parameters
+    ----------
+    parameters : ScenarioParameters
+    as_of : datetime64
+        Later values of the index are not used.
+    spot : float64 (n_windows, n_underlyings)
+        Log returns of the underlyings over the windows.
+    start_time, end_time : datetime64[ms] (n_windows,)
+        Start and end of the windows.
+    vol_index : mapping from underlying to VolatilityIndex
 
     Raises
     ------
     MissingMarketData
-        If the index is missing, or known over too few of the windows.
+        If an index is missing, or known over fewer than `WINDOWS_MIN` of the windows.
     """
     n, nu = spot.shape
     nodes = np.zeros((n, nu, N_NODES))

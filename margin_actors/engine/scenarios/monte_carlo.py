@@ -1,13 +1,14 @@
-"""Monte Carlo: rows drawn from marginals joined by a Student-t copula, fitted to historical rows.
+"""Monte Carlo: rows drawn from a Student-t copula with marginals, fitted to historical rows.
 
-Two factors for each underlying: the log return of the index and the log move of its 30-day
-volatility at the money. Their dependence is a t copula: correlations sin(pi tau / 2) of Kendall's
-tau, drawn towards zero and made positive definite, and degrees of freedom by maximum likelihood.
-Each factor has its own marginal, Student-t or the sorted moves with Pareto tails. Whatever else
-moves (the rest of the surface, the forward curve) follows the two factors by regression, with the
-residuals of one historical row drawn whole, and the path inside the window is a bridge.
+There are two factors per underlying: the log return of the index and the log move of its 30-day
+volatility at the money. Their dependence is a t copula: correlations sin(pi tau / 2) from Kendall's
+tau, shrunk towards zero and made positive definite, and degrees of freedom by maximum likelihood.
+The marginal of each factor is Student-t, or empirical with Pareto tails. All other moves (the rest
+of the surface, the forward curve) follow from the two factors by regression, plus the residuals of
+one historical row drawn at random. The path inside the window is a straight line plus one normal
+variate per underlying, times the historical standard deviation around that line.
 
-A row is a function of (seed, row number): see `draws`.
+A row is a function of (seed, row number); see `draws`.
 
 References
 ----------
@@ -48,36 +49,40 @@ _LEVEL = _N_TENORS + MONTH * _N_Z + AT_MONEY
 
 
 def _rounded(values: FloatArray) -> FloatArray:
-    """Return values with ten significant digits: the last bits of a library decide nothing."""
+    """Round to ten significant digits, so that last-bit differences of libraries have no effect."""
     scale = 10.0 ** (9 - np.floor(np.log10(np.maximum(np.abs(values), 1e-290))))
     return np.round(values * scale) / scale
 
 
 @dataclass(frozen=True)
 class MonteCarloModel:
-    """A fitted joint distribution; `rows` makes any slice of its draws."""
+    """A fitted joint distribution; `rows` returns any slice of its draws."""
 
     underlyings: tuple[str, ...]
     horizon_hours: float
     path_hours: FloatArray
+    """float64 (n_path,): hours since the start of the window, up to its end."""
     seed: int
     copula_dof: int
     lower: FloatArray
-    """float64 (d, d): Cholesky factor of the copula's correlations; d = 2 an underlying, spot
-    returns first, then volatility moves (spot returns alone where no volatility moves)."""
+    """float64 (d, d): Cholesky factor of the correlations of the copula. The d factors are the spot
+    returns of all underlyings, then, if volatility moves, their 30-day volatility moves."""
     maps: FloatArray
-    """float64 (d, MAP_POINTS): from a t variate of the copula to the factor's own move."""
+    """float64 (d, MAP_POINTS): log move of each factor by t variate of the copula."""
     coefficients: FloatArray
-    """float64 (n_underlyings, 4, n_nodes): every node on 1, r, max(-r, 0) and the volatility."""
+    """float64 (n_underlyings, 4, n_nodes): regression coefficients of each node on 1, r,
+    max(-r, 0) and the move of the 30-day volatility."""
     residuals: FloatArray
-    """float64 (n_history, n_underlyings, n_nodes): drawn a row at a time."""
+    """float64 (n_history, n_underlyings, n_nodes): residuals of the regressions; n_history is 0 if
+    volatility does not move."""
     bridge: FloatArray
-    """float64 (n_underlyings, n_path): deviation of the path around the straight line."""
+    """float64 (n_underlyings, n_path): root mean square deviation of the log path from the straight
+    line."""
     is_synthetic: bool
     notes: tuple[str, ...]
 
     def rows(self, first: int, last: int, *, total: int) -> ScenarioSet:
-        """Return draws [first, last) of `total`, the same whatever the slice."""
+        """Return the rows [first, last) of `total`; they do not depend on how rows are sliced."""
         n, nu, n_path = last - first, len(self.underlyings), self.path_hours.size
         spot = np.empty((n, nu))
         path = np.empty((n, nu, n_path))
@@ -119,14 +124,20 @@ class MonteCarloModel:
 
 
 def build_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> ScenarioSet:
-    """Return the model's number of rows, drawn from what is fitted to historical rows."""
+    """Return `parameters.rows` rows drawn from the distribution fitted to `history`."""
     n = parameters.rows
     drawn = fit_monte_carlo(history, parameters).rows(0, n, total=n)
     return replace(drawn, notes=(f"{n:,} rows drawn from {len(history):,} windows", *drawn.notes))
 
 
 def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> MonteCarloModel:
-    """Return the joint distribution fitted to historical (or filtered) rows."""
+    """Return the joint distribution fitted to historical or filtered rows.
+
+    Raises
+    ------
+    ValueError
+        If `history` moves volatility and has too few rows for `fit_proxy`.
+    """
     moves = history.has_surface_moves
     level = history.vol_change[:, :, MONTH, AT_MONEY]
     factors = np.hstack([history.spot_return, level]) if moves else history.spot_return
@@ -165,7 +176,10 @@ def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> M
 
 
 def _dependence(factors: FloatArray, shrinkage: float) -> tuple[FloatArray, FloatArray]:
-    """Return (Cholesky factor of the shrunk correlations, ranks in (0, 1))."""
+    """Return the Cholesky factor of the shrunk correlations (d, d) and ranks (n, d) in (0, 1).
+
+    `factors` has shape (n, d).
+    """
     from scipy.stats import kendalltau, rankdata
 
     n, d = factors.shape
@@ -177,7 +191,7 @@ def _dependence(factors: FloatArray, shrinkage: float) -> tuple[FloatArray, Floa
             rho = (1.0 - shrinkage) * np.sin(0.5 * np.pi * np.nan_to_num(tau))
             correlation[i, j] = correlation[j, i] = rho
     value, vector = np.linalg.eigh(correlation)
-    if value.min() < _EIGENVALUE_MIN:  # pairwise correlations need not fit together
+    if value.min() < _EIGENVALUE_MIN:  # pairwise estimates may be inconsistent
         mended = vector * np.maximum(value, _EIGENVALUE_MIN) @ vector.T
         scale = np.sqrt(np.diag(mended))
         correlation = mended / np.outer(scale, scale)
@@ -187,7 +201,7 @@ def _dependence(factors: FloatArray, shrinkage: float) -> tuple[FloatArray, Floa
 
 
 def _fit_dof(ranks: FloatArray, lower: FloatArray) -> int:
-    """Return the degrees of freedom of the t copula by maximum likelihood over a grid."""
+    """Return the maximum likelihood degrees of freedom of the t copula among `_DOF`."""
     from scipy.special import gammaln
     from scipy.stats import t as student
 
@@ -209,11 +223,11 @@ def _fit_dof(ranks: FloatArray, lower: FloatArray) -> int:
 
 
 def _map(column: FloatArray, dof: int, parameters: MonteCarloParameters) -> FloatArray:
-    """Return the factor's move at t variates sinh(-reach), ..., sinh(reach) of the copula."""
+    """Return the moves (MAP_POINTS,) of a factor at the t variates sinh(-12), ..., sinh(12)."""
     from scipy.stats import t as student
 
     grid = np.sinh(MAP_STEP * (np.arange(MAP_POINTS) - MAP_REACH))
-    lower_tail = student.cdf(-np.abs(grid), dof)  # of either side, without cancellation
+    lower_tail = student.cdf(-np.abs(grid), dof)  # both tails, without cancellation
     if parameters.marginals == "student_t":
         own, location, scale = student.fit(column)
         own = float(np.clip(own, 2.05, 200.0))
@@ -229,12 +243,12 @@ def _map(column: FloatArray, dof: int, parameters: MonteCarloParameters) -> Floa
 
 
 def _empirical(column: FloatArray, p: FloatArray, parameters: MonteCarloParameters) -> FloatArray:
-    """Return the quantile at p <= 1/2 of sorted moves with a Pareto tail below."""
+    """Return the quantiles at p <= 1/2 of the empirical distribution with a lower Pareto tail."""
     ordered = np.sort(column)
     n = ordered.size
     k = max(5, int(parameters.tail_share * n))
     centre = float(np.median(ordered))
-    threshold = ordered[k] - centre  # negative where the tail is a tail
+    threshold = ordered[k] - centre  # negative unless the moves are degenerate
     inside = np.interp(p, (np.arange(n) + 1.0) / (n + 1.0), ordered)
     if threshold >= 0.0:
         return inside
@@ -248,7 +262,21 @@ def _empirical(column: FloatArray, p: FloatArray, parameters: MonteCarloParamete
 def _followers(
     history: ScenarioSet, level: FloatArray, moves: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Return regressions of all nodes on the factors, and the residuals of every row."""
+    """Return the regressions of all nodes on the factors; see `MonteCarloModel`.
+
+    Parameters
+    ----------
+    history : ScenarioSet
+    level : float64 (n_history, n_underlyings)
+        Log moves of the 30-day volatility at the money.
+    moves : bool
+        Whether the volatility surface moves.
+
+    Returns
+    -------
+    coefficients : float64 (n_underlyings, 4, n_nodes)
+    residuals : float64 (n_history, n_underlyings, n_nodes)
+    """
     n, nu = history.spot_return.shape
     n_nodes = _N_TENORS + _N_TENORS * _N_Z
     coefficients = np.zeros((nu, 4, n_nodes))
@@ -265,6 +293,6 @@ def _followers(
         )
         coefficients[u] = proxy.coefficients
         residuals[:, u] = proxy.residuals
-        coefficients[u, :, _LEVEL] = (0.0, 0.0, 0.0, 1.0)  # the factor itself, to the bit
+        coefficients[u, :, _LEVEL] = (0.0, 0.0, 0.0, 1.0)  # this node is the factor, exactly
         residuals[:, u, _LEVEL] = 0.0
     return coefficients, residuals

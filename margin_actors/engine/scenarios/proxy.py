@@ -1,15 +1,15 @@
-"""The named proxy of surface moves where no chain was recorded.
+"""Regression proxy of surface moves for windows without a recorded option chain.
 
     move = a + b r + c max(-r, 0) [+ d * change of ln(volatility index)] + residual
 
-fitted by least squares for every node of the surface and of the basis curve over the windows that
-the chain history has; r is the log return of the index over the window. A fall moves volatility
-more than a rise, hence the third term. A proxy without its residual understates volatility risk, so
-each proxied row draws one of the fitted residuals, whole (all nodes of all underlyings of one
-window), by a random number keyed with the row's own time.
+is fitted by least squares to each node of the surface and of the basis curve, over the windows of
+the chain history; r is the log return of the index over the window. Volatility responds more to a
+fall than to a rise, hence the third term. A proxy without residual understates volatility risk, so
+each proxied row adds the residuals of one fitted window (all nodes of all underlyings together),
+chosen by a random number that depends on the end time of the row.
 
-The normal equations are summed exactly (math.fsum) and solved by Cholesky, so that a scenario set
-has the same bits, and hence the same id, wherever it is built.
+The normal equations are summed exactly (math.fsum) and solved by Cholesky decomposition, so that a
+scenario set has the same bits, and hence the same id, on every machine.
 """
 
 from dataclasses import dataclass
@@ -20,34 +20,56 @@ import numpy as np
 from margin_actors.arrays import FloatArray
 
 WINDOWS_MIN = 30
-"""Fewest windows a proxy is fitted to."""
+"""Smallest number of windows to which a proxy is fitted."""
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """One fitted regression of all nodes of one underlying."""
+    """Fitted regressions of all nodes of one underlying."""
 
     underlying: str
     regressors: tuple[str, ...]
     coefficients: FloatArray
     """float64 (n_regressors, n_nodes)."""
     residuals: FloatArray
-    """float64 (n_windows, n_nodes): what the fit leaves."""
+    """float64 (n_windows, n_nodes): residuals of the fit; changes of logarithms."""
     r_squared: FloatArray
-    """float64 (n_nodes,)."""
+    """float64 (n_nodes,): coefficient of determination."""
     residual_deviation: FloatArray
-    """float64 (n_nodes,), root mean square of the residuals; log-volatility."""
+    """float64 (n_nodes,): root mean square of the residuals; change of the logarithm."""
 
     def moves(self, design: FloatArray) -> FloatArray:
-        """Return the fitted part, (n_rows, n_nodes), for a design matrix (n_rows, n_regressors)."""
+        """Return the fitted moves without residuals.
+
+        Parameters
+        ----------
+        design : float64 (n_rows, n_regressors)
+            Result of `design_matrix`.
+
+        Returns
+        -------
+        float64 (n_rows, n_nodes)
+        """
         out = np.zeros((design.shape[0], self.coefficients.shape[1]))
-        for j in range(design.shape[1]):  # in a fixed order, not through BLAS
+        for j in range(design.shape[1]):  # a fixed order of summation, unlike BLAS
             out += design[:, j : j + 1] * self.coefficients[j]
         return out
 
 
 def design_matrix(spot_return: FloatArray, index_change: FloatArray | None = None) -> FloatArray:
-    """Return the regressors of each row, (n_rows, 3 or 4)."""
+    """Return the regressors of each row: 1, r, max(-r, 0) and, if given, the index change.
+
+    Parameters
+    ----------
+    spot_return : float64 (n_rows,)
+        Log return of the underlying's index.
+    index_change : float64 (n_rows,), optional
+        Change of ln(volatility index).
+
+    Returns
+    -------
+    float64 (n_rows, 3) or (n_rows, 4)
+    """
     columns = [np.ones_like(spot_return), spot_return, np.maximum(-spot_return, 0.0)]
     if index_change is not None:
         columns.append(index_change)
@@ -57,7 +79,23 @@ def design_matrix(spot_return: FloatArray, index_change: FloatArray | None = Non
 def fit_proxy(
     underlying: str, design: FloatArray, moves: FloatArray, *, names: tuple[str, ...]
 ) -> Proxy:
-    """Return the least-squares fit of `moves` (n_windows, n_nodes) on `design`."""
+    """Return the least-squares fit of the moves on the regressors.
+
+    Parameters
+    ----------
+    underlying : str
+    design : float64 (n_windows, n_regressors)
+        Result of `design_matrix`.
+    moves : float64 (n_windows, n_nodes)
+        Changes of logarithms of the nodes.
+    names : tuple of str
+        Names of the regressors.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than `WINDOWS_MIN` windows or the regressors are linearly dependent.
+    """
     n_windows, n_regressors = design.shape
     if n_windows < WINDOWS_MIN:
         raise ValueError(f"{n_windows} windows; a proxy needs {WINDOWS_MIN}")

@@ -1,8 +1,8 @@
-"""What an outright of each underlying would have been asked for, day by day.
+"""Daily reference margin of an outright of each underlying.
 
-The larger VaR of one coin long and one coin short, as a fraction of the index, by the model's own
-engine: of the trailing windows as they were, or scaled to the volatility of the day. It drives the
-procyclicality buffer and nothing else. Day t uses windows that close by t.
+The reference margin is the larger VaR of one coin long and one coin short, as a fraction of the
+index, over the trailing historical windows; if the model filters, the windows are scaled to the
+volatility of the day. Only the procyclicality buffer uses it. Day t uses windows that end by t.
 """
 
 import numpy as np
@@ -15,13 +15,16 @@ from margin_actors.numerics.elementary import exponentials
 
 _DAY_MS = 86_400_000
 WINDOWS_MIN = 250
-"""Windows that must have closed before the first day."""
+"""Number of windows that must have ended by the first day."""
 
 
 def reference_margins(
     table: PriceTable, windows: Windows, model: ModelParameters, following: Filter | None
 ) -> tuple[IntArray, FloatArray]:
-    """Return (windows whose end is a day, margins (n_underlyings, n_days)), once a day.
+    """Return the reference margins, one per day.
+
+    Days are counted back from the end of the last window; the first is the day on which at least
+    `WINDOWS_MIN` windows have ended.
 
     Parameters
     ----------
@@ -29,7 +32,14 @@ def reference_margins(
         All windows of the table.
     model : ModelParameters
     following : Filter or None
-        Of the same table, where the model filters.
+        Filter of the same table if the model filters, else None.
+
+    Returns
+    -------
+    int64 (n_days,)
+        Index into `windows` of the window that ends on each day.
+    float64 (n_underlyings, n_days)
+        Reference margin, as a fraction of the index.
     """
     scenarios, alpha = model.scenarios, model.measure.confidence
     stamps = table.time[windows.end].astype(np.int64)

@@ -1,8 +1,9 @@
-"""Scenario sets that are written down: SPAN's sixteen rows and the venue's grid.
+"""Prescribed scenario sets: the sixteen rows of SPAN and the venue grid.
 
-They move one underlying like the other, each by its own ranges; an account is summed within an
-underlying and the worst row of each is taken on its own. Their volatility moves depend on the
-expiry, so the maturities of the set are the snapshot's own: nothing is interpolated.
+Each row applies the same scenario to every underlying; in SPAN, each underlying has its own ranges.
+The profits of an account are summed within an underlying, and the worst row is taken per
+underlying. Volatility moves depend on the expiry, so the tenors of the set are those of the
+snapshot and no interpolation is needed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,23 @@ def _made(
     share: FloatArray,
     names: Sequence[str],
 ) -> ScenarioSet:
-    """Return a set from relative moves: spot (n, nu), volatility (n, nu, n_tenors)."""
+    """Return a scenario set from relative moves, which are converted to log moves.
+
+    Parameters
+    ----------
+    engine : str
+    underlyings : sequence of str
+    tenors_days : float64 (n_tenors,)
+        Tenors, days.
+    spot : float64 (n, n_underlyings)
+        Relative changes of the index.
+    vol : float64 (n, n_underlyings, n_tenors)
+        Relative changes of volatility, equal at all strikes.
+    share : float64 (n,)
+        Share of the loss that is counted.
+    names : sequence of str
+        Names of the rows.
+    """
     n, nu = spot.shape
     ln_spot = logarithms(1.0 + spot)[0]
     ln_vol = logarithms(1.0 + vol)[0]
@@ -71,19 +88,19 @@ def span_rows(
     vol_scan: Mapping[str, float],
     parameters: SpanParameters,
 ) -> ScenarioSet:
-    """Return SPAN's sixteen scenarios.
+    """Return the sixteen scenarios of SPAN.
 
-    Rows 0 to 13: the price unchanged, up and down by thirds of the price scan range, each with
-    volatility up and down by the volatility scan range; rows 14 and 15: the price up and down by
-    `extreme_multiple` ranges, volatility unchanged, `extreme_share` of the loss.
+    Rows 0 to 13: the price unchanged, and up and down by thirds of the price scan range, each with
+    volatility up and down by the volatility scan range. Rows 14 and 15: the price up and down by
+    `extreme_multiple` scan ranges, volatility unchanged, `extreme_share` of the loss counted.
 
     Parameters
     ----------
     underlyings : sequence of str
     tenors_days : sequence of float
-        Maturities of the snapshot's expiries.
-    price_scan, vol_scan : mappings
-        Of each underlying, fractions of price and of volatility.
+        Tenors of the expiries in the snapshot, days.
+    price_scan, vol_scan : mappings from underlying to float
+        Scan ranges, as fractions of the price and of the volatility.
     parameters : SpanParameters
     """
     nodes = _nodes(tenors_days)
@@ -107,7 +124,18 @@ def composite_delta_rows(
     *,
     bump: float,
 ) -> ScenarioSet:
-    """Return a pair of rows, the price up and down by `bump`, at each of SPAN's seven prices."""
+    """Return the rows for composite deltas: two for each of the seven prices of SPAN.
+
+    The prices are in the order of `DELTA_WEIGHTS`; at each of them the price is moved up, then
+    down, by `bump`.
+
+    Parameters
+    ----------
+    underlyings, tenors_days, price_scan
+        As in `span_rows`.
+    bump : float
+        Fraction of the index.
+    """
     nodes = _nodes(tenors_days)
     moves = [(third / 3.0, way) for third in _THIRDS for way in (bump, -bump)]
     spot = np.array([[move * price_scan[u] + way for u in underlyings] for move, way in moves])
@@ -119,9 +147,17 @@ def composite_delta_rows(
 def venue_grid_rows(
     underlyings: Sequence[str], tenors_days: Sequence[float], parameters: VenueGridParameters
 ) -> ScenarioSet:
-    """Return the venue's grid: each change of spot with volatility up and down, and extremes.
+    """Return the venue grid: each change of spot with volatility up and down, and the extreme rows.
 
-    A volatility of `d` days changes by the stated figure times (30 / max(1, d))^p.
+    The volatility at a tenor of d days changes by the relative change of the 30-day volatility
+    times (30 / max(1, d))^p, and falls by at most 95 %.
+
+    Parameters
+    ----------
+    underlyings : sequence of str
+    tenors_days : sequence of float
+        Tenors of the expiries in the snapshot, days.
+    parameters : VenueGridParameters
     """
     nodes = _nodes(tenors_days)
     days = np.maximum(nodes, 1.0)

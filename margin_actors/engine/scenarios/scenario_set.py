@@ -1,4 +1,4 @@
-"""A scenario set: rows of joint moves of all underlyings, immutable and named by its content."""
+"""The scenario set: an immutable set of joint moves of all underlyings, identified by content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,42 +11,42 @@ from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.market.identity import content_id
 
 TENORS_DAYS: tuple[float, ...] = (7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)
-"""Constant maturities of the factor grid, unless a set has its own."""
+"""Tenors of the factor grid, days, unless a set has its own."""
 MONEYNESS: tuple[float, ...] = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 """Standardised moneyness z = ln(K / F) / (sigma_atm * sqrt(T)) of the factor grid."""
 AT_MONEY = MONEYNESS.index(0.0)
 MONTH = TENORS_DAYS.index(30.0)
 NEVER = np.datetime64("NaT", "ms")
-"""Beginning and end of a row that never happened."""
+"""Start and end time of rows without a historical window."""
 
 CORE = "core"
-"""Section whose rows make VaR and expected shortfall; a set without sections is all core."""
+"""Section of the rows for VaR and expected shortfall; without sections, all rows are core."""
 LONG = "long"
-"""Section of a longer lookback, for the floor of procyclicality tool (c)."""
+"""Section of the long lookback, for the floor of procyclicality tool (c)."""
 STRESS_PERIOD = "stress_period"
-"""Section of the stress days."""
+"""Section of the stress period."""
 STRESS = "stress"
-"""Section of named events and hypothetical moves: no sample, each row stands for itself."""
+"""Section of named events and hypothetical moves; its rows are not a sample of a distribution."""
 
 
 class Provenance(IntEnum):
-    """Where a row's volatility moves come from."""
+    """Source of the volatility moves of a row."""
 
     NONE = 0
-    """The row moves no volatility."""
+    """The row does not move volatility."""
     OBSERVED = 1
     """Measured between two chain snapshots."""
     PROXIED_BY_VOL_INDEX = 2
-    """Regression on the spot return and the volatility index."""
+    """From the volatility index, or a regression on it and the spot return."""
     PROXIED_BY_SPOT = 3
     """Regression on the spot return alone."""
     MADE = 4
-    """Drawn from a fitted distribution, or written down."""
+    """Drawn from a fitted distribution, or prescribed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A run of rows that serve one purpose."""
+    """A range of consecutive rows that serve one purpose."""
 
     name: str
     first: int
@@ -54,7 +54,7 @@ class Section:
 
     @property
     def rows(self) -> slice:
-        """The rows in the set."""
+        """Slice of the rows in the set."""
         return slice(self.first, self.first + self.count)
 
 
@@ -64,43 +64,45 @@ def _standard_tenors() -> FloatArray:
 
 @dataclass(frozen=True)
 class ScenarioSet:
-    """Moves over the margin period of risk; row s moves all underlyings together."""
+    """Moves over the margin period of risk; each row moves all underlyings jointly."""
 
     engine: str
     underlyings: tuple[str, ...]
     horizon_hours: float
     start_time: TimeArray
-    """datetime64[ms] (n_scenarios,): beginning of each row's window; NaT where it never was."""
+    """datetime64[ms] (n_scenarios,): start of the window of each row; NaT without a window."""
     end_time: TimeArray
-    """datetime64[ms] (n_scenarios,): end of each row's window; NaT where it never was."""
+    """datetime64[ms] (n_scenarios,): end of the window of each row; NaT without a window."""
     spot_return: FloatArray
-    """float64 (n_scenarios, n_underlyings), log return of the index; a rise is positive."""
+    """float64 (n_scenarios, n_underlyings): log return of the index; a rise is positive."""
     path_hours: FloatArray
-    """float64 (n_path,): hours into the window at which `path_return` is given; ends at h."""
+    """float64 (n_path,): hours since the start of the window at which `path_return` is given, up to
+    its end."""
     path_return: FloatArray
-    """float64 (n_scenarios, n_underlyings, n_path), log return since the window's start."""
+    """float64 (n_scenarios, n_underlyings, n_path): log return since the start of the window."""
     basis_change: FloatArray
-    """float64 (n_scenarios, n_underlyings, n_tenors), change of ln(F / S) at constant maturity."""
+    """float64 (n_scenarios, n_underlyings, n_tenors): change of ln(F / S) at constant tenor."""
     vol_change: FloatArray
-    """float64 (n_scenarios, n_underlyings, n_tenors, n_moneyness), change of ln(volatility) at the
-    log-moneyness that z names under the window's first surface."""
+    """float64 (n_scenarios, n_underlyings, n_tenors, n_moneyness): change of ln(volatility) at
+    constant tenor and log-moneyness; the standardised moneyness z refers to the surface at the
+    start of the window."""
     weight: FloatArray
-    """float64 (n_scenarios,), sums to 1 over each section."""
+    """float64 (n_scenarios,): weights, which sum to 1 over each section."""
     provenance: np.ndarray
-    """uint8 (n_scenarios, n_underlyings), a `Provenance` each."""
+    """uint8 (n_scenarios, n_underlyings): values of `Provenance`."""
     is_synthetic: bool = False
     notes: tuple[str, ...] = ()
-    """What people should know: proxies with their fit, how many windows are independent."""
+    """Notes for readers of results, for example on the fit of proxies; not part of the id."""
     tenors_days: FloatArray = field(default_factory=_standard_tenors)
-    """float64 (n_tenors,): constant maturities of the volatility and basis changes, ascending."""
+    """float64 (n_tenors,): tenors of the volatility and basis changes, days, ascending."""
     loss_share: FloatArray | None = None
-    """float64 (n_scenarios,): share of a profit or loss that counts; None: all of it."""
+    """float64 (n_scenarios,): share of the profit or loss that is counted; None: all of it."""
     sections: tuple[Section, ...] = ()
-    """In the order of the rows; none: every row is core."""
+    """Sections in the order of the rows; if empty, every row is core."""
     row_names: tuple[str, ...] = ()
-    """What each row is called; empty, or one a row (empty strings for windows)."""
+    """Names of the rows; empty, or one per row (an empty string for a window)."""
     figures: Mapping[str, float] = field(default_factory=dict[str, float])
-    """What was calibrated with the set and decides requirements, by name."""
+    """Calibrated values that requirements depend on, by name."""
 
     def __len__(self) -> int:
         """Return the number of scenarios."""
@@ -108,12 +110,12 @@ class ScenarioSet:
 
     @property
     def has_surface_moves(self) -> bool:
-        """True where the set moves volatilities."""
+        """True if any row moves volatilities."""
         return bool(np.any(self.provenance != Provenance.NONE))
 
     @property
     def section_names(self) -> tuple[str, ...]:
-        """Names of the sections."""
+        """Names of the sections, or of the core alone."""
         return tuple(s.name for s in self.sections) or (CORE,)
 
     def section(self, name: str) -> Section:
@@ -122,7 +124,7 @@ class ScenarioSet:
         Raises
         ------
         KeyError
-            If the set does not have it.
+            If the set has no such section.
         """
         if not self.sections and name == CORE:
             return Section(CORE, 0, len(self))
@@ -133,7 +135,7 @@ class ScenarioSet:
 
     @property
     def core(self) -> "ScenarioSet":
-        """The rows of the core alone."""
+        """The core rows as a set of their own, with the figures of the whole set."""
         if not self.sections:
             return self
         part = self.section(CORE)
@@ -141,7 +143,11 @@ class ScenarioSet:
 
     @property
     def effective_size(self) -> float:
-        """Number of core windows that do not overlap, which is what the tail really rests on."""
+        """Number of core windows that do not overlap: the effective sample size of the tail.
+
+        It is the time that the windows span divided by the horizon, at least 1 and at most the
+        number of core rows; for rows without windows, the number of core rows.
+        """
         part = self.section(CORE)
         first, last = self.start_time[part.rows], self.end_time[part.rows]
         if np.isnat(first).any():  # drawn rows do not overlap
@@ -150,7 +156,7 @@ class ScenarioSet:
         return float(min(part.count, max(1.0, span / self.horizon_hours)))
 
     def row_name(self, row: int) -> str:
-        """Return what a row is called by people: its name, or the day its window closes."""
+        """Return the display name of a row: its name, else the end date of its window."""
         if self.row_names and self.row_names[row]:
             return self.row_names[row]
         if np.isnat(self.end_time[row]):
@@ -159,7 +165,7 @@ class ScenarioSet:
 
     @cached_property
     def id(self) -> str:
-        """Content id."""
+        """Content id; it does not depend on the notes."""
         return content_id(
             "scenarios",
             {
@@ -188,7 +194,7 @@ class ScenarioSet:
         )
 
     def select(self, chosen: slice | np.ndarray) -> "ScenarioSet":
-        """Return some rows, weights as they are, without sections and figures."""
+        """Return the selected rows, with unchanged weights and without sections and figures."""
         names = self.row_names
         if names:
             places = np.arange(len(self))[chosen].tolist()
@@ -210,15 +216,15 @@ class ScenarioSet:
         )
 
     def rows(self, start: int, stop: int) -> "ScenarioSet":
-        """Return the slice of rows [start, stop), weights as they are."""
+        """Return the rows [start, stop), with unchanged weights; see `select`."""
         return self.select(slice(start, stop))
 
 
 def join_sections(parts: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
-    """Return one set whose sections are the parts, in their order; the first names the engine.
+    """Return one set whose sections are the given sets, in their order.
 
-    A single core part comes back as it is. Every part must move the same underlyings at the same
-    maturities over the same horizon.
+    The engine is that of the first set; a single core set is returned unchanged. All sets must have
+    the same underlyings, horizon, tenors and path hours, and no loss shares.
     """
     lead = parts[0][1]
     if len(parts) == 1 and parts[0][0] == CORE:

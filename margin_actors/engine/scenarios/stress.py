@@ -1,4 +1,4 @@
-"""Stress rows: named days of the past and moves that never happened."""
+"""Stress rows: named historical days and hypothetical moves."""
 
 from dataclasses import replace
 
@@ -28,7 +28,17 @@ _DAY = np.timedelta64(86_400_000, "ms")
 def event_windows(
     table: PriceTable, windows: Windows, events: tuple[StressEvent, ...]
 ) -> tuple[Windows, tuple[str, ...], tuple[str, ...]]:
-    """Return the windows that hold a whole event day, their names, and the events not covered."""
+    """Return the windows that contain a whole event day.
+
+    Returns
+    -------
+    Windows
+        Ordered by event, then by time.
+    tuple of str, one per window
+        Names of the rows.
+    tuple of str
+        Events that no window contains.
+    """
     chosen: list[int] = []
     names: list[str] = []
     missing: list[str] = []
@@ -50,12 +60,20 @@ def hypothetical_rows(
     parameters: ScenarioParameters,
     path_hours: np.ndarray,
 ) -> ScenarioSet:
-    """Return rows that somebody wrote, the path inside the window a straight line.
+    """Return one row per hypothetical move, with a linear path inside the window.
+
+    Parameters
+    ----------
+    moves : tuple of HypotheticalMove
+    parameters : ScenarioParameters
+    path_hours : float64 (n_path,)
+        Hours since the start of the window, up to its end.
 
     Raises
     ------
     InvalidParameters
-        Naming every move of an underlying that the model does not know.
+        Naming every move of an underlying that the model does not have. The default moves are
+        exempt; their moves of other underlyings are ignored.
     """
     underlyings = parameters.underlyings
     problems = [
@@ -67,7 +85,8 @@ def hypothetical_rows(
         for move in moves
         for u in sorted({*move.spot, *move.vol} - set(underlyings))
     ]
-    if moves != StressParameters().hypothetical:  # ours name what the model may not have
+    # The default moves may name underlyings that the model does not have.
+    if moves != StressParameters().hypothetical:
         raise_if_any(problems, InvalidParameters, "the stress rows are not valid")
     n, nu = len(moves), len(underlyings)
     spot = np.array([[1.0 + m.spot.get(u, 0.0) for u in underlyings] for m in moves])
@@ -93,7 +112,7 @@ def hypothetical_rows(
 
 
 def stress_rows(events: ScenarioSet, names: tuple[str, ...], written: ScenarioSet) -> ScenarioSet:
-    """Return historical and hypothetical rows as one set."""
+    """Return historical and hypothetical rows as one equally weighted set with the given names."""
     joined = join_sections([("events", events), ("written", written)])
     n = len(joined)
     return replace(

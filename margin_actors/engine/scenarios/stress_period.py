@@ -1,10 +1,10 @@
-"""The stress days and the confidence that makes a floor of them, chosen once a year.
+"""The stress period and the confidence for its floor, both chosen once a year.
 
-Of all windows known when the year began, those in which any underlying moved most against its own
-long-run volatility are the stress days. Over so many large moves the model's confidence would ask
-for far too much, so another one is used: such that outrights, long and short, get on average the
-VaR that they have over the long lookback at the model's own confidence (as Eurex Prisma calibrates
-its stress period).
+The stress period consists of the windows, among all windows known at the start of the year, in
+which any underlying moved most relative to its own long-run volatility. Since these are all large
+moves, the model's confidence would give far too large a measure. The confidence is therefore
+calibrated so that, on average, long and short outrights have the same VaR as over the long lookback
+at the model's confidence (as Eurex Prisma calibrates its stress period).
 """
 
 from dataclasses import dataclass
@@ -16,22 +16,24 @@ from margin_actors.engine.parameters import StressPeriodParameters
 from margin_actors.engine.scenarios.windows import PriceTable, Windows, spot_returns
 
 WINDOWS_MIN = 40
-"""Fewest windows a stress period is chosen from."""
+"""Smallest number of windows from which a stress period is chosen."""
 
 
 @dataclass(frozen=True)
 class StressPeriod:
-    """The windows chosen, and how they were calibrated."""
+    """The windows of the stress period and their calibration."""
 
     windows: Windows
+    """In order of time."""
     confidence: float
+    """Confidence over the stress period."""
     known_until: np.datetime64
-    """Nothing later took part."""
+    """Time up to which windows were considered."""
     ratio: dict[str, float]
-    """VaR over the stress days over long-run VaR, of each outright, for example ``BTC long``."""
+    """VaR over the stress period divided by long-run VaR, by outright, for example ``BTC long``."""
 
     def notes(self) -> tuple[str, ...]:
-        """Return the calibration in words."""
+        """Return a note that describes the calibration."""
         ratios = ", ".join(f"{name} {value:.2f}" for name, value in self.ratio.items())
         return (
             f"stress period: {self.windows.end.size} windows known by "
@@ -48,7 +50,9 @@ def choose_stress_period(
     confidence: float,
     long_years: float,
 ) -> StressPeriod:
-    """Return the stress days of the year in which the table ends.
+    """Return the stress period for the year in which the table ends.
+
+    If fewer windows than needed were known at the start of the year, all windows are considered.
 
     Parameters
     ----------
@@ -56,18 +60,18 @@ def choose_stress_period(
         All windows of the table.
     parameters : StressPeriodParameters
     confidence : float
-        The model's, for the long-run VaR.
+        Confidence of the long-run VaR.
     long_years : float
-        Lookback of that VaR.
+        Lookback of the long-run VaR, years.
     """
     year = table.time[table.last].astype("datetime64[Y]").astype("datetime64[ms]")
     known = windows.chosen(table.time[windows.end] <= year)
     if known.end.size < max(WINDOWS_MIN, parameters.days):
-        known, year = windows, table.time[table.last]  # a young history: all there is
+        known, year = windows, table.time[table.last]
     returns = spot_returns(table, known)
     rms = np.sqrt(np.mean(returns * returns, axis=0))
     score = np.max(np.abs(returns) / np.maximum(rms, 1e-12), axis=1)
-    # Of equal scores the later window: a stable order reversed.
+    # Reversing a stable order selects the later of two windows with equal scores.
     order = np.argsort(score[::-1], kind="stable")[::-1]
     chosen = np.sort(known.end.size - 1 - order[: parameters.days])
     since = year - np.timedelta64(round(long_years * 365.25 * 86_400_000), "ms")
@@ -85,7 +89,7 @@ def _calibrate(
 ) -> tuple[float, dict[str, float]]:
     n = stress.shape[0]
     names: list[str] = []
-    ratios: list[FloatArray] = []  # of each outright at every rank of the stress days
+    ratios: list[FloatArray] = []  # by rank of the stress losses
     for u, name in enumerate(table.underlyings):
         for side, sign in (("long", 1.0), ("short", -1.0)):
             rank = int(long_run.shape[0] * (1.0 - confidence))

@@ -1,4 +1,4 @@
-"""Moves of the volatility surface and the forward curve between past snapshots."""
+"""Moves of volatility surfaces and forward curves between past snapshots."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ _Z = np.array(MONEYNESS)
 
 @dataclass(frozen=True)
 class SurfaceHistory:
-    """Fitted surfaces of one underlying at past snapshots, ascending in time."""
+    """Fitted surfaces of one underlying at past snapshots, in ascending order of time."""
 
     underlying: str
     time: TimeArray
-    """datetime64[ms] (n_snapshots,)."""
+    """datetime64[ms] (n_snapshots,): times of the snapshots."""
     index_usd: FloatArray
-    """float64 (n_snapshots,)."""
+    """float64 (n_snapshots,): index, US dollars."""
     surfaces: tuple[VolatilitySurface, ...]
 
     def __post_init__(self) -> None:
@@ -31,7 +31,20 @@ class SurfaceHistory:
 
 
 def nearest_rows(time: TimeArray, wanted: TimeArray, *, tolerance_hours: float) -> IntArray:
-    """Return the row of `time` (ascending) nearest to each wanted time, -1 beyond the tolerance."""
+    """Return the index of the nearest time for each wanted time.
+
+    Parameters
+    ----------
+    time : datetime64[ms] (n,)
+        Ascending.
+    wanted : datetime64[ms] (m,)
+    tolerance_hours : float
+
+    Returns
+    -------
+    int64 (m,)
+        Index into `time`; -1 if the nearest time is further away than the tolerance.
+    """
     if time.size == 0:
         return np.full(wanted.size, -1)
     stamps, targets = time.astype(np.int64), wanted.astype(np.int64)
@@ -44,10 +57,10 @@ def nearest_rows(time: TimeArray, wanted: TimeArray, *, tolerance_hours: float) 
 
 
 def log_basis(surface: VolatilitySurface, index_usd: float) -> FloatArray:
-    """Return ln(F / S) at the constant maturities, shape (n_tenors,).
+    """Return ln(F / S) at the tenors of the factor grid, float64 (n_tenors,).
 
-    Linear in time between expiries; towards zero below the first, and the annual rate of the last
-    expiry is kept beyond it.
+    The log basis is linear in time between expiries and between zero and the first expiry; beyond
+    the last expiry, its annual rate is constant.
     """
     tenors = np.array([e.tenor_years for e in surface.expiries])
     forwards = np.array([e.forward_usd for e in surface.expiries])
@@ -59,20 +72,23 @@ def log_basis(surface: VolatilitySurface, index_usd: float) -> FloatArray:
 def surface_moves(
     history: SurfaceHistory, start: IntArray, end: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (basis change, log-volatility change) between pairs of snapshots.
+    """Return the changes of basis and volatility between pairs of snapshots.
 
-    Volatilities are compared at the log-moneyness k = z * sigma_atm * sqrt(T) of the FIRST surface:
-    that is the point which the sticky-moneyness revaluation moves.
+    Volatilities are compared at the log-moneyness k = z * sigma_atm * sqrt(T) of the FIRST surface,
+    which is the point that the sticky-moneyness revaluation moves.
 
     Parameters
     ----------
     history : SurfaceHistory
     start, end : int64 arrays (n_windows,)
-        Rows of the history.
+        Indices of the first and second snapshots in the history.
 
     Returns
     -------
-    (n_windows, n_tenors) and (n_windows, n_tenors, n_moneyness)
+    float64 (n_windows, n_tenors)
+        Changes of ln(F / S).
+    float64 (n_windows, n_tenors, n_moneyness)
+        Changes of ln(volatility).
     """
     basis = np.array(
         [log_basis(s, x) for s, x in zip(history.surfaces, history.index_usd, strict=True)]
@@ -97,10 +113,16 @@ def _log_vol_change(first: VolatilitySurface, second: VolatilitySurface) -> Floa
 def windows_of(
     histories: Sequence[SurfaceHistory], *, horizon_hours: float, tolerance_hours: float
 ) -> list[tuple[IntArray, IntArray]]:
-    """Return, per history, the (start, end) rows of all windows that every history has.
+    """Return the windows between snapshots that all histories cover.
 
-    A window ends at each snapshot of the first history whose start, `horizon_hours` before, is met
-    within the tolerance, divided by two so that the window's length is nearly right.
+    A window ends at each snapshot of the first history and starts `horizon_hours` before. It is
+    included if every history has distinct snapshots within half the tolerance of its start and end,
+    so that the length of the window differs from the horizon by at most the tolerance.
+
+    Returns
+    -------
+    list of (start, end), one pair per history
+        int64 arrays (n_windows,): indices of the snapshots in the history.
     """
     lead = histories[0]
     ends = lead.time

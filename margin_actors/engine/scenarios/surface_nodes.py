@@ -1,4 +1,4 @@
-"""Volatility and basis moves of past windows: observed, or proxied by name."""
+"""Volatility and basis moves of historical windows: observed in option chains, or proxied."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,30 +32,31 @@ from margin_actors.numerics.elementary import logarithms
 
 N_TENORS, N_Z = len(TENORS_DAYS), len(MONEYNESS)
 N_NODES = N_TENORS + N_TENORS * N_Z
-"""Basis nodes first, then those of the volatility surface."""
+"""Number of nodes: the basis nodes, then the nodes of the volatility surface."""
 _RESIDUAL_STREAM = 1 << 40
 _INDEX_GAP_MS = 2 * 86_400_000
 
 
 @dataclass(frozen=True)
 class VolatilityIndex:
-    """A volatility index of one underlying, ascending in time."""
+    """The volatility index of one underlying, in ascending order of time."""
 
     underlying: str
     time: TimeArray
-    """datetime64[ms] (n,): when each value was known (a daily close: the end of its day)."""
+    """datetime64[ms] (n,): time at which each value was known; for a daily close, the end of the
+    day."""
     value: FloatArray
-    """float64 (n,), volatility points."""
+    """float64 (n,): volatility points, positive."""
 
 
 @dataclass(frozen=True)
 class SurfaceNodes:
-    """What windows do to forward curves and volatility surfaces."""
+    """Moves of forward curves and volatility surfaces over windows."""
 
     nodes: FloatArray
-    """float64 (n_windows, n_underlyings, N_NODES)."""
+    """float64 (n_windows, n_underlyings, N_NODES): changes of ln(F / S), then of ln(volatility)."""
     provenance: np.ndarray
-    """uint8 (n_windows, n_underlyings)."""
+    """uint8 (n_windows, n_underlyings): values of `Provenance`."""
     notes: tuple[str, ...]
 
 
@@ -68,12 +69,25 @@ def nodes_from_history(
     surfaces: Mapping[str, SurfaceHistory],
     vol_index: Mapping[str, VolatilityIndex],
 ) -> SurfaceNodes:
-    """Return the moves between past surfaces, or their proxies where none was recorded.
+    """Return the moves between recorded surfaces, or proxies for windows without surfaces.
+
+    Parameters
+    ----------
+    parameters : ScenarioParameters
+    as_of : datetime64
+        Later surfaces and index values are not used.
+    spot : float64 (n_windows, n_underlyings)
+        Log returns of the underlyings over the windows.
+    start_time, end_time : datetime64[ms] (n_windows,)
+        Start and end of the windows.
+    surfaces : mapping from underlying to SurfaceHistory
+    vol_index : mapping from underlying to VolatilityIndex
+        Optional per underlying.
 
     Raises
     ------
     MissingMarketData
-        If the chain history is too short to fit a proxy to.
+        If an underlying has no chain history, or the history is too short to fit a proxy.
     """
     underlyings = parameters.underlyings
     missing = [
@@ -160,7 +174,7 @@ def _fill_from_index(
     provenance: np.ndarray,
     notes: list[str],
 ) -> None:
-    """Overwrite, in place, the rows for which the volatility index is known at both ends."""
+    """Overwrite, in place, the windows at both ends of which the volatility index is known."""
     known = index.time <= as_of.astype("datetime64[ms]")
     time, ln_value = index.time[known], logarithms(index.value[known])[0]
     before = index_at(time, ln_value, history.time[begin])
@@ -189,7 +203,21 @@ def _fill_from_index(
 
 
 def index_at(time: TimeArray, ln_value: FloatArray, wanted: TimeArray) -> FloatArray:
-    """Return the index between its daily values, NaN outside them or across a gap of two days."""
+    """Return the volatility index at given times, interpolated linearly in the logarithm.
+
+    Parameters
+    ----------
+    time : datetime64[ms] (n,)
+        Times of the known values, ascending.
+    ln_value : float64 (n,)
+        Logarithms of the known values.
+    wanted : datetime64[ms] (m,)
+
+    Returns
+    -------
+    float64 (m,)
+        ln(volatility index); NaN outside the known values or in a gap of more than two days.
+    """
     stamps, targets = time.astype(np.float64), wanted.astype(np.float64)
     if stamps.size < 2:
         return np.full(wanted.size, np.nan)
@@ -215,9 +243,19 @@ def _until(history: SurfaceHistory, as_of: np.datetime64) -> SurfaceHistory:
 
 
 def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> FloatArray | None:
-    """Return one uniform a row, keyed by the row's own end: a longer lookback changes no row.
+    """Return one uniform number per row, or None if the model does not draw residuals.
 
-    None where the model draws no residuals.
+    The number depends on the seed and on the end time of the row only, so a longer lookback does
+    not change existing rows.
+
+    Parameters
+    ----------
+    parameters : ScenarioParameters
+    end_time : datetime64 (n_rows,)
+
+    Returns
+    -------
+    float64 (n_rows,) in (0, 1), or None
     """
     if not parameters.proxy_residuals:
         return None
@@ -226,7 +264,19 @@ def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> Float
 
 
 def drawn_residuals(residuals: FloatArray, draws: FloatArray | None) -> FloatArray | float:
-    """Return one residual vector a row; the same draw takes the same window for all underlyings."""
+    """Return one vector of residuals per row.
+
+    For all underlyings, equal draws select the same window.
+
+    Parameters
+    ----------
+    residuals : float64 (n_windows, n_nodes)
+    draws : float64 (n_rows,) in (0, 1), or None
+
+    Returns
+    -------
+    float64 (n_rows, n_nodes), or 0 without draws
+    """
     if draws is None:
         return 0.0
     return residuals[(draws * residuals.shape[0]).astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Scenario sets as Arrow tables and back, exact to the bit."""
+"""Conversion of scenario sets to Arrow tables and back, exact to the bit."""
 
 import json
 
@@ -24,12 +24,13 @@ def _tenor(days: float) -> str:
 
 
 def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
-    """Return one row a scenario, one column a factor, the rest as metadata.
+    """Return a table with one row per scenario, one column per factor, and the rest as metadata.
 
-    Columns: ``scenario``, ``window_start``, ``window_end``, ``weight`` and for each underlying u
+    Columns: ``scenario``, ``window_start``, ``window_end``, ``weight`` and, for each underlying u,
     ``{u}.spot_return``, ``{u}.path_return.{hours}h``, ``{u}.basis_change.{tenor}``,
-    ``{u}.vol_change.{tenor}.z{z}`` and ``{u}.provenance`` (a word); ``loss_share`` and ``name``
-    where the set has them. Rows that never happened have no window.
+    ``{u}.vol_change.{tenor}.z{z}`` and ``{u}.provenance`` (text). The columns ``loss_share`` and
+    ``name`` exist if the set has them, basis and volatility changes if it has surface moves.
+    ``window_start`` and ``window_end`` are null for rows without a window.
     """
     columns: dict[str, pa.Array] = {
         "scenario": pa.array(np.arange(len(scenarios), dtype=np.int32)),
@@ -76,10 +77,16 @@ def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
 def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
     """Return the scenario set of a table written by `scenario_set_to_table`.
 
+    Parameters
+    ----------
+    table : pyarrow.Table
+    where : str
+        Name of the table in error messages.
+
     Raises
     ------
     InvalidScenario
-        If the table is of another kind, or its content does not hash to the id it claims.
+        If the table is not a scenario set, or the id of its content differs from the stated id.
     """
     raw = (table.schema.metadata or {}).get(_META)
     if raw is None:

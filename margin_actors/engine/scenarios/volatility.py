@@ -1,8 +1,9 @@
-"""Volatility that follows the market: exponentially weighted squares and GARCH(1,1).
+"""Conditional variances: exponentially weighted squares and GARCH(1,1).
 
-Both are one recursion, var[t + 1] = omega + alpha r[t]^2 + beta var[t], known before r[t + 1]; a
-missing return leaves the variance as it is. Parameters are rounded to seven digits, so that a
-scenario set does not depend on the last bits of an optimiser.
+Both use the recursion var[t + 1] = omega + alpha r[t]^2 + beta var[t], where var[t + 1] is known
+before r[t + 1]; a missing return leaves the variance unchanged. Fitted GARCH parameters are rounded
+to seven significant digits, so that a scenario set does not depend on the last bits of an
+optimiser.
 
 References
 ----------
@@ -29,11 +30,11 @@ class Recursion:
     alpha: float
     beta: float
     initial: float
-    """Variance before the first return."""
+    """Variance of the first return."""
 
     @property
     def persistence(self) -> float:
-        """Share of a shock to variance that is left a step later."""
+        """Share of a shock to the variance that remains after one step."""
         return self.alpha + self.beta
 
 
@@ -58,7 +59,20 @@ def _covariances(
 
 
 def variances(returns: FloatArray, recursion: Recursion) -> FloatArray:
-    """Return variances of shape (n + 1,): element t is known before return t (NaN: missing)."""
+    """Return the conditional variances of a series.
+
+    Parameters
+    ----------
+    returns : float64 (n,)
+        Log returns of one step; NaN if missing.
+    recursion : Recursion
+
+    Returns
+    -------
+    float64 (n + 1,)
+        Element t is the variance of return t, known before it; the last element is the current
+        variance.
+    """
     out = np.empty(returns.size + 1)
     _variances(
         np.ascontiguousarray(returns),
@@ -72,20 +86,35 @@ def variances(returns: FloatArray, recursion: Recursion) -> FloatArray:
 
 
 def mean_square(returns: FloatArray, steps: int) -> float:
-    """Return the mean square of the first `steps` returns that are known; at least 1e-12."""
+    """Return the mean square of the first `steps` returns that are not NaN, at least 1e-12."""
     known = returns[np.isfinite(returns)][:steps]
     return max(float(np.mean(known * known)) if known.size else 0.0, 1e-12)
 
 
 def ewma(returns: FloatArray, decay: float, warm_up: int) -> Recursion:
-    """Return the recursion of exponentially weighted squares."""
+    """Return the recursion of exponentially weighted squares of returns (n,), beta = `decay`."""
     return Recursion(0.0, 1.0 - decay, decay, mean_square(returns, warm_up))
 
 
 def ewma_covariances(
     first: FloatArray, second: FloatArray, decay: float, warm_up: int
 ) -> FloatArray:
-    """Return exponentially weighted covariances of shape (n + 1,), as `variances`."""
+    """Return exponentially weighted covariances of two series of returns.
+
+    Parameters
+    ----------
+    first, second : float64 (n,)
+        Log returns of one step; NaN if missing.
+    decay : float
+        Weight of the covariance of the previous step.
+    warm_up : int
+        Number of products whose mean is the initial covariance.
+
+    Returns
+    -------
+    float64 (n + 1,)
+        Element t is known before return t, as in `variances`.
+    """
     product = first * second
     known = product[np.isfinite(product)][:warm_up]
     initial = float(np.mean(known)) if known.size else 0.0
@@ -95,16 +124,16 @@ def ewma_covariances(
 
 
 def fit_garch(returns: FloatArray, warm_up: int) -> Recursion:
-    """Return GARCH(1,1) with normal errors and no mean, by maximum likelihood (package ``arch``).
+    """Return a zero-mean GARCH(1,1) with normal errors, fitted by maximum likelihood with ``arch``.
 
     Parameters
     ----------
     returns : float64 array (n,)
-        Log returns of one step; NaN where one is missing.
+        Log returns of one step; NaN if missing.
     warm_up : int
-        Returns whose mean square begins the recursion.
+        Number of returns whose mean square is the initial variance.
     """
-    from arch import arch_model  # scipy and statsmodels: only where it is wanted
+    from arch import arch_model  # imports scipy and statsmodels, so only where it is needed
 
     known = returns[np.isfinite(returns)] * _PER_CENT
     fitted = arch_model(known, mean="Zero", vol="GARCH", p=1, q=1, rescale=False).fit(

@@ -1,4 +1,4 @@
-"""Windows of the margin period of risk on a common grid of prices."""
+"""Windows of the length of the margin period of risk on a common price grid."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,32 +14,32 @@ from margin_actors.numerics.elementary import logarithms
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices of all underlyings on one grid; nothing after the moment they are known at."""
+    """Prices of all underlyings on one grid, up to the time at which they are known."""
 
     underlyings: tuple[str, ...]
     time: TimeArray
     """datetime64[ms] (n_grid,), ascending, evenly spaced."""
     ln_price: FloatArray
-    """float64 (n_underlyings, n_grid); NaN where there is none."""
+    """float64 (n_underlyings, n_grid): ln of the price in US dollars; NaN if missing."""
     step: int
-    """Grid points of one step of the windows."""
+    """Interval between the ends of consecutive windows, grid points."""
     length: int
-    """Grid points of a window."""
+    """Length of a window, grid points."""
     is_synthetic: bool
 
     @property
     def complete(self) -> BoolArray:
-        """Bool (n_grid,): every underlying has a price."""
+        """Bool (n_grid,): True where every underlying has a price."""
         return np.all(np.isfinite(self.ln_price), axis=0)
 
     @property
     def last(self) -> int:
-        """The last grid point with every price: today, for whatever looks back.
+        """Index of the last grid point at which every underlying has a price.
 
         Raises
         ------
         InvalidScenario
-            If there is none.
+            If there is no such grid point.
         """
         present = np.flatnonzero(self.complete)
         if present.size == 0:
@@ -47,11 +47,11 @@ class PriceTable:
         return int(present[-1])
 
     def step_points(self) -> IntArray:
-        """Return grid points one step apart, the last one included."""
+        """Return the indices of grid points one step apart, ending at `last`; int64, ascending."""
         return np.arange(self.last % self.step, self.last + 1, self.step)
 
     def until(self, as_of: np.datetime64) -> "PriceTable":
-        """Return what was known at a time."""
+        """Return the part of the table up to and including `as_of`."""
         known = int(np.searchsorted(self.time, as_of.astype("datetime64[ms]"), side="right"))
         return PriceTable(
             self.underlyings,
@@ -65,27 +65,29 @@ class PriceTable:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows by the grid points at which they begin and end, ascending."""
+    """Windows in ascending order, by the indices of their first and last grid points."""
 
     start: IntArray
+    """int64 (n_windows,): grid point of the start."""
     end: IntArray
+    """int64 (n_windows,): grid point of the end."""
 
     def chosen(self, which: slice | IntArray | BoolArray) -> "Windows":
-        """Return some of them."""
+        """Return the selected windows."""
         return Windows(self.start[which], self.end[which])
 
 
 def price_table(
     prices: Mapping[str, PriceGrid], parameters: ScenarioParameters, as_of: np.datetime64
 ) -> PriceTable:
-    """Return the common grid of all underlyings up to `as_of`.
+    """Return the prices of all underlyings on their common grid up to `as_of`.
 
     Raises
     ------
     MissingMarketData
         Naming every underlying without prices.
     InvalidScenario
-        If the step does not fit the grid, or the grids differ.
+        If the step or the window is not a whole number of grid intervals, or the grids differ.
     """
     problems = [
         Problem(f"prices of {u}", "there are none", "name a source for it in the model's history")
@@ -134,7 +136,7 @@ def price_table(
 
 
 def all_windows(table: PriceTable, parameters: ScenarioParameters) -> Windows:
-    """Return every window with a price at both ends; the last common price anchors them."""
+    """Return all windows with prices at both ends, counted back from the last common price."""
     spacing = table.length if parameters.sampling == "non_overlapping" else table.step
     complete = table.complete
     present = np.flatnonzero(complete)
@@ -146,12 +148,12 @@ def all_windows(table: PriceTable, parameters: ScenarioParameters) -> Windows:
 
 
 def recent_windows(table: PriceTable, parameters: ScenarioParameters) -> Windows:
-    """Return the model's number of most recent windows.
+    """Return the `parameters.windows` most recent windows.
 
     Raises
     ------
     InvalidScenario
-        If there are fewer.
+        If the history has fewer windows.
     """
     windows = all_windows(table, parameters)
     if windows.end.size < parameters.windows:
@@ -173,7 +175,7 @@ def recent_windows(table: PriceTable, parameters: ScenarioParameters) -> Windows
 
 
 def spot_returns(table: PriceTable, windows: Windows) -> FloatArray:
-    """Return log returns over the windows, (n_windows, n_underlyings)."""
+    """Return the log returns over the windows, float64 (n_windows, n_underlyings)."""
     change = table.ln_price[:, windows.end] - table.ln_price[:, windows.start]
     return np.ascontiguousarray(change.T)
 
@@ -181,7 +183,17 @@ def spot_returns(table: PriceTable, windows: Windows) -> FloatArray:
 def paths(
     table: PriceTable, windows: Windows, parameters: ScenarioParameters
 ) -> tuple[FloatArray, FloatArray]:
-    """Return hours and log returns at the steps inside each window, gaps bridged linearly."""
+    """Return the log returns at each step inside the windows.
+
+    Missing prices inside a window are interpolated linearly in the log price.
+
+    Returns
+    -------
+    float64 (n_path,)
+        Hours since the start of the window; the last one is its end.
+    float64 (n_windows, n_underlyings, n_path)
+        Log returns since the start of the window.
+    """
     stops = np.arange(table.step, table.length + 1, table.step)
     hours = stops * (parameters.step_hours / table.step)
     nu, n = table.ln_price.shape[0], windows.end.size

@@ -1,4 +1,4 @@
-"""SPAN and the venue's grid: risk arrays of contracts, and what accounts are asked for by them."""
+"""SPAN and the venue grid: risk arrays of contracts, and the charges of accounts based on them."""
 
 from margin_actors.engine.span.arrays import RiskArrays, risk_arrays
 from margin_actors.engine.span.charges import (

@@ -1,8 +1,9 @@
-"""Risk arrays: what one unit of every contract loses in each of SPAN's rows, by the risk cube.
+"""Risk arrays: the loss of one unit of each contract in each row of SPAN or the venue grid.
 
-The composite delta is the mean of the contract's deltas at SPAN's seven prices, weighted 27 % for
-the price as it is, 21.7 % for a third of the range on either side, 11 % for two thirds and 3.7 %
-for the whole, as CME publishes; each delta is a central difference of full revaluations.
+The composite delta is the weighted mean of the deltas of a contract at the seven prices of SPAN.
+The weights, published by CME, are 27 % for the unchanged price, 21.7 % for a third of the scan
+range on either side, 11 % for two thirds and 3.7 % for the whole range. Each delta is a central
+difference of full revaluations.
 
 References
 ----------
@@ -24,36 +25,40 @@ from margin_actors.engine.scenarios.rules import composite_delta_rows, span_rows
 from margin_actors.engine.span.ranges import ScanRanges
 
 DELTA_WEIGHTS = np.array([0.270, 0.217, 0.217, 0.110, 0.110, 0.037, 0.037]) / 0.998
-"""At the price as it is, then up and down by one, two and three thirds; sums to 1."""
+"""Weights of the unchanged price, then of the price up and down by one, two and three thirds of the
+scan range; they sum to 1."""
 _BUMP = 0.001
 
 Price = Callable[[ScenarioSet], FloatArray]
-"""Returns the profit of one unit of every contract, (n_contracts, n_rows), US dollars."""
+"""Function that returns the profit of one unit of each contract in each row of a set: float64 array
+(n_contracts, n_rows), US dollars, a profit positive."""
 
 
 @dataclass(frozen=True)
 class RiskArrays:
-    """Arrays in the order of the contracts; money is US dollars for one unit of each."""
+    """Risk arrays of n_contracts contracts; amounts are US dollars per unit of the contract."""
 
     names: tuple[str, ...]
     row_names: tuple[str, ...]
     underlyings: tuple[str, ...]
     underlying: IndexArray
-    """int32 (n_contracts,): place in `underlyings`."""
+    """int32 (n_contracts,): index into `underlyings`."""
     loss: FloatArray
-    """float64 (n_contracts, n_rows): a loss is positive, the row's share taken."""
+    """float64 (n_contracts, n_rows): loss times the loss share of the row; a loss is positive."""
     delta: FloatArray
-    """float64 (n_contracts,): composite delta, coins; zeros where none is asked for."""
+    """float64 (n_contracts,): composite delta, coins; zeros for the venue grid."""
     tier: IndexArray
-    """int32 (n_contracts,): tier of the expiry."""
+    """int32 (n_contracts,): index of the tier of the expiry, from 0."""
     expiry: IndexArray
-    """int32 (n_contracts,): place of the expiry among those of the underlying; -1 for none."""
+    """int32 (n_contracts,): index into the ascending distinct expiries of all contracts; -1 for
+    contracts without expiry."""
     option: IndexArray
-    """int32 (n_contracts,): 1 for calls, -1 for puts, 0 for others."""
+    """int32 (n_contracts,): 1 for calls, -1 for puts, 0 for other contracts."""
     index_usd: FloatArray
-    """float64 (n_underlyings,)."""
+    """float64 (n_underlyings,): index, US dollars."""
     price_scan: FloatArray
-    """float64 (n_underlyings,): fraction of the index; zeros for the venue's grid."""
+    """float64 (n_underlyings,): price scan range, as a fraction of the index; zeros for the venue
+    grid."""
 
 
 def risk_arrays(
@@ -65,7 +70,7 @@ def risk_arrays(
     tier_days: tuple[float, ...],
     scan: tuple[ScanRanges, SpanParameters] | None = None,
 ) -> RiskArrays:
-    """Return the risk arrays of contracts over written-down rows.
+    """Return the risk arrays of contracts over the rows of SPAN or the venue grid.
 
     Parameters
     ----------
@@ -73,13 +78,13 @@ def risk_arrays(
     index_usd : dict
         Index of each underlying, US dollars.
     rows : ScenarioSet
-        Of `span_rows` or `venue_grid_rows`.
+        Result of `span_rows` or `venue_grid_rows`.
     price : callable
-        Prices the contracts over a set; see `Price`.
+        Prices the contracts in the rows of a set; see `Price`.
     tier_days : tuple of float
-        Upper ends of the tiers.
+        Upper ends of the tiers of expiries, days.
     scan : (ScanRanges, SpanParameters), optional
-        For SPAN: composite deltas are computed over these ranges.
+        For SPAN: the ranges over which composite deltas are computed; without it, deltas are 0.
     """
     share = np.ones(len(rows)) if rows.loss_share is None else rows.loss_share
     loss = -price(rows) * share
@@ -123,10 +128,10 @@ def span_set(
     underlyings: tuple[str, ...],
     parameters: SpanParameters,
 ) -> ScenarioSet:
-    """Return SPAN's sixteen rows at the maturities of the contracts."""
+    """Return the sixteen rows of SPAN at the tenors of the contracts; see `span_rows`."""
     return span_rows(underlyings, tenors_of(contracts), ranges.price, ranges.vol, parameters)
 
 
 def tenors_of(contracts: Contracts) -> list[float]:
-    """Return the maturities of the contracts' expiries, days, ascending."""
+    """Return the distinct positive tenors of the contracts, days, ascending."""
     return sorted({c.tenor_years * 365.0 for c in contracts.curves if c.tenor_years > 0.0})

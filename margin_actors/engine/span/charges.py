@@ -1,17 +1,19 @@
-"""What SPAN and the venue's grid ask of accounts, from risk arrays and quantities.
+"""SPAN and venue grid charges of accounts, from risk arrays and quantities.
 
-For each underlying of an account ("combined commodity"):
+For each underlying of an account ("combined commodity"), SPAN computes:
 
-1. scan risk: the largest loss of its sixteen sums, at least 0;
-2. calendar spread charge: composite deltas of opposite sign between tiers of expiries, and between
-   expiries within a tier, in the order of the parameters; a delta that has been used is gone;
-3. inter-commodity credit: net deltas of opposite sign in two underlyings, in dollars; each leg
-   gives back `credit` of its price risk, which is the scan risk without its volatility part;
-4. short option minimum, a floor.
+1. the scan risk: the largest loss of the account over the sixteen rows, at least 0;
+2. the calendar spread charge on composite deltas of opposite sign between tiers of expiries, and
+   between expiries within a tier; spreads are formed in the order of the parameters, and a delta is
+   used in one spread only;
+3. the inter-commodity credit for net deltas of opposite sign in two underlyings, in US dollars;
+   each leg is credited `credit` times the matched share of its delta times its price risk, which is
+   the scan risk without its volatility component;
+4. the short option minimum, which is a floor.
 
     requirement = sum over underlyings of max(scan risk + calendar charge - credit, minimum)
 
-All sums run in the order of an account's positions.
+All sums run in the order of the positions of the account.
 """
 
 from dataclasses import dataclass, fields
@@ -24,30 +26,31 @@ from margin_actors.engine.span.arrays import RiskArrays
 from margin_actors.numerics.jit import compiled
 
 _PAIRS = 7
-"""Rows 2 i and 2 i + 1 have one price, with volatility up and down."""
+"""Number of price moves; rows 2 i and 2 i + 1 have one price, volatility up and down."""
 
 
 @dataclass(frozen=True)
 class SpanCharges:
-    """Of n_accounts accounts in n_underlyings underlyings; US dollars unless said."""
+    """SPAN charges by account and underlying; US dollars unless stated otherwise."""
 
     scan_risk: FloatArray
-    """float64 (n_accounts, n_underlyings)."""
+    """float64 (n_accounts, n_underlyings): largest loss over the rows, at least 0."""
     active_row: IndexArray
-    """int32 (n_accounts, n_underlyings): the row of the scan risk."""
+    """int32 (n_accounts, n_underlyings): index of the row with the largest loss."""
     net_delta: FloatArray
-    """float64 (n_accounts, n_underlyings): composite delta, coins."""
+    """float64 (n_accounts, n_underlyings): net composite delta, coins."""
     price_risk: FloatArray
-    """float64 (n_accounts, n_underlyings): scan risk at the active price, its two volatility rows
-    averaged; at least 0."""
+    """float64 (n_accounts, n_underlyings): loss at the price of the active row, averaged over its
+    two volatility rows, less the same average at the unchanged price; the loss itself if the active
+    row is an extreme row. At least 0."""
     calendar: FloatArray
     """float64 (n_accounts, n_underlyings): calendar spread charge."""
     credit: FloatArray
-    """float64 (n_accounts, n_underlyings): inter-commodity credit, positive."""
+    """float64 (n_accounts, n_underlyings): inter-commodity credit, at least 0."""
     minimum: FloatArray
     """float64 (n_accounts, n_underlyings): short option minimum."""
     total: FloatArray
-    """float64 (n_accounts,)."""
+    """float64 (n_accounts,): requirement."""
 
 
 SPAN_INPUTS: tuple[str, ...] = tuple(f.name for f in fields(SpanCharges) if f.name != "total")
@@ -84,7 +87,7 @@ def _deltas(
     tier_of: IndexArray,
     shorts: FloatArray,
 ) -> None:
-    """Add deltas to their expiry (the one without expiry first), and short calls and puts."""
+    """Add deltas to `by_expiry`, column 0 for contracts without expiry, and count short options."""
     for a in range(start.size - 1):
         for p in range(start[a], start[a + 1]):
             i = index[p]
@@ -107,9 +110,21 @@ def _scenario_sums(
 def grid_charges(
     start: IntArray, index: IndexArray, quantity: FloatArray, arrays: RiskArrays
 ) -> tuple[FloatArray, IndexArray]:
-    """Return (largest loss of each underlying, its row), each (n_accounts, n_underlyings).
+    """Return the venue grid charges of accounts; there is no offset between underlyings.
 
-    Underlyings are not offset against each other; a loss is positive, at least 0.
+    Parameters
+    ----------
+    start, index, quantity
+        Positions of the accounts, as in `span_charges`.
+    arrays : RiskArrays
+        Risk arrays over the rows of the venue grid.
+
+    Returns
+    -------
+    float64 (n_accounts, n_underlyings), US dollars
+        Largest loss in each underlying; a loss is positive, at least 0.
+    int32 (n_accounts, n_underlyings)
+        Index of its row.
     """
     sums = _scenario_sums(start, index, quantity, arrays)
     return np.maximum(sums.max(axis=2), 0.0), sums.argmax(axis=2).astype(np.int32)
@@ -122,17 +137,18 @@ def span_charges(
     arrays: RiskArrays,
     parameters: SpanParameters,
 ) -> SpanCharges:
-    """Return SPAN's parts for accounts.
+    """Return the SPAN charges of accounts.
 
     Parameters
     ----------
     start : int64 (n_accounts + 1,)
-        Account a owns positions start[a] to start[a + 1].
+        Account a holds positions start[a] to start[a + 1] - 1.
     index : int32 (n_positions,)
-        Contract of each position.
+        Index of the contract of each position in `arrays`.
     quantity : float64 (n_positions,)
-        Units, long positive.
+        Units of the contract, long positive.
     arrays : RiskArrays
+        Risk arrays over the rows of SPAN.
     parameters : SpanParameters
     """
     sums = _scenario_sums(start, index, quantity, arrays)
@@ -165,20 +181,22 @@ def span_charges(
 
 
 def _price_risk(sums: FloatArray, active: IndexArray) -> FloatArray:
-    """Return the loss at the active row's price with volatility averaged out, at least 0."""
+    """Return the price risk, (n_accounts, n_underlyings), USD; see `SpanCharges.price_risk`."""
     pairs = 0.5 * (sums[:, :, 0 : 2 * _PAIRS : 2] + sums[:, :, 1 : 2 * _PAIRS : 2])
     chosen = np.take_along_axis(pairs, np.minimum(active // 2, _PAIRS - 1)[:, :, None], axis=2)
     extreme = np.take_along_axis(sums, active[:, :, None].astype(np.int64), axis=2)
-    # Extreme rows leave volatility as it is; what the passing of time costs is in no row.
+    # Extreme rows do not move volatility. No row contains time decay: the loss at the unchanged
+    # price comes from the volatility moves alone.
     unmoved = pairs[:, :, :1]
     risk = np.where(active[:, :, None] >= 2 * _PAIRS, extreme, chosen - unmoved)
     return np.maximum(risk[:, :, 0], 0.0)
 
 
 def _calendar(by_expiry: FloatArray, tier_of: IndexArray, parameters: SpanParameters) -> FloatArray:
-    """Return the calendar spread charge, (n_accounts, n_underlyings), as a fraction of the index.
+    """Return the calendar spread charge, (n_accounts, n_underlyings), coins.
 
-    Within a tier, long against short expiries; between tiers, what is left of them.
+    Spreads within a tier match long with short expiries, spreads between tiers long deltas of one
+    tier with short deltas of the other; each spread uses the deltas that earlier ones have left.
     """
     n, nu = by_expiry.shape[:2]
     n_tiers = len(parameters.tier_days) + 1
@@ -201,7 +219,7 @@ def _calendar(by_expiry: FloatArray, tier_of: IndexArray, parameters: SpanParame
 def _credits(
     net: FloatArray, price_risk: FloatArray, arrays: RiskArrays, parameters: SpanParameters
 ) -> FloatArray:
-    """Return the inter-commodity credit of each leg, positive."""
+    """Return the inter-commodity credit, (n_accounts, n_underlyings), US dollars, at least 0."""
     dollars = net * arrays.index_usd
     left = dollars.copy()
     credit = np.zeros_like(net)

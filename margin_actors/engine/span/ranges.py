@@ -1,4 +1,4 @@
-"""Scan ranges: given, or such that SPAN asks of an outright what VaR does."""
+"""Scan ranges of SPAN: given by the model, or calibrated to the VaR of outrights."""
 
 from dataclasses import dataclass
 
@@ -16,27 +16,29 @@ _VOL_SCAN_MAX = 0.95
 
 @dataclass(frozen=True)
 class ScanRanges:
-    """Ranges of each underlying."""
+    """Scan ranges by underlying."""
 
     price: dict[str, float]
-    """Fraction of the index."""
+    """Price scan range, as a fraction of the index."""
     vol: dict[str, float]
-    """Relative change of volatility."""
+    """Volatility scan range, as a relative change of volatility."""
     notes: tuple[str, ...]
+    """The ranges in words, one note per underlying."""
 
 
 def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRanges:
-    """Return the scan ranges of a model on its scenarios.
+    """Return the scan ranges of a model for its scenarios.
 
     A price scan range that is not given is the larger VaR of one coin long and one coin short, as a
-    fraction of the index, so that the scan risk of an outright is at least its VaR and equal to it
-    on the worse side. A volatility scan range that is not given is the confidence quantile of the
-    size of the 30-day moves at the money; scenarios that move no volatility give 25 %.
+    fraction of the index. Then the scan risk of an outright is at least its VaR, and equal to it on
+    the worse side unless the extreme rows give a larger loss. A volatility scan range that is not
+    given is the confidence quantile of the absolute 30-day moves at the money, between 1 % and
+    95 %; it is 25 % if the scenarios do not move volatility.
 
     Raises
     ------
     InvalidParameters
-        Naming every underlying whose calibrated extreme move would leave no price.
+        Naming every underlying whose calibrated extreme move leaves no positive price.
     """
     span, confidence = parameters.span, parameters.measure.confidence
     core = scenarios.core

@@ -1,4 +1,4 @@
-"""Risk arrays as a table that a member can read."""
+"""Risk arrays as a table for clearing members."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,10 +7,11 @@ from margin_actors.engine.span.arrays import RiskArrays
 
 
 def risk_arrays_to_table(arrays: RiskArrays) -> pa.Table:
-    """Return one row a contract: loss of one unit in each row, US dollars, and composite delta.
+    """Return a table with one row per contract.
 
-    Columns: ``instrument_name``, ``underlying``, ``tier``, ``composite_delta_coins``, ``row_01``,
-    ``row_02``, ...; what each row is stands in the metadata under its column's name.
+    Columns: ``instrument_name``, ``underlying``, ``tier``, ``composite_delta_coins`` and, for each
+    scenario, ``row_01``, ``row_02``, ...: the loss of one unit in US dollars, a loss positive. The
+    schema metadata map each of these columns to the name of its scenario.
     """
     columns: dict[str, pa.Array] = {
         "instrument_name": pa.array(arrays.names),
