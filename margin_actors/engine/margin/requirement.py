@@ -41,6 +41,7 @@ class BookProfits:
     """Profits of a book's accounts, of account groups, and of accounts under each alternative."""
 
     accounts: AccountProfits
+    """With the profit in every row if `Sample.needs_all` is true."""
     groups: AccountProfits | None
     alternatives: tuple[tuple[str, AccountProfits], ...] = ()
     """Pairs (label, profits)."""
@@ -97,10 +98,7 @@ class _Sheet:
 
 
 def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Margins:
-    """Return the margins of accounts from their profits over all rows of the scenario set.
-
-    The profit in every row must be included if `terms.sample.needs_all`.
-    """
+    """Return the margins of accounts from their profits over all rows of the scenario set."""
     sample, parameters = terms.sample, terms.parameters
     n_accounts, n = held.holdings.n_accounts, sample.n_scenarios
     tail, tail_rows = profits.accounts.tail_usd, profits.accounts.tail_scenario
@@ -218,7 +216,7 @@ def _section_measure(
 
 
 def _stress(pnl: FloatArray | None, terms: Terms, n_accounts: int) -> tuple[FloatArray, IndexArray]:
-    """Return (largest loss in the stress rows, at least 0; its row), (NaN, -1) if there are none."""
+    """Return (largest loss in the stress rows, at least 0; its row), or (NaN, -1) without any."""
     section = terms.section(STRESS)
     if section is None or pnl is None or section.count == 0:
         return np.full(n_accounts, np.nan), np.full(n_accounts, -1, np.int32)
