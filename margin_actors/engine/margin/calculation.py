@@ -153,6 +153,8 @@ def calculate_margin(
         If no account can be margined; names every problem at once. InvalidScenario also if the
         scenario set lacks a section that the model needs, MissingMarketData also if a smile cannot
         be fitted.
+    InvalidParameters
+        As `scan_ranges`, if the core is SPAN or hybrid.
     """
     if book.n_positions == 0:
         raise InvalidPortfolio(
@@ -304,8 +306,9 @@ def attribute_account(result: MarginResult, account: int) -> Attribution:
     """Return what each position of one account contributes to its VaR and ES.
 
     The measures are those of all core rows with their weights, pooled even if the model averages
-    over sub-samples. `account` is the position of the account in `result.book`; the arrays of the
-    attribution follow the order of the account's positions.
+    over sub-samples. `account` is the index of the account in `result.book`; the arrays of the
+    attribution follow the order of the account's positions. The contracts of `result.cube` must be
+    the instruments of `result.book`, in the same order.
     """
     book, cube, sample = result.book, result.cube, result.terms.sample
     held = slice(int(book.start[account]), int(book.start[account + 1]))

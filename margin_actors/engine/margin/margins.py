@@ -110,7 +110,7 @@ class Margins:
     long_usd: FloatArray
     """Measure over the long lookback: ES if the core is ES, else VaR."""
     stress_period_usd: FloatArray
-    """The same measure over the stress days, at the confidence calibrated for them."""
+    """The same measure over the stress days, at the scenario set's confidence for them."""
     stress_usd: FloatArray
     """Largest loss in the rows of the stress section, at least 0."""
     stress_scenario: IndexArray
@@ -190,7 +190,7 @@ def position_sums(
 def select_margins(margins: Margins, chosen: IntArray | BoolArray) -> Margins:
     """Return the margins of the chosen accounts.
 
-    `chosen` is either an int64 array of account positions, whose order is kept, or a bool mask of
+    `chosen` is either an int64 array of account indices, whose order is kept, or a bool mask of
     shape (n_accounts,).
     """
     places = np.arange(margins.positions.size)[chosen]
