@@ -1,4 +1,4 @@
-"""Where a number comes from: position, scenario and pricing inputs; and what changed it."""
+"""Explanations of a requirement: its inputs by position and scenario, and what changed it."""
 
 from margin_actors.engine.explain.changes import STEPS, State, Waterfall, changes_of_margin
 from margin_actors.engine.explain.trace import TracedPosition, trace_account

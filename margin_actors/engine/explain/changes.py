@@ -1,8 +1,8 @@
-"""What changed a requirement: positions, market, scenarios, parameters, one after the other.
+"""Attribution of a change of requirement to positions, market, scenarios and parameters.
 
-The account is margined with the old inputs, then with each kind of input replaced in turn until all
-are new. The steps add up to the whole change because each begins where the one before ended; in
-another order the split would differ, the sum would not.
+The account is margined with the old inputs, and again after each kind of input is replaced in turn,
+until all are new. Each step starts from the result of the previous one, so the steps sum to the
+total change; another order would give other steps with the same sum.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 
 STEPS: tuple[str, ...] = ("positions", "market", "scenarios", "parameters")
-"""In the order in which they are replaced."""
+"""Kinds of input, in the order in which they are replaced."""
 _TOGETHER = "scenarios and parameters"
 _ORDERS: tuple[tuple[str, ...], ...] = (
     STEPS,
@@ -31,7 +31,7 @@ _ORDERS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True)
 class State:
-    """Everything that decides a calculation."""
+    """All inputs of a calculation."""
 
     snapshot: MarketSnapshot
     scenarios: ScenarioSet
@@ -41,34 +41,42 @@ class State:
 
 @dataclass(frozen=True)
 class Waterfall:
-    """Requirements of one account from the old inputs to the new, US dollars."""
+    """Requirements of one account, from the old inputs to the new, US dollars."""
 
     account: str
     steps: tuple[str, ...]
-    """What was replaced, in order."""
+    """Kinds of input, in the order in which they were replaced."""
     requirement_usd: FloatArray
-    """float64 (n_steps + 1,): the old requirement, then after each step."""
+    """float64 (n_steps + 1,): the old requirement, then the requirement after each step."""
     parts_usd: FloatArray
-    """float64 (n_steps + 1, n_parts): see PARTS."""
+    """float64 (n_steps + 1, len(PARTS)): the components of these requirements."""
 
     @property
     def change_usd(self) -> FloatArray:
-        """float64 (n_steps,): what each step added; sums to the whole change."""
+        """float64 (n_steps,): change in each step, positive for an increase; sums to the total."""
         return np.diff(self.requirement_usd)
 
 
 def changes_of_margin(before: State, after: State, account: str) -> Waterfall:
-    """Return what made the requirement of an account change.
+    """Return the contribution of each kind of input to the change of an account's requirement.
 
-    Positions are replaced first; where the new ones cannot be priced in the old market (an expiry
-    that was listed since), the market is. Scenarios and parameters are replaced together where
-    neither serves the other's old one (a floor that was switched on needs its section).
+    Positions are replaced first; if the new positions cannot be priced in the old market (because
+    an expiry has been listed since), the market is replaced before them. Scenarios and parameters
+    are replaced in one step if the new scenarios do not fit the old parameters (a floor that was
+    switched on needs its section of the scenario set).
+
+    Parameters
+    ----------
+    before, after : State
+    account : str
+        Account id.
 
     Raises
     ------
     InvalidPortfolio
-        If an account is in neither book, or the positions of one side can be priced in neither
-        order.
+        If the account holds no position in either book.
+    MarginError
+        If the account cannot be margined in any order of replacement: the error of the first order.
     """
     old, new = _alone(before, account), _alone(after, account)
     if old.book.n_positions == 0 and new.book.n_positions == 0:
@@ -118,7 +126,7 @@ def _same(a: State, b: State) -> bool:
 
 
 def _margin(state: State) -> tuple[float, FloatArray]:
-    """Return (requirement, parts) of the only account; nothing for one that holds nothing."""
+    """Return (requirement, components) of the only account; zeros if it has no positions."""
     if state.book.n_positions == 0:
         return 0.0, np.zeros(len(PARTS))
     result: MarginResult = calculate_margin(
@@ -128,7 +136,7 @@ def _margin(state: State) -> tuple[float, FloatArray]:
 
 
 def _alone(state: State, account: str) -> State:
-    """Return the state with that account's positions alone; empty where the book lacks it."""
+    """Return the state with a book of that account alone, empty if the account is not in it."""
     book = state.book
     place = book.accounts.index(account) if account in book.accounts else -1
     held = slice(0, 0)

@@ -1,4 +1,4 @@
-"""One account in one scenario: every input of every price, before and after."""
+"""One account in one scenario: the inputs of every price before and after the scenario."""
 
 from dataclasses import dataclass
 
@@ -17,47 +17,52 @@ from margin_actors.numerics.black76 import black76_implied_deviation, black76_pr
 
 @dataclass(frozen=True, slots=True)
 class TracedPosition:
-    """A position before and after a scenario; money is US dollars, volatilities annual."""
+    """A position before and after a scenario; amounts in US dollars, volatilities annual."""
 
     instrument: str
     quantity: float
     tenor_years: float
     strike_usd: float
-    """NaN but for options."""
+    """NaN for everything except options."""
     forward_usd: float
-    """Forward, or index of perpetuals and spot."""
+    """Forward before the scenario; for perpetuals and spot, the index."""
     forward_after_usd: float
     vol: float
-    """NaN but for options."""
+    """NaN for everything except options."""
     vol_after: float
-    """The volatility that gives the price after; NaN where the price is intrinsic."""
+    """Volatility implied by the price after the scenario; NaN for everything except options, and if
+    the price is intrinsic value alone or too coarsely rounded to imply a volatility."""
     scale: float
-    """US dollars a dollar of undiscounted price: S / F of inverse options, else a discount."""
+    """US dollars of value per dollar of undiscounted price: S / F for inverse options, the discount
+    factor for linear ones; NaN for everything except options."""
     scale_after: float
     unit_value_usd: float
-    """Value of one unit before."""
+    """Value of one unit before the scenario and before daily settlement."""
     unit_value_after_usd: float
     profit_usd: float
-    """quantity times the difference, rounded to ticks where the model rounds."""
+    """Quantity times the difference of the unit values, which is a whole number of ticks per lot if
+    the model rounds."""
 
 
 def trace_account(
     market: PreparedMarket, book: Book, account: int, scenarios: ScenarioSet, row: int
 ) -> tuple[TracedPosition, ...]:
-    """Return every position of an account in one row of a scenario set.
+    """Return every position of an account before and after one row of a scenario set.
 
-    The profits add up to the account's profit in that row. With Black's formula, undiscounted, the
-    value before is scale * B76(forward, strike, vol * sqrt(tenor)), and likewise after.
+    The profits sum to the account's profit in that row. With B76 the undiscounted Black formula, an
+    option's unit value before is scale * B76(forward, strike, vol * sqrt(tenor)); likewise after.
 
     Parameters
     ----------
     market : PreparedMarket
-        At least the book's instruments laid out.
+        With at least the account's instruments laid out.
     book : Book
     account : int
+        Index of the account in the book.
     scenarios : ScenarioSet
-        As built: repaired here as the calculation repairs it.
+        As built; its surface moves are repaired here as in the calculation.
     row : int
+        Row of the set.
     """
     contracts, rules = market.contracts, market.parameters.revaluation
     applied, _ = applied_scenarios(market, scenarios.rows(row, row + 1))
@@ -103,9 +108,9 @@ def trace_account(
 
 
 def _implied(price: float, forward: float, strike: float, sign: float) -> float:
-    """Return sigma * sqrt(T) of an undiscounted price, NaN where only intrinsic value is left.
+    """Return sigma * sqrt(T) of an undiscounted price; NaN if only intrinsic value is left.
 
-    Read from the out-of-the-money side, where little is lost.
+    Computed from the out-of-the-money side, where less precision is lost to cancellation.
     """
     intrinsic = max(sign * (forward - strike), 0.0)
     outer = max(price - intrinsic, 0.0)
@@ -116,6 +121,6 @@ def _implied(price: float, forward: float, strike: float, sign: float) -> float:
     deviation = float(found[0])
     if not deviation > 0.0:
         return np.nan
-    # A price rounded to ticks far from the money says little; give nothing rather than noise.
+    # Far from the money, a price rounded to ticks does not determine the volatility: return NaN.
     again = black76_price(np.array([forward]), np.array([strike]), found, is_call)
     return deviation if abs(float(again[0]) - outer) <= 1e-3 + 1e-9 * forward else np.nan

@@ -1,4 +1,4 @@
-"""Initial margin: the core measure and what is added to it."""
+"""Initial margin: the core measure, its floors and the add-ons."""
 
 from margin_actors.engine.margin.calculation import (
     MarginResult,

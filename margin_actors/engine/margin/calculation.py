@@ -1,4 +1,4 @@
-"""From snapshot, scenarios and book to every account's initial margin."""
+"""Initial margin of every account of a book, from a market snapshot and a scenario set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -60,41 +60,42 @@ from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 
 PROFIT_BYTES_MAX = 512 * 2**20
-"""Profits kept at once where every one is needed."""
+"""Most bytes of profits held at once when an account's profit in every scenario is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MarginResult(Margins):
-    """Margins of all accounts of a book that can be margined, with what they came from."""
+    """Margins of all accounts of a book that can be margined, with the calculation's inputs."""
 
     book: Book
-    """The accounts margined, in the order of the results, with their live positions."""
+    """The margined accounts, in the order of the results, with their unexpired positions."""
     assessment: BookAssessment
-    """The whole book, the accounts that could not be margined, and what has expired."""
+    """The whole book, the accounts that could not be margined, and the expired positions."""
     snapshot_id: str
     scenarios_id: str
     model_id: str
     surface_ids: tuple[str, ...]
     shock_checks: tuple[ShockCheck, ...]
-    """Arbitrage found in the shocked surfaces, and how much of it was repaired."""
+    """Arbitrage found in the shocked surfaces and repaired, by underlying."""
     pnl_usd: FloatArray | None
-    """(n_accounts, n_scenarios) if asked for."""
+    """float64 (n_accounts, n_scenarios): profit in every row of the scenario set; None unless
+    requested with `keep_pnl`."""
     cube: RiskCube
     market: PreparedMarket
     terms: Terms
 
     @property
     def failures(self) -> tuple[AccountFailure, ...]:
-        """Accounts that could not be margined, in the order of account ids."""
+        """Accounts that could not be margined, ordered by account id."""
         return self.assessment.failures
 
     def complete(self) -> "MarginResult":
-        """Return this result if every account of the book was margined.
+        """Return this result unchanged if every account of the book was margined.
 
         Raises
         ------
         InvalidPortfolio
-            Naming the accounts that could not be margined.
+            If some account could not be margined; names all of them.
         """
         problems = [
             Problem(f"account {failure.account_id}", problem.description)
@@ -106,7 +107,7 @@ class MarginResult(Margins):
 
     @cached_property
     def digest(self) -> str:
-        """Hash of every account's result to the bit, whatever machine or sharding made it."""
+        """Hash of the bits of every account's result; independent of machine and sharding."""
         return result_digest(
             self,
             snapshot_id=self.snapshot_id,
@@ -130,26 +131,30 @@ def calculate_margin(
 ) -> MarginResult:
     """Return the initial margin of every account of a book that can be margined.
 
-    An account with a position that cannot be priced is listed in the result's `failures`; the
-    others are not affected. Expired positions are taken out and listed in its `assessment`.
+    An account with a position that cannot be priced is listed in the result's `failures`; other
+    accounts are not affected. Expired positions are removed and listed in its `assessment`.
 
     Parameters
     ----------
     snapshot, scenarios, book, parameters
-        All that decides the result.
-    surfaces : mapping, optional
-        Smiles already fitted to the snapshot; fitted here by default.
+        The inputs that determine the result.
+    surfaces : dict of VolatilitySurface by underlying, optional
+        The model's smiles if already fitted to the snapshot; fitted here by default.
     keep_pnl : bool
-        Keep every account's profit in every scenario.
+        Return every account's profit in every scenario as `pnl_usd`.
     threads : int
-        Does not change a bit of the result.
+        Number of threads; the result is the same, bit for bit, for any number.
     where : str
         Name of the book in messages.
 
     Raises
     ------
     InvalidPortfolio, MissingMarketData, InvalidScenario
-        If no account can be margined, naming everything that is wrong at once.
+        If no account can be margined; names every problem at once. InvalidScenario also if the
+        scenario set lacks a section that the model needs, MissingMarketData also if a smile cannot
+        be fitted.
+    InvalidParameters
+        As `scan_ranges`, if the core is SPAN or hybrid.
     """
     if book.n_positions == 0:
         raise InvalidPortfolio(
@@ -159,12 +164,12 @@ def calculate_margin(
     assessment = assess_unpriced_book(book, snapshot, scenarios, parameters, smiles)
     _require_accounts(assessment, snapshot, scenarios, parameters, smiles, where)
     names = assessment.book.instruments
-    if not names:  # every position has expired: any one contract does
+    if not names:  # every position has expired, but a market needs at least one contract
         names = listed_names(snapshot, smiles[parameters.revaluation.smile], parameters.revaluation)
         names = names[:1]
     market = prepare_market(snapshot, parameters, names=names, smiles=smiles, where=where)
     n_core = scenarios.section(CORE).count
-    # Other ways to price are summed one after the other, in one piece of memory.
+    # Alternatives are priced and summed one at a time, in one buffer: `alternative_profits`.
     slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads, alternatives=False)
     while True:
         try:
@@ -187,7 +192,7 @@ def _require_accounts(
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
     where: str,
 ) -> None:
-    """Raise what keeps the whole book from being margined, if no account can be."""
+    """Raise an error that names every problem of the book if no account can be margined."""
     if assessment.book.accounts:
         return
     live = [n for n in assessment.held.instruments if not has_expired(n, snapshot.time)]
@@ -220,12 +225,26 @@ def margin_from_slab(
     threads: int = 1,
     where: str = "book",
 ) -> MarginResult:
-    """Return the margins of an assessed book on finished prices over all scenarios.
+    """Return the margins of an assessed book from prices that are already computed.
+
+    Parameters
+    ----------
+    market : PreparedMarket
+        At least the book's instruments laid out.
+    slab : Slab
+        The market's prices over all rows of `scenarios`; alternatives in it are ignored.
+    scenarios : ScenarioSet
+    assessment : BookAssessment
+        Its `book` is margined.
+    keep_pnl, threads, where
+        As in `calculate_margin`.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every account that is too large to be summed exactly.
+        If accounts are too large to be summed exactly; names all of them.
+    InvalidScenario
+        If the scenario set lacks a section that the model needs.
     """
     parameters, book = market.parameters, assessment.book
     sample = sample_of(scenarios, parameters)
@@ -275,7 +294,7 @@ def margin_from_slab(
 
 
 def _batches(held: HeldPositions, kept_rows: int) -> list[tuple[int, int]]:
-    """Return ranges of accounts whose kept profits fit the memory meant for them."""
+    """Return ranges [first, last) of accounts whose kept profits fit into PROFIT_BYTES_MAX."""
     n = held.holdings.n_accounts
     if kept_rows == 0:
         return [(0, n)]
@@ -284,9 +303,12 @@ def _batches(held: HeldPositions, kept_rows: int) -> list[tuple[int, int]]:
 
 
 def attribute_account(result: MarginResult, account: int) -> Attribution:
-    """Return what each position of one account contributes to its VaR and ES, in its own order.
+    """Return what each position of one account contributes to its VaR and ES.
 
-    Over the core rows with their weights.
+    The measures are those of all core rows with their weights, pooled even if the model averages
+    over sub-samples. `account` is the index of the account in `result.book`; the arrays of the
+    attribution follow the order of the account's positions. The contracts of `result.cube` must be
+    the instruments of `result.book`, in the same order.
     """
     book, cube, sample = result.book, result.cube, result.terms.sample
     held = slice(int(book.start[account]), int(book.start[account + 1]))

@@ -1,11 +1,12 @@
-"""What deposits are worth: haircuts by asset, or coins simulated beside the positions.
+"""Value of collateral: haircuts by asset, or joint simulation of coins with the positions.
 
     equity = sum of collateral * (1 - haircut) + net option value + unsettled variation margin,
     excess (or deficit) = equity - requirement.
 
-In the joint simulation coins join the account as spot positions, so that their falls meet the
-account's own profits scenario by scenario, and then carry no haircut. A coin is held in whole lots
-there; what is left over keeps the haircut.
+In the joint simulation coin deposits are added to the account as spot positions, so that their
+losses are offset against the account's own profits scenario by scenario; they then carry no
+haircut. If the model rounds to ticks, only whole lots are simulated and the remainder keeps its
+haircut.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,24 +21,24 @@ from margin_actors.market.portfolios import Book, Collateral
 from margin_actors.market.snapshots import MarketSnapshot
 
 USD_ASSETS = ("USD", "USDC", "USDT")
-"""Collateral taken at one dollar a unit."""
+"""Assets valued at one US dollar per unit."""
 _OTHERS = "*"
 
 
 @dataclass(frozen=True)
 class Equity:
-    """Deposits of the accounts of a book, US dollars; arrays (n_accounts,)."""
+    """Collateral of the accounts of a book; float64 arrays (n_accounts,), US dollars."""
 
     market_value_usd: FloatArray
-    """Without haircut."""
+    """Value before haircuts."""
     haircut_usd: FloatArray
-    """What does not count."""
+    """Value that does not count towards equity; not negative."""
     simulated_usd: FloatArray
-    """Coins that are simulated with the account, counted in full."""
+    """Coins that are simulated with the account: part of the market value, without a haircut."""
 
     @property
     def counted_usd(self) -> FloatArray:
-        """What counts."""
+        """Market value less haircut, (n_accounts,)."""
         return self.market_value_usd - self.haircut_usd
 
     def excess_usd(
@@ -46,9 +47,15 @@ class Equity:
         requirement_usd: FloatArray,
         unsettled_usd: FloatArray | float = 0.0,
     ) -> FloatArray:
-        """Return equity less requirement: negative is a deficit.
+        """Return equity less requirement, (n_accounts,), US dollars; negative for a deficit.
 
-        `option_value_usd` is the account's value without simulated collateral.
+        Parameters
+        ----------
+        option_value_usd : float64 (n_accounts,)
+            Net option value, without the spot positions of simulated collateral.
+        requirement_usd : float64 (n_accounts,)
+        unsettled_usd : float64 (n_accounts,) or float
+            Unsettled variation margin, positive in the account's favour.
         """
         return self.counted_usd + option_value_usd + unsettled_usd - requirement_usd
 
@@ -66,7 +73,7 @@ def check_collateral(
     ----------
     collateral : Collateral
     snapshot : MarketSnapshot
-        Its index prices value coins.
+        Its index prices give the value of coins.
     accounts : collection of str
         Accounts that may hold collateral.
     where : str
@@ -75,7 +82,7 @@ def check_collateral(
     Raises
     ------
     InvalidPortfolio
-        Naming every unknown account and every asset without a price, with its rows.
+        If an account is unknown or an asset has no price; names all of them with their rows.
     """
     known, priced = set(accounts), {*USD_ASSETS, *snapshot.index_usd}
     problems = [
@@ -98,7 +105,7 @@ def check_collateral(
 
 
 def _rows_outside(values: Sequence[str], allowed: set[str]) -> list[tuple[str, str]]:
-    """Return (value, its rows) of every value that is not allowed, in the order of appearance."""
+    """Return (value, text naming its rows) for each value not in `allowed`, by first appearance."""
     rows: dict[str, list[int]] = {}
     for row, value in enumerate(values):
         if value not in allowed:
@@ -118,16 +125,16 @@ def collateral_equity(
     other_accounts: Collection[str] = (),
     where: str = "collateral",
 ) -> Equity:
-    """Return what the deposits of a book's accounts are worth under a model.
+    """Return the collateral of a book's accounts, valued under a model.
 
-    Deposits of `other_accounts`, which are known although they have no position in the book, are
-    not part of the result.
+    Deposits of `other_accounts` (known accounts without a position in the book) are accepted, but
+    are not part of the result.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every account that is neither in the book nor in `other_accounts`, and every asset
-        without a price.
+        If an account is neither in the book nor in `other_accounts`, or an asset has no price;
+        names all of them.
     """
     check_collateral(collateral, snapshot, {*book.accounts, *other_accounts}, where=where)
     prices = dict.fromkeys(USD_ASSETS, 1.0) | snapshot.index_usd
@@ -151,9 +158,10 @@ def collateral_equity(
 
 
 def with_collateral(book: Book, collateral: Collateral, parameters: ModelParameters) -> Book:
-    """Return the book with coin deposits as spot positions, where the model simulates them.
+    """Return the book with coin deposits added as spot positions, if the model simulates them.
 
-    The book itself where it does not.
+    Deposits of accounts that are not in the book are ignored. If there is nothing to add, the book
+    itself is returned.
     """
     added: dict[int, dict[str, float]] = {}
     position = {account: i for i, account in enumerate(book.accounts)}

@@ -1,9 +1,9 @@
 """Which accounts of a book can be margined, and why the others cannot.
 
-One position that cannot be priced must not keep all other accounts from their margins, and nor may
-one that has expired. So a book is assessed before it is margined: expired positions are taken out,
-accounts with a position at fault are listed with the reasons, and the rest is margined. A book
-without faults is passed on as the same object, so that whatever was computed for it stays valid.
+A position that has expired or cannot be priced must not prevent the other accounts from being
+margined. A book is therefore assessed first: expired positions are removed, accounts with a faulty
+position are listed with the reasons, and the remaining accounts are margined. A book without faults
+is returned as the same object, so that results cached for it stay valid.
 """
 
 from collections import defaultdict
@@ -41,27 +41,27 @@ TOO_LARGE = AccountProblem(
 
 @dataclass(frozen=True)
 class BookAssessment:
-    """A book divided into what can be margined and what cannot."""
+    """A book divided into accounts that can and accounts that cannot be margined."""
 
     held: Book
-    """The whole book, expired positions and all accounts included."""
+    """The whole book: all accounts, including expired positions."""
     book: Book
-    """Accounts that can be margined, with their live positions. One whose positions have all
-    expired stays, without positions."""
+    """Accounts that can be margined, with their unexpired positions. An account whose positions
+    have all expired is kept without positions."""
     failures: tuple[AccountFailure, ...] = ()
-    """Accounts that cannot be margined, in the order of account ids."""
+    """Accounts that cannot be margined, ordered by account id."""
     expired: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    """Instruments that have expired and await settlement, by account, of all accounts."""
+    """Expired instruments that await settlement, by account id; covers all accounts."""
     expired_positions: int = 0
-    """Number of positions that have expired."""
+    """Number of expired positions of all accounts."""
 
     @property
     def book_id(self) -> str:
-        """Content id of the whole book as held."""
+        """Content id of the whole book, `held`."""
         return self.held.id
 
     def excluding(self, accounts: Iterable[str], problem: AccountProblem) -> "BookAssessment":
-        """Return the assessment with further accounts that cannot be margined."""
+        """Return the assessment with `accounts` moved to the failures, each with `problem`."""
         wanted = set(accounts)
         chosen = np.array([a in wanted for a in self.book.accounts], np.bool_)
         place = {a: i for i, a in enumerate(self.held.accounts)}
@@ -79,23 +79,25 @@ class BookAssessment:
 
 @dataclass(frozen=True)
 class _Names:
-    """What is known of a book's instruments."""
+    """Expired instruments, faults and lots of a book's instruments."""
 
     expired: frozenset[str]
     faults: Mapping[str, Problem]
     lot: FloatArray | None
-    """float64 (n_instruments,), 1 for those at fault; None if the model does not round."""
+    """float64 (n_instruments,): quantity of one lot, 1 for faulty or expired instruments; None if
+    the model does not round."""
 
 
 def assess_book(priced: PricedMarket, book: Book) -> BookAssessment:
-    """Return which accounts of a book a priced market can margin.
+    """Return which accounts of a book can be margined in a priced market.
 
-    Vectorised: cheap for a book of listed contracts in whole lots, however large.
+    Vectorised: fast even for a large book if its contracts are listed and its quantities are whole
+    lots.
 
     Notes
     -----
-    If prices are made when they are needed, an account that is too large to be summed exactly is
-    only found while it is margined; see `BookAssessment.excluding`.
+    If the market holds no prices (`PricedMarket.slabs` is None), an account that is too large to be
+    summed exactly is only found while it is margined; see `BookAssessment.excluding`.
     """
     market = priced.market
     contracts, place = market.contracts, market.contracts.place
@@ -125,7 +127,8 @@ def assess_unpriced_book(
 ) -> BookAssessment:
     """Return which accounts of a book can be margined, before anything is priced.
 
-    As `assess_book`; `smiles` are those of `fit_smiles`.
+    Like `assess_book`, but without the check for accounts too large to be summed exactly. `smiles`
+    is the result of `fit_smiles`.
     """
     names = _names(book.instruments, snapshot, parameters, smiles, scenarios)
     if parameters.revaluation.pnl_quantum_usd is not None:
@@ -137,7 +140,7 @@ def assess_unpriced_book(
 def unmoved_instruments(
     names: Sequence[str], faults: Mapping[str, Problem], scenarios: ScenarioSet
 ) -> dict[str, Problem]:
-    """Return the instruments, of those without a fault, whose underlying no scenario moves."""
+    """Return, by name, instruments not in `faults` whose underlying is not in the scenario set."""
     found: dict[str, Problem] = {}
     for name in names:
         if name in faults:
@@ -174,10 +177,10 @@ def _lot(name: str, names: _Names, parameters: ModelParameters) -> float:
 def _assess(book: Book, names: _Names) -> BookAssessment:
     index, quantity = book.instrument_index, book.quantity
     faulty: BoolArray | None = None
-    if not np.abs(quantity).max(initial=0.0) <= QUANTITY_MAX:  # true of NaN, too
+    if not np.abs(quantity).max(initial=0.0) <= QUANTITY_MAX:  # also true for NaN
         faulty = ~(np.abs(quantity) <= QUANTITY_MAX)
     if names.lot is not None:
-        with np.errstate(invalid="ignore", over="ignore"):  # these are at fault already
+        with np.errstate(invalid="ignore", over="ignore"):  # such quantities are already faulty
             broken = whole_lots(quantity / names.lot[index])[1]
         if broken.size:
             faulty = np.zeros(quantity.size, np.bool_) if faulty is None else faulty
@@ -261,10 +264,10 @@ def _too_large(
     place: Mapping[str, int],
     moves: Sequence[FloatArray],
 ) -> list[str]:
-    """Return the accounts whose profits cannot be summed exactly on the listed contracts."""
+    """Return the accounts whose profits on listed contracts are too large to be summed exactly."""
     if book.n_positions == 0:
         return []
-    # First a bound on all accounts at once, which holds for any book of a realistic size.
+    # One bound for all accounts first: it suffices for any book of realistic size.
     lots_max = float(np.abs(book.quantity).max()) / float(listed_lot.min())
     most = float(np.diff(book.start).max()) * max(float(m.max(initial=0.0)) for m in moves)
     if not is_too_large(np.array([lots_max * most]))[0]:
@@ -274,7 +277,7 @@ def _too_large(
     lots = np.round(book.quantity / known[book.instrument_index])
     holdings = Holdings(book.start, book.instrument_index, lots, 1.0, is_exact=True)
     found = np.zeros(len(book.accounts), np.bool_)
-    for move in moves:  # contracts that are not listed count nothing here
+    for move in moves:  # contracts that are not listed count as 0
         found |= is_too_large(holdings.gross(np.append(move, 0.0)[columns]))
     return [book.accounts[a] for a in np.flatnonzero(found)]
 

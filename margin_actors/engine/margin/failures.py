@@ -1,4 +1,4 @@
-"""Accounts that a calculation could not margin, with the reasons."""
+"""Accounts that could not be margined, with the reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ class AccountProblem:
     """One reason why an account cannot be margined."""
 
     instrument_name: str
-    """Instrument concerned; empty if the reason concerns the account as a whole."""
+    """The instrument concerned; empty if the reason applies to the whole account."""
     description: str
-    """What is wrong, with the value at fault, and what to do about it."""
+    """The fault, including the offending value, and its remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class AccountFailure:
     account_id: str
     member_id: str
     positions: int
-    """Positions held, those that have expired included."""
+    """Number of positions held, including expired ones."""
     problems: tuple[AccountProblem, ...]
-    """At least one, in the order of instrument names."""
+    """At least one; ordered by instrument name."""
 
 
 def failures_content(failures: Sequence[AccountFailure]) -> list[Any]:
-    """Return what a digest covers of failures, as plain lists."""
+    """Return the fields of failures that a digest covers, as nested lists."""
     return [
         [f.account_id, f.member_id, f.positions]
         + [[p.instrument_name, p.description] for p in f.problems]

@@ -1,7 +1,7 @@
 """Margins of accounts as arrays.
 
-Nothing here knows where the profits came from: one cube in one process, or slices that were
-revalued by many. The same profits give the same bits.
+The functions of this module depend on profits alone, not on whether these were computed from one
+cube in one process or from slices revalued by many: equal profits give equal results, bit for bit.
 """
 
 from collections.abc import Sequence
@@ -27,38 +27,38 @@ from margin_actors.market.identity import content_id
 
 @dataclass(frozen=True)
 class Sample:
-    """What the measures need to know of a scenario set; its core rows come first."""
+    """Properties of a scenario set that the risk measures need; its core rows come first."""
 
     n_scenarios: int
-    """Rows of the core."""
+    """Number of core rows."""
     effective_size: float
-    """Windows that do not overlap."""
+    """Number of core windows that do not overlap."""
     weight: FloatArray | None
-    """float64 (n_scenarios,); None where all weigh the same."""
+    """float64 (n_scenarios,): probabilities that sum to 1; None if all are equal."""
     confidence: float
     n_samples: int
-    """Sub-samples over whose measures the mean is taken; 1 for one sample of all."""
+    """Number of sub-samples over which the measures are averaged; 1 for one pooled sample."""
     n_rows: int
-    """Rows of the whole set."""
+    """Number of rows of the whole set."""
 
     @property
     def n_tail(self) -> int:
-        """How many of an account's worst scenarios the measures need."""
+        """Number of an account's worst core scenarios that the measures need."""
         return tail_size(self.n_scenarios, self.confidence, self.effective_size)
 
     @property
     def core_needs_all(self) -> bool:
-        """True where the worst few do not do: weights, or each sub-sample, choose their own."""
+        """True if the measures need all core rows: rows are weighted, or there are sub-samples."""
         return self.weight is not None or self.n_samples > 1
 
     @property
     def needs_all(self) -> bool:
-        """True where an account's profit in every row is needed: other sections follow the core."""
+        """True if profits in all rows are needed: `core_needs_all`, or sections beyond the core."""
         return self.core_needs_all or self.n_rows > self.n_scenarios
 
 
 def sample_of(scenarios: ScenarioSet, parameters: ModelParameters) -> Sample:
-    """Return what the model's measures need to know of a scenario set."""
+    """Return the properties of a scenario set that the model's measures need."""
     core = scenarios.section(CORE)
     assert core.first == 0
     weight = scenarios.weight[core.rows]
@@ -78,56 +78,64 @@ def sample_of(scenarios: ScenarioSet, parameters: ModelParameters) -> Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """Margins of n_accounts accounts; arrays of shape (n_accounts,), US dollars.
+    """Margins of n_accounts accounts.
 
-    What the model does not ask for is NaN (or -1, for places).
+    Unless stated otherwise, arrays are float64 (n_accounts,) in US dollars and losses are positive.
+    Amounts that the model does not require are NaN, scenario numbers -1.
     """
 
     positions: IntArray
     """int64: number of positions."""
     value_usd: FloatArray
-    """Value of options and spot; futures and perpetuals are paid daily."""
+    """Value of options and spot; 0 for futures and perpetuals, which are settled daily."""
     var_usd: FloatArray
-    """A loss is positive."""
+    """Value at risk of the core rows."""
     var_low_usd: FloatArray
-    """Lower end of VaR's 95 % interval."""
+    """Lower end of the 95 % confidence interval of VaR."""
     var_high_usd: FloatArray
+    """Upper end of the interval."""
     es_usd: FloatArray
+    """Expected shortfall of the core rows."""
     es_standard_error_usd: FloatArray
     worst_usd: FloatArray
     """Loss in the worst scenario of the core."""
     worst_scenario: IndexArray
+    """int32: row of that scenario in the set."""
     undiversified_usd: FloatArray
-    """Sum over underlyings of the measure that the core is."""
+    """Sum over underlyings of ES if the core is ES, else of VaR, each at least 0."""
     span_usd: FloatArray
+    """SPAN requirement."""
     venue_grid_usd: FloatArray
+    """Requirement of the venue grid."""
     long_usd: FloatArray
-    """The measure over the long lookback."""
+    """Measure over the long lookback: ES if the core is ES, else VaR."""
     stress_period_usd: FloatArray
-    """The measure over the stress days."""
+    """The same measure over the stress days, at the scenario set's confidence for them."""
     stress_usd: FloatArray
-    """Largest loss in the stress rows, at least 0."""
+    """Largest loss in the rows of the stress section, at least 0."""
     stress_scenario: IndexArray
-    """Its row in the scenario set."""
+    """int32: row of that loss in the scenario set."""
     core_usd: FloatArray
-    """The measure that the model names as core; not below 0."""
+    """The core measure that the model selects, at least 0."""
     parts_usd: FloatArray
-    """(n_accounts, n_parts): see PARTS; adds up to the requirement."""
+    """float64 (n_accounts, len(PARTS)): requirement components; they sum to the requirement."""
     initial_margin_usd: FloatArray
+    """The requirement."""
     rounding_bound_usd: FloatArray
-    """Most that rounding to ticks can have moved any of an account's profits."""
+    """Bound on the effect of rounding to ticks on any of an account's profits."""
     tail_usd: FloatArray
-    """(n_accounts, n_tail): worst profits of the core, ascending."""
+    """float64 (n_accounts, n_tail): least profits of the core rows, ascending."""
     tail_scenario: IndexArray
+    """int32 (n_accounts, n_tail): rows of these profits in the set."""
     inputs: PartInputs = NO_INPUTS
-    """Figures from which each part can be recomputed."""
+    """Figures from which each requirement component can be recomputed."""
 
 
 MARGIN_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Margins) if f.name != "inputs")
 
 
 def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (VaR, ES) of the core rows."""
+    """Return (VaR, ES) of the core rows, each (n_accounts,), US dollars; a loss is positive."""
     if sample.core_needs_all:
         assert profits.pnl_usd is not None
         return _mean_over_samples(profits.pnl_usd[:, : sample.n_scenarios], sample)
@@ -139,7 +147,7 @@ def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, Fl
 
 
 def _mean_over_samples(pnl_usd: FloatArray, sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (VaR, ES), the mean over every n_samples-th scenario from each start."""
+    """Return (VaR, ES) averaged over the sub-samples of every n_samples-th scenario."""
     var, es = np.zeros(pnl_usd.shape[0]), np.zeros(pnl_usd.shape[0])
     step = sample.n_samples
     for start in range(step):
@@ -155,7 +163,24 @@ def _mean_over_samples(pnl_usd: FloatArray, sample: Sample) -> tuple[FloatArray,
 def position_sums(
     per_unit: FloatArray, start: IntArray, index: IndexArray, quantity: FloatArray
 ) -> FloatArray:
-    """Return the sum of quantity x per_unit of each account, in the order of its positions."""
+    """Return the sum of quantity * per_unit over each account's positions, in their order.
+
+    Parameters
+    ----------
+    per_unit : float64 (n_contracts,)
+        Amount for one unit of each contract, in any currency.
+    start : int64 (n_accounts + 1,)
+        Account a owns positions start[a] to start[a + 1].
+    index : int32 (n_positions,)
+        Contract of each position.
+    quantity : float64 (n_positions,)
+        Units; long is positive.
+
+    Returns
+    -------
+    float64 (n_accounts,)
+        In the currency of `per_unit`.
+    """
     n_accounts = start.size - 1
     account = np.repeat(np.arange(n_accounts), np.diff(start))
     summed = np.bincount(account, weights=quantity * per_unit[index], minlength=n_accounts)
@@ -163,7 +188,11 @@ def position_sums(
 
 
 def select_margins(margins: Margins, chosen: IntArray | BoolArray) -> Margins:
-    """Return the margins of some accounts, in the order chosen."""
+    """Return the margins of the chosen accounts.
+
+    `chosen` is either an int64 array of account indices, whose order is kept, or a bool mask of
+    shape (n_accounts,).
+    """
     places = np.arange(margins.positions.size)[chosen]
     inputs = [(place, margins.inputs.of(int(a))) for place, a in enumerate(places)]
     return Margins(
@@ -173,7 +202,7 @@ def select_margins(margins: Margins, chosen: IntArray | BoolArray) -> Margins:
 
 
 def concatenate_margins(parts: Sequence[Margins]) -> Margins:
-    """Return the margins of all accounts of the parts, in their order."""
+    """Return the margins of all accounts of `parts`, one after another."""
     firsts = np.cumsum([0, *(p.positions.size for p in parts)])
     inputs = [(int(first), p.inputs) for first, p in zip(firsts, parts, strict=False)]
     return Margins(
@@ -191,16 +220,16 @@ def result_digest(
     book_id: str,
     failures: Sequence[AccountFailure] = (),
 ) -> str:
-    """Return the hash of every account's result to the bit, whatever machine made it.
+    """Return a hash of the bits of every account's result; it does not depend on the machine.
 
     Parameters
     ----------
     margins : Margins
-        Of the accounts that were margined.
+        Margins of the accounts that were margined.
     snapshot_id, scenarios_id, model_id, book_id : str
-        Ids of the inputs; the book's is that of the whole book as held.
+        Content ids of the inputs; `book_id` is that of the whole book, failures included.
     failures : sequence of AccountFailure
-        Accounts that could not be margined. Without any, the digest is that of the margins alone.
+        Accounts that could not be margined; if empty, only the margins are hashed.
     """
     margined = content_id(
         "result",

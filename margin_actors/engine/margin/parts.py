@@ -1,4 +1,4 @@
-"""What a requirement is made of, and the figures from which each part can be recomputed."""
+"""Components of a requirement, and the figures from which each can be recomputed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,40 +19,40 @@ PARTS: tuple[str, ...] = (
     "model_risk",
     "expiry_risk",
 )
-"""Parts of a requirement, US dollars each, none negative; they add up to it in this order."""
+"""Components of a requirement, each in US dollars and at least 0; summed in this order."""
 
 ADD_ONS: tuple[str, ...] = ("concentration", "liquidity", "model_risk", "expiry_risk")
-"""Parts on top of the core and its floors."""
+"""Components that are added to the core and its floors."""
 
 
 @dataclass(frozen=True)
 class PartInputs:
-    """Figures that went into parts, a row each; rows of an account stand together.
+    """Figures from which requirement components were computed, one row per figure.
 
-    Texts are kept once and referred to by place.
+    Rows ascend by account. Labels and names of figures are stored once and referred to by index.
     """
 
     account: IndexArray
-    """int32 (n_rows,): place of the account."""
+    """int32 (n_rows,): index of the account."""
     part: IndexArray
-    """int32 (n_rows,): place in PARTS."""
+    """int32 (n_rows,): index of the component in PARTS."""
     label: IndexArray
-    """int32 (n_rows,): place in `labels`."""
+    """int32 (n_rows,): index in `labels`."""
     figure: IndexArray
-    """int32 (n_rows,): place in `figures`."""
+    """int32 (n_rows,): index in `figures`."""
     value: FloatArray
-    """float64 (n_rows,)."""
+    """float64 (n_rows,): in the unit at the end of the figure's name."""
     labels: tuple[str, ...]
-    """What figures are of: a bucket, a strike, an alternative; empty for the account."""
+    """What figures refer to: a bucket, strike, underlying or alternative; empty for the account."""
     figures: tuple[str, ...]
-    """Names of figures with their unit last, for example ``var_usd``."""
+    """Names of figures; those with a unit end with it, for example ``var_usd``."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return int(self.value.size)
 
     def of(self, account: int) -> "PartInputs":
-        """Return the rows of one account, as account 0."""
+        """Return the rows of one account, renumbered as account 0."""
         first, last = (int(x) for x in np.searchsorted(self.account, [account, account + 1]))
         return PartInputs(
             self.account[first:last] - np.int32(account),
@@ -65,7 +65,7 @@ class PartInputs:
         )
 
     def rows(self) -> Iterator[tuple[int, str, str, str, float]]:
-        """Yield (account, part, label, figure, value)."""
+        """Yield (account, component, label, figure, value), one tuple per row."""
         columns = (self.account, self.part, self.label, self.figure, self.value)
         for a, p, label, f, value in zip(*(c.tolist() for c in columns), strict=True):
             yield a, PARTS[p], self.labels[label], self.figures[f], value
@@ -76,7 +76,7 @@ NO_INPUTS = PartInputs(_EMPTY, _EMPTY, _EMPTY, _EMPTY, np.empty(0), (), ())
 
 
 class _Words:
-    """Texts numbered in the order in which they come."""
+    """Numbers texts in the order of their first appearance."""
 
     def __init__(self) -> None:
         self.place: dict[str, int] = {}
@@ -89,7 +89,7 @@ class _Words:
 
 
 def join_inputs(parts: Sequence[tuple[int, PartInputs]]) -> PartInputs:
-    """Return the rows of all, the accounts of each shifted by its number."""
+    """Return the rows of all `parts`, given as (offset added to the account indices, inputs)."""
     filled = [(first, item) for first, item in parts if len(item)]
     if not filled:
         return NO_INPUTS
@@ -111,7 +111,7 @@ def join_inputs(parts: Sequence[tuple[int, PartInputs]]) -> PartInputs:
 
 
 class InputRows:
-    """Collects inputs part by part and hands them out by account."""
+    """Collects figures component by component and returns them ordered by account."""
 
     def __init__(self) -> None:
         self._labels, self._figures = _Words(), _Words()
@@ -126,9 +126,20 @@ class InputRows:
         labels: Sequence[str] | str = "",
         of: np.ndarray | None = None,
     ) -> None:
-        """Add one figure of many accounts.
+        """Add one figure for many accounts.
 
-        One label is for all of them; several are one each, or chosen by `of`.
+        Parameters
+        ----------
+        part, figure : str
+            The component, one of PARTS, and the name of the figure.
+        account : int (n,)
+            Indices of the accounts.
+        value : float64 (n,)
+            In the unit at the end of the figure's name.
+        labels : str or sequence of str
+            One label for all rows; or one label per row if `of` is None, else the distinct labels.
+        of : int (n,), optional
+            Index in `labels` of each row's label.
         """
         if isinstance(labels, str):
             label = np.full(len(account), self._labels.number(labels), np.int32)
@@ -140,7 +151,7 @@ class InputRows:
         )
 
     def sorted(self) -> PartInputs:
-        """Return all rows, ascending by account, otherwise in the order of their adding."""
+        """Return all rows, ascending by account and then in the order in which they were added."""
         if not self._columns:
             return NO_INPUTS
         account = np.concatenate([c[0] for c in self._columns]).astype(np.int32)

@@ -1,7 +1,8 @@
-"""A market laid out for pricing: a snapshot, its smiles, and some of its contracts.
+"""A market prepared for pricing: a snapshot, its smiles, and some of its contracts.
 
-A model that charges for model risk prices the same contracts in other ways as well: with another
-smile, with other dynamics, or with options that expire within the margin period of risk settled.
+A model with a charge for model risk or expiry risk also prices the same contracts under alternative
+rules: with another smile model, with other smile dynamics, or with options that expire within the
+margin period of risk settled at expiry.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,38 +31,40 @@ from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 
 @dataclass(frozen=True)
 class Alternative:
-    """The same contracts, priced in another way."""
+    """The contracts of a market, priced under alternative rules."""
 
     label: str
     revaluation: RevaluationParameters
     surfaces: Mapping[str, VolatilitySurface]
     contracts: Contracts
     value_today: FloatArray
+    """float64 (n_contracts,): as `PreparedMarket.value_today`, under these rules."""
     repriced: IntArray | None
-    """int64: contracts whose prices differ; None: all may."""
+    """int64 (n_repriced,): indices of the contracts whose prices can differ; None for all."""
 
 
 @dataclass(frozen=True)
 class PreparedMarket:
-    """A snapshot with its smiles and some of its contracts as the pricing kernel reads them."""
+    """A snapshot with its smiles and some of its contracts in the layout of the pricing kernel."""
 
     snapshot: MarketSnapshot
     parameters: ModelParameters
     surfaces: Mapping[str, VolatilitySurface]
     contracts: Contracts
     value_today: FloatArray
-    """float64 (n_contracts,): value of one unit today, US dollars, before daily settlement."""
+    """float64 (n_contracts,): value of one unit today, US dollars. For futures and perpetuals this
+    is before daily settlement; see `unit_value_usd`."""
     alternatives: tuple[Alternative, ...] = ()
     depth: MarketDepth | None = None
-    """Of the whole chain; None where no add-on needs it."""
+    """Market depth of the whole chain; None if the model does not need it."""
     other_surfaces: Mapping[str, Mapping[str, VolatilitySurface]] = field(
         default_factory=dict[str, Mapping[str, VolatilitySurface]]
     )
-    """Smiles of the alternatives, by the name of their model."""
+    """Smiles by smile model and underlying, as `fit_smiles` returns them; for the alternatives."""
 
     @cached_property
     def unit_value_usd(self) -> FloatArray:
-        """float64 (n_contracts,): value of one unit; 0 for futures and perpetuals."""
+        """float64 (n_contracts,): value of one unit, US dollars; 0 for futures and perpetuals."""
         return unit_values(self.contracts, self.value_today)
 
     @property
@@ -70,12 +73,12 @@ class PreparedMarket:
         return tuple(surface.id for surface in self.surfaces.values())
 
     def lay_out(self, names: Sequence[str], *, where: str = "book") -> "PreparedMarket":
-        """Return the same market with the contracts of `names`.
+        """Return the same market with the contracts `names`, in their order.
 
         Raises
         ------
         InvalidPortfolio, MissingMarketData
-            Naming everything that cannot be priced.
+            If a contract cannot be priced; names all of them.
         """
         rules = self.parameters.revaluation
         contracts = contracts_from_names(names, self.snapshot, self.surfaces, rules, where=where)
@@ -87,7 +90,13 @@ class PreparedMarket:
 def fit_model_surfaces(
     snapshot: MarketSnapshot, parameters: ModelParameters
 ) -> dict[str, VolatilitySurface]:
-    """Return the smiles that the model prices on; none where it keeps the marks."""
+    """Return the model's fitted smiles by underlying; empty if it prices on mark volatilities.
+
+    Raises
+    ------
+    MissingMarketData
+        If a smile cannot be fitted.
+    """
     smile = parameters.revaluation.smile
     if smile == "mark":
         return {}
@@ -100,9 +109,9 @@ def fit_smiles(
     *,
     surfaces: Mapping[str, VolatilitySurface] | None = None,
 ) -> dict[str, Mapping[str, VolatilitySurface]]:
-    """Return the smiles of the model and of its alternatives, by the name of their smile model.
+    """Return the smiles of the model and of its alternatives, by smile model and underlying.
 
-    `surfaces` are the model's own, if they have been fitted already.
+    `surfaces` are the model's own smiles, if already fitted.
 
     Raises
     ------
@@ -123,9 +132,10 @@ def model_faults(
     parameters: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
 ) -> dict[str, Problem]:
-    """Return why instruments cannot be priced under a model in each of its ways, by name.
+    """Return why instruments cannot be priced under a model or one of its alternatives, by name.
 
-    As `instrument_faults`; `smiles` are those of `fit_smiles`.
+    Like `instrument_faults`; `smiles` is the result of `fit_smiles`. If several rules fail for an
+    instrument, the fault under the first of them is returned, starting with the model's own.
     """
     faults: dict[str, Problem] = {}
     for rules in (parameters.revaluation, *_alternative_rules(parameters).values()):
@@ -143,19 +153,19 @@ def prepare_market(
     smiles: Mapping[str, Mapping[str, VolatilitySurface]] | None = None,
     where: str = "snapshot",
 ) -> PreparedMarket:
-    """Return the market with fitted smiles and contracts laid out.
+    """Return the market with fitted smiles and with contracts laid out.
 
     Parameters
     ----------
     snapshot, parameters
     names : sequence of str, optional
-        Contracts; all listed ones by default.
+        Names of the contracts; all that the snapshot can price by default (`listed_names`).
     surfaces : mapping, optional
-        Smiles of the model already fitted to the snapshot; fitted here by default.
+        The model's smiles if already fitted to the snapshot; fitted here by default.
     smiles : mapping, optional
-        Those of `fit_smiles`, alternatives included; takes the place of `surfaces`.
+        Result of `fit_smiles`, alternatives included; `surfaces` is then ignored.
     where : str
-        What names the contracts, in messages.
+        Source of the contracts' names, for messages.
 
     Raises
     ------
@@ -183,7 +193,7 @@ def prepare_market(
 
 
 def _alternative_rules(parameters: ModelParameters) -> dict[str, RevaluationParameters]:
-    """Return the revaluation rules of every alternative by label."""
+    """Return the revaluation rules of every alternative, by label."""
     own, addons = parameters.revaluation, parameters.addons
     out: dict[str, RevaluationParameters] = {}
     if addons.model_risk.enabled:
@@ -199,7 +209,7 @@ def _alternative_rules(parameters: ModelParameters) -> dict[str, RevaluationPara
 def _alternatives(
     market: PreparedMarket, names: Sequence[str], where: str
 ) -> tuple[Alternative, ...]:
-    """Return the other ways to price the market's contracts."""
+    """Return the market's contracts under the rules of every alternative."""
     snapshot, own = market.snapshot, market.parameters.revaluation
     contracts, today = market.contracts, market.value_today
     alternatives: list[Alternative] = []
@@ -220,6 +230,6 @@ def _alternatives(
 
 
 def _expiring(contracts: Contracts, horizon_hours: float) -> IntArray:
-    """Return the contracts that expire within the horizon."""
+    """Return the indices of the contracts that expire within the horizon, int64 (n_expiring,)."""
     hours = np.array([c.tenor_years * HOURS_PER_YEAR for c in contracts.curves])[contracts.curve]
     return np.flatnonzero((hours > 0.0) & (hours <= horizon_hours))

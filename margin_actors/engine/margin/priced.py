@@ -1,8 +1,8 @@
-"""A market held ready: priced once in every scenario, then asked for many margins.
+"""A market priced once in every scenario, from which many margins are calculated.
 
-`calculate_margin` starts from nothing and prices the instruments of one book. A service prices all
-listed contracts once (in slices of the scenarios, anywhere) and answers from the result; contracts
-that are not listed are priced when they are asked for. The bits are the same.
+`calculate_margin` prices the instruments of one book. A service instead prices all listed contracts
+once (in slices of the scenarios, possibly on several machines) and calculates margins from these
+prices; contracts that are not listed are priced on demand. The results are equal, bit for bit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,12 +32,14 @@ from margin_actors.market.portfolios import Book
 
 
 def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book") -> HeldPositions:
-    """Return a book's positions in the contracts of a market, with the groups its add-ons need.
+    """Return a book's positions in the contracts of a market, with the groups that add-ons need.
+
+    The market must hold all instruments of the book.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every position that is not a whole number of lots.
+        If a quantity is not a whole number of lots; names all such positions.
     """
     holdings = holdings_from_book(market.contracts, book, where=where)
     value = position_sums(market.unit_value_usd, holdings.start, holdings.index, book.quantity)
@@ -48,7 +50,13 @@ def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book
 
 
 def market_terms(market: PreparedMarket, scenarios: ScenarioSet) -> Terms:
-    """Return the terms of a market's contracts under its model."""
+    """Return the terms of a market's contracts under its model.
+
+    Raises
+    ------
+    InvalidScenario
+        If the scenario set lacks a section that the model needs.
+    """
     return terms_of(
         market.snapshot,
         market.contracts,
@@ -61,7 +69,7 @@ def market_terms(market: PreparedMarket, scenarios: ScenarioSet) -> Terms:
 
 @dataclass(frozen=True)
 class LaidOut:
-    """A book as the kernels of one priced market take it."""
+    """A book laid out for the kernels: its positions in the contracts of a market."""
 
     book: Book
     market: PreparedMarket
@@ -73,29 +81,30 @@ class LaidOut:
 
 @dataclass(frozen=True)
 class PricedMarket:
-    """A prepared market with its scenarios and, where they fit into memory, all its prices."""
+    """A prepared market with its scenarios and, if they fit into memory, all its prices."""
 
     market: PreparedMarket
     scenarios: ScenarioSet
     slabs: tuple[Slab, ...] | None
-    """In the order of the scenarios; None where prices are made when they are needed."""
+    """Prices in the order of the scenarios; None if contracts are priced on demand."""
 
     @cached_property
     def sample(self) -> Sample:
-        """What the measures need to know of the scenarios."""
+        """Properties of the scenario set that the risk measures need."""
         return sample_of(self.scenarios, self.market.parameters)
 
     @cached_property
     def terms(self) -> Terms:
-        """The terms of the contracts laid out."""
+        """Terms of the contracts of `market`."""
         return market_terms(self.market, self.scenarios)
 
     @cached_property
     def largest_moves(self) -> tuple[FloatArray, ...]:
-        """Largest absolute profit of one lot of each contract over all scenarios, in ticks.
+        """Largest absolute entry of each contract's prices over all scenarios, as in the slabs.
 
-        float64 (n_contracts,) for the model's own prices and for each alternative; empty if prices
-        are made when they are needed.
+        One array float64 (n_contracts,) for the model's own prices and one per alternative (core
+        rows only); in ticks per lot if the model rounds, else in US dollars per unit. Empty if
+        contracts are priced on demand.
         """
         if self.slabs is None:
             return ()
@@ -108,24 +117,26 @@ class PricedMarket:
         return tuple(found.values())
 
     def holds_prices_of(self, names: Iterable[str]) -> bool:
-        """Return whether every one of `names` is priced already."""
+        """Return True if prices of all `names` are held."""
         place = self.market.contracts.place
         return self.slabs is not None and all(map(place.__contains__, names))
 
     def lay_out(self, book: Book, *, where: str = "book") -> LaidOut:
-        """Return a book as the kernels take it.
+        """Return a book laid out for the kernels.
 
-        The contracts are the listed ones if these suffice, else exactly the book's.
+        The contracts are those of `market` if their prices are held and they include the book's,
+        else exactly the book's instruments.
 
         Raises
         ------
         InvalidPortfolio, MissingMarketData
-            Naming everything that cannot be margined.
+            If an instrument cannot be priced or a quantity is not a whole number of lots; names
+            all of them.
         """
         market, terms = self.market, None
         if self.holds_prices_of(book.instruments):
             terms = self.terms
-        else:  # if nothing is held, any one contract does
+        else:  # a book without positions still needs a market of at least one contract
             names = book.instruments or market.contracts.names[:1]
             market = market.lay_out(names, where=where)
         if terms is None:
@@ -133,7 +144,16 @@ class PricedMarket:
         return LaidOut(book, market, terms, hold(market, book, terms, where=where), where)
 
     def profits(self, laid: LaidOut, *, keep_pnl: bool = False) -> BookProfits:
-        """Return the profits of every account over all scenarios, the worst or all of them."""
+        """Return the profits of every account over all scenarios.
+
+        The profit in every scenario is returned if `keep_pnl` is set or the measures need it, else
+        only the least profits.
+
+        Raises
+        ------
+        InvalidPortfolio
+            If accounts are too large to be summed exactly; names all of them.
+        """
         sample, held = self.sample, laid.held
         if self.slabs is None:
             parts = [
@@ -162,18 +182,24 @@ class PricedMarket:
         )
 
     def margins(self, book: Book | LaidOut, *, where: str = "book") -> Margins:
-        """Return the margins of every account of a book, on one thread.
+        """Return the margins of every account of a book, computed on one thread.
 
         Raises
         ------
         InvalidPortfolio, MissingMarketData
-            Naming everything that cannot be margined.
+            As `lay_out`; InvalidPortfolio also if accounts are too large to be summed exactly.
         """
         laid = book if isinstance(book, LaidOut) else self.lay_out(book, where=where)
         return requirements(self.profits(laid), laid.held, laid.terms)
 
     def position_profits_usd(self, book: Book, *, where: str = "portfolio") -> FloatArray:
-        """Return the profit of each position of a one-account book, (n_positions, n_scenarios)."""
+        """Return the profit of each position of a one-account book in every scenario.
+
+        Returns
+        -------
+        float64 (n_positions, n_scenarios), US dollars
+            Quantity included; over all rows of the scenario set. A loss is negative.
+        """
         laid = self.lay_out(book, where=where)
         market, holdings = laid.market, laid.held.holdings
         if self.slabs is None:
@@ -189,7 +215,10 @@ class PricedMarket:
         return out
 
     def slabs_of(self, market: PreparedMarket) -> Sequence[Slab]:
-        """Return the prices of another layout of this market: taken where listed, else made."""
+        """Return slabs for the contracts of `market`, another layout of this one.
+
+        Prices of contracts that this market holds are copied; the others are computed.
+        """
         assert self.slabs is not None
         if market is self.market:
             return self.slabs
@@ -213,7 +242,10 @@ class PricedMarket:
                 listed_others: dict[str, SlabPrices] = listed_others,
                 made_others: dict[str, SlabPrices] = made_others,
             ) -> SlabPrices:
-                """Return prices by label; where one side has no such label its own prices do."""
+                """Merge the two sides' prices of an alternative, or their own if label is None.
+
+                A side without that alternative contributes its own prices.
+                """
                 before: Slab | SlabPrices = slab
                 fresh: Slab | SlabPrices = extra
                 if label is not None:

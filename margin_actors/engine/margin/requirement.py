@@ -1,9 +1,7 @@
-"""From profits to requirements.
+"""Requirements from profits: max(core after the procyclicality tools, floors) + add-ons.
 
-    requirement = max(core after the procyclicality tools, floors) + add-ons,
-
-reported as PARTS that add up. Every part is at least 0, so that switching one off never asks for
-more.
+Reported as components (PARTS) that sum to the requirement; each is at least 0, so that switching
+one off never raises the requirement.
 """
 
 from collections.abc import Sequence
@@ -40,24 +38,25 @@ EXPIRING = "expiring options settled"
 
 @dataclass(frozen=True)
 class BookProfits:
-    """Profits of a book's accounts, of their groups, and of the accounts priced otherwise."""
+    """Profits of a book's accounts, of account groups, and of accounts under each alternative."""
 
     accounts: AccountProfits
+    """With the profit in every row if `Sample.needs_all` is true."""
     groups: AccountProfits | None
     alternatives: tuple[tuple[str, AccountProfits], ...] = ()
-    """By label."""
+    """Pairs (label, profits)."""
 
 
 @dataclass(frozen=True)
 class HeldPositions:
-    """A book's positions in the contracts of the terms."""
+    """A book's positions in the contracts of a `Terms`."""
 
     holdings: Holdings
     quantity: FloatArray
-    """float64 (n_positions,): units."""
+    """float64 (n_positions,): units; long is positive."""
     groups: AccountGroups | None
     value_usd: FloatArray
-    """float64 (n_accounts,)."""
+    """float64 (n_accounts,): value of options and spot, US dollars."""
     positions: IntArray
     """int64 (n_accounts,): number of positions."""
 
@@ -75,7 +74,7 @@ class HeldPositions:
 
 @dataclass
 class _Sheet:
-    """The parts of all accounts while they are added up."""
+    """Requirement components of all accounts, (n_accounts, len(PARTS)), filled step by step."""
 
     parts: FloatArray
     rows: InputRows
@@ -183,7 +182,7 @@ def _core(
     grid: FloatArray,
     terms: Terms,
 ) -> FloatArray:
-    """Return the measure that the model names as core, not below 0."""
+    """Return the core measure that the model selects, at least 0, (n_accounts,), US dollars."""
     measure = terms.parameters.measure
     if measure.core == "span":
         core = span
@@ -202,7 +201,7 @@ def _core(
 def _measure(
     pnl: FloatArray, terms: Terms, confidence: float, weight: FloatArray | None = None
 ) -> FloatArray:
-    """Return the kind of measure that the core is, over the given rows."""
+    """Return ES over the given rows if the core is ES, else VaR."""
     of = expected_shortfall if terms.parameters.measure.core == "es" else value_at_risk
     return of(pnl, confidence=confidence, weight=weight)
 
@@ -217,7 +216,7 @@ def _section_measure(
 
 
 def _stress(pnl: FloatArray | None, terms: Terms, n_accounts: int) -> tuple[FloatArray, IndexArray]:
-    """Return the largest loss in the stress rows and its row."""
+    """Return (largest loss in the stress rows, at least 0; its row), or (NaN, -1) without any."""
     section = terms.section(STRESS)
     if section is None or pnl is None or section.count == 0:
         return np.full(n_accounts, np.nan), np.full(n_accounts, -1, np.int32)
@@ -230,7 +229,7 @@ def _stress(pnl: FloatArray | None, terms: Terms, n_accounts: int) -> tuple[Floa
 def _written_down(
     held: HeldPositions, terms: Terms, sheet: _Sheet, unknown: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (SPAN, venue grid), with what they are made of; unknown where not asked for."""
+    """Return (SPAN, venue grid), `unknown` if not required; add their inputs to the sheet."""
     at = held.holdings.start, held.holdings.index, held.quantity
     span, grid = unknown, unknown
     if terms.span is not None:
@@ -265,7 +264,7 @@ def _diversify(
     held: HeldPositions,
     terms: Terms,
 ) -> FloatArray:
-    """Return the sum over underlyings, and add what the model takes back of the help between."""
+    """Return the undiversified measure; fill the limits to cross-underlying diversification."""
     rules = terms.parameters.diversification
     if not rules.enabled:
         return np.full(measure.size, np.nan)
@@ -299,7 +298,7 @@ def _procyclicality(
     held: HeldPositions,
     terms: Terms,
 ) -> None:
-    """Add buffer, stressed weight and floors."""
+    """Fill buffer, stressed weight and floor."""
     tools = terms.parameters.procyclicality
     before = sheet.so_far()
     if tools.buffer.enabled:
@@ -326,7 +325,7 @@ def _procyclicality(
 
 
 def _buffer_shares(held: HeldPositions, terms: Terms) -> FloatArray:
-    """Return each account's buffer: the largest of the underlyings that it holds."""
+    """Return each account's buffer share: the largest share of the underlyings that it holds."""
     assert terms.risk is not None
     holdings = held.holdings
     of = np.array(
@@ -340,7 +339,7 @@ def _buffer_shares(held: HeldPositions, terms: Terms) -> FloatArray:
 
 
 def _with_stressed_observations(pnl: FloatArray | None, terms: Terms) -> FloatArray:
-    """Return the measure over core and stress days, the weight spread over the latter."""
+    """Return the measure over core rows and stress days; the latter have equal weights."""
     section = terms.section(STRESS_PERIOD)
     assert section is not None
     assert pnl is not None
@@ -401,7 +400,7 @@ def _add_ons(
 
 
 def _holds(holdings: Holdings, wanted: Sequence[bool] | np.ndarray) -> np.ndarray:
-    """Return which accounts hold any of the wanted contracts, bool (n_accounts,)."""
+    """Return which accounts hold any contract that `wanted` marks, bool (n_accounts,)."""
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     out = np.zeros(holdings.n_accounts, np.bool_)
     out[account[np.asarray(wanted)[holdings.index]]] = True

@@ -1,8 +1,9 @@
-"""Prices of contracts over slices of the scenarios, and accounts summed over them.
+"""Prices of contracts over slices of the scenarios, and profits of accounts over these slices.
 
-A slab holds the model's own prices over all its rows and, over those that belong to the core, the
-prices of every alternative. What accounts make of a slab is a bundle; bundles of all slices joined
-are the profits from which requirements follow, the same bits however the rows were cut.
+A `Slab` holds prices, that is entries of the risk cube, over one slice: the model's own in every
+row, and those of each alternative in the core rows. A `SliceBundle` holds the profits of accounts
+over one slice. The bundles of all slices joined give the profits from which requirements are
+calculated; the result is the same, bit for bit, however the rows were divided into slices.
 """
 
 from collections.abc import Sequence
@@ -31,52 +32,57 @@ from margin_actors.engine.revaluation import (
 from margin_actors.engine.scenarios import ScenarioSet
 
 CHUNK_BYTES = 64 * 2**20
-"""Prices kept at once where they are summed and forgotten: a few tiles of 20,000 contracts."""
+"""Most bytes of prices held at once by `revalue_slice`: a few tiles of 20,000 contracts."""
 
 
 @dataclass(frozen=True)
 class SlabPrices:
-    """The risk cube of some contracts over some rows."""
+    """Risk cube of some contracts over some rows."""
 
     values: FloatArray
     """float64 (n_tiles, n_contracts, TILE), as `RiskCube.values`."""
     largest_move: FloatArray
-    """float64 (n_contracts,)."""
+    """float64 (n_contracts,): largest absolute entry, in the unit of `values`."""
 
 
 @dataclass(frozen=True)
 class Slab:
-    """The prices of all laid out contracts over a slice of the scenarios."""
+    """Prices of all laid out contracts over a slice of the scenarios."""
 
     first_scenario: int
+    """Number of the slice's first row in the whole set."""
     n_scenarios: int
     values: FloatArray
     """float64 (n_tiles, n_contracts, TILE), as `RiskCube.values`."""
     largest_move: FloatArray
-    """float64 (n_contracts,)."""
+    """float64 (n_contracts,): largest absolute entry, in the unit of `values`."""
     checks: tuple[ShockCheck, ...]
-    """What the check of the slice's shocked surfaces found."""
+    """Arbitrage found in the slice's shocked surfaces, by underlying."""
     n_core: int
-    """Rows of the slice that belong to the core; they come first."""
+    """Number of rows of the slice that belong to the core; they come first."""
     alternatives: tuple[tuple[str, SlabPrices], ...] = ()
-    """Over the core rows, by label."""
+    """Pairs (label, prices over the core rows), one per alternative."""
 
 
 @dataclass(frozen=True)
 class SliceBundle:
-    """What the accounts of a book make of a slab."""
+    """Profits of the accounts of a book over one slice of the scenarios."""
 
     accounts: SliceProfits
     groups: SliceProfits | None
-    """Over the core rows; None where the slice has none or the book no group."""
+    """Profits of account groups over the core rows; None if the slice has no core rows or the model
+    needs no groups."""
     alternatives: tuple[tuple[str, SliceProfits], ...]
-    """Over the core rows, by label; empty where the slice has none."""
+    """Pairs (label, profits over the core rows); empty if the slice has no core rows."""
 
 
 def applied_scenarios(
     market: PreparedMarket, scenarios: ScenarioSet
 ) -> tuple[ScenarioSet, tuple[ShockCheck, ...]]:
-    """Return the scenarios with surface moves that this market's smiles can take."""
+    """Return the scenarios as applied to this market's smiles, and what the check found.
+
+    Surface moves that would admit arbitrage are repaired if the model asks for it.
+    """
     if market.surfaces and market.parameters.revaluation.shocked_surfaces == "repair":
         return repair_shocked_surfaces(scenarios, dict(market.surfaces))
     return scenarios, ()
@@ -91,21 +97,21 @@ def price_slab(
     threads: int = 1,
     alternatives: bool = True,
 ) -> Slab:
-    """Return the prices of all laid out contracts over a slice that begins a tile.
+    """Return the prices of all laid out contracts over a slice of the scenarios.
 
     Parameters
     ----------
     market : PreparedMarket
     part : ScenarioSet
-        The slice's rows.
+        The rows of the slice.
     first_scenario : int
-        Number of its first row in the whole set; begins a tile.
+        Number of the slice's first row in the whole set; a multiple of TILE.
     n_core : int, optional
-        Core rows of the whole set; by default every row is core.
+        Number of core rows of the whole set; by default every row of the slice is core.
     threads : int
-        The result does not depend on it.
+        Number of threads; the result does not depend on it.
     alternatives : bool
-        Price the market's alternatives too; see also `alternative_profits`.
+        Whether to price the market's alternatives as well; see also `alternative_profits`.
     """
     if not alternatives:
         market = replace(market, alternatives=())
@@ -159,9 +165,21 @@ def alternative_profits(
     *,
     threads: int = 1,
 ) -> tuple[tuple[str, SliceProfits], ...]:
-    """Return what accounts make of each alternative over all core rows, one after the other.
+    """Return (label, profits of accounts over all core rows) of each alternative.
 
-    The same as pricing them with the slab, without keeping their prices.
+    The result is the same as from a slab that holds the alternatives. They are priced one at a time
+    into one buffer, so that their prices are not kept.
+
+    Parameters
+    ----------
+    market : PreparedMarket
+    core : ScenarioSet
+        The core rows of the set.
+    slab : Slab
+        The market's own prices, from scenario 0 over at least the core rows.
+    holdings : Holdings
+        Positions in the market's contracts.
+    sample, threads
     """
     applied, _ = applied_scenarios(market, core)
     own = SlabPrices(slab.values, slab.largest_move)
@@ -221,7 +239,7 @@ def _over_core(
 
 
 def _some(contracts: Contracts, chosen: IntArray) -> Contracts:
-    """Return some of the contracts on the same curves."""
+    """Return the chosen contracts; curves are kept as they are."""
     per_contract = (
         "kind",
         "curve",
@@ -248,7 +266,10 @@ def slab_profits(
     keep_pnl: bool = False,
     threads: int = 1,
 ) -> SliceBundle:
-    """Return what accounts and their groups make of a slab."""
+    """Return the profits of accounts and their groups over the slice of a slab.
+
+    The profit in every row is kept if `keep_pnl` is set or the measures need it.
+    """
     accounts = slice_profits(
         slab.values,
         holdings,
@@ -285,16 +306,25 @@ def revalue_slice(
     keep_pnl: bool = False,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> SliceBundle:
-    """Return the profits of accounts over a slice, keeping only a few tiles of prices at once.
+    """Return the profits of accounts over a slice, holding only a few tiles of prices at once.
 
     For portfolios whose prices would not fit into memory: 20,000 contracts in 100,000 scenarios
-    are 16 GB.
+    take 16 GB.
+
+    Parameters
+    ----------
+    market, part, first_scenario
+        As in `price_slab`.
+    holdings, groups, sample, keep_pnl
+        As in `slab_profits`.
+    chunk_bytes : int
+        Most bytes of prices held at once, but at least one tile.
     """
     n_contracts = len(market.contracts)
     tiles = max(1, chunk_bytes // (n_contracts * TILE * 8))
     step = tiles * TILE
     applied, _ = applied_scenarios(market, part)
-    # One piece of memory, written again and again, stays in the processor's cache.
+    # One buffer is reused for all chunks, so that it stays in the processor's cache.
     work = np.empty((min(tiles, -(-len(part) // TILE)), n_contracts, TILE))
     found: list[SliceBundle] = []
     for begin in range(0, len(part), step):
@@ -309,7 +339,7 @@ def revalue_slice(
 
 
 def join_bundles(parts: Sequence[SliceBundle], *, n_tail: int) -> SliceBundle:
-    """Return neighbouring slices as one; they may come in any order, and none may be missing."""
+    """Return adjacent slices joined into one; `parts` may be in any order, but without a gap."""
     ordered = sorted(parts, key=lambda part: part.accounts.first_scenario)
     accounts = join_slices([part.accounts for part in ordered], n_tail=n_tail)
     grouped = [part.groups for part in ordered if part.groups is not None]
@@ -338,10 +368,21 @@ def book_profits(
 ) -> BookProfits:
     """Return the profits of a book from the bundles of all slices.
 
+    Parameters
+    ----------
+    parts : sequence of SliceBundle
+        In any order, but without a gap.
+    holdings, groups
+        Those from which the bundles were computed.
+    n_tail : int
+        Number of least profits to keep per account.
+    accounts : sequence of str
+        Account ids, for messages; `where` names the book in them.
+
     Raises
     ------
     InvalidPortfolio
-        Naming every account so large that its profits cannot be summed exactly.
+        If the profits of accounts are too large to be summed exactly; names all of them.
     """
     whole = join_bundles(parts, n_tail=n_tail)
 

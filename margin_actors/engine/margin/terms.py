@@ -1,4 +1,4 @@
-"""Everything beside profits that decides requirements: what is fixed for a market and a model."""
+"""Inputs of requirements other than profits, fixed for a market and a model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,27 +18,30 @@ from margin_actors.market.snapshots import MarketSnapshot
 
 @dataclass(frozen=True)
 class Terms:
-    """What requirements need beside profits; plain arrays, in the order of some contracts."""
+    """Inputs of requirements other than profits; arrays follow the order of the contracts."""
 
     parameters: ModelParameters
     sample: Sample
     sections: tuple[Section, ...]
-    """Of the scenario set; the core first."""
+    """Sections of the scenario set, the core first."""
     underlyings: tuple[str, ...]
-    """Of the scenario set."""
+    """Underlyings of the scenario set."""
     figures: Mapping[str, float]
-    """Calibrated with the scenario set."""
+    """Figures calibrated with the scenario set, by name."""
     row_names: tuple[str, ...]
-    """Of the stress rows."""
+    """Name of each row of the scenario set, "" for rows without one; empty if no row has a name."""
     risk: ContractRisk | None
-    """None where no add-on needs it."""
+    """Greeks, spreads and market depth; None if the model does not need them."""
     span: RiskArrays | None
+    """SPAN risk arrays; None unless the core is SPAN or hybrid."""
     grid: RiskArrays | None
+    """Risk arrays of the venue grid; None unless it is the core."""
     notes: tuple[str, ...] = ()
+    """Descriptions of the SPAN scan ranges."""
 
     @property
     def is_core_only(self) -> bool:
-        """True where a requirement is VaR or expected shortfall and nothing else."""
+        """True if the requirement is VaR or expected shortfall alone."""
         return (
             self.risk is None
             and self.span is None
@@ -48,12 +51,12 @@ class Terms:
         )
 
     def section(self, name: str) -> Section | None:
-        """Return a section of the scenario set, None without it."""
+        """Return a section of the scenario set by name, or None if the set lacks it."""
         return next((s for s in self.sections if s.name == name), None)
 
 
 def needs_contract_risk(parameters: ModelParameters) -> bool:
-    """Return whether some part needs greeks, spreads or groups."""
+    """Return whether a requirement component needs greeks, spreads or account groups."""
     addons = parameters.addons
     return (
         addons.concentration.enabled
@@ -65,7 +68,13 @@ def needs_contract_risk(parameters: ModelParameters) -> bool:
 
 
 def require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> None:
-    """Raise InvalidScenario for a scenario set that was built for a model with fewer tools."""
+    """Check that a scenario set has the sections and calibrated figures that the model needs.
+
+    Raises
+    ------
+    InvalidScenario
+        If something is missing; names all of it.
+    """
     tools = parameters.procyclicality
     wanted = {
         LONG: tools.long_floor.enabled,
@@ -95,7 +104,20 @@ def terms_of(
 ) -> Terms:
     """Return the terms of contracts in a market under a model.
 
-    `base_value` are the contracts' `values_today`; `depth` the market's, if known.
+    Parameters
+    ----------
+    snapshot, contracts, scenarios, parameters
+    base_value : float64 (n_contracts,)
+        Value of one unit of each contract today, US dollars; see `values_today`.
+    depth : MarketDepth, optional
+        The snapshot's market depth; computed here if needed and not given.
+
+    Raises
+    ------
+    InvalidScenario
+        As `require_sections`.
+    InvalidParameters
+        As `scan_ranges`, if the core is SPAN or hybrid.
     """
     require_sections(scenarios, parameters)
     risk = None
@@ -135,7 +157,10 @@ def span_arrays(
     parameters: ModelParameters,
     base_value: FloatArray,
 ) -> tuple[RiskArrays, tuple[str, ...]]:
-    """Return SPAN's risk arrays of contracts, and their scan ranges in words."""
+    """Return (SPAN risk arrays of the contracts, descriptions of the scan ranges).
+
+    `base_value`, float64 (n_contracts,), is the value of one unit today in US dollars.
+    """
     ranges = scan_ranges(scenarios, parameters)
     rows = span_set(contracts, ranges, scenarios.underlyings, parameters.span)
     arrays = risk_arrays(
@@ -156,7 +181,10 @@ def grid_arrays(
     parameters: ModelParameters,
     base_value: FloatArray,
 ) -> RiskArrays:
-    """Return the venue grid's risk arrays of contracts."""
+    """Return the venue grid's risk arrays of the contracts.
+
+    `base_value`, float64 (n_contracts,), is the value of one unit today in US dollars.
+    """
     rows = venue_grid_rows(scenarios.underlyings, tenors_of(contracts), parameters.venue_grid)
     price = _pricer(snapshot, contracts, parameters, base_value)
     return risk_arrays(
@@ -170,8 +198,8 @@ def _pricer(
     parameters: ModelParameters,
     base_value: FloatArray,
 ) -> Price:
-    """Return what prices contracts over a written-down set."""
-    # Such moves are taken at once, whatever the model does over its horizon.
+    """Return a function that prices contracts over a prescribed set of scenarios; see `Price`."""
+    # Prescribed moves are instantaneous, whatever the model assumes over its horizon.
     rules = parameters.revaluation.model_copy(update={"time": "instantaneous"})
 
     def price(rows: ScenarioSet) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Compiled revaluation of contracts along a tile of scenarios, smile lookup inside."""
+"""Compiled revaluation of contracts over a tile of scenarios, including the smile lookup."""
 
 from margin_actors.engine.pricing.tile import (
     FIELDS,

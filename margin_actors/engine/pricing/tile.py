@@ -1,18 +1,19 @@
 """Full revaluation of every contract over one tile of 64 scenarios.
 
-Everything that a scenario does to one expiry is prepared once per (curve, scenario) as `FIELDS`;
-what remains per (contract, scenario) is the smile at the strike and one Black-76 price, both
-without a branch. The smile is read at
+The effect of a scenario on one expiry is prepared once per (curve, scenario) as `FIELDS`. The work
+that remains per (contract, scenario) is one evaluation of the smile at the strike and one Black-76
+price, both without branches. The smile is evaluated at
 
     k = scale * ln K + offset,
 
 which is ln(K / F') for sticky moneyness (scale 1, offset -ln F'), ln(K / F) for sticky strike, and
-ln(K / F') shrunk by the at-the-money volatility's own move for sticky delta. The scenario's surface
-move is a factor on volatility, linear in k between the seven nodes of the grid and flat outside:
-written with hinges max(k - k_j, 0) it needs neither a search nor a gather.
+ln(K / F') times exp(-change of ln(at-the-money volatility)) for sticky delta; F' is the forward
+after the scenario. The scenario's surface move is a factor on volatility, linear in k between the
+seven nodes of the grid and flat outside. Written as a sum of hinges max(k - k_j, 0), it requires
+neither a search nor a gather.
 
-The same function prices today's market (a scenario in which nothing moves), so that a scenario
-without a move has a profit of exactly zero.
+The same function prices today's market (a scenario in which nothing moves), so that an
+instantaneous scenario without moves has a profit of exactly zero.
 """
 
 from typing import NamedTuple
@@ -27,27 +28,33 @@ from margin_actors.numerics.instructions import fused_multiply_add, maximum, min
 from margin_actors.numerics.jit import compiled, inlined
 
 TILE = 64
-"""Scenarios of a tile: 512 bytes a contract, eight vector registers a sum."""
+"""Scenarios per tile: 512 bytes per contract, eight vector registers per sum."""
 
 FROZEN, SVI, SABR, LINEAR = 0, 1, 2, 3
-"""Kinds of contract row: option with a given deviation, on an SVI or SABR smile, or the forward."""
+"""Kinds of contract: option with a given sigma * sqrt(T), option on an SVI or SABR smile, or linear
+in its curve's price."""
 
 
 class _Fields(NamedTuple):
     forward: int = 0
-    """Forward (or index, for perpetuals and spot), US dollars."""
+    """Forward (index for perpetuals and spot), US dollars."""
     ln_forward: int = 1
+    """ln(forward), the high part of a two-part sum."""
     ln_forward_low: int = 2
+    """The low part."""
     value_scale: int = 3
-    """US dollars a unit of undiscounted price: S'/F' for inverse options, else a discount."""
+    """US dollars of value per dollar of undiscounted price: S'/F' for inverse options, the discount
+    factor for linear ones."""
     smile_scale: int = 4
+    """`scale` in k = scale * ln K + offset."""
     smile_offset: int = 5
+    """`offset` in the same formula."""
     factor: int = 6
-    """Factor on volatility at the lowest node; then its slope; then five changes of slope."""
+    """Factor on volatility at the lowest node, followed by its slope and five changes of slope."""
 
 
 FIELDS = _Fields()
-"""Rows of the prepared curve states."""
+"""Indices of the rows of the prepared curve states."""
 N_FIELDS = 13
 
 
@@ -86,31 +93,33 @@ def fill_tile(
     rounding: float,
     out: FloatArray,
 ) -> None:
-    """Write the profit of one unit of each contract to `out`.
+    """Write the profit of one unit of each contract, times `per_tick`, to `out`.
 
     Parameters
     ----------
     states : float64 (n_curves, N_FIELDS, TILE)
-        What the scenarios do to each curve; see `FIELDS`.
+        State of each curve in each scenario; see `FIELDS`.
     smiles : float64 (n_curves, 5)
-        SVI or SABR parameters of each curve.
+        SVI or SABR parameters of each curve's smile; see `slice_parameters`.
     nodes : float64 (n_curves, 7)
-        Log-moneyness of the surface grid at each curve.
+        Log-moneyness of the nodes of the surface grid at each curve.
     moving : float64 (n_curves,)
-        1.0 where the surface factor applies, else 0.0: then it is skipped.
+        1.0 if the factor on volatility applies to the curve, 0.0 if it is skipped.
     kind, curve : int32 (n_contracts,)
+        FROZEN, SVI, SABR or LINEAR; index of the contract's curve.
     strike, ln_strike, ln_strike_low, sign : float64 (n_contracts,)
-        Strike and its logarithm in two parts; sign +1 for a call, -1 for a put.
+        Strike in US dollars and its logarithm in two parts; sign +1 for a call, -1 for a put.
     deviation : float64 (n_contracts,)
-        FROZEN: sigma * sqrt(T). SVI and SABR: factor on the smile's own deviation. LINEAR: profit
-        in US dollars for one dollar of forward.
+        FROZEN: sigma * sqrt(T). SVI and SABR: factor on the smile's sigma * sqrt(T). LINEAR: profit
+        in US dollars for a rise of the curve's price by one dollar.
     base_value : float64 (n_contracts,)
-        Subtracted: today's value in US dollars (0 gives values instead of profits).
+        Today's value of one unit in US dollars, which is subtracted (0 gives values, not profits).
     per_tick : float64 (n_contracts,)
-        Ticks a US dollar (1.0 without rounding).
+        Ticks per lot for a profit of one US dollar per unit (1.0 without rounding).
     rounding : float
-        `SHIFTER` rounds to whole ticks, 0.0 does not round.
+        `SHIFTER` to round to whole ticks, 0.0 for no rounding.
     out : float64 (n_contracts, TILE)
+        Overwritten: ticks per lot with rounding, else US dollars per unit; a loss is negative.
     """
     for i in range(kind.size):
         c = curve[i]
@@ -139,8 +148,8 @@ def fill_tile(
         a, b, rho, m, sigma = smiles[c, 0], smiles[c, 1], smiles[c, 2], smiles[c, 3], smiles[c, 4]
         n0, n1, n2, n3 = nodes[c, 0], nodes[c, 1], nodes[c, 2], nodes[c, 3]
         n4, n5, n6 = nodes[c, 4], nodes[c, 5], nodes[c, 6]
-        # In passes, the deviation kept in the row: one loop with a smile, a surface factor and a
-        # price keeps more values alive than there are registers (measured: 3.5 against 2.3 ns).
+        # Separate passes, with the deviation stored in `out`: one loop over smile, surface factor
+        # and price needs more values than there are registers (measured: 3.5 against 2.3 ns).
         if kind[i] == SVI:
             for j in range(TILE):
                 k = fused_multiply_add(states[c, 4, j], lk, states[c, 5, j])

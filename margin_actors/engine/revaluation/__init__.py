@@ -1,4 +1,4 @@
-"""Contracts repriced in every scenario (the risk cube) and accounts summed over it."""
+"""Revaluation of contracts in every scenario (the risk cube), and profits of accounts from it."""
 
 from margin_actors.engine.revaluation.aggregation import (
     aggregate_book,

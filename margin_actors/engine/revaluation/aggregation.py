@@ -1,12 +1,13 @@
-"""Accounts against the cube: the profit of every account in every scenario, and its worst ones.
+"""Aggregation of the cube to accounts: every account's profit in every scenario, and the worst.
 
-Accounts are taken in blocks; within a block one part of a tile of the cube after the other, so that
-the part stays in the second-level cache while the block's accounts pass over it; an account's sums
-are carried from part to part, and positions are added in their own order. The worst scenarios of an
-account are selected at once, so no accounts x scenarios matrix is kept unless it is asked for.
+Accounts are processed in blocks. For each block the tiles of the cube are processed in parts of
+PART contracts, so that one part stays in the second-level cache while all accounts of the block are
+summed over it. An account's sums are carried from part to part, and its positions are added in
+their own order. The worst scenarios of an account are selected as soon as its block is done, so
+that no accounts x scenarios matrix is kept unless it is requested.
 
-A slice of the scenarios is aggregated on its own: its worst scenarios are joined with those of the
-other slices afterwards, and the join gives the bits of one pass over all of them.
+Slices of the scenarios are aggregated independently. Their worst scenarios are joined afterwards;
+the result equals that of one pass over all scenarios, bit for bit.
 """
 
 import numpy as np
@@ -26,19 +27,19 @@ from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 
 PART = 1024
-"""Contracts whose rows of a tile are passed over together: 512 KB, half of a second-level cache of
-1 MB, where a whole tile of 2,000 contracts would fill it. Measured: 7.1 ms in one part, 5.7 ms in
-two, for 64 accounts of 505 positions."""
+"""Contracts of a tile that are processed together: 512 KB, half of a second-level cache of 1 MB,
+which a whole tile of 2,000 contracts would fill. Measured for 64 accounts of 505 positions: 7.1 ms
+in one part, 5.7 ms in two."""
 PIECE_MIN = 64
-"""Fewest accounts that are worth a thread."""
+"""Least number of accounts given to a thread."""
 BLOCK = 512
-"""Accounts that pass over one part together: their profits take 10 MB at 2,560 scenarios. Measured
-for 10,000 accounts: 396 ms in blocks of 64, 218 ms in blocks of 512."""
+"""Accounts per block; their profits take 10 MB at 2,560 scenarios. Measured for 10,000 accounts:
+396 ms in blocks of 64, 218 ms in blocks of 512."""
 
 
 @compiled
 def _select_tail(pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: IndexArray) -> None:
-    """Write the least elements of pnl[:n_scenarios], ascending, and where they stand."""
+    """Write the least elements of pnl[:n_scenarios], ascending, and their indices in `pnl`."""
     n_tail = tail.size
     count = 0
     limit = np.inf
@@ -64,10 +65,20 @@ def _select_tails(pnl: FloatArray, tail: FloatArray, rows: IndexArray) -> None:
 
 
 def select_tails(pnl: FloatArray, n_tail: int) -> tuple[FloatArray, IndexArray]:
-    """Return the least profits of each account, ascending, and where they stand.
+    """Return the least profits of each account, ascending, and their scenarios.
 
-    `pnl` is (n_accounts, n_scenarios); both answers are (n_accounts, n_tail). Where profits tie the
-    earlier scenario comes first.
+    Among equal profits the earlier scenario comes first.
+
+    Parameters
+    ----------
+    pnl : float64 (n_accounts, n_scenarios)
+        Profits in any unit; a loss is negative.
+    n_tail : int
+        Number of profits to select, at least 1; limited to n_scenarios.
+
+    Returns
+    -------
+    float64 and int32, each (n_accounts, n_tail)
     """
     n_tail = min(n_tail, pnl.shape[1])
     tail = np.empty((pnl.shape[0], n_tail))
@@ -78,7 +89,7 @@ def select_tails(pnl: FloatArray, n_tail: int) -> tuple[FloatArray, IndexArray]:
 
 @compiled
 def _cut(index: IndexArray, start: int, stop: int, cuts: IntArray) -> None:
-    """Write where an account's positions, ascending in contract, pass into the next part."""
+    """Write the boundaries of an account's positions, ascending in contract, between parts."""
     position = start
     for part in range(cuts.size - 1):
         cuts[part] = position
@@ -121,7 +132,7 @@ def _aggregate(
     tail_rows: IndexArray,
     pnl: FloatArray,
 ) -> None:
-    """Aggregate accounts [first, last); `pnl` has no rows where it is not wanted."""
+    """Aggregate accounts [first, last); `pnl` has no rows if it is not requested."""
     n_tiles, n_contracts = cube.shape[0], cube.shape[1]
     n_parts = -(-n_contracts // PART)
     integers = np.empty(TILE, np.int64)
@@ -163,21 +174,21 @@ def slice_profits(
     Parameters
     ----------
     values : float64 array of shape (n_tiles, n_contracts, TILE)
-        The slice's part of a risk cube.
+        The risk cube of the slice; see `RiskCube.values`.
     holdings : Holdings
-        In the contracts of the cube.
+        Positions in the contracts of the cube.
     n_scenarios : int
-        Scenarios of the slice.
+        Number of scenarios of the slice.
     n_tail : int
-        How many of the worst scenarios to keep, at least 1.
+        Number of worst scenarios to keep, at least 1; limited to n_scenarios.
     largest_move : float64 array of shape (n_contracts,)
-        Largest absolute entry of each contract in the slice.
+        Largest absolute entry of each contract in the slice, in the unit of `values`.
     first_scenario : int
-        Number of the slice's first scenario in its set.
+        Number of the slice's first scenario in the whole set.
     keep_pnl : bool
-        Also return the profit in every scenario.
+        Whether to return the profit in every scenario as well.
     threads : int
-        The result does not depend on it.
+        Number of threads; the result does not depend on it.
     """
     n_accounts = holdings.n_accounts
     n_tail = min(n_tail, n_scenarios)
@@ -228,20 +239,22 @@ def aggregate_book(
     Parameters
     ----------
     cube : RiskCube
-        Holding at least the book's instruments.
+        With at least the book's instruments.
     book : Book
     n_tail : int
-        How many of the worst scenarios to keep, at least 1.
+        Number of worst scenarios to keep, at least 1; limited to the cube's scenarios.
     keep_pnl : bool
-        Also return the profit in every scenario.
+        Whether to return the profit in every scenario as well.
     threads : int
-        The result does not depend on it.
+        Number of threads; the result does not depend on it.
+    where : str
+        Name of the book in messages.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every position that is no whole number of lots, and every account so large that its
-        profits cannot be summed exactly.
+        If a quantity is not a whole number of lots, naming all such positions; or if accounts are
+        too large for their profits to be summed exactly, naming all of them.
     """
     holdings = holdings_from_book(cube.contracts, book, where=where)
     part = slice_profits(

@@ -1,4 +1,4 @@
-"""The instruments of a book against a snapshot, laid out as the pricing kernel reads them."""
+"""Instruments with their market data from a snapshot, in the layout of the pricing kernel."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,19 +27,20 @@ from margin_actors.numerics.elementary import exponentials, logarithms
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One price that scenarios move: the index of an underlying, or a forward of it."""
+    """A price that scenarios move: the index of an underlying, or one of its forwards."""
 
     underlying: str
     expiry: datetime | None
-    """None for the index, which perpetuals and spot follow."""
+    """None for the index, on which perpetuals and spot are priced."""
     level_usd: float
+    """Current index or forward, US dollars."""
     tenor_years: float
     """0 for the index."""
     slice_index: int
-    """Position of its smile in the surface, -1 without one."""
+    """Index of its smile in the surface's `slices`; -1 without a smile."""
     discount: float | None
-    """Factor on undiscounted prices of linear contracts; None for inverse ones, whose value in
-    dollars is the price times S / F."""
+    """Discount factor of linear contracts; None for inverse ones, whose value in US dollars is the
+    undiscounted price times S / F, and for the index."""
 
 
 _Key: TypeAlias = tuple[str, datetime | None, bool]
@@ -51,35 +52,38 @@ def _key(instrument: Instrument) -> _Key:
 
 @dataclass(frozen=True)
 class Contracts:
-    """Everything the kernel needs to know of n_contracts instruments; arrays in their order."""
+    """Inputs of the kernel for n_contracts instruments; arrays (n_contracts,) unless stated."""
 
     names: tuple[str, ...]
     curves: tuple[Curve, ...]
     kind: IndexArray
     """int32: FROZEN, SVI, SABR or LINEAR."""
     curve: IndexArray
-    """int32: position in `curves`."""
+    """int32: index in `curves`."""
     strike: FloatArray
+    """US dollars; 1 for everything except options."""
     ln_strike: FloatArray
+    """ln(strike), the high part of a two-part sum."""
     ln_strike_low: FloatArray
     sign: FloatArray
-    """+1 for calls, -1 for puts."""
+    """+1 for calls, -1 for everything else."""
     mark_deviation: FloatArray
-    """sigma * sqrt(T) from the mark volatility; NaN without one."""
+    """sigma * sqrt(T) from the mark volatility; without a mark, from the smile if the dynamics are
+    "frozen" on a fitted smile, else NaN."""
     unit_value: FloatArray
-    """LINEAR: profit in US dollars for one dollar of its curve; else 0."""
+    """LINEAR: profit of one unit in US dollars for a rise of its curve by one dollar; else 0."""
     settles_daily: np.ndarray
-    """bool: futures and perpetuals, whose value today is paid already."""
+    """bool: True for futures and perpetuals, whose value today has already been settled."""
     smiles: FloatArray
-    """(n_curves, 5): parameters of each curve's smile; zeros without one."""
+    """float64 (n_curves, 5): parameters of each curve's smile; zeros without one."""
     at_money_deviation: FloatArray
-    """(n_curves,): sigma_atm * sqrt(T) of each curve's smile; 0 without one."""
+    """float64 (n_curves,): sigma_atm * sqrt(T) of each curve's smile; 0 without one."""
     ticks_per_usd: FloatArray
-    """1 without rounding."""
+    """Ticks per lot for a profit of one US dollar per unit; 1 without rounding."""
     lot: FloatArray
     """Quantity of one lot; 1 without rounding."""
     quantum_usd: float | None
-    """US dollars of one tick of one lot; None without rounding."""
+    """US dollars per tick of one lot; None without rounding."""
 
     def __len__(self) -> int:
         """Return the number of contracts."""
@@ -87,7 +91,7 @@ class Contracts:
 
     @cached_property
     def place(self) -> dict[str, int]:
-        """Place of each contract by name."""
+        """Index of each contract by name."""
         return {name: place for place, name in enumerate(self.names)}
 
 
@@ -99,21 +103,22 @@ def contracts_from_names(
     *,
     where: str = "book",
 ) -> Contracts:
-    """Return the kernel's view of `names`, in their order.
+    """Return the contracts `names`, in their order, in the layout of the kernel.
 
     Raises
     ------
     InvalidPortfolio
-        If an instrument is unknown, has expired or is not listed; names these and whatever market
-        data are missing besides.
+        If an instrument is unknown, has expired, or is not listed and the model rejects unlisted
+        options; names all of them and any missing market data.
     MissingMarketData
-        Naming every expiry without a forward or quotes, and every underlying without an index.
+        If an underlying has no index price, an expiry no forward or no smile, or an option no mark
+        volatility although the model prices on marks; names all of them.
     """
     instruments, unusable = _parse(names, snapshot, where)
     curves, curve_of, curve_faults = _curves(instruments, snapshot, surfaces, parameters, where)
     mark_vol, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters, where)
     missing = [fault.problem for fault in curve_faults.values()] + list(unmarked.values())
-    # All that is wrong is named at once; the book's own faults decide the kind of the error.
+    # All problems are reported at once; faults of the book determine the type of the error.
     if unusable or unlisted:
         unusable += [*unlisted.values(), *missing]
         raise_if_any(unusable, InvalidPortfolio, f"{where} holds what cannot be margined")
@@ -167,9 +172,10 @@ def instrument_faults(
     surfaces: Mapping[str, VolatilitySurface],
     parameters: RevaluationParameters,
 ) -> dict[str, Problem]:
-    """Return why instruments cannot be priced, by name; those that can be are not in it.
+    """Return why instruments cannot be priced, by name.
 
-    Nor are instruments that have expired: they await settlement and need no price. Never raises.
+    Instruments that can be priced are left out, and so are expired ones, which await settlement and
+    need no price. Never raises.
     """
     live = [name for name in names if not has_expired(name, snapshot.time)]
     faults: dict[str, Problem] = {}
@@ -198,7 +204,7 @@ class _CurveFault:
 
     problem: Problem
     concerns_options: bool
-    """True if futures on the curve can be priced all the same."""
+    """True if only options are affected, so that futures on the curve can still be priced."""
 
 
 def _parse(
@@ -282,14 +288,14 @@ def _mark_vols(
     parameters: RevaluationParameters,
     where: str,
 ) -> tuple[FloatArray, dict[str, Problem], dict[str, Problem]]:
-    """Return (mark volatilities, options the chain does not list, options without a mark)."""
+    """Return (annual mark volatilities or NaN, unlisted options, options without a mark)."""
     unlisted: dict[str, Problem] = {}
     unmarked: dict[str, Problem] = {}
     vols = np.full(len(instruments), np.nan)
     for i, instrument in enumerate(instruments):
         is_option = instrument.kind is Kind.OPTION
         if not is_option or (instrument.underlying, instrument.expiry) not in snapshot.expiry_row:
-            continue  # an expiry that is missing as a whole is named once, with its curve
+            continue  # a missing expiry is reported once, with its curve
         row = snapshot.option_row.get(instrument.name)
         if row is not None:
             vols[i] = snapshot.options.mark_vol[row]
@@ -317,7 +323,7 @@ def _marks_from_smiles(
     strike: FloatArray,
     surfaces: Mapping[str, VolatilitySurface],
 ) -> None:
-    """Give frozen options without a mark the deviation of their smile, in place."""
+    """Set the deviation of frozen options without a mark to that of their smile, in place."""
     for i in np.flatnonzero(is_option & np.isnan(deviation)):
         item = curves[curve[i]]
         smile = surfaces[item.underlying].slices[item.slice_index]
@@ -328,7 +334,7 @@ def _marks_from_smiles(
 def _unit_values(
     instruments: list[Instrument], curve: IndexArray, curves: tuple[Curve, ...]
 ) -> FloatArray:
-    """Inverse: N * (F'/F - 1) US dollars for N of notional; linear: F' - F a coin."""
+    """Inverse: N * (F'/F - 1) US dollars for N of notional; linear: F' - F US dollars per coin."""
     levels = [curves[c].level_usd for c in curve]
     return np.array(
         [
@@ -358,7 +364,7 @@ def lot_of(name: str, parameters: RevaluationParameters) -> float:
     Raises
     ------
     ValueError
-        If the name denotes no instrument.
+        If `name` is not the name of an instrument.
     """
     if parameters.pnl_quantum_usd is None:
         return 1.0
@@ -372,10 +378,10 @@ def listed_names(
     surfaces: Mapping[str, VolatilitySurface],
     parameters: RevaluationParameters,
 ) -> tuple[str, ...]:
-    """Return every contract that a snapshot can price under a model, sorted by name.
+    """Return the names of all contracts that a snapshot can price under a model, sorted.
 
-    The listed options with a smile (or a mark, where the model prices on marks), a future of every
-    expiry, and the perpetuals and spot of every underlying.
+    These are the listed options with a smile (with a mark volatility if the model prices on marks),
+    a future for every expiry, and the perpetuals and spot of every underlying.
     """
     fitted = {(u, e.expiry) for u, surface in surfaces.items() for e in surface.expiries}
     options, on_marks = snapshot.options, parameters.smile == "mark"

@@ -1,8 +1,9 @@
-"""The risk cube: the profit of one unit of every contract in every scenario.
+"""The risk cube: the profit of every contract in every scenario.
 
 Stored as [tile of 64 scenarios][contract][64], the layout in which the pricing kernel writes and
-aggregation reads. With rounding, entries are whole ticks held as doubles; a position of whole lots
-then sums exactly in any order, so that shards, threads and tiles cannot change a bit.
+aggregation reads. If the model rounds, an entry is the profit of one lot in whole ticks, held as a
+double; otherwise it is the profit of one unit in US dollars. Positions of whole lots are summed
+exactly in any order, so that results do not depend, to the last bit, on shards, threads or tiles.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,25 +32,26 @@ from margin_actors.numerics.jit import compiled
 _NO_SIGN = np.int64(2**63 - 1)
 Fill: TypeAlias = Callable[[int, FloatArray], None]
 _TILES_AT_ONCE = 64
-"""Tiles whose curve states are prepared together: 10 MB at 24 curves."""
+"""Number of tiles whose curve states are prepared together: 10 MB at 24 curves."""
 
 
 @dataclass(frozen=True)
 class RiskCube:
-    """Profits of one unit of each contract. Immutable."""
+    """Profits of each contract in every scenario. Immutable."""
 
     contracts: Contracts
     values: FloatArray
-    """float64 (n_tiles, n_contracts, TILE): US dollars, or ticks where the model rounds."""
+    """float64 (n_tiles, n_contracts, TILE): profit of one lot in ticks if the model rounds, else of
+    one unit in US dollars; a loss is negative."""
     n_scenarios: int
-    """Scenarios; what stands behind them in the last tile is no scenario."""
+    """Number of scenarios; the last tile is padded."""
     unit_value_usd: FloatArray
-    """float64 (n_contracts,): value of one unit today, US dollars; 0 where it is paid daily."""
+    """float64 (n_contracts,): value of one unit today, US dollars; 0 for futures and perpetuals."""
     largest_move: FloatArray
-    """float64 (n_contracts,): largest absolute entry, in the unit of `values`."""
+    """float64 (n_contracts,): largest absolute entry, padding included, in the unit of `values`."""
 
     def profits_usd(self, contract: int) -> FloatArray:
-        """Return the profits of one unit of a contract, (n_scenarios,), US dollars."""
+        """Return the profits of one unit of a contract, float64 (n_scenarios,), US dollars."""
         row = self.values[:, contract, :].reshape(-1)[: self.n_scenarios]
         return row / self.contracts.ticks_per_usd[contract]
 
@@ -66,9 +68,20 @@ def build_cube(
 ) -> RiskCube:
     """Return the risk cube by full revaluation of every contract in every scenario.
 
-    The result does not depend on `threads`, bit for bit: each tile is filled by one call.
-    `base_value` are the `values_today` if they are known already. `out`, float64 of shape
-    (n_tiles or more, n_contracts, TILE), is written to in place of new memory.
+    Parameters
+    ----------
+    contracts, snapshot, scenarios, parameters
+    base_value : float64 (n_contracts,), optional
+        Value of one unit today, US dollars; computed by `values_today` if not given.
+    threads : int
+        Number of threads; the result does not depend on it, bit for bit.
+    out : float64 (n_tiles or more, n_contracts, TILE), optional
+        Buffer in which the cube is stored; allocated here by default.
+
+    Raises
+    ------
+    InvalidScenario
+        If the scenario set does not move an underlying of the contracts.
     """
     n_tiles = -(-len(scenarios) // TILE)
     shape = (n_tiles, len(contracts), TILE)
@@ -84,7 +97,7 @@ def build_cube(
 
         def work(tile: int, fill: Fill = fill, begin: int = first) -> None:
             fill(tile - begin, values[tile])
-            # While the tile is still in the cache.
+            # Done here, while the tile is still in the processor's cache.
             raise_to_largest(values[tile].view(np.int64), largest[tile].view(np.int64))
 
         in_threads(work, range(first, last), threads)
@@ -94,9 +107,11 @@ def build_cube(
 
 @compiled
 def raise_to_largest(rows: IndexArray, largest: IndexArray) -> None:
-    """Raise each of `largest` to the largest absolute value of its row, both as bits of doubles.
+    """Raise each element of `largest` to the largest absolute value of its row, in place.
 
-    Without its sign bit a double orders as an integer does, NaN above all: one pass, no branches.
+    Both arrays are int64 views of doubles: `rows` (n_contracts, TILE), `largest` (n_contracts,).
+    Without their sign bit, doubles order like integers, with NaN above all numbers, so that one
+    pass without branches suffices.
     """
     for i in range(rows.shape[0]):
         top = largest[i]
@@ -106,7 +121,11 @@ def raise_to_largest(rows: IndexArray, largest: IndexArray) -> None:
 
 
 def unit_values(contracts: Contracts, base_value: FloatArray) -> FloatArray:
-    """Return the value of one unit, US dollars; 0 for futures and perpetuals, paid daily."""
+    """Return the value of one unit after daily settlement, float64 (n_contracts,), US dollars.
+
+    `base_value`, float64 (n_contracts,), is the result of `values_today`. The value of futures and
+    perpetuals is 0.
+    """
     return np.where(contracts.settles_daily, 0.0, base_value)
 
 
@@ -118,7 +137,11 @@ def prepare_pricing(
     *,
     base_value: FloatArray | None = None,
 ) -> Fill:
-    """Return a function that fills one tile (its number, its (n_contracts, TILE) array)."""
+    """Return a function fill(tile, out) that writes the profits of one tile of the scenarios.
+
+    `tile` is the number of the tile and `out` its float64 array (n_contracts, TILE), as in
+    `RiskCube.values`; `base_value` is as in `build_cube`.
+    """
     if base_value is None:
         base_value = values_today(contracts, snapshot, parameters)
     nodes = factor_nodes(contracts)
@@ -144,7 +167,10 @@ def prepare_pricing(
 def values_today(
     contracts: Contracts, snapshot: MarketSnapshot, parameters: RevaluationParameters
 ) -> FloatArray:
-    """Return the value of one unit of each contract now, US dollars, by the kernel itself."""
+    """Return the value of one unit of each contract today, float64 (n_contracts,), US dollars.
+
+    Computed by the pricing kernel, before daily settlement of futures and perpetuals.
+    """
     values = np.empty((len(contracts), TILE))
     zeros, ones = np.zeros(len(contracts)), np.ones(len(contracts))
     still = np.zeros(len(contracts.curves))
@@ -155,7 +181,7 @@ def values_today(
 
 
 def in_threads(work: Callable[[int], None], items: Sequence[int], threads: int) -> None:
-    """Call `work` for each item, in up to `threads` threads; kernels release the GIL."""
+    """Call `work` for each item in up to `threads` threads; compiled kernels release the GIL."""
     if threads <= 1 or len(items) <= 1:
         for item in items:
             work(item)
@@ -166,7 +192,7 @@ def in_threads(work: Callable[[int], None], items: Sequence[int], threads: int) 
 
 
 def total_deviations(contracts: Contracts, parameters: RevaluationParameters) -> FloatArray:
-    """Return sigma * sqrt(T) at which the kernel prices each option today; NaN for others."""
+    """Return sigma * sqrt(T) at which options are priced today, (n_contracts,), NaN for others."""
     factor = _base_deviations(contracts, parameters)
     smile = _smile_deviations(contracts, parameters)
     on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
@@ -174,7 +200,7 @@ def total_deviations(contracts: Contracts, parameters: RevaluationParameters) ->
 
 
 def _smile_deviations(contracts: Contracts, parameters: RevaluationParameters) -> FloatArray:
-    """Return sigma * sqrt(T) of the fitted smile at each option's strike; 1 without one."""
+    """Return sigma * sqrt(T) of the smile at each strike; 1 for contracts not priced on one."""
     smile = np.ones(len(contracts))
     on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
     if not on_smile.any():
@@ -193,9 +219,10 @@ def _base_deviations(
     contracts: Contracts,
     parameters: RevaluationParameters,
 ) -> FloatArray:
-    """Return what the kernel calls `deviation`, before any time passes.
+    """Return the `deviation` argument of `fill_tile` for today's market, (n_contracts,).
 
-    On a smile: the factor that makes the smile meet the contract's mark, or 1.
+    For options on a smile this is the factor that anchors the smile at the contract's mark
+    volatility; 1 without a mark or without anchoring.
     """
     out = np.where(contracts.kind == LINEAR, contracts.unit_value, contracts.mark_deviation)
     on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)

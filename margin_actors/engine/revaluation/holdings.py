@@ -1,4 +1,4 @@
-"""A book's positions as the kernels take them: columns of a cube, and whole lots."""
+"""A book's positions in the layout of the kernels: contracts of a cube, in whole lots."""
 
 from dataclasses import dataclass, replace
 
@@ -12,18 +12,19 @@ from margin_actors.market.portfolios import Book
 
 @dataclass(frozen=True)
 class Holdings:
-    """Positions of n_accounts accounts in the contracts of one cube; nothing but arrays."""
+    """Positions of n_accounts accounts in the contracts of one cube."""
 
     start: IntArray
     """int64 (n_accounts + 1,): account a owns positions start[a] to start[a + 1]."""
     index: IndexArray
-    """int32 (n_positions,): contract of each position; ascends within an account."""
+    """int32 (n_positions,): contract of each position, ascending within an account."""
     lots: FloatArray
-    """float64 (n_positions,): whole lots, or quantities where the model does not round."""
+    """float64 (n_positions,): whole lots, or quantities if the model does not round; long is
+    positive."""
     quantum_usd: float
-    """US dollars of one tick of one lot; 1 without rounding."""
+    """US dollars per tick of one lot; 1 if the model does not round."""
     is_exact: bool
-    """True where the model rounds, so that sums are exact in any order."""
+    """True if the model rounds, so that sums are exact in any order."""
 
     @property
     def n_accounts(self) -> int:
@@ -31,7 +32,7 @@ class Holdings:
         return self.start.size - 1
 
     def part(self, first: int, last: int) -> "Holdings":
-        """Return accounts [first, last) with only their own positions."""
+        """Return accounts [first, last) with their positions."""
         begin, end = int(self.start[first]), int(self.start[last])
         return replace(
             self,
@@ -41,26 +42,42 @@ class Holdings:
         )
 
     def sums(self, per_position: FloatArray) -> FloatArray:
-        """Return sums over each account's positions, (n_accounts,), in a fixed order."""
+        """Return the sum over each account's positions, in a fixed order.
+
+        `per_position` is float64 (n_positions,); the result is float64 (n_accounts,) in its unit.
+        """
         padded = np.append(per_position, 0.0)
         summed = np.add.reduceat(padded, np.minimum(self.start[:-1], per_position.size))
         return summed * (np.diff(self.start) > 0)
 
     def gross(self, largest_move: FloatArray) -> FloatArray:
-        """Return a bound on each account's profits, (n_accounts,), in ticks."""
+        """Return a bound on each account's absolute profit, float64 (n_accounts,).
+
+        `largest_move` is float64 (n_contracts,), as `RiskCube.largest_move`. The bound is in ticks
+        if the model rounds, else in US dollars.
+        """
         return self.sums(np.abs(self.lots) * largest_move[self.index])
 
 
 def whole_lots(lots: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Return lots rounded to whole numbers, and the positions of those that are too far from one.
+    """Return lots rounded to whole numbers, and the indices of those that are not whole.
 
     The tolerance covers the rounding of decimal quantities: 0.3 in lots of 0.1 is not exactly 3.
+
+    Parameters
+    ----------
+    lots : float64 (n_positions,)
+        Quantities divided by the quantity of one lot.
+
+    Returns
+    -------
+    float64 (n_positions,), int64 (n_broken,)
     """
     whole = np.round(lots)
     unequal = np.flatnonzero(lots != whole)
     distance = np.abs(lots[unequal] - whole[unequal])
     bound = 1e-6 * np.maximum(1.0, np.abs(whole[unequal])) ** 0.5
-    # What would be rounded to no lot at all is not a whole number of lots, however small.
+    # A quantity that would be rounded to zero lots is an error, however small.
     return whole, unequal[~(distance <= bound) | (whole[unequal] == 0.0)]
 
 
@@ -73,14 +90,14 @@ def broken_lot(name: str, quantity: float, lot: float) -> tuple[str, str]:
 
 
 def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book") -> Holdings:
-    """Return a book's positions in a cube's contracts.
+    """Return a book's positions in a cube's contracts, which must include all its instruments.
 
-    Positions of an account stay in the order of instrument names, in which unrounded sums run.
+    An account's positions keep the order of the book, in which unrounded sums are computed.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every position that is not a whole number of lots.
+        If a quantity is not a whole number of lots; names all such positions.
     """
     index = book.instrument_index
     if contracts.names != book.instruments:

@@ -1,8 +1,8 @@
-"""Profits of accounts over slices of the scenarios, and how slices become a whole.
+"""Profits of accounts over slices of the scenarios, and the joining of slices.
 
-The k worst scenarios of all are among the k worst of every slice, so a slice need only hand over
-those. Joined in the order of the slices and sorted, with the lower scenario first where profits
-tie, they are the very numbers that one pass over all scenarios selects.
+The k worst scenarios of all are among the k worst of their slices, so that a slice only has to
+return those. Concatenated in the order of the slices and sorted, with the lower scenario first
+among equal profits, they are exactly the numbers that one pass over all scenarios would select.
 """
 
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ from margin_actors.engine.revaluation.holdings import Holdings
 from margin_actors.errors import InvalidPortfolio, Problem
 
 EXACT_MAX = 2.0**53
-"""Whole numbers below it are doubles, and so is every partial sum."""
+"""Integers below it are exact as doubles; if gross profits are below it, so is any partial sum."""
 INTEGER_MAX = 2.0**62
-"""Sums below it fit a 64-bit integer with room to spare."""
+"""Sums of absolute values below it cannot overflow a 64-bit integer."""
 
 
 @dataclass(frozen=True)
 class SliceProfits:
-    """Worst scenarios of each account within one slice, in ticks where the model rounds."""
+    """Worst scenarios of each account in one slice, in ticks if the model rounds, else in USD."""
 
     first_scenario: int
-    """Number of the slice's first scenario in its set."""
+    """Number of the slice's first scenario in the whole set."""
     n_scenarios: int
     tail: FloatArray
-    """float64 (n_accounts, n_tail): the least profits, ascending."""
+    """float64 (n_accounts, n_tail): the least profits, ascending; a loss is negative."""
     tail_scenario: IndexArray
-    """int32 (n_accounts, n_tail): their numbers in the whole set."""
+    """int32 (n_accounts, n_tail): their scenarios, numbered in the whole set."""
     pnl: FloatArray | None
-    """float64 (n_accounts, n_scenarios); None unless asked for."""
+    """float64 (n_accounts, n_scenarios): profits in every scenario; None unless requested."""
     largest_move: FloatArray
-    """float64 (n_contracts,): largest absolute entry of each contract in the slice."""
+    """float64 (n_contracts,): largest absolute entry of each contract in the slice's cube."""
 
 
 def of_accounts(part: SliceProfits, first: int, last: int) -> SliceProfits:
@@ -50,20 +50,24 @@ def of_accounts(part: SliceProfits, first: int, last: int) -> SliceProfits:
 
 @dataclass(frozen=True)
 class AccountProfits:
-    """Worst scenarios of each account, and if asked for all of them."""
+    """Worst scenarios of each account and, if requested, its profits in all scenarios."""
 
     tail_usd: FloatArray
-    """float64 (n_accounts, n_tail): the n_tail least profits, ascending, US dollars."""
+    """float64 (n_accounts, n_tail), US dollars: least profits, ascending; a loss is negative."""
     tail_scenario: IndexArray
-    """int32 (n_accounts, n_tail): their scenarios; the lower number first where profits tie."""
+    """int32 (n_accounts, n_tail): their scenarios; among equal profits the lower number first."""
     pnl_usd: FloatArray | None
-    """float64 (n_accounts, n_scenarios), US dollars; None unless asked for."""
+    """float64 (n_accounts, n_scenarios), US dollars; None unless requested."""
     rounding_bound_usd: FloatArray
-    """float64 (n_accounts,): most that rounding to ticks can have moved any profit."""
+    """float64 (n_accounts,), US dollars: bound on the effect of rounding to ticks on any profit."""
 
 
 def join_slices(parts: Sequence[SliceProfits], *, n_tail: int) -> SliceProfits:
-    """Return neighbouring slices as one; they may come in any order, and none may be missing."""
+    """Return adjacent slices joined into one.
+
+    The slices may be in any order, but there must be no gap between them. The `n_tail` least
+    profits per account are kept; if there is only one slice it is returned unchanged.
+    """
     ordered = sorted(parts, key=lambda part: part.first_scenario)
     for before, after in pairwise(ordered):
         assert before.first_scenario + before.n_scenarios == after.first_scenario
@@ -97,10 +101,24 @@ def join_profits(
 ) -> AccountProfits:
     """Return the worst profits of every account over all slices, in US dollars.
 
+    Parameters
+    ----------
+    parts : sequence of SliceProfits
+        All slices, in any order.
+    holdings : Holdings
+        The positions from which the slices were computed.
+    n_tail : int
+        Number of least profits to keep per account.
+    accounts : sequence of str
+        Account ids, for messages.
+    where : str
+        Name of the book in messages.
+
     Raises
     ------
     InvalidPortfolio
-        Naming every account so large that its profits cannot be summed exactly.
+        If the profits of accounts are too large to be summed exactly; names all of them, also in
+        the error's `too_large`.
     """
     whole = join_slices(parts, n_tail=n_tail)
     bound = np.zeros(holdings.n_accounts)
@@ -117,7 +135,11 @@ def join_profits(
 
 
 def is_too_large(gross_ticks: FloatArray) -> BoolArray:
-    """Return which accounts' profits cannot be summed exactly, from bounds on them in ticks."""
+    """Return which accounts' profits are too large to be summed exactly, bool (n_accounts,).
+
+    `gross_ticks`, float64 (n_accounts,), is a bound on the absolute profits, in ticks; a NaN counts
+    as too large.
+    """
     return ~(gross_ticks < INTEGER_MAX)
 
 

@@ -1,11 +1,12 @@
-"""Whether shocked surfaces still allow no arbitrage, and the repair of those that do.
+"""Check of shocked surfaces for static arbitrage, and repair of those that admit it.
 
-A scenario's surface is the fitted smile times the scenario's factor. At the eleven points of
-standardised moneyness below, prices of calls under the scenario must fall with strike and be
-convex, and their total variance must not fall from one expiry to the next. Where a scenario breaks
-this at an underlying, its moves across moneyness are drawn towards its move at the money, by half
-and then altogether, which keeps the level of the move and gives up its shape; what is still broken
-then (a term structure that inverts) is counted and left. The shares found and mended are reported.
+A scenario's surface is the fitted smile times the scenario's factor on volatility. At the eleven
+points of standardised moneyness below, call prices under the scenario must be decreasing and convex
+in strike, and total variance at equal log-moneyness must not decrease from one expiry to the next.
+If a scenario violates this for an underlying, the underlying's moves across moneyness are shrunk
+towards the move at the money, first by half and then completely; this keeps the level of the move
+but not its shape. A scenario that still violates the conditions (an inverted term structure) is
+counted and its original moves are kept. The numbers of violations and repairs are reported.
 """
 
 from dataclasses import dataclass, replace
@@ -36,21 +37,22 @@ _SHRINKING = (1.0, 0.5, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class ShockCheck:
-    """What the check of one underlying's shocked surfaces found; counts of scenarios."""
+    """Result of the check of one underlying's shocked surfaces; numbers of scenarios."""
 
     underlying: str
     scenarios: int
+    """Scenarios checked."""
     butterfly: int
     """Scenarios with a butterfly arbitrage in some expiry, before the repair."""
     calendar: int
     """Scenarios with a calendar arbitrage between some expiries, before the repair."""
     repaired: int
-    """Scenarios whose shape was drawn towards the move at the money and then are free."""
+    """Scenarios free of arbitrage after their moves were shrunk towards the move at the money."""
     left: int
-    """Scenarios that allow arbitrage still."""
+    """Scenarios that still admit arbitrage; their moves are not changed."""
 
     def sentence(self) -> str:
-        """Return the findings for a report."""
+        """Return the result as one sentence for a report."""
         return (
             f"{self.underlying} shocked surfaces: butterfly arbitrage in {self.butterfly} of "
             f"{self.scenarios} scenarios, calendar arbitrage in {self.calendar}; {self.repaired} "
@@ -61,9 +63,10 @@ class ShockCheck:
 def repair_shocked_surfaces(
     scenarios: ScenarioSet, surfaces: dict[str, VolatilitySurface]
 ) -> tuple[ScenarioSet, tuple[ShockCheck, ...]]:
-    """Return the scenarios with repaired surface moves, and what was found.
+    """Return the scenarios with repaired surface moves, and one check per underlying.
 
-    A set that moves no volatility comes back as it is.
+    Underlyings without a surface are not checked. A set that does not move volatilities is returned
+    unchanged, without checks.
     """
     if not scenarios.has_surface_moves:
         return scenarios, ()
@@ -76,7 +79,7 @@ def repair_shocked_surfaces(
         butterfly, calendar = _violations(points, scenarios.vol_change[:, u])
         broken = butterfly | calendar
         if broken.any() and vol is scenarios.vol_change:
-            vol = vol.copy()  # seldom: most slices of most sets are left as they are
+            vol = vol.copy()  # rare: most slices of most sets need no repair
         moves = vol[:, u]
         for share in _SHRINKING[1:]:
             rows = np.flatnonzero(broken)
@@ -89,7 +92,7 @@ def repair_shocked_surfaces(
             broken[rows] = again[0] | again[1]
         found = int((butterfly | calendar).sum())
         left = np.flatnonzero(broken)
-        if left.size:  # what cannot be mended is not bent either
+        if left.size:  # rows that cannot be repaired are left unchanged
             moves[left] = scenarios.vol_change[left, u]
         checks.append(
             ShockCheck(
@@ -106,25 +109,31 @@ def repair_shocked_surfaces(
 
 
 class _Points(NamedTuple):
-    """Where each expiry of a surface is looked at; arrays (n_expiries,) or (n_expiries, 11)."""
+    """Points at which each expiry of a surface is checked."""
 
     low: IntArray
+    """(n_expiries,): constant maturity of the scenario set before the expiry, as index."""
     high: IntArray
+    """(n_expiries,): constant maturity after the expiry."""
     share: FloatArray
-    """Maturities of the set on either side, and the weight of the later."""
+    """(n_expiries,): weight of the later maturity."""
     k: FloatArray
+    """(n_expiries, 11): log-moneyness ln(K / F)."""
     strikes: FloatArray
+    """(n_expiries, 11): K / F."""
     variance: FloatArray
+    """(n_expiries, 11): total variance of the fitted smile."""
     at: IntArray
+    """(n_expiries, 11): see `_earlier_points`."""
     weight: FloatArray
-    """See `_earlier_points`."""
+    """(n_expiries, 11): see `_earlier_points`."""
 
 
 _kept: dict[tuple[str, bytes], _Points] = {}
 
 
 def _points_of(surface: VolatilitySurface, grid: FloatArray) -> _Points:
-    """Return the points of a surface, from the last time where they are known."""
+    """Return the points of a surface, cached; `grid` holds the set's maturities in days."""
     key = surface.id, grid.tobytes()
     if key in _kept:
         return _kept[key]
@@ -143,19 +152,22 @@ def _points_of(surface: VolatilitySurface, grid: FloatArray) -> _Points:
 
 
 def _violations(points: _Points, moves: FloatArray) -> tuple[BoolArray, BoolArray]:
-    """Return (butterfly, calendar) per row of `moves`, (n_rows, n_tenors, n_moneyness)."""
+    """Return (butterfly, calendar) violations, each bool (n_rows,).
+
+    `moves`, (n_rows, n_tenors, n_moneyness), are changes of ln(volatility).
+    """
     n = moves.shape[0]
     butterfly, calendar = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    # Rows last: sixty-four of them fill vector registers.
+    # Rows become the last axis, so that blocks of 64 rows are vectorised.
     _check(np.ascontiguousarray(moves.transpose(1, 2, 0)), *points, butterfly, calendar)
     return butterfly, calendar
 
 
 def _earlier_points(k: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return where each point of the expiry before lies among an expiry's own points.
+    """Return the location of each point of the previous expiry among an expiry's own points.
 
-    (n_expiries, n_points) each: the point to its right, or -1 where it lies outside; and its share
-    of the way there.
+    Two arrays (n_expiries, n_points): the index of the own point to its right, or -1 if it lies
+    outside the own points; and its relative distance from the own point to its left.
     """
     at, weight = np.full(k.shape, -1, np.int64), np.zeros(k.shape)
     for e in range(1, k.shape[0]):

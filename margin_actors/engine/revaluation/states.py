@@ -1,4 +1,4 @@
-"""What each scenario does to each curve, prepared for the pricing kernel."""
+"""State of each curve in each scenario, prepared for the pricing kernel."""
 
 import numpy as np
 
@@ -15,7 +15,10 @@ _AT_MONEY = MONEYNESS.index(0.0)
 
 
 def remaining_share(tenor: float, window_minutes: float) -> float:
-    """Return the share of the settlement average that is not yet fixed, in (0, 1]."""
+    """Return the share of the settlement average that is not yet fixed, in (0, 1].
+
+    `tenor` is the positive time to expiry in years, `window_minutes` the averaging window.
+    """
     minutes = tenor * HOURS_PER_YEAR * 60.0
     if window_minutes <= 0.0 or minutes >= window_minutes:
         return 1.0
@@ -23,9 +26,10 @@ def remaining_share(tenor: float, window_minutes: float) -> float:
 
 
 def deviation_factor(curve: Curve, horizon_hours: float, time: str) -> float:
-    """Return sqrt(T' / T): what of the deviation is left when the profit is taken.
+    """Return sqrt(T' / T), with T' the time to expiry that remains when the profit is measured.
 
-    1 for an instantaneous move; 0 for an option that expires within the horizon.
+    1 for an instantaneous move and for the index; otherwise 0 for an expiry within the horizon.
+    With `time` "settle_expiring" the factor is 1 for later expiries.
     """
     if time == "instantaneous" or curve.tenor_years <= 0.0:
         return 1.0
@@ -43,12 +47,13 @@ def curve_states(
 ) -> FloatArray:
     """Return the states of all curves, shape (n_tiles, n_curves, N_FIELDS, TILE).
 
-    Without scenarios: one tile of today's market. The last tile is padded with today's market.
+    Rows of the third axis are `FIELDS`. Without scenarios the result is one tile of today's market.
+    The last tile is padded with scenarios that move nothing.
 
     Raises
     ------
     InvalidScenario
-        If the set does not move one of the underlyings.
+        If the scenario set does not move an underlying of the curves.
     """
     n = len(scenarios) if scenarios is not None else 1
     n_tiles = -(-n // TILE)
@@ -76,7 +81,7 @@ def curve_states(
 
 
 def factor_nodes(contracts: Contracts) -> FloatArray:
-    """Return the log-moneyness of the factor grid at each curve, (n_curves, 7)."""
+    """Return the log-moneyness of the nodes of the factor grid at each curve, (n_curves, 7)."""
     return np.outer(contracts.at_money_deviation, np.array(MONEYNESS))
 
 
@@ -88,7 +93,10 @@ def _moves(
     padded: int,
     moves_surface: bool,
 ) -> tuple[FloatArray, FloatArray, bool]:
-    """Return (log move of the index, log move of the curve, whether it has settled by then)."""
+    """Return (log return of the index, of the curve, whether the curve settles in the horizon).
+
+    The returns are float64 (padded,), of which the first n are scenarios and the others 0.
+    """
     spot, forward = np.zeros(padded), np.zeros(padded)
     if scenarios is None:
         return spot, forward, False
@@ -132,9 +140,16 @@ def _moves(
 
 
 def tenor_weights(tenor_days: float, grid: FloatArray) -> tuple[int, int, float]:
-    """Return (i, j, weight of j): linear in ln T between constant maturities, flat outside.
+    """Return (i, j, weight of j) for interpolation at a tenor between the maturities of a grid.
 
-    At a maturity of the grid the weight is exactly 0 or 1.
+    Interpolation is linear in ln T and flat outside the grid. At a maturity of the grid the weight
+    is exactly 0 or 1.
+
+    Parameters
+    ----------
+    tenor_days : float
+    grid : float64 (n_tenors,)
+        Constant maturities in days, ascending.
     """
     if tenor_days <= grid[0]:
         return 0, 0, 0.0
@@ -161,7 +176,7 @@ def _rows_last(scenarios: ScenarioSet, underlying: str) -> FloatArray:
 
 
 def _vol_moves(curve: Curve, scenarios: ScenarioSet, moves: FloatArray, out: FloatArray) -> None:
-    """Write the change of log-volatility at the curve's maturity, (n_moneyness, n_scenarios)."""
+    """Write the change of ln(volatility) at the curve's maturity, (n_moneyness, n_scenarios)."""
     i, j, weight = tenor_weights(curve.tenor_years * 365.0, scenarios.tenors_days)
     out[:] = (1.0 - weight) * moves[i] + weight * moves[j]
 
