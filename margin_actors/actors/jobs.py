@@ -1,4 +1,4 @@
-"""Long jobs beside the service: in a process of their own, telling how far they are, stoppable."""
+"""Long-running jobs in a separate process, with progress reports and cancellation."""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -13,16 +13,26 @@ from margin_actors.errors import ClusterUnavailable, DeadlinePassed
 
 
 async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenerator[Any]:
-    """Yield what a job tells, as (what, done, total), and its result last.
+    """Run a job in a separate process; yield its progress reports, then its result.
 
-    The job runs on this node, where its files are. Closing the generator ends its process.
+    A progress report is a tuple (activity, done, total). The job runs on this node, because its
+    files are local. Closing the generator terminates the process.
+
+    Parameters
+    ----------
+    job : callable
+        Receives a progress callback and returns the result; must be picklable.
+    until : float
+        Deadline on the monotonic clock, seconds; checked after each report.
 
     Raises
     ------
     MarginError
-        What the job raised.
+        If the job raises one.
+    DeadlinePassed
+        If a report arrives after the deadline.
     ClusterUnavailable
-        If its process was lost.
+        If the process is lost.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     running = run_job.options(scheduling_strategy=here).remote(job)
