@@ -83,13 +83,21 @@ class Archive(Protocol):
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
     ) -> tuple[Heads, int]:
-        """Put a stored scenario set in use; the return value is as for `publish_snapshot`."""
+        """Put a stored scenario set in use; the return value is as for `publish_snapshot`.
+
+        Raises
+        ------
+        UnknownScenarioSet
+            If no scenario set is stored under the id.
+        KeyReused
+            If the key was used with other content.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Distribution of the work over the cluster; no setting changes a result, not even by a bit."""
+    """Distribution of the work over the cluster; no setting changes a single bit of a result."""
 
     shards: int = 0
     """Number of scenario shards; 0 for one per processor, adjusted when nodes join or leave."""

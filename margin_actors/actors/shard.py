@@ -19,7 +19,7 @@ from margin_actors.engine.scenarios import CORE, ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
 _PREPARATION = "preparation"
-"""Calls that do not wait behind the pricing of a slice."""
+"""Concurrency group of calls that must not queue behind the pricing of a slice."""
 _CONTROL = "control"
 """Concurrency group of calls that must not queue behind reductions."""
 
@@ -48,10 +48,10 @@ class ScenarioShard:
     def prepare(
         self, snapshot: MarketSnapshot, parameters: ModelParameters
     ) -> tuple[PreparedMarket, MarketSize]:
-        """Return a snapshot's market, prepared for pricing, and its size.
+        """Return the market of a snapshot, prepared for pricing, and its size.
 
-        This is not a task: Ray ends the workers of tasks as soon as the gateway that started the
-        coordinator has exited, and each preparation would then wait for a new worker.
+        This is not a task, because Ray terminates the workers of tasks as soon as the gateway that
+        started the coordinator has exited; each preparation would then wait for a new worker.
         """
         return sized_market(snapshot, parameters)
 

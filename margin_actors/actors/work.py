@@ -1,6 +1,6 @@
-"""Ray tasks: market preparation, profits of accounts over one scenario slice, and long jobs.
+"""Work of tasks and actors: market preparation, profits over a scenario slice, margins, long jobs.
 
-The first two are pure functions: the same arguments give the same bits, so Ray repeats a task whose
+The revaluation tasks are pure: the same arguments give the same bits, so Ray repeats a task whose
 worker or node is lost, without a limit on the number of attempts. Each task runs its kernels on one
 thread; Ray runs as many tasks in parallel as there are processors. A long job is not repeated.
 """
@@ -59,7 +59,7 @@ class MarketSize:
 def sized_market(
     snapshot: MarketSnapshot, parameters: ModelParameters
 ) -> tuple[PreparedMarket, MarketSize]:
-    """Return a snapshot's market, prepared for pricing, and its size.
+    """Return the market of a snapshot, prepared for pricing, and its size.
 
     Raises
     ------
