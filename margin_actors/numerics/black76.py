@@ -179,6 +179,15 @@ def black76_vega(
         Annual volatility, as a fraction.
     tenor_years : float64 array
         Time to expiry, years.
+
+    Returns
+    -------
+    float64 array of the broadcast shape
+
+    Raises
+    ------
+    ValueError
+        If a forward or strike is not positive and finite.
     """
     s = np.maximum(vol_annual * np.sqrt(tenor_years), DEVIATION_MIN)
     d1 = logarithms(forward / strike)[0] / s + 0.5 * s
@@ -203,7 +212,7 @@ def black76_delta(
 ) -> FloatArray:
     """Return dPrice/dF, undiscounted: N(d1) for a call, N(d1) - 1 for a put.
 
-    Arguments as `black76_vega`, and `is_call`, a bool array that is True for a call.
+    Arguments, result and errors as `black76_vega`; `is_call` is a bool array, True for a call.
     """
     s = np.maximum(vol_annual * np.sqrt(tenor_years), DEVIATION_MIN)
     d1 = logarithms(forward / strike)[0] / s + 0.5 * s
