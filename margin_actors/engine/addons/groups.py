@@ -35,7 +35,7 @@ class BucketExposures:
     """
 
     delta: FloatArray
-    """Net delta, coins; a long position is positive."""
+    """Net delta, coins; positive if the exposure gains when the underlying rises."""
     vega: FloatArray
     """Net vega, US dollars per unit of volatility; long options are positive."""
     vega_long: FloatArray
@@ -160,7 +160,7 @@ class DaysToClose:
 
     @property
     def days(self) -> FloatArray:
-        """The larger of both."""
+        """The larger of the days for delta and for vega."""
         return np.maximum(self.delta, self.vega)
 
 
@@ -170,7 +170,8 @@ def days_to_close(
     """Return exposures divided by the amount that may be closed per day.
 
     Delta is closed with outrights and the options of the bucket, vega with the options of the
-    bucket. The amount per day is the participation rate times the daily volume.
+    bucket. The amount per day is the participation rate times the daily volume; the delta volume is
+    at least the volume floor of the model.
     """
     rules = parameters.addons.concentration
     depth = risk.depth
