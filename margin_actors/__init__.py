@@ -1,1 +1,1 @@
-"""The margin engine: market data, mathematics and (with Ray) the actors that run them."""
+"""The margin engine: market data, numerical methods and the Ray actors that distribute the work."""

@@ -1,4 +1,4 @@
-"""Names for the array types that every floor speaks of."""
+"""Names of the NumPy array types used throughout the package."""
 
 from typing import TypeAlias
 

@@ -1,7 +1,7 @@
-"""Every error this project raises on purpose.
+"""All errors that this project raises deliberately.
 
-An error carries all problems found in one input, not the first: each says where it is, what is
-wrong with which value, and what to do about it.
+An error carries every problem found in one input, not only the first. Each problem states where it
+was found, which value is wrong and why, and what to do about it.
 """
 
 from collections.abc import Iterable
@@ -13,29 +13,29 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an input."""
+    """One problem found in an input."""
 
     where: str
     """File, row, field or argument."""
     what: str
-    """The fault, with the value that is at fault."""
+    """Description of the problem, including the value that causes it."""
     remedy: str = ""
-    """What to do about it; empty where the fault says it all."""
+    """What to do about the problem; empty if the description is sufficient."""
 
     def __str__(self) -> str:
-        """Return one line."""
+        """Return the problem as one line of text."""
         return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
 
 
 class MarginError(Exception):
-    """Root of the errors that a caller may want to handle.
+    """Base class of the errors that a caller may handle.
 
     Attributes
     ----------
     summary : str
-        One sentence.
+        One sentence that describes the error.
     problems : tuple of Problem
-        Everything found, in the order of the input.
+        All problems found, in the order of the input.
     """
 
     def __init__(self, summary: str, problems: Iterable[Problem] = ()) -> None:
@@ -44,11 +44,11 @@ class MarginError(Exception):
         super().__init__(summary)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what rebuilds the error in another process, problems included."""
+        """Return the state from which pickle rebuilds the error, including its problems."""
         return type(self), (self.summary, self.problems), self.__dict__
 
     def __str__(self) -> str:
-        """Return the summary and at most 20 problems, a line each."""
+        """Return the summary followed by at most 20 problems, one per line."""
         lines = [self.summary, *(f"  - {problem}" for problem in self.problems[:_SHOWN])]
         if len(self.problems) > _SHOWN:
             lines.append(f"  - … and {len(self.problems) - _SHOWN} more")
@@ -59,19 +59,19 @@ class InvalidPortfolio(MarginError):  # noqa: N818
     """A book, position or collateral record is unusable; raised by readers and by revaluation."""
 
     too_large: tuple[str, ...] = ()
-    """Accounts whose profits cannot be summed exactly, if that is the fault."""
+    """Ids of accounts whose profits are too large to be summed exactly; empty for other errors."""
 
 
 class InvalidScenario(MarginError):  # noqa: N818
-    """A scenario set cannot be built as asked, or an id is unknown; change the request."""
+    """A scenario set cannot be built as requested, or an id is unknown; change the request."""
 
 
 class InvalidParameters(MarginError):  # noqa: N818
-    """A model parameter is out of its range or unknown; correct the model file."""
+    """A model parameter is out of range or unknown; correct the model file."""
 
 
 class MissingMarketData(MarginError):  # noqa: N818
-    """Something the calculation needs is not in the market data; load it and try again."""
+    """The market data lack something that the calculation requires; load it and try again."""
 
 
 class InvalidMarketData(MarginError):  # noqa: N818
@@ -79,19 +79,19 @@ class InvalidMarketData(MarginError):  # noqa: N818
 
 
 class DataQualityFailure(MarginError):  # noqa: N818
-    """The cleansed data fail a limit of the model; the report says which and by how much."""
+    """The cleansed data violate a limit of the model; the report states which and by how much."""
 
 
 class SourceUnavailable(MarginError):  # noqa: N818
-    """A remote source did not answer usefully within its retries; try again later."""
+    """A remote source gave no usable answer within the allowed retries; try again later."""
 
 
 class InvalidRequest(MarginError):  # noqa: N818
-    """A request has the wrong form: a field that is missing, too large or out of its range."""
+    """A request has the wrong form: a field is missing, too large or out of range."""
 
 
 class UnknownAccount(MarginError):  # noqa: N818
-    """No positions are kept for the account; upload them, or open it with a first trade."""
+    """The account has no stored positions; upload them, or open the account with a first trade."""
 
 
 class UnknownCalculation(MarginError):  # noqa: N818
@@ -99,21 +99,24 @@ class UnknownCalculation(MarginError):  # noqa: N818
 
 
 class KeyReused(MarginError):  # noqa: N818
-    """An idempotency key came again with other content; choose a new key."""
+    """An idempotency key was reused with different content; choose a new key."""
 
 
 class NotReady(MarginError):  # noqa: N818
-    """No market, scenario set or book is in use yet, or another one than asked for; load it."""
+    """The required market, scenario set or book is not in use; load it.
+
+    Either nothing is in use yet, or what is in use differs from what the request names.
+    """
 
 
 class Overloaded(MarginError):  # noqa: N818
-    """More work is in progress than may be; raised before any work is done. Try again later."""
+    """The limit of concurrent work is reached; raised before any work is done. Try again later."""
 
     retry_seconds: float = 1.0
 
 
 class ClusterUnavailable(MarginError):  # noqa: N818
-    """A part of the cluster is lost and not yet replaced; nothing was answered. Try again."""
+    """A component of the cluster is lost and not yet replaced; there is no result. Try again."""
 
     retry_seconds: float = 2.0
 
@@ -125,14 +128,15 @@ class LedgerUnavailable(MarginError):  # noqa: N818
 
 
 class LedgerDamaged(MarginError):  # noqa: N818
-    """The ledger's content is not what was committed; raised at start-up and by commands.
+    """The content of the ledger differs from what was committed.
 
-    Restore a backup, or accept the loss explicitly; a running service never returns it.
+    Raised at start-up and by commands, never returned by a running service. Restore a backup, or
+    accept the loss explicitly.
     """
 
 
 class OutdatedSnapshot(MarginError):  # noqa: N818
-    """A snapshot is older than the one in use; publish a newer one, or allow it explicitly."""
+    """A snapshot is older than the one in use; publish a newer one, or allow older explicitly."""
 
 
 class UnknownScenarioSet(MarginError):  # noqa: N818
@@ -146,11 +150,11 @@ class NotStarted(MarginError):  # noqa: N818
 
 
 class DeadlinePassed(MarginError):  # noqa: N818
-    """The caller's deadline came before the answer; the work was stopped."""
+    """The caller's deadline passed before the result was ready; the work was stopped."""
 
 
 def raise_if_any(problems: list[Problem], error: type[MarginError], summary: str) -> None:
-    """Raise `error` with all `problems` if there are any."""
+    """Raise `error` with all `problems`, unless the list is empty."""
     if problems:
         count = len(problems)
         noun = "problem" if count == 1 else "problems"

@@ -1,12 +1,16 @@
-"""Ray: scenario shards, revaluation tasks, reducers and the coordinator; no formula lives here.
+"""Distribution of the calculation with Ray; the formulas are in `margin_actors.engine`.
 
-- `plan` decides, without Ray: who owns which scenarios, who may run, what a request may still do.
-- `work` holds the revaluation tasks, `shard` and `reducer` the actors that price and join.
-- `coordinator` names the current generation and replaces what is lost.
-- `cluster` is what a process outside uses: connect, watch generations, run a book.
+- `plan` contains the decisions as plain functions without Ray: the assignment of scenarios to
+  shards, the placement of shards, and the leases of run slots.
+- `work` contains the revaluation tasks; `shard` contains the actors that price and reduce.
+- `coordinator` keeps the generation in use and replaces what is lost; `fleet` manages its shards
+  and reducers, `maker` creates generations, and `generation` defines their data.
+- `cluster` is the connection of a client process: follow the generation in use, publish, activate.
+- `book_run` runs a book, `jobs` runs other long calculations.
+- `faults` classifies exceptions raised by Ray; `interrupts` protects workers from SIGINT.
 """
 
 from margin_actors.actors.interrupts import ignore_interrupts_in_workers
 
-# Before anything else of this package is imported, and with it numba.
+# This must run before other modules of the package, which import Numba, are imported.
 ignore_interrupts_in_workers()

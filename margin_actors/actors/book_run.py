@@ -1,11 +1,13 @@
-"""One run over a book: tasks for its parts, a reducer for its accounts, complete or not at all.
+"""A book run: the margins of all accounts of a book, computed by tasks and reducers.
 
-The caller's process drives it and owns its tasks, so a run ends with whoever asked for it. A part
-whose worker, node or slab is lost is done again until the deadline; because parts are pure, a run
-may mix parts of before and after a loss and still give the same bits.
+The accounts are split into ranges and the scenarios into slices. One task per range and slice, a
+work item, computes profits; a reducer joins them to margins. A run is complete or has no result.
+The process of the caller drives the run and owns its tasks, so the run ends with that process. A
+work item whose worker, node or cube slice is lost is repeated until the deadline. Work items are
+pure, so the result has the same bits even if some were computed before a loss and some after it.
 
-Only tasks are ever cancelled. Cancelling an actor call stalls the actor for all its callers, so the
-reducers receive the id of the abandoned run instead, and skip its queued calls.
+Only tasks are cancelled. Cancelling an actor call stalls the actor for all its callers; instead,
+the reducers receive the id of an abandoned run and skip its queued calls.
 """
 
 import asyncio
@@ -37,14 +39,20 @@ from margin_actors.errors import ClusterUnavailable, InvalidPortfolio
 from margin_actors.market.portfolios import Book
 
 POSITIONS_A_PART = 250_000
-"""Positions of a part: about 50 ms over 1,280 scenarios, against 1 ms for a call."""
+"""Maximum positions of a work item: about 50 ms over 1,280 scenarios, compared with 1 ms for a
+call. Ten times as many if the work item also prices the contracts."""
 ACCOUNTS_A_PART = 5_000
+"""Maximum accounts of a work item."""
 PROFIT_BYTES_MAX = 64 * 2**20
-"""Profits of a part if all are kept."""
+"""Maximum bytes of profits of a range of accounts if all profits are kept."""
 NANOSECONDS_A_PRICE = 5.0
+"""Estimated time to price one contract in one scenario."""
 NANOSECONDS_A_SUM = 0.08
+"""Estimated time to add the profit of one position in one scenario."""
 SECONDS_A_PART = 0.3
+"""Target duration of a work item that also prices the contracts."""
 PARTS_MAX = 512
+"""Maximum number of scenario slices."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,12 @@ class Failures:
 
 @dataclass(frozen=True)
 class Progress:
-    """How many parts are done."""
+    """Progress of a run."""
 
     done: int
+    """Work items and reductions done."""
     total: int
+    """Number of all work items and reductions."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Completed:
-    """The end of a run: every account was yielded, margined or as a failure."""
+    """The result of a run; every account was yielded before, with its margin or as a failure."""
 
     margins: Margins
     digest: str
@@ -83,7 +93,7 @@ class Completed:
 
 
 class _Losses:
-    """Generations after losses, shared by the batches of a run: one report for all."""
+    """The generation of a run, restored after losses; all batches share it and one report."""
 
     def __init__(self, cluster: Cluster, generation: ResidentGeneration, until: float) -> None:
         self.cluster, self.generation, self.until = cluster, generation, until
@@ -105,15 +115,16 @@ async def run_book(
 ) -> AsyncGenerator[Failures | Progress | Batch | Completed]:
     """Yield the accounts that cannot be margined, the margins of all others, and the completed run.
 
-    All `Failures` come before the first `Batch`; there is none if every account can be margined.
-    Batches follow in the order of the assessed book, which `Completed` carries.
+    All `Failures` come before the first `Batch`; there are none if every account can be margined.
+    Batches follow in the order of the assessed book, which `Completed` contains. `until` is the
+    deadline, in seconds of the monotonic clock; `where` names the book in error messages.
 
     Raises
     ------
     Overloaded
-        If as many books are running as may.
+        If the maximum number of book runs is in progress.
     DeadlinePassed, ClusterUnavailable
-        If it cannot be completed; what was yielded before is not a result.
+        If the run cannot be completed; what was yielded before is not a result.
     """
     run_id = uuid4().hex
     async with cluster.run_slot(run_id, until=until):
@@ -142,10 +153,10 @@ async def run_book(
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the accounts and scenarios of a run are divided."""
+    """Division of a run into work items."""
 
     own_market: Any
-    """Reference to the contracts that the parts price themselves; None if they are priced."""
+    """Reference to the market that the work items price; None if its prices are in the cube."""
     cut: tuple[Span, ...]
     """Slices of the scenarios."""
     ranges: list[tuple[int, int]]
@@ -155,12 +166,12 @@ class _Layout:
 
     @property
     def total(self) -> int:
-        """Number of parts and reductions."""
+        """Number of work items and reductions."""
         return len(self.ranges) * (len(self.cut) + 1)
 
 
 class _Run:
-    """A run that may be started again without accounts that turn out to be too large."""
+    """A run that can be repeated without the accounts that turn out to be too large."""
 
     def __init__(
         self,
@@ -180,8 +191,8 @@ class _Run:
     ) -> AsyncGenerator[Progress | Batch | Completed]:
         """Yield progress, batches, and the completed run.
 
-        If prices are made by the parts, an account too large to be summed exactly is only found by
-        its reduction. Batches are then held back until all are there.
+        If the work items compute the prices, an account that is too large to be summed exactly is
+        only detected by its reduction. All batches are then held back until the last is complete.
         """
         batches: list[Batch] = []
         if assessment.book.accounts:
@@ -226,7 +237,7 @@ class _Run:
             cut = self.generation.handle.spans
             positions = POSITIONS_A_PART
         else:
-            # Prices are made by the parts themselves: few ranges of accounts, many of scenarios.
+            # The work items compute the prices: use few account ranges and many scenario slices.
             own_market = await asyncio.to_thread(_put, laid.market)
             cpus = max(1.0, self.cluster.cpus)
             n_contracts = len(laid.market.contracts)
@@ -239,7 +250,7 @@ class _Run:
     async def _batches(
         self, layout: _Layout, assessment: BookAssessment
     ) -> AsyncGenerator[Progress | Batch]:
-        """Yield progress and the batches in their order; ends all that it started."""
+        """Yield progress and the batches in order; cancel all tasks on exit."""
         finished_parts: asyncio.Queue[int] = asyncio.Queue()
         tasks = [
             asyncio.create_task(self._batch(layout, first, last, number, finished_parts))
@@ -269,7 +280,7 @@ class _Run:
     async def _batch(
         self, layout: _Layout, first: int, last: int, number: int, done: asyncio.Queue[int]
     ) -> Margins:
-        """Return the margins of some accounts, doing again what is lost until the deadline."""
+        """Return the margins of accounts [first, last); repeat lost work until the deadline."""
         attempt = 0
         while True:
             generation = self.losses.generation
@@ -280,7 +291,7 @@ class _Run:
                 joined = reducer.reduce.remote(self.run_id, layout.shared, first, last, *parts)
                 await self._parts_done(parts, done)
                 margins: Margins | None = await finished(joined, until=self.until)
-                assert margins is not None  # only a run that has ended is abandoned
+                assert margins is not None  # only runs that have ended are abandoned
                 done.put_nowait(1)
             except asyncio.CancelledError:
                 _cancel_tasks(parts)
@@ -301,7 +312,7 @@ class _Run:
             attempt += 1
 
     async def _parts_done(self, parts: list[Any], done: asyncio.Queue[int]) -> None:
-        """Wait for all parts; they are read by the reducer, not here."""
+        """Wait for all work items without fetching their results, which the reducer reads."""
         waiting = [asyncio.create_task(_arrived(part, self.until)) for part in parts]
         try:
             for part in asyncio.as_completed(waiting):
@@ -329,16 +340,16 @@ async def _arrived(ref: Any, until: float) -> None:
 
 
 def _cancel_tasks(parts: list[Any]) -> None:
-    """Cancel revaluation tasks; never actor calls, see the module."""
+    """Cancel revaluation tasks; actor calls must not be cancelled, see the module."""
     for part in parts:
-        with contextlib.suppress(Exception):  # it may be done or lost
+        with contextlib.suppress(Exception):  # the task may be done or lost
             ray.cancel(part)
 
 
 def _priced_spans(
     n_contracts: int, n_positions: int, n_scenarios: int, cpus: float
 ) -> tuple[Span, ...]:
-    """Return slices of some tenths of a second each, at least one per processor."""
+    """Return scenario slices that take about SECONDS_A_PART each, at least one per processor."""
     a_scenario = n_contracts * NANOSECONDS_A_PRICE + n_positions * NANOSECONDS_A_SUM
     wanted = round(a_scenario * 1e-9 * n_scenarios / SECONDS_A_PART)
     return spans(n_scenarios, min(max(wanted, int(cpus)), PARTS_MAX), tile=TILE)

@@ -1,4 +1,4 @@
-"""What a process outside the actors uses: connect, follow the generation, publish, run books."""
+"""Connection of a client process to the actors: follow the generation in use, publish, activate."""
 
 import asyncio
 import contextlib
@@ -43,12 +43,12 @@ _GIVE_BACK_SECONDS = 0.5
 
 
 def seconds_left(until: float) -> float:
-    """Return the seconds until a moment of the monotonic clock.
+    """Return the seconds until `until`, a time of the monotonic clock in seconds.
 
     Raises
     ------
     DeadlinePassed
-        If there are none.
+        If that time has passed.
     """
     left = until - time.monotonic()
     if left <= 0.0:
@@ -57,10 +57,11 @@ def seconds_left(until: float) -> float:
 
 
 class Cluster:
-    """A connection to the coordinator of the Ray cluster that this process is attached to.
+    """A connection to the coordinator of the Ray cluster to which this process is attached.
 
-    Belongs to one event loop. Holds the generation in use, read without a copy where it lies on
-    this node; older ones live on as long as a request holds them.
+    An instance belongs to one event loop. It holds the generation in use, read without a copy if
+    its objects are on this node. An older generation is kept while a request refers to it. In all
+    methods, `until` is a deadline: a time of the monotonic clock, in seconds.
     """
 
     def __init__(self, coordinator: Any) -> None:
@@ -80,14 +81,14 @@ class Cluster:
         *,
         namespace: str = NAMESPACE,
     ) -> "Cluster":
-        """Attach to the cluster's coordinator, starting one where there is none.
+        """Connect to the coordinator of the cluster; start one if there is none.
 
         Raises
         ------
         InvalidParameters
             If the cluster runs another model.
-        ClusterUnavailable
-            If the coordinator does not answer.
+        ClusterUnavailable, DeadlinePassed
+            If the coordinator does not respond.
         """
         coordinator = coordinator_actor.options(
             name=NAME, namespace=namespace, lifetime="detached", get_if_exists=True
@@ -103,7 +104,7 @@ class Cluster:
         return self
 
     async def close(self) -> None:
-        """Stop following the cluster; the actors stay."""
+        """Stop following the generation in use; the actors continue to run."""
         if self._watcher is not None:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -112,22 +113,22 @@ class Cluster:
 
     @property
     def current(self) -> ResidentGeneration | None:
-        """The generation in use, if there is one."""
+        """The generation in use, or None."""
         return self._current
 
     async def generation(
         self, *, until: float, snapshot_id: str = "", number_min: int = 0
     ) -> ResidentGeneration:
-        """Return the generation in use, waiting for the snapshot or number asked for.
+        """Return the generation in use, waiting until it has the requested snapshot and number.
 
         Raises
         ------
         NotReady
-            If nothing has been published, or the snapshot asked for is not the one in use.
+            If no snapshot or scenario set is in use, or another snapshot than the requested one is.
         DeadlinePassed
-            If it is in the making for too long.
+            If the generation is not ready before the deadline.
         MarginError
-            Whatever kept the generation of the snapshot asked for from being made.
+            The error because of which the generation could not be created.
         """
         while True:
             now = self._current
@@ -172,10 +173,10 @@ class Cluster:
         caller: str = "",
         allow_older: bool = False,
     ) -> Published:
-        """Store a snapshot and make it current; see `Coordinator.publish`.
+        """Store a snapshot and put it in use; see `Coordinator.publish`.
 
-        Without a key the call takes effect whatever came before, and once, even if its answer is
-        lost inside the cluster and it runs again.
+        Without an idempotency key, the call is independent of earlier calls. It takes effect once,
+        even if its answer is lost inside the cluster and it runs again.
         """
         own = key or _own_key()
         arguments = (snapshot, own, request_id, caller, allow_older)
@@ -191,16 +192,17 @@ class Cluster:
         request_id: str = "",
         caller: str = "",
     ) -> Published:
-        """Make a stored scenario set the one in use; see `publish`, `Coordinator.activate`."""
+        """Put a stored scenario set in use; see `publish` and `Coordinator.activate`."""
         arguments = (scenarios_id, key or _own_key(), request_id, caller)
         published: Published = await self._ask("activate", *arguments, until=until)
         return published if key else replace(published, was_repeated=False)
 
     async def control_store_answers(self, *, seconds: float) -> bool:
-        """Return whether Ray's control store (GCS) accepts a connection within some seconds.
+        """Return True if Ray's control store (GCS) accepts a connection within `seconds`.
 
-        Ray itself ends this process when the store has not answered for a minute. Its state API is
-        not used for the check: a call in a thread beside others broke connections of this process.
+        Ray terminates this process if the store has not responded for a minute. The check does not
+        use Ray's state API, because its calls from a thread, concurrent with other Ray calls, broke
+        connections of this process.
         """
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         try:
@@ -219,7 +221,7 @@ class Cluster:
 
     @contextlib.asynccontextmanager
     async def run_slot(self, run_id: str, *, until: float) -> AsyncGenerator[None]:
-        """Hold a slot for a book run, renewing its lease until the end of the block.
+        """Hold a slot for a book run and renew its lease until the end of the block.
 
         Raises
         ------
@@ -238,28 +240,28 @@ class Cluster:
             finally:
                 renewing.cancel()
                 await asyncio.gather(renewing, return_exceptions=True)
-        finally:  # also if the caller left before the answer came
+        finally:  # also if the caller was cancelled before the coordinator's answer arrived
             given_back = self._coordinator.give_slot_back.remote(run_id)
-            # Waited for, so that the caller's next book finds the slot free; but not for long.
+            # Wait briefly, so that the slot is free for the caller's next book run.
             with contextlib.suppress(Exception):
                 await finished(given_back, until=time.monotonic() + _GIVE_BACK_SECONDS)
 
     async def _renew_slot(self, run_id: str, until: float) -> None:
-        """Renew a lease, until a moment of the monotonic clock at most."""
+        """Renew the lease of a run until the deadline or until cancelled."""
         while time.monotonic() < until:
             await asyncio.sleep(RENEW_SECONDS)
             answer = self._coordinator.renew_slot.remote(run_id)
-            with contextlib.suppress(Exception):  # lost, or being started again: the next one does
+            with contextlib.suppress(Exception):  # lost or restarting: the next renewal follows
                 await finished(answer, until=time.monotonic() + RENEW_SECONDS)
 
     def abandon(self, run_id: str) -> None:
-        """Make the reducers skip the queued calls of a run whose caller has gone."""
+        """Make the reducers skip the queued calls of a run whose caller has disconnected."""
         for reducer in self._reducers:
-            with contextlib.suppress(Exception):  # it is lost, and its queue with it
+            with contextlib.suppress(Exception):  # a lost reducer has lost its queue as well
                 reducer.abandon.remote(run_id)
 
     async def reducers(self, *, until: float, refresh: bool = False) -> list[Any]:
-        """Return the reducers, asking the coordinator for them again after a loss."""
+        """Return the reducers; `refresh` requests them from the coordinator again after a loss."""
         if refresh or not self._reducers:
             self._reducers = await self._ask("reducers", until=until)
             self.cpus = await self._ask("cpus", until=until)
@@ -268,12 +270,14 @@ class Cluster:
     async def make_good(
         self, generation: ResidentGeneration, *, until: float
     ) -> ResidentGeneration:
-        """Report lost slabs and return the same generation with new ones.
+        """Report lost cube slices; return the same generation after they are priced again.
 
         Raises
         ------
         ClusterUnavailable
-            If another generation has taken its place.
+            If another generation has come into use.
+        DeadlinePassed
+            If the generation is not restored before the deadline.
         """
         seen = (generation.handle.number, generation.handle.revision)
         await self._ask("report_loss", seen, until=until)
@@ -288,7 +292,7 @@ class Cluster:
                     await asyncio.wait_for(self._changed.wait(), min(1.0, seconds_left(until)))
 
     async def _ask(self, method: str, *args: Any, until: float) -> Any:
-        """Call the coordinator, again after a loss, until a moment of the monotonic clock."""
+        """Call a method of the coordinator; repeat the call after a loss, until the deadline."""
         attempt = 0
         while True:
             call: Callable[..., Any] = getattr(self._coordinator, method).remote
@@ -317,7 +321,7 @@ class Cluster:
                 loaded = await asyncio.to_thread(_read, handle)
             except asyncio.CancelledError:
                 raise
-            except Exception:  # whatever it was: requests say UNAVAILABLE, and it is tried again
+            except Exception:  # try again; until then, requests fail with UNAVAILABLE
                 await asyncio.sleep(backoff_seconds(attempt))
                 attempt += 1
                 continue
@@ -325,11 +329,11 @@ class Cluster:
             async with self._changed:
                 self._current = loaded
                 self._changed.notify_all()
-            del loaded, handle, now  # what is not current is held by its requests alone
+            del loaded, handle, now  # only requests may keep a generation that is no longer in use
 
 
 def _read(handle: GenerationHandle) -> ResidentGeneration:
-    """Map a generation into this process; arrays stay where they are, in the object store."""
+    """Map a generation into this process; its arrays remain in the object store."""
     market, scenarios = ray.get([handle.market, handle.scenarios], timeout=_READ_SECONDS)
     slabs = None
     if handle.slabs is not None:
@@ -338,19 +342,20 @@ def _read(handle: GenerationHandle) -> ResidentGeneration:
 
 
 def _own_key() -> str:
-    """Return a key for a call that has none: Ray may run it again if its answer is lost."""
+    """Return an idempotency key for a call without one; Ray may repeat a call after a loss."""
     return f"call-{uuid4().hex}"
 
 
 async def finished(ref: Any, *, until: float) -> Any:
-    """Return a result of Ray within the deadline.
+    """Wait for the result of a Ray call and return it.
 
     Raises
     ------
     DeadlinePassed
-        If it comes too late.
+        If the result is not available before the deadline.
     """
-    left = seconds_left(until)  # before there is a future whose exception would not be retrieved
+    # Check the deadline first: the exception of a future created before would not be retrieved.
+    left = seconds_left(until)
     try:
         return await asyncio.wait_for(asyncio.wrap_future(ref.future()), left)
     except TimeoutError:

@@ -1,9 +1,10 @@
-"""The coordinator: which generation is in use, who prices it, and what is replaced.
+"""The coordinator: it creates the generation in use and replaces lost shards and reducers.
 
-One detached actor per cluster, owner of all shards, reducers, and slabs. It holds no state that
-could be lost: what is in use is stored in the archive before anyone learns of it, and a coordinator
-that is started again makes the generation from there. Data that are stored but cannot be used are a
-fault in its status; they stop neither it nor a later publication of good data.
+There is one detached actor per cluster; it owns all shards, reducers and slices of the risk cube.
+It can be restarted without loss of state: changes of what is in use are stored in the archive
+before they become visible, and a restarted coordinator creates the generation from the archive.
+Stored data that cannot be used are reported as a fault in the status; they stop neither the
+coordinator nor the publication of valid data.
 """
 
 import asyncio
@@ -41,7 +42,10 @@ from margin_actors.market.snapshots import MarketSnapshot
 
 
 class Coordinator:
-    """See the module; methods may be called again after a lost answer."""
+    """Ray actor that coordinates a cluster; see the module.
+
+    Ray repeats a method call whose answer is lost, so every method may run more than once.
+    """
 
     def __init__(self, archive: Archive, parameters: ModelParameters, layout: Layout) -> None:
         self._archive, self._parameters, self._layout = archive, parameters, layout
@@ -55,34 +59,34 @@ class Coordinator:
         self._slabs_lost = False
         self._pending = 0
         self._fault: MarginError | None = None
-        self._fault_number = 0  # of the generation that could not be made
-        self._check_fault = ""  # why nodes or heads could not be checked
+        self._fault_number = 0  # number of the generation that could not be created
+        self._check_fault = ""  # why the last check of nodes and of what is in use failed
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
 
-    # -- what gateways ask ---------------------------------------------------------------------
+    # -- requests of gateways ------------------------------------------------------------------
 
     async def model_id(self) -> str:
-        """Return the id of the model that this cluster runs."""
+        """Return the id of the model used by this cluster."""
         await self._started()
         return self._parameters.id
 
     async def publish(
         self, snapshot: MarketSnapshot, key: str, request_id: str, caller: str, allow_older: bool
     ) -> Published:
-        """Store a snapshot, make it current, and return the number of its generation.
+        """Store a snapshot, put it in use, and return the number of its generation.
 
-        The market is prepared first, so that nothing unusable is stored. Publishing the current
-        snapshot again changes nothing, but makes its generation if that is missing.
+        The market is prepared first, so that an unusable snapshot is not stored. Publishing the
+        snapshot in use again changes nothing, but creates its generation if that is missing.
 
         Raises
         ------
         MissingMarketData, InvalidMarketData
             If no smile can be fitted, or the scenarios in use do not move one of its underlyings.
         OutdatedSnapshot
-            If the current snapshot is newer and `allow_older` is not set.
+            If the snapshot in use is newer and `allow_older` is False.
         KeyReused, LedgerUnavailable
-            From the archive. What was current stays.
+            From the archive; what is in use does not change.
         """
         await self._started()
         repeated = await self._repeated("publish", key, snapshot.id)
@@ -106,15 +110,16 @@ class Coordinator:
     async def activate(
         self, scenarios_id: str, key: str, request_id: str, caller: str
     ) -> Published:
-        """Make a stored scenario set the one in use and return the number of its generation.
+        """Put a stored scenario set in use and return the number of its generation.
 
         Raises
         ------
-        UnknownScenarioSet, InvalidScenario
-            If it is not stored, was built for another model, or does not move an underlying of the
-            market in use.
+        UnknownScenarioSet
+            If no scenario set is stored under the id.
+        InvalidScenario
+            If it was built for another model, or does not move an underlying of the market in use.
         KeyReused, LedgerUnavailable
-            From the archive. What was in use stays.
+            From the archive; what is in use does not change.
         """
         await self._started()
         repeated = await self._repeated("activate", key, scenarios_id)
@@ -142,7 +147,11 @@ class Coordinator:
     async def generation(
         self, seen: tuple[int, int], wait_seconds: float
     ) -> GenerationHandle | None:
-        """Return the generation in use as soon as it is not the one seen, or None after a while."""
+        """Return the generation in use as soon as it differs from `seen`.
+
+        `seen` is a pair (number, revision). Return None if it does not differ within
+        `wait_seconds`.
+        """
         await self._started()
 
         def is_new() -> bool:
@@ -155,14 +164,20 @@ class Coordinator:
         return self._current if is_new() else None
 
     async def fault_of(self, snapshot_id: str) -> MarginError | None:
-        """Return why the generation of a snapshot could not be made, if it is the one wanted."""
+        """Return the error because of which the generation in use could not be created.
+
+        Return None if there is no error or the snapshot is not the one in use.
+        """
         heads = await self._started()
         if heads.snapshot_id == snapshot_id and heads.number == self._fault_number:
             return self._fault
         return None
 
     async def report_loss(self, seen: tuple[int, int]) -> None:
-        """Record that slabs of a generation are lost; they are priced again."""
+        """Record that cube slices of a generation, (number, revision), are lost.
+
+        They are priced again unless the generation is no longer in use.
+        """
         await self._started()
         now = self._current
         if now is not None and (now.number, now.revision) == seen:
@@ -170,25 +185,25 @@ class Coordinator:
             self._wake.set()
 
     async def take_slot(self, run_id: str) -> float:
-        """Lease a slot for a book run: 0, or the seconds after which to ask again."""
+        """Lease a slot for a book run; return 0, or the seconds after which to try again."""
         await self._started()
         return self._slots.take(run_id, now=time.monotonic())
 
     async def renew_slot(self, run_id: str) -> None:
-        """Extend the lease of a run that is alive."""
+        """Extend the lease of a run in progress."""
         self._slots.renew(run_id, now=time.monotonic())
 
     async def give_slot_back(self, run_id: str) -> None:
-        """End a lease."""
+        """Release the lease of a run."""
         self._slots.give_back(run_id)
 
     async def reducers(self) -> list[Any]:
-        """Return the reducers."""
+        """Return handles of the reducer actors."""
         await self._started()
         return self._fleet.reducers
 
     async def cpus(self) -> float:
-        """Return the processors of the living nodes."""
+        """Return the number of processors of all live nodes."""
         await self._started()
         return self._fleet.cpus
 
@@ -239,7 +254,7 @@ class Coordinator:
         content_id: str,
         store: Callable[[], tuple[Heads, int]],
     ) -> Published:
-        """Store a change of what is in use, unless an attempt of the same request was first."""
+        """Store a change of what is in use, unless an earlier attempt of the request did."""
         async with self._lock:
             repeated = await self._repeated(kind, key, content_id)
             if repeated is not None:
@@ -247,9 +262,9 @@ class Coordinator:
             try:
                 heads, number = await asyncio.to_thread(store)
             finally:
-                self._wake.set()  # after an error, too: it may have been stored all the same
+                self._wake.set()  # also after an error: the change may have been stored
             self._adopt(heads)
-            self._fault, self._fault_number = None, 0  # it is tried again with what is stored now
+            self._fault, self._fault_number = None, 0  # creation is tried again after the change
         return Published(number, was_repeated=False)
 
     async def _require_moved(self, market: MarketInStore) -> None:
@@ -259,7 +274,7 @@ class Coordinator:
             return
         try:
             scenarios = await self._maker.loaded(heads.scenarios_id)
-        except Exception:  # a fault of what is stored, which the status names
+        except Exception:  # a fault of the stored set, which the status reports
             return
         missing = _unmoved(market.size.underlyings, scenarios.underlyings)
         if missing:
@@ -267,10 +282,10 @@ class Coordinator:
             problems = [Problem("underlyings", f"{missing} have no scenarios", remedy)]
             raise MissingMarketData(f"the scenarios in use do not move {missing}", problems)
 
-    # -- how generations are made --------------------------------------------------------------
+    # -- creation of generations ---------------------------------------------------------------
 
     async def _serve(self) -> None:
-        """Make generations as they are wanted, as long as the actor lives."""
+        """Create generations as required, until cancelled or the actor exits."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._layout.look_seconds)
@@ -288,7 +303,7 @@ class Coordinator:
         self._slabs_lost |= are_moved
         try:
             self._adopt(await asyncio.to_thread(self._archive.heads))
-        finally:  # what is known to be in use is made in any case
+        finally:  # create what is known to be in use even if the archive cannot be read
             wanted, now = await self._started(), self._current
             is_made = now is not None and now.number == wanted.number
             if wanted.is_complete and (not is_made or self._slabs_lost):
@@ -297,7 +312,7 @@ class Coordinator:
     async def _make_until_done(self, wanted: Heads) -> None:
         attempt = 0
         self._pending = wanted.number
-        while self._heads == wanted:  # otherwise a newer one is made instead
+        while self._heads == wanted:  # otherwise a newer generation is required
             try:
                 handle = await self._maker.made(wanted)
             except asyncio.CancelledError:
@@ -309,7 +324,7 @@ class Coordinator:
                 self._maker.forget()
                 await asyncio.sleep(backoff_seconds(attempt))
                 attempt += 1
-                await self._fleet.check_nodes()  # a shard whose node is gone moves to another
+                await self._fleet.check_nodes()  # replaces shards whose node is lost
                 continue
             self._slabs_lost = False
             self._fault, self._fault_number = None, 0
@@ -330,7 +345,7 @@ def _unmoved(underlyings: Iterable[str], moved: Iterable[str]) -> str:
 
 
 def _fault_from(wanted: Heads, error: BaseException) -> MarginError:
-    """Return the error for callers of a generation that cannot be priced."""
+    """Return the error to report for a generation that cannot be created."""
     if isinstance(error, (MissingMarketData, NotReady, LedgerUnavailable, ClusterUnavailable)):
         return error
     summary = error.summary if isinstance(error, MarginError) else repr(error)

@@ -1,4 +1,4 @@
-"""What an exception out of Ray means: an error of ours, a loss to be made good, or a bug."""
+"""Classification of exceptions raised by Ray: an error of this project, a loss, or a bug."""
 
 from typing import Any, cast
 
@@ -17,11 +17,11 @@ _LOSSES: tuple[type[BaseException], ...] = (
     raised.ActorUnschedulableError,
     raised.TaskUnschedulableError,
 )
-"""The work was not at fault: do it again elsewhere."""
+"""Exceptions that the work did not cause; it can be repeated on another process or node."""
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """Return what was raised where the work ran."""
+    """Return the original exception, as raised by the task or actor."""
     seen = error
     while isinstance(seen, raised.RayTaskError):
         cause = cast("Any", seen).cause
@@ -32,17 +32,17 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def is_loss(error: BaseException) -> bool:
-    """Return whether a process, a node or an object was lost; the same work may be done again."""
+    """Return True if a process, a node or an object was lost, so that the work can be repeated."""
     return isinstance(error, _LOSSES) or isinstance(cause_of(error), _LOSSES)
 
 
 def is_lost_object(error: BaseException) -> bool:
-    """Return whether what is missing is an object that others must make again."""
+    """Return True if an object was lost and must be computed again."""
     return isinstance(error, raised.ObjectLostError) or isinstance(
         cause_of(error), raised.ObjectLostError
     )
 
 
 def is_ours(error: BaseException) -> bool:
-    """Return whether the work refused its input with an error of ours."""
+    """Return True if the work raised an error of this project, a `MarginError`."""
     return isinstance(cause_of(error), MarginError)

@@ -1,4 +1,4 @@
-"""The shards and reducers of a cluster, kept in step with its nodes."""
+"""The shards and reducers of a cluster, adjusted to its live nodes."""
 
 import asyncio
 from typing import Any
@@ -31,13 +31,16 @@ class Fleet:
         return len(self._shards)
 
     async def start(self) -> None:
-        """Start shards and reducers."""
+        """Start the shards and reducers."""
         await self.check_nodes()
         if not self.reducers:
             self.reducers = [reducer_actor.remote() for _ in range(self._layout.reducers)]
 
     async def check_nodes(self) -> bool:
-        """Compare shards with the living nodes; return whether slabs must be priced again."""
+        """Adjust the shards to the live nodes.
+
+        Return True if the shards have changed, so that the risk cube must be priced again.
+        """
         nodes = await asyncio.to_thread(ray.nodes)
         living = [n for n in nodes if n["Alive"]]
         self.nodes = len(living)
@@ -53,10 +56,10 @@ class Fleet:
         for number, place in enumerate(places):
             if number < len(self._shards) and place == self._nodes_of_shards[number]:
                 continue
-            # Bound to its node: Ray treats spreading, and a soft affinity, as preferences only.
+            # A hard affinity: Ray treats spreading and soft affinities only as preferences.
             where = NodeAffinitySchedulingStrategy(place, soft=False)
             shard = shard_actor.options(scheduling_strategy=where).remote(number)
-            if number < len(self._shards):  # its node is gone
+            if number < len(self._shards):  # the shard's node is lost
                 ray.kill(self._shards[number])
                 self._shards[number] = shard
             else:
@@ -65,22 +68,25 @@ class Fleet:
         return True
 
     def prepare(self, snapshot: MarketSnapshot, parameters: ModelParameters) -> tuple[Ref, Ref]:
-        """Return references to a snapshot's prepared market and to its `MarketSize`."""
+        """Return references to the prepared market of a snapshot and to its `MarketSize`."""
         market, size = self._shards[0].prepare.options(num_returns=2).remote(snapshot, parameters)
         return market, size
 
     async def price(self, market: Ref, scenarios: Ref, cut: tuple[Span, ...]) -> tuple[Ref, ...]:
-        """Return the slabs of all slices of the scenarios, priced by the shards."""
+        """Return references to the cube slices (`Slab`) of `cut`, once the shards have priced them.
+
+        Slice i of `cut` is priced by shard i.
+        """
         asked = [
             shard.price.options(num_returns=2).remote(market, scenarios, span)
             for shard, span in zip(self._shards, cut, strict=False)
         ]
-        # The second return says that the first is there, without fetching it to this node.
+        # The second return value shows that the first is ready, without fetching it to this node.
         await asyncio.gather(*(count for _, count in asked))
         return tuple(slab for slab, _ in asked)
 
     async def states(self, cut: tuple[Span, ...]) -> tuple[ShardState, ...]:
-        """Return the state of every shard; one that does not answer has no node."""
+        """Return the state of every shard; the node is empty for a shard that does not respond."""
         return tuple(await asyncio.gather(*(self._state(n, cut) for n in range(len(self._shards)))))
 
     async def _state(self, number: int, cut: tuple[Span, ...]) -> ShardState:
@@ -89,6 +95,6 @@ class Fleet:
             node, priced = await asyncio.wait_for(
                 self._shards[number].state.remote(), _STATE_SECONDS
             )
-        except Exception:  # busy or being replaced: the rest of the status is wanted all the same
+        except Exception:  # busy or being replaced; the rest of the status is still useful
             node, priced = "", 0
         return ShardState(number, span, node, priced)

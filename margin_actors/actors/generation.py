@@ -1,4 +1,4 @@
-"""A generation: one market, one scenario set and all its prices, named by a number."""
+"""A generation: one market, one scenario set and their prices, identified by a number."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
@@ -10,26 +10,27 @@ from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
 Ref: TypeAlias = Any
-"""A `ray.ObjectRef`, which has no usable type."""
+"""A `ray.ObjectRef`, for which Ray provides no usable type."""
 GenerationKind: TypeAlias = Literal["publish", "activate"]
-"""What brought a generation about."""
+"""Kind of request that produced a generation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The answer to a publication or an activation."""
+    """The response to a publication or an activation."""
 
     number: int
-    """Of the generation that the request brought about."""
+    """Number of the generation that the request produced."""
     was_repeated: bool
-    """True if an earlier request with the same key had done so: nothing was changed."""
+    """True if an earlier request with the same key produced it, so that nothing was changed."""
 
 
 class Archive(Protocol):
-    """Durable storage of a coordinator: snapshots, scenario sets, and what is in use.
+    """Durable storage of a coordinator: snapshots, scenario sets, and which of them are in use.
 
-    Made outside and sent to the coordinator; both outlive it. Every method may block and may raise
-    a `MarginError`, for example `LedgerUnavailable`.
+    An archive is created by the process that connects and is sent to the coordinator; the stored
+    data outlive both. Every method may block and may raise a `MarginError`, for example
+    `LedgerUnavailable`.
     """
 
     def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
@@ -37,17 +38,22 @@ class Archive(Protocol):
         ...
 
     def load_scenarios(self, scenarios_id: str) -> ScenarioSet:
-        """Return a stored scenario set, or raise UnknownScenarioSet."""
+        """Return a stored scenario set; raise UnknownScenarioSet if there is none under the id."""
         ...
 
     def heads(self) -> Heads:
-        """Return what is in use."""
+        """Return the snapshot and the scenario set in use."""
         ...
 
     def repeated_generation(self, kind: GenerationKind, key: str, content_id: str) -> int | None:
-        """Return the number that an earlier request with this key brought about.
+        """Return the generation number that an earlier request with this key produced.
 
-        None if the key is empty or unknown; raises KeyReused if it came with other content.
+        Return None if the key is empty or unknown.
+
+        Raises
+        ------
+        KeyReused
+            If the key was used with other content.
         """
         ...
 
@@ -60,71 +66,91 @@ class Archive(Protocol):
         caller: str,
         allow_older: bool,
     ) -> tuple[Heads, int]:
-        """Store a snapshot and make it current, in one decision.
+        """Store a snapshot, put it in use, and return (what is in use, generation number).
 
-        Returns what is in use now, and the number that belongs to this request. A snapshot that is
-        current already changes nothing and returns the current number. Raises OutdatedSnapshot if
-        the current one is newer and `allow_older` is not set.
+        The number is that of the generation which this request produced. If the snapshot is already
+        in use, nothing is changed and the current number is returned.
+
+        Raises
+        ------
+        OutdatedSnapshot
+            If the snapshot in use is newer and `allow_older` is False.
+        KeyReused
+            If the key was used with other content.
         """
         ...
 
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
     ) -> tuple[Heads, int]:
-        """Make a stored scenario set the one in use; returns as `publish_snapshot`."""
+        """Put a stored scenario set in use; the return value is as for `publish_snapshot`.
+
+        Raises
+        ------
+        UnknownScenarioSet
+            If no scenario set is stored under the id.
+        KeyReused
+            If the key was used with other content.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the work is divided over the cluster; nothing here changes a bit of a result."""
+    """Distribution of the work over the cluster; no setting changes a single bit of a result."""
 
     shards: int = 0
-    """Scenario shards; 0 for one per processor, following nodes as they come and go."""
+    """Number of scenario shards; 0 for one per processor, adjusted when nodes join or leave."""
     reducers: int = 1
+    """Number of reducers."""
     run_slots: int = 2
-    """Books that run at the same time at most, on all gateways together."""
+    """Maximum number of concurrent book runs, over all gateways."""
     cube_bytes_max: int = 2 * 2**30
-    """Largest risk cube that is kept; prices of a larger one are made when they are needed."""
+    """Size in bytes up to which the risk cube is kept; prices of a larger cube are computed on
+    demand."""
     look_seconds: float = 5.0
-    """How often the coordinator checks the nodes and what is in use."""
+    """Interval in seconds at which the coordinator checks the nodes and what is in use."""
 
 
 @dataclass(frozen=True)
 class GenerationHandle:
-    """Where the parts of a generation lie in the object store."""
+    """References to the objects of a generation in Ray's object store."""
 
     number: int
     revision: int
-    """Another one whenever slabs are made anew for the same generation; bits do not change."""
+    """Changes whenever the cube slices of the generation are computed again; the values stay the
+    same to the last bit."""
     snapshot_id: str
     scenarios_id: str
     model_id: str
     n_contracts: int
+    """Number of listed contracts."""
     spans: tuple[Span, ...]
+    """Slices of the scenarios, in order; one per element of `slabs`."""
     market: Ref
-    """A `PreparedMarket`."""
+    """Reference to the `PreparedMarket`."""
     scenarios: Ref
-    """A `ScenarioSet`."""
+    """Reference to the `ScenarioSet`."""
     slabs: tuple[Ref, ...] | None
-    """A `Slab` each, or None where prices are made when they are needed."""
+    """References to the slices of the risk cube (`Slab`), in the order of `spans`; None if prices
+    are computed on demand."""
 
 
 @dataclass(frozen=True)
 class ResidentGeneration:
-    """A generation read into this process without a copy; alive as long as someone holds it."""
+    """A generation mapped into this process without a copy; kept while there are references."""
 
     handle: GenerationHandle
     priced: PricedMarket
     prepared: dict[str, tuple[object, Any]] = field(
         default_factory=dict[str, tuple[object, Any]], compare=False, repr=False
     )
-    """Accounts prepared for margining, with the positions that they were prepared from; kept here
-    by the gateway because they are only valid for this generation."""
+    """Accounts prepared for margining, with the positions from which they were prepared. The
+    gateway caches them here because they are valid only for this generation."""
 
     @property
     def parameters(self) -> ModelParameters:
-        """The model."""
+        """The model parameters."""
         return self.priced.market.parameters
 
 
@@ -133,9 +159,13 @@ class ShardState:
     """Human-readable state of a shard."""
 
     shard: int
+    """Number of the shard."""
     span: Span
+    """Scenarios assigned to the shard; empty (0, 0) if none are."""
     node_id: str
+    """Ray node; empty if the shard does not respond."""
     slabs_priced: int
+    """Number of cube slices priced since the shard was started."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +178,12 @@ class CoordinatorStatus:
     pending: int
     """Number of the generation being prepared; 0 for none."""
     fault: str
-    """Why the last generation could not be made, or what is in use not be read; empty if nothing
-    is wrong."""
+    """Why the last generation could not be created, or why nodes or inputs in use could not be
+    checked; empty if there is no fault."""
     nodes: int
+    """Number of live nodes."""
     run_slots: int
-    """Books that may run at the same time."""
+    """Maximum number of concurrent book runs."""
     run_slots_taken: int
-    """Books that are running."""
+    """Number of book runs in progress."""
     shards: tuple[ShardState, ...] = field(default=())

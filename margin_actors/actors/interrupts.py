@@ -1,8 +1,9 @@
-"""Ray cancels a running task by an interrupt, which a worker must not take while it loads kernels.
+"""Ray workers ignore SIGINT, with which Ray cancels a running task.
 
-An interrupt in the middle of an import leaves half of a module behind, and Ray goes on using that
-worker: every later task in it fails (numba: "duplicate registration"). The tasks of this package
-take tenths of a second, so a worker finishes the one that it has begun; queued ones are cancelled.
+An interrupt during an import leaves a partly initialised module behind, and Ray continues to use
+the worker: every later task in it fails (numba: "duplicate registration"). The tasks of this
+package take tenths of a second, so a worker completes the task it has started; queued tasks are
+cancelled.
 """
 
 import contextlib
@@ -11,16 +12,16 @@ import sys
 from pathlib import Path
 
 _WORKER = "default_worker.py"
-"""Name of the program that Ray runs as a worker."""
+"""File name of the script that Ray runs as a worker process."""
 
 
 def is_ray_worker() -> bool:
-    """Return whether this process was started by Ray to run tasks and actors."""
+    """Return True if Ray started this process to run tasks or actors."""
     return Path(sys.argv[0]).name == _WORKER
 
 
 def ignore_interrupts_in_workers() -> None:
-    """Ignore SIGINT in workers of Ray; other processes keep their way of handling it."""
+    """Ignore SIGINT in Ray workers; the handler of other processes is left unchanged."""
     if is_ray_worker():
-        with contextlib.suppress(ValueError):  # not in the main thread, which Ray interrupts
+        with contextlib.suppress(ValueError):  # raised outside the main thread; Ray interrupts that
             signal.signal(signal.SIGINT, signal.SIG_IGN)

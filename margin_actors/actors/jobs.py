@@ -1,4 +1,4 @@
-"""Long jobs beside the service: in another process, with progress, and stoppable.
+"""Long-running jobs in another process, with progress reports and cancellation.
 
 A job stops when a certain file exists: if Ray cancelled its task by force, the worker would exit
 too, and the next book would wait for a second until a new one has started.
@@ -24,16 +24,26 @@ _STOP_SECONDS_MAX = 60.0
 
 
 async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenerator[Any]:
-    """Yield what a job tells, as (what, done, total), and its result last.
+    """Run a job in a separate process; yield its progress reports, then its result.
 
-    The job runs on this node, where its files are. Closing the generator stops it.
+    A progress report is a tuple (activity, done, total). The job runs on this node, because its
+    files are local. Closing the generator stops it.
+
+    Parameters
+    ----------
+    job : callable
+        Receives a progress callback and returns the result; must be picklable.
+    until : float
+        Deadline on the monotonic clock, seconds; checked after each report.
 
     Raises
     ------
     MarginError
-        What the job raised.
+        If the job raises one.
+    DeadlinePassed
+        If a report arrives after the deadline.
     ClusterUnavailable
-        If its process was lost.
+        If the process is lost.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     stop = Path(tempfile.gettempdir()) / f"margin-stop-{uuid4().hex}"

@@ -1,4 +1,4 @@
-"""How a generation is made: its market prepared, its scenarios loaded, its prices computed."""
+"""Creation of a generation: prepare the market, load the scenarios and compute the prices."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from margin_actors.market.snapshots import MarketSnapshot
 
 @dataclass(frozen=True)
 class MarketInStore:
-    """A prepared market in the object store."""
+    """A prepared market in Ray's object store."""
 
     snapshot_id: str
     ref: Ref
@@ -29,16 +29,18 @@ class MarketInStore:
 
 @dataclass(frozen=True)
 class ScenariosInStore:
-    """A scenario set in the object store."""
+    """A scenario set in Ray's object store."""
 
     scenarios_id: str
     ref: Ref
     count: int
+    """Number of scenarios."""
     underlyings: tuple[str, ...]
+    """Underlyings that the scenarios move."""
 
 
 class GenerationMaker:
-    """Makes generations from what the archive holds; keeps the latest market and scenario set."""
+    """Creates generations from the archive, and caches the latest market and scenario set."""
 
     def __init__(
         self, archive: Archive, parameters: ModelParameters, layout: Layout, fleet: Fleet
@@ -49,11 +51,11 @@ class GenerationMaker:
         self.scenarios: ScenariosInStore | None = None
 
     def forget(self) -> None:
-        """Load market and scenarios again the next time: their objects may be lost."""
+        """Clear the cache, because the objects in the object store may be lost."""
         self.market = self.scenarios = None
 
     async def prepared(self, snapshot: MarketSnapshot) -> MarketInStore:
-        """Return a snapshot's market, prepared by a shard.
+        """Return the market of a snapshot, prepared by a shard.
 
         Raises
         ------
@@ -76,12 +78,14 @@ class GenerationMaker:
             attempt += 1
 
     async def loaded(self, scenarios_id: str) -> ScenariosInStore:
-        """Return a stored scenario set.
+        """Load a stored scenario set into the object store.
 
         Raises
         ------
-        UnknownScenarioSet, InvalidScenario
-            If it is not stored, or was built for another model.
+        UnknownScenarioSet
+            If no scenario set is stored under the id.
+        InvalidScenario
+            If it was built for another model.
         """
         if self.scenarios is not None and self.scenarios.scenarios_id == scenarios_id:
             return self.scenarios
@@ -91,7 +95,10 @@ class GenerationMaker:
         return ScenariosInStore(scenarios_id, ref, len(loaded), tuple(loaded.underlyings))
 
     async def made(self, wanted: Heads) -> GenerationHandle:
-        """Return a generation with all its prices."""
+        """Create the generation of `wanted` and return it.
+
+        Prices are computed unless the risk cube would exceed the configured size.
+        """
         if self.market is None or self.market.snapshot_id != wanted.snapshot_id:
             snapshot = await asyncio.to_thread(self._archive.load_snapshot, wanted.snapshot_id)
             self.market = await self.prepared(snapshot)

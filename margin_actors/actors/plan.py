@@ -1,7 +1,8 @@
-"""Decisions of the cluster as plain data and functions: no Ray, no clock, no thread.
+"""Decisions of the cluster as plain data and functions, without Ray, clocks or threads.
 
-Who owns which scenarios, what the current generation is, and how many books may run at once. The
-actors carry out what is decided here, so that every failure can be a line in a synchronous test.
+They cover the partition of scenarios and accounts, the placement of shards, what is in use, and the
+leases of run slots. The actors carry out these decisions. Their separation allows every failure to
+be tested synchronously.
 """
 
 from collections import OrderedDict
@@ -10,23 +11,27 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 LEASE_SECONDS = 5.0
-"""How long a run slot stays taken without a renewal."""
+"""Duration of a lease of a run slot without renewal."""
 RENEW_SECONDS = 1.5
-"""How often a run renews its slot."""
+"""Interval at which a run renews its lease."""
 RUNS_REMEMBERED_MAX = 1_000
-"""Ended runs that are remembered, so that their late requests have no effect."""
+"""Number of ended runs that are remembered, so that their delayed requests have no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A contiguous slice of scenarios, beginning a tile."""
+    """A contiguous slice of the scenarios, starting at the start of a tile."""
 
     first: int
+    """Index of the first scenario."""
     count: int
+    """Number of scenarios."""
 
 
 def spans(n_scenarios: int, parts: int, *, tile: int) -> tuple[Span, ...]:
-    """Return at most `parts` slices of whole tiles that cover all scenarios, sizes within a tile.
+    """Return at most `parts` contiguous slices of whole tiles that cover all scenarios.
+
+    The numbers of tiles differ by at most one; the last tile may be incomplete.
 
     Examples
     --------
@@ -40,9 +45,16 @@ def spans(n_scenarios: int, parts: int, *, tile: int) -> tuple[Span, ...]:
 
 
 def account_ranges(start: Sequence[int], *, positions: int, accounts: int) -> list[tuple[int, int]]:
-    """Return ranges of accounts, each of at most about `positions` positions and `accounts`.
+    """Return ranges [first, last) of accounts, of at most `positions` and `accounts` each.
 
-    A range holds at least one account, however large.
+    Parameters
+    ----------
+    start : sequence of int, of length n_accounts + 1
+        Account a owns positions start[a] to start[a + 1].
+    positions : int
+        Maximum number of positions; exceeded only by a range of a single account.
+    accounts : int
+        Maximum number of accounts, at least 1.
     """
     n = len(start) - 1
     ranges: list[tuple[int, int]] = []
@@ -57,26 +69,29 @@ def account_ranges(start: Sequence[int], *, positions: int, accounts: int) -> li
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What is in use: kept durably, so that a new coordinator continues where the last stopped."""
+    """What is in use; stored durably, so that a new coordinator can continue from it."""
 
     number: int = 0
-    """Of the generation; rises with every change."""
+    """Number of the generation; increases with every change."""
     snapshot_id: str = ""
+    """Id of the market snapshot; empty if none is in use."""
     scenarios_id: str = ""
+    """Id of the scenario set; empty if none is in use."""
 
     @property
     def is_complete(self) -> bool:
-        """True if there is both a market and a scenario set."""
+        """True if both a snapshot and a scenario set are in use."""
         return bool(self.snapshot_id and self.scenarios_id)
 
 
 @dataclass
 class RunSlots:
-    """Leases for book runs: a limited number at once in the whole cluster.
+    """Leases that limit the number of concurrent book runs in the whole cluster.
 
-    A lease lasts seconds and is renewed while its run lives, so that the slot of a holder that died
-    is free soon after. A coordinator that was started again knows no leases; the first renewal of
-    a running book takes its lease again, even beyond the number of slots.
+    A lease lasts a few seconds and is renewed while its run is in progress, so that the slot of a
+    failed holder becomes free soon. A restarted coordinator has no leases; the first renewal of a
+    run in progress restores its lease, even if that exceeds the number of slots. In all methods,
+    `now` is a time of the monotonic clock, in seconds.
     """
 
     slots: int
@@ -84,10 +99,10 @@ class RunSlots:
     _ended: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
 
     def take(self, run_id: str, *, now: float) -> float:
-        """Take a slot and return 0, or return the seconds after which to ask again.
+        """Take a slot and return 0, or return the seconds after which to try again.
 
-        Asking again under the same id renews the lease. A run that has ended takes nothing: its
-        request was repeated or delayed on its way.
+        A repeated call with the same id renews the lease. For a run that has ended, the call
+        returns 0 without taking a slot: the request was repeated or delayed in transit.
         """
         self._drop_expired(now)
         if run_id in self._ended:
@@ -99,13 +114,13 @@ class RunSlots:
         return 0.0
 
     def renew(self, run_id: str, *, now: float) -> None:
-        """Extend the lease of a run that is alive, or take it again if it is not known."""
+        """Extend the lease of a run in progress, or restore it if it is missing."""
         self._drop_expired(now)
         if run_id not in self._ended:
             self._leases[run_id] = now + LEASE_SECONDS
 
     def give_back(self, run_id: str) -> None:
-        """End a lease; ending one that is not held has no effect."""
+        """Release the lease of a run, and ignore later requests of that run."""
         self._leases.pop(run_id, None)
         remember(self._ended, run_id)
 
@@ -118,7 +133,7 @@ class RunSlots:
 
 
 def remember(ended: OrderedDict[str, None], run_id: str) -> None:
-    """Add a run to those that have ended, forgetting the oldest beyond a fixed number."""
+    """Add a run to the ended runs, and drop the oldest beyond RUNS_REMEMBERED_MAX."""
     ended[run_id] = None
     ended.move_to_end(run_id)
     while len(ended) > RUNS_REMEMBERED_MAX:
@@ -126,11 +141,20 @@ def remember(ended: OrderedDict[str, None], run_id: str) -> None:
 
 
 def place_shards(places: Sequence[str], cpus: Mapping[str, float], wanted: int) -> list[str]:
-    """Return the node of each of so many shards.
+    """Return the node of each of `wanted` shards.
 
-    A shard stays where it is while its node lives; others go where there are fewest shards a
-    processor, of equals to the first by name. Nodes without processors are taken only where there
-    is no other.
+    A shard stays on its node while the node is live. Each other shard is placed on the node with
+    the fewest shards per processor; ties go to the first node by name. Nodes without processors are
+    used only if there are no others.
+
+    Parameters
+    ----------
+    places : sequence of str
+        Current node of each existing shard.
+    cpus : mapping of str to float
+        Number of processors of each live node.
+    wanted : int
+        Number of shards required.
 
     Examples
     --------
@@ -147,10 +171,10 @@ def place_shards(places: Sequence[str], cpus: Mapping[str, float], wanted: int) 
 
 
 def shards_wanted(configured: int, cpus: float) -> int:
-    """Return how many shards to run: as configured, or one a processor of the living nodes."""
+    """Return the number of shards: as configured, or one per processor of the live nodes."""
     return configured if configured > 0 else max(1, int(cpus))
 
 
 def backoff_seconds(attempt: int) -> float:
-    """Return the pause before an attempt: 0.1 s doubling to 2 s."""
+    """Return the back-off after failed attempt `attempt`, from 0: 0.1 s, doubling up to 2 s."""
     return min(0.1 * 2.0 ** min(attempt, 10), 2.0)

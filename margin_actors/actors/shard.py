@@ -1,4 +1,4 @@
-"""The actors that price and join: few, large, and without any state that could be lost."""
+"""Actors that price scenarios and reduce profits to margins; no state is lost if they restart."""
 
 from collections import OrderedDict
 from typing import Any
@@ -19,16 +19,17 @@ from margin_actors.engine.scenarios import CORE, ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
 _PREPARATION = "preparation"
-"""Calls that do not wait behind the pricing of a slice."""
+"""Concurrency group of calls that must not queue behind the pricing of a slice."""
 _CONTROL = "control"
-"""Calls that do not wait behind reductions."""
+"""Concurrency group of calls that must not queue behind reductions."""
 
 
 class ScenarioShard:
-    """Prices all listed contracts over its slice of the scenarios.
+    """Actor that prices all listed contracts over its slice of the scenarios.
 
-    A slab is the return of a call, so it lies in the object store of the shard's node, belongs to
-    the coordinator, and outlives the shard. A shard that dies is started again and asked again.
+    The resulting slice of the risk cube (`Slab`) is the return value of an actor call, so it is
+    stored in the object store of the shard's node, is owned by the coordinator, and outlives the
+    shard. Ray restarts a failed shard and repeats the call.
     """
 
     def __init__(self, number: int) -> None:
@@ -36,7 +37,7 @@ class ScenarioShard:
         self._priced = 0
 
     def price(self, market: PreparedMarket, scenarios: ScenarioSet, span: Span) -> tuple[Slab, int]:
-        """Return the slab of a slice, and the slabs priced so far."""
+        """Return (slice of the risk cube over `span`, number of slices priced so far)."""
         part = scenarios.rows(span.first, span.first + span.count)
         n_core = scenarios.section(CORE).count
         slab = price_slab(market, part, span.first, n_core=n_core)
@@ -47,25 +48,26 @@ class ScenarioShard:
     def prepare(
         self, snapshot: MarketSnapshot, parameters: ModelParameters
     ) -> tuple[PreparedMarket, MarketSize]:
-        """Return a snapshot's market, prepared for pricing, and its size.
+        """Return the market of a snapshot, prepared for pricing, and its size.
 
-        This is not a task: Ray ends the workers of tasks as soon as the gateway that started the
-        coordinator has exited, and each preparation would then wait for a new worker.
+        This is not a task, because Ray terminates the workers of tasks as soon as the gateway that
+        started the coordinator has exited; each preparation would then wait for a new worker.
         """
         return sized_market(snapshot, parameters)
 
     def state(self) -> tuple[str, int]:
-        """Return (node, slabs priced)."""
+        """Return (node id, number of cube slices priced)."""
         return ray.get_runtime_context().get_node_id(), self._priced
 
 
 class Reducer:
-    """Joins the slices of accounts' profits and computes their margins.
+    """Actor that joins the profits of accounts over all scenario slices and computes margins.
 
-    Calls of `reduce` are queued and run one at a time. An actor call must never be cancelled: it
-    leaves a gap in the caller's sequence numbers, for which an actor that runs calls in their order
-    waits 30 seconds. Instead a run whose caller has gone is abandoned, in a thread of its own, and
-    its queued calls return at once.
+    Calls of `reduce` are queued and run one at a time. An actor call must never be cancelled:
+    cancelling leaves a gap in the sequence numbers of the caller, and an actor that runs calls in
+    order waits 30 seconds for the missing call. Instead, a run whose caller has disconnected is
+    marked as abandoned by a call in a separate concurrency group, and its queued calls return
+    immediately.
     """
 
     def __init__(self) -> None:
@@ -81,19 +83,20 @@ class Reducer:
 
     @ray.method(concurrency_group=_CONTROL)
     def abandon(self, run_id: str) -> None:
-        """Skip the queued calls of a run whose caller has gone."""
+        """Make the queued calls of a run return without a result; its caller has disconnected."""
         remember(self._abandoned, run_id)
 
     @ray.method(concurrency_group=_CONTROL)
     def ready(self) -> bool:
-        """Return True once the process is up."""
+        """Return True as soon as the process is running."""
         return True
 
 
 _ALWAYS_RESTARTED: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
 _NOT_IN_LINE: dict[str, Any] = {
     "concurrency_groups": {_CONTROL: 1},
-    # Otherwise a call whose parts are not there yet holds up all later calls of its caller.
+    # With ordered execution, a call that waits for its arguments blocks all later calls of the
+    # same caller.
     "allow_out_of_order_execution": True,
 }
 _PREPARES: dict[str, Any] = {"concurrency_groups": {_PREPARATION: 1}}

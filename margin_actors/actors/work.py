@@ -1,8 +1,8 @@
-"""Revaluation tasks: accounts against slabs, and portfolios repriced slice by slice.
+"""Work of tasks and actors: market preparation, profits over a scenario slice, margins, long jobs.
 
-Tasks are pure: the same arguments give the same bits, so a task whose worker or node is lost runs
-again, as often as it takes until the caller's deadline. Each runs its kernels on one thread; Ray
-starts as many as there are processors.
+The revaluation tasks are pure: the same arguments give the same bits, so Ray repeats a task whose
+worker or node is lost, without a limit on the number of attempts. Each task runs its kernels on one
+thread; Ray runs as many tasks in parallel as there are processors. A long job is not repeated.
 """
 
 import os
@@ -34,34 +34,37 @@ from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
 Tell: TypeAlias = Callable[[str, int, int], None]
-"""Told (what is being done, done, of how many)."""
+"""Progress callback; receives (current activity, items done, number of items)."""
 _STOP_POLL_SECONDS = 0.1
 _STOP_SECONDS_MAX = 5.0
-"""Longest time from the stop of a job to its next report of progress."""
+"""Longest time from the stop of a job to its next progress report."""
 
 
 @dataclass(frozen=True)
 class BookInput:
-    """What the parts of one book run share; put into the object store once."""
+    """Input shared by all tasks of one book run; put into the object store once."""
 
     accounts: tuple[str, ...]
+    """Account ids, in the order of the accounts of `held`."""
     held: HeldPositions
     terms: Terms
     where: str
+    """Name of the book in error messages."""
 
 
 @dataclass(frozen=True)
 class MarketSize:
-    """What a coordinator needs to know of a prepared market without reading it."""
+    """Properties of a prepared market, available to the coordinator without fetching the market."""
 
     n_contracts: int
     underlyings: tuple[str, ...]
+    """Underlyings of the contracts, sorted by name."""
 
 
 def sized_market(
     snapshot: MarketSnapshot, parameters: ModelParameters
 ) -> tuple[PreparedMarket, MarketSize]:
-    """Return a snapshot's market, prepared for pricing, and its size.
+    """Return the market of a snapshot, prepared for pricing, and its size.
 
     Raises
     ------
@@ -100,7 +103,13 @@ def _revalue(
 def reduce_accounts(
     book: BookInput, first: int, last: int, parts: Sequence[SliceBundle]
 ) -> Margins:
-    """Return the margins of accounts [first, last) from all slices of their profits."""
+    """Return the margins of accounts [first, last) from their profits over all scenario slices.
+
+    Raises
+    ------
+    InvalidPortfolio
+        If the profits of an account are too large to be summed exactly.
+    """
     held = book.held.part(first, last)
     profits = book_profits(
         parts,
@@ -159,9 +168,10 @@ def _run_job(job: Callable[[Tell], Any], stop_file: str) -> Generator[tuple[str,
 
 
 sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
-"""(Slab, BookInput, first account, last) -> SliceBundle."""
+"""Task (Slab, BookInput, first, last) -> SliceBundle of accounts [first, last)."""
 revalue: Any = ray.remote(max_retries=-1)(_revalue)
-"""(PreparedMarket, ScenarioSet, Span, BookInput, first account, last) -> SliceBundle."""
-# It takes no processor of Ray's: books would otherwise wait until builds have ended.
+"""Task (PreparedMarket, ScenarioSet, Span, BookInput, first, last) -> SliceBundle of accounts
+[first, last); prices the scenarios of the span itself."""
+# It reserves no processor: otherwise books would wait until a build has ended.
 run_job: Any = ray.remote(num_returns="streaming", max_retries=0, num_cpus=0)(_run_job)
-"""A long job beside the service: yields ("told", (what, done, total)), then ("done", result)."""
+"""Task that runs a long job: yields ("told", (activity, done, total)), then ("done", result)."""

@@ -1,1 +1,1 @@
-"""The mathematics: parameters, scenarios, revaluation, measures, margin."""
+"""The margin model: parameters, scenarios, revaluation, risk measures and margin requirements."""

@@ -1,1 +1,1 @@
-"""Deterministic arithmetic: elementary functions, Black's formula, the compiler's settings."""
+"""Deterministic arithmetic: elementary functions, Black's formula and the compiler settings."""

@@ -1,15 +1,15 @@
-"""Black's formula for an option on a forward, and its inverse.
+"""Black's formula for an option on a forward, its greeks and its inverse.
 
-Only the option out of the money is computed; the other follows by parity, C - P = F - K. With
+Only the out-of-the-money option is computed; the other follows by parity, C - P = F - K. With
 h = |ln F - ln K|, s = sigma * sqrt(T), u = h/s - s/2 and v = h/s + s/2, its undiscounted price is
 
     min(F, K) * N(-u) - max(F, K) * N(-v).
 
-Since min(F, K) * phi(u) = max(F, K) * phi(v), one exponential serves both terms, and with N(-d) as
-exp(-d**2 / 2) * P(d) / Q(d) the two divisions by Q become one. Nothing branches, so the loop runs
-in vector registers: 1.5 ns a price on the machine of benchmarks/RESULTS.md.
+Since min(F, K) * phi(u) = max(F, K) * phi(v), both terms share one exponential, and with N(-d)
+written as exp(-d**2 / 2) * P(d) / Q(d) the two divisions by Q become one. There are no branches, so
+the compiler vectorises the loop: 1.5 ns per price on the machine of benchmarks/RESULTS.md.
 
-Error: about 1e-15 of max(F, K); see benchmarks/RESULTS.md for the hard grid.
+The error is about 1e-15 * max(F, K); benchmarks/RESULTS.md has results on a difficult grid.
 
 References
 ----------
@@ -37,7 +37,8 @@ from margin_actors.numerics.jit import compiled, inlined
 
 _INVERSE_ROOT_TWO_PI = 0.3989422804014327
 DEVIATION_MIN = 1e-100
-"""Least sigma * sqrt(T): an option with less is worth its intrinsic value to the last bit."""
+"""Lower bound of sigma * sqrt(T); below it an option is worth its intrinsic value to the last
+bit."""
 
 
 @inlined
@@ -54,7 +55,7 @@ def out_of_the_money(smaller: float, h: float, s: float) -> float:
     pu, qu = normal_tail_ratio(minimum(abs(u), TAIL_ARGUMENT_MAX))
     pv, qv = normal_tail_ratio(v)
     nearer = pu * qv
-    # u < 0 is d1 > 0 for a call: N(-u) = 1 - N(u).
+    # For u < 0 (d1 > 0 for a call), N(-u) = 1 - N(u).
     difference = select_nonnegative(u, nearer, -nearer) - pv * qu
     base = select_nonnegative(u, 0.0, smaller)
     return maximum(fused_multiply_add(g, difference / (qu * qv), base), 0.0)
@@ -62,7 +63,10 @@ def out_of_the_money(smaller: float, h: float, s: float) -> float:
 
 @inlined
 def option_price(F: float, K: float, h: float, s: float, sign: float) -> float:
-    """Return the undiscounted price; `sign` is +1 for a call, -1 for a put."""
+    """Return the undiscounted price of an option, in the unit of the forward.
+
+    `h` is |ln F - ln K|, `s` is sigma * sqrt(T), `sign` is +1 for a call and -1 for a put.
+    """
     intrinsic = maximum(sign * (F - K), 0.0)
     return out_of_the_money(minimum(F, K), h, maximum(s, DEVIATION_MIN)) + intrinsic
 
@@ -79,7 +83,21 @@ def price_grid(
     s: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Write the price of option i under forward j to out[i, j], both logarithms given."""
+    """Write the undiscounted price of option i at forward j to out[i, j].
+
+    Parameters
+    ----------
+    F, ln_F, ln_F_low : float64 arrays of shape (n_forwards,)
+        Forwards, and their logarithms as unevaluated sums (high, low).
+    K, ln_K, ln_K_low : float64 arrays of shape (n_options,)
+        Strikes, in the unit of the forwards, and their logarithms.
+    sign : float64 array of shape (n_options,)
+        +1 for a call, -1 for a put.
+    s : float64 array of shape (n_options,)
+        sigma * sqrt(T).
+    out : float64 array of shape (n_options, n_forwards)
+        Receives the prices, in the unit of the forwards.
+    """
     for i in range(K.size):
         k, lk, lk_low, w, si = K[i], ln_K[i], ln_K_low[i], sign[i], s[i]
         for j in range(F.size):
@@ -106,14 +124,17 @@ def black76_price(
 
     Parameters
     ----------
-    forward, strike : float64 arrays that broadcast together, positive
-    deviation : float64 array, sigma * sqrt(T), at least 0
-    is_call : boolean array
+    forward, strike : float64 arrays
+        Positive, in the same unit. All arguments broadcast together.
+    deviation : float64 array
+        sigma * sqrt(T), at least 0.
+    is_call : bool array
         True for a call, False for a put.
 
     Returns
     -------
-    float64 array of the broadcast shape, never negative
+    float64 array of the broadcast shape
+        Prices, never negative.
 
     Raises
     ------
@@ -148,7 +169,26 @@ def black76_price(
 def black76_vega(
     forward: FloatArray, strike: FloatArray, vol_annual: FloatArray, tenor_years: FloatArray
 ) -> FloatArray:
-    """Return dPrice/dsigma, undiscounted, in the unit of the forward per unit of volatility."""
+    """Return dPrice/dsigma, undiscounted, in the unit of the forward per unit of volatility.
+
+    Parameters
+    ----------
+    forward, strike : float64 arrays
+        Positive, in the same unit. All arguments broadcast together.
+    vol_annual : float64 array
+        Annual volatility, as a fraction.
+    tenor_years : float64 array
+        Time to expiry, years.
+
+    Returns
+    -------
+    float64 array of the broadcast shape
+
+    Raises
+    ------
+    ValueError
+        If a forward or strike is not positive and finite.
+    """
     s = np.maximum(vol_annual * np.sqrt(tenor_years), DEVIATION_MIN)
     d1 = logarithms(forward / strike)[0] / s + 0.5 * s
     return forward * exponentials(-0.5 * d1 * d1) * _INVERSE_ROOT_TWO_PI * np.sqrt(tenor_years)
@@ -170,7 +210,10 @@ def black76_delta(
     tenor_years: FloatArray,
     is_call: BoolArray,
 ) -> FloatArray:
-    """Return dPrice/dF, undiscounted: N(d1) for a call, N(d1) - 1 for a put."""
+    """Return dPrice/dF, undiscounted: N(d1) for a call, N(d1) - 1 for a put.
+
+    Arguments, result and errors as `black76_vega`; `is_call` is a bool array, True for a call.
+    """
     s = np.maximum(vol_annual * np.sqrt(tenor_years), DEVIATION_MIN)
     d1 = logarithms(forward / strike)[0] / s + 0.5 * s
     out = np.empty(d1.size)
@@ -195,8 +238,8 @@ def _deviations(
         f_high, f_low = logarithm_in_two_parts(F[i])
         k_high, k_low = logarithm_in_two_parts(K[i])
         h = abs((f_high - k_high) + (f_low - k_low))
-        # Newton in s on ln(price), kept inside a bracket that bisection shrinks when Newton leaves
-        # it. The price rises with s, from 0 at 0 to min(F, K) at infinity.
+        # Newton's method in s on ln(price), with a bisection step whenever an iterate would leave
+        # the bracket. The price rises with s, from 0 at 0 to min(F, K) at infinity.
         low, high = 0.0, 80.0
         s = max(np.sqrt(2.0 * h), 0.05)
         for _ in range(100):
@@ -224,17 +267,20 @@ def _deviations(
 def black76_implied_deviation(
     price: FloatArray, forward: FloatArray, strike: FloatArray, is_call: BoolArray
 ) -> FloatArray:
-    """Return sigma * sqrt(T) that gives each undiscounted price.
+    """Return the sigma * sqrt(T) at which the undiscounted price is as given.
 
     Parameters
     ----------
-    price, forward, strike, is_call : arrays that broadcast together
-        Prices in the unit of the forward.
+    price, forward, strike : float64 arrays
+        All in the same unit; forward and strike must be positive. All arguments broadcast
+        together.
+    is_call : bool array
+        True for a call, False for a put.
 
     Returns
     -------
     float64 array of the broadcast shape
-        0 where the price equals its intrinsic value, NaN where no volatility gives it.
+        0 where the price equals its intrinsic value, NaN where no volatility gives the price.
     """
     p, F, K, call = np.broadcast_arrays(price, forward, strike, is_call)
     out = np.empty(p.shape)

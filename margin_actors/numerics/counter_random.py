@@ -1,7 +1,8 @@
-"""Random numbers as a function of (seed, stream, position), the same on every machine.
+"""Random numbers as a function of (seed, stream, index), identical on every machine.
 
-numpy promises its streams only for one build; here the generator is our own Philox4x32-10, checked
-against its published known-answer vectors, so that any slice of a sequence can be made anywhere.
+NumPy does not guarantee that its streams stay the same between versions. This module implements
+Philox4x32-10, tested against its published known-answer vectors. Since it is counter-based, any
+slice of a sequence can be generated independently.
 
 References
 ----------
@@ -21,9 +22,9 @@ _MASK = 0xFFFFFFFF
 # pyright: reportAssignmentType=false
 @inlined
 def _philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
-    """Return four 32-bit words; all arguments are 32-bit words held in 64-bit integers."""
+    """Return four 32-bit words; all arguments are 32-bit words stored in 64-bit integers."""
     for _ in range(10):
-        # 32 x 32 bit products need unsigned 64 bits.
+        # Products of two 32-bit words require unsigned 64-bit integers.
         p0 = np.uint64(0xD2511F53) * np.uint64(c0)
         p1 = np.uint64(0xCD9E8D57) * np.uint64(c2)
         h0, l0 = np.int64(p0 >> np.uint64(32)), np.int64(p0 & np.uint64(_MASK))
@@ -35,18 +36,31 @@ def _philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, 
 
 @compiled
 def philox_words(counter: IntArray, key: IntArray) -> IntArray:
-    """Return Philox4x32-10 of a counter (4 words) under a key (2 words), as int64."""
+    """Return the Philox4x32-10 output of a counter under a key.
+
+    Parameters
+    ----------
+    counter : int64 array of shape (4,)
+        32-bit words.
+    key : int64 array of shape (2,)
+        32-bit words.
+
+    Returns
+    -------
+    int64 array of shape (4,)
+        32-bit words.
+    """
     a, b, c, d = _philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1])
     return np.array([a, b, c, d])
 
 
 @inlined
 def uniform_of(seed: int, stream: int, i: int) -> float:
-    """Return uniform number i of a stream, in (0, 1); see `uniforms`."""
+    """Return the uniform number with index `i` of a stream, in (0, 1); see `uniforms`."""
     n = i // 2
     a, b, c, d = _philox(n & _MASK, n >> 32, stream & _MASK, stream >> 32, seed & _MASK, seed >> 32)
     high, low = (a, b) if i % 2 == 0 else (c, d)
-    # 52 bits and a half: never 0, never 1.
+    # 52 random bits plus one half: the result is never 0 and never 1.
     return ((high >> 6) * 67108864.0 + (low >> 6) + 0.5) / 4503599627370496.0
 
 
@@ -57,7 +71,18 @@ def _first_of_each(seed: int, streams: IntArray, out: FloatArray) -> None:
 
 
 def uniform_per_stream(seed: int, streams: IntArray) -> FloatArray:
-    """Return the first uniform of each stream; see `uniforms`."""
+    """Return the first uniform number of each stream; see `uniforms`.
+
+    Parameters
+    ----------
+    seed : int in [0, 2**62)
+    streams : int64 array of shape (n_streams,)
+        Stream numbers in [0, 2**62).
+
+    Returns
+    -------
+    float64 array of shape (n_streams,), in (0, 1)
+    """
     out = np.empty(streams.size)
     _first_of_each(seed, np.ascontiguousarray(streams, dtype=np.int64), out)
     return out
@@ -70,7 +95,17 @@ def _uniforms(seed: int, stream: int, first: int, out: FloatArray) -> None:
 
 
 def uniforms(seed: int, stream: int, n: int) -> FloatArray:
-    """Return the first `n` uniforms in (0, 1) of a stream; `seed` and `stream` in [0, 2**62)."""
+    """Return the first `n` uniform numbers of a stream.
+
+    Parameters
+    ----------
+    seed, stream : int in [0, 2**62)
+    n : int
+
+    Returns
+    -------
+    float64 array of shape (n,), in (0, 1)
+    """
     out = np.empty(n)
     _uniforms(seed, stream, 0, out)
     return out
@@ -221,7 +256,7 @@ def _to_normals(u: FloatArray) -> None:
 
 
 def normals(seed: int, stream: int, n: int) -> FloatArray:
-    """Return the first `n` standard normals of a stream; see `uniforms`."""
+    """Return the first `n` standard normal numbers of a stream, float64 (n,); see `uniforms`."""
     out = uniforms(seed, stream, n)
     _to_normals(out)
     return out

@@ -1,9 +1,9 @@
 """exp, log and the scaled normal tail, with the same bits on every processor.
 
-`numpy.exp` and `numpy.log` choose another implementation on another processor, and so give other
-last bits; a margin that is to be replayed elsewhere cannot rest on them. These are written in
-additions, multiplications, divisions and fused multiply-adds only, each of which IEEE 754 rounds in
-one way, and they vectorise because they do not branch.
+`numpy.exp` and `numpy.log` use different implementations on different processors, whose results
+differ in the last bits, so a margin based on them could not be reproduced elsewhere. The functions
+of this module use only additions, multiplications, divisions and fused multiply-adds, whose
+rounding IEEE 754 defines uniquely. They contain no branches, so the compiler can vectorise them.
 """
 
 from math import factorial
@@ -22,14 +22,15 @@ from margin_actors.numerics.instructions import (
 from margin_actors.numerics.jit import compiled, inlined
 
 TAIL_ARGUMENT_MAX = 39.0
-"""Beyond it exp(-d**2 / 2) is below the smallest normal double."""
+"""Largest argument of `normal_tail_ratio`; beyond it exp(-d**2 / 2) is below the smallest normal
+double."""
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: n * _LN2_HIGH is exact
 _LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 _EXP_MIN, _EXP_MAX = -708.0, 709.0
 _SCALE_BITS = 54
-"""Power of two that makes every subnormal number normal."""
+"""Multiplication by 2**_SCALE_BITS turns every subnormal number into a normal one."""
 
 _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12, _E13 = (
     1.0 / factorial(n) for n in range(2, 14)
@@ -67,7 +68,7 @@ _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = (2.0 / (2 * n + 3) for 
 
 @inlined
 def exponential(x: float) -> float:
-    """Return e**x within 1 unit in the last place, for x held to [-708, 709]."""
+    """Return e**x within 1 unit in the last place, with x clamped to [-708, 709]."""
     x = maximum(minimum(x, _EXP_MAX), _EXP_MIN)
     shifted = fused_multiply_add(x, _LOG2_E, SHIFTER)
     n = shifted - SHIFTER
@@ -93,8 +94,8 @@ def exponential(x: float) -> float:
 def logarithm_in_two_parts(x: float) -> tuple[float, float]:
     """Return (high, low) with high + low = ln x within 1e-18, for x positive, finite and normal.
 
-    A price near the money with a minute to run depends on ln(F / K) to a few parts in 1e17 of
-    ln F itself; the second part carries what a single double drops.
+    The price of a near-the-money option one minute before expiry depends on ln(F / K) to a few
+    parts in 1e17 of ln F itself. The second term holds the digits that a single double drops.
     """
     n, m = exponent_and_mantissa(x)
     numerator = m - 1.0
@@ -170,6 +171,11 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     x : float64 array of any shape
         Positive and finite.
 
+    Returns
+    -------
+    two float64 arrays of the shape of `x`
+        high and low; see `logarithm_in_two_parts`.
+
     Raises
     ------
     ValueError
@@ -182,7 +188,7 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     high, low = np.empty_like(values), np.empty_like(values)
     subnormal = values < np.finfo(np.float64).tiny
     has_subnormal = bool(np.any(subnormal))
-    if has_subnormal:  # the kernel reads exponents, which subnormal numbers do not have
+    if has_subnormal:  # the kernel reads the exponent field, which is zero for subnormal numbers
         values = values.copy()
         values[subnormal] *= 2.0**_SCALE_BITS
     _logarithms(values.ravel(), high.ravel(), low.ravel())
@@ -193,7 +199,7 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def exponentials(x: FloatArray) -> FloatArray:
-    """Return e**x for an array of any shape, the argument held to [-708, 709]."""
+    """Return e**x for a float64 array of any shape, with the argument clamped to [-708, 709]."""
     values = np.ascontiguousarray(x, dtype=np.float64)
     out = np.empty_like(values)
     _exponentials(values.ravel(), out.ravel())

@@ -1,10 +1,11 @@
-"""Single machine operations that Python cannot spell, as fragments for compiled kernels.
+"""Machine operations that Python cannot express, as fragments for compiled kernels.
 
-Each is one LLVM instruction without a branch, so that a loop of them becomes a vector loop: a fused
-multiply-add, minimum and maximum that ignore the sign of zero and prefer the second operand when
-the first is NaN, a selection, and the power of two held in a shifted integer.
+Each compiles to a few LLVM instructions without a branch, so that LLVM can vectorise a loop over
+them: a fused multiply-add; minimum and maximum, which return the second operand if the operands are
+equal (zeros of either sign included) or either is NaN; a selection; the power of two of an integer
+stored in a shifted double; the exponent and mantissa of a double.
 
-Python sees ordinary functions of floats; only compiled code may call them.
+The type checker sees ordinary functions of floats, but only compiled code may call them.
 """
 
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false
@@ -23,7 +24,8 @@ _INT64 = ir.IntType(64)
 _F64 = types.float64
 
 SHIFTER = 6755399441055744.0
-"""1.5 * 2**52: adding it rounds to an integer, which then stands in the low bits."""
+"""1.5 * 2**52: adding it to a double rounds that to an integer, stored in the low bits of the
+sum."""
 
 
 @intrinsic
@@ -75,7 +77,7 @@ def _exponent_and_mantissa(typing_context, x):
     pair = types.UniTuple(_F64, 2)
 
     def generate(context, builder, signature, args):
-        # Offset by sqrt(1/2) so that the mantissa lies in [sqrt(1/2), sqrt(2)).
+        # Subtract the bits of sqrt(1/2) so that the mantissa lies in [sqrt(1/2), sqrt(2)).
         bits = builder.bitcast(args[0], _INT64)
         offset = ir.Constant(_INT64, 0x3FE6A09E667F3BCD)
         shifted = builder.ashr(builder.sub(bits, offset), ir.Constant(_INT64, 52))

@@ -1,12 +1,12 @@
-"""The one place where numba is configured: typed decorators and the cache of compiled kernels.
+"""Configuration of Numba: typed decorators and the cache of compiled kernels.
 
-numba's own cache notices a change of the file that holds a kernel, but not of a function which that
-kernel inlines from another file. The folder is therefore named by a hash of every source file that
-may be compiled: after an edit or an upgrade the old folder is simply not looked at.
+Numba's cache detects a change of the file that contains a kernel, but not of a function that the
+kernel inlines from another file. The name of the cache folder therefore contains a hash of every
+source file that may be compiled: after an edit or an upgrade, the old folder is not used.
 
 All kernels release the GIL, use IEEE arithmetic (no fastmath; fused multiply-adds only where they
-are written) and numpy's error model, because a check for a zero divisor keeps LLVM from vectorising
-a loop (measured: 10.8 against 1.4 ns a price).
+are written explicitly) and NumPy's error model, because a check for a zero divisor prevents LLVM
+from vectorising a loop (measured: 10.8 instead of 1.4 ns per price).
 """
 
 from collections.abc import Callable
@@ -26,9 +26,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def source_digest(*folders: str) -> str:
-    """Return a short hash of the compiler and of the package's sources below the given folders.
+    """Return a short hash of the compiler versions and of the sources in some folders.
 
-    Without folders: of all that hold kernels, which is what names the cache of compiled kernels.
+    Folders are relative to the package, with their subfolders. Without arguments, the hash covers
+    all folders that may contain kernels; it names the cache of compiled kernels.
     """
     digest = sha256(f"{numba.__version__} {llvmlite_version}".encode())
     roots = [_PACKAGE / folder for folder in folders or ("numerics", "market", "engine")]
@@ -39,17 +40,17 @@ def source_digest(*folders: str) -> str:
 
 
 config = cast("Any", numba_config)
-if not config.CACHE_DIR:  # a NUMBA_CACHE_DIR set by the operator wins
+if not config.CACHE_DIR:  # NUMBA_CACHE_DIR, if set by the operator, takes precedence
     config.CACHE_DIR = str(_PACKAGE / "__pycache__" / f"kernels-{source_digest()}")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` compiled on first call, cached on disk, running without the GIL."""
+    """Return `function`, compiled on its first call, cached on disk and run without the GIL."""
     decorate = cast("Callable[..., Any]", njit)(cache=True, nogil=True, error_model="numpy")
     return cast("Callable[P, R]", decorate(function))
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` as a fragment that LLVM inlines into every kernel calling it."""
+    """Return `function` as a fragment that LLVM inlines into every kernel that calls it."""
     decorate = cast("Callable[..., Any]", njit)(nogil=True, error_model="numpy", forceinline=True)
     return cast("Callable[P, R]", decorate(function))

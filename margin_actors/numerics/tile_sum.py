@@ -1,11 +1,12 @@
-"""The inner loop of aggregation: a weighted sum of cube rows held in eight vector registers.
+"""Inner loop of aggregation: a weighted sum of cube rows, accumulated in eight vector registers.
 
-For each position one row of 64 profits is read and added to 64 sums. Written in Python the sums go
-through memory (267 us for an account of 505 positions and 2,560 scenarios); here they stay in
-registers from the first position to the last (91 us, which is what the second-level cache
-delivers; scipy.sparse takes 555). LLVM splits the vectors where the processor has narrower ones.
+For each position, one row of 64 profits is read and added to 64 sums. If the loop is written in
+Python and compiled, the sums pass through memory (267 us for an account of 505 positions and 2,560
+scenarios). Here they stay in registers from the first position to the last (91 us, the bandwidth of
+the second-level cache; scipy.sparse takes 555 us). LLVM splits the vectors if the registers of the
+processor are narrower.
 
-Sums run in the order of the positions, each step one fused multiply-add.
+The positions are summed in their order, each with one fused multiply-add.
 """
 
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false
@@ -78,8 +79,8 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
             builder.insert_element(undefined, scalar, _int(0, _I32)), undefined, everywhere
         )
         row = builder.gep(base, [builder.mul(row_number, _int(WIDTH))])
-        # Rows lie anywhere in the cube, so the processor cannot guess the next one: ask for the row
-        # of eight positions on (measured: 104 against 91 us).
+        # The rows are scattered over the cube, so the processor cannot predict the next one:
+        # prefetch the row eight positions ahead (measured: 91 us, without prefetching 104 us).
         ahead = builder.add(position, _int(_AHEAD))
         last = builder.sub(stop, _int(1))
         ahead = builder.select(builder.icmp_signed("<", ahead, last), ahead, last)
@@ -107,5 +108,13 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
 
 _Signature: TypeAlias = Callable[[FloatArray, IndexArray, FloatArray, int, int, FloatArray], None]
 weighted_row_sum = cast("_Signature", cast("Any", _weighted_row_sum))
-"""(rows (n, 64), index int32, weight, start, stop, out (64,)) -> None: to out is added, position
-after position for start <= p < stop, weight[p] * rows[index[p]]. Arrays must be C-contiguous."""
+"""Add a weighted sum of rows to an array; for use in compiled code only.
+
+weighted_row_sum(rows, index, weight, start, stop, out) adds weight[p] * rows[index[p]] to out for
+each p in start <= p < stop, in ascending order.
+
+- rows: float64 (n_rows, 64); index: int32 (n_positions,); weight: float64 (n_positions,)
+- out: float64 (64,), in the unit of rows times the unit of weight
+
+All arrays must be C-contiguous.
+"""

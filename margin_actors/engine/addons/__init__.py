@@ -1,4 +1,4 @@
-"""Charges on top of the core: what they need to know, the groups they measure, and the charges."""
+"""Add-on charges: their risk inputs, the position groups they measure, and the charges."""
 
 from margin_actors.engine.addons.charges import (
     Charge,

@@ -1,12 +1,13 @@
-"""Concentration and liquidity charges with every figure they are made of.
+"""Concentration and liquidity charges, with all intermediate figures for reports.
 
-Concentration, of a bucket that takes d days to close against a margin period of risk of h days, and
-of a strike at which the account holds a large share of the open interest:
+The concentration charge has two terms: one for each bucket that takes d days to close, with a
+margin period of risk of h days, and one for each strike of which the account holds a large share of
+the open interest:
 
     bucket VaR * (sqrt(max(1, d / h)) - 1),      rate(share) * strike VaR.
 
-Liquidity, of a bucket in which C is half the bid-ask spread of everything held, grown with size,
-and V+ and V- are the vegas of the long and the short options:
+The liquidity charge of a bucket follows from C, half the bid-ask spread of all positions scaled up
+with their size, and from V+ and V-, the absolute vegas of the long and of the short options:
 
     C * (1 - offset_share * 2 min(V+, V-) / (V+ + V-)).
 """
@@ -30,24 +31,28 @@ from margin_actors.engine.revaluation import Holdings
 
 @dataclass
 class Figures:
-    """One figure of some accounts."""
+    """Values of one intermediate figure, for one or more accounts, buckets or strikes."""
 
     name: str
-    """With its unit last."""
+    """Name of the figure; ends in the unit if there is one."""
     account: IntArray
+    """int64 (n_values,): index of the account."""
     labels: tuple[str, ...]
+    """Names of all buckets or strikes."""
     of: IntArray
-    """int64: place in `labels` of each account's figure."""
+    """int64 (n_values,): index into `labels`, the bucket or strike of each value."""
     value: FloatArray
+    """float64 (n_values,)."""
 
 
 @dataclass
 class Charge:
-    """A charge of every account with the figures it was made of."""
+    """One charge for every account, with the figures from which it was computed."""
 
     amount: FloatArray
-    """float64 (n_accounts,), US dollars."""
+    """float64 (n_accounts,), US dollars; a charge is positive."""
     figures: list[Figures] = field(default_factory=list[Figures])
+    """Intermediate figures, in the order of the calculation."""
 
     def note(
         self,
@@ -57,7 +62,7 @@ class Charge:
         of: IntArray,
         value: FloatArray,
     ) -> None:
-        """Keep a figure."""
+        """Append a figure; the arguments are the fields of `Figures`."""
         self.figures.append(Figures(name, account, labels, of, np.asarray(value, np.float64)))
 
 
@@ -70,18 +75,20 @@ def concentration_charges(
     group_var_usd: FloatArray,
     parameters: ModelParameters,
 ) -> Charge:
-    """Return concentration charges.
+    """Return the concentration charge of every account.
 
     Parameters
     ----------
-    holdings, quantity : Holdings, float64 (n_positions,)
+    holdings : Holdings
+    quantity : float64 array of shape (n_positions,)
+        Signed quantity of each position, in units of its contract; long is positive.
     risk : ContractRisk
     exposures : BucketExposures
-        Of the same holdings.
+        Exposures of the same holdings.
     groups : AccountGroups
-        At least the buckets and strikes of `account_groups`.
-    group_var_usd : float64 (n_groups,)
-        VaR of each group on its own; a loss is positive.
+        Groups of the same holdings; must include the buckets and strikes of `account_groups`.
+    group_var_usd : float64 array of shape (n_groups,), USD
+        Stand-alone VaR of each group; a loss is positive.
     parameters : ModelParameters
     """
     charge = Charge(np.zeros(holdings.n_accounts))
@@ -156,14 +163,14 @@ def _strikes(
 def liquidity_charges(
     exposures: BucketExposures, risk: ContractRisk, parameters: ModelParameters
 ) -> Charge:
-    """Return liquidity charges from exposures by bucket."""
+    """Return the liquidity charge of every account from its exposures by bucket."""
     rules = parameters.addons.liquidity
     gross = exposures.vega_long + exposures.vega_short
     both = 2.0 * np.minimum(exposures.vega_long, exposures.vega_short)
     offset = np.divide(both, gross, out=np.zeros_like(gross), where=gross > 0.0)
     amount = exposures.cost * (1.0 - rules.offset_share * offset)
     total = np.zeros(amount.shape[0])
-    for u in range(amount.shape[1]):  # in a fixed order
+    for u in range(amount.shape[1]):  # a fixed order keeps the result reproducible
         for b in range(amount.shape[2]):
             total += amount[:, u, b]
     charge = Charge(total)

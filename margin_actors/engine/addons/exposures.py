@@ -1,8 +1,8 @@
-"""What add-ons need to know: greeks and spreads of contracts, the size of the market they trade in.
+"""Inputs of the add-on charges: greeks and spreads of contracts, and the depth of their markets.
 
-Greeks are Black-76's at the contract's own volatility, the figures a member can recompute: delta in
-coins of the forward, vega in US dollars for one whole unit of volatility (divide by 100 for a
-volatility point).
+Greeks are those of Black-76 at the contract's own volatility, so that a member can reproduce them:
+delta in coins with respect to the forward, vega in US dollars per unit of volatility (divide by 100
+for one volatility point).
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_delta, black76_vega
 
 OUTRIGHTS = "outrights"
-"""Bucket of perpetuals and spot."""
+"""Name of the bucket of perpetuals and spot."""
 
 
 def bucket_names(bucket_days: tuple[float, ...]) -> tuple[str, ...]:
-    """Return names of the expiry buckets.
+    """Return the names of the expiry buckets whose upper ends are `bucket_days`, in days.
 
     Examples
     --------
@@ -36,28 +36,34 @@ def bucket_names(bucket_days: tuple[float, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class MarketDepth:
-    """How much of everything trades, by underlying and expiry bucket, from the whole chain."""
+    """Volumes, spreads and open interest of the whole option chain."""
 
     underlyings: tuple[str, ...]
+    """Sorted by name."""
     buckets: tuple[str, ...]
-    """The same for every underlying; the first is OUTRIGHTS."""
+    """Names of the expiry buckets, the same for every underlying; the first is OUTRIGHTS."""
     delta_volume: FloatArray
-    """float64 (n_underlyings, n_buckets): coins of option delta traded in a day."""
+    """float64 (n_underlyings, n_buckets): option delta traded per day, coins."""
     vega_volume: FloatArray
-    """float64 (n_underlyings, n_buckets): vega traded in a day, US dollars for one unit."""
+    """float64 (n_underlyings, n_buckets): vega traded per day, US dollars per unit of volatility;
+    at least the volume floor times the median vega of the bucket's options."""
     half_spread_vol: FloatArray
-    """float64 (n_underlyings, n_buckets): median half bid-ask spread, volatility."""
+    """float64 (n_underlyings, n_buckets): median of half the bid-ask spread, in volatility as a
+    fraction; the parameter's default if no option of the bucket has a positive spread."""
     strike_interest: dict[tuple[str, str, float], float]
-    """Open interest of calls and puts by underlying, expiry (ISO) and strike, coins."""
+    """Open interest of calls and puts, coins, by underlying, expiry (ISO) and strike."""
 
     @property
     def bucket_labels(self) -> tuple[str, ...]:
-        """Underlying and bucket as people read them, at underlying * n_buckets + bucket."""
+        """Display label of each cell, at index underlying * n_buckets + bucket."""
         return tuple(f"{u} {b}" for u in self.underlyings for b in self.buckets)
 
 
 def market_depth(snapshot: MarketSnapshot, parameters: AddOnParameters) -> MarketDepth:
-    """Return the depth of a snapshot's markets; options without a mark volatility do not count."""
+    """Return the market depth of a snapshot.
+
+    Options without a mark volatility do not enter volumes and spreads; their open interest counts.
+    """
     quotes, names = snapshot.options, bucket_names(parameters.bucket_days)
     underlyings = tuple(sorted(snapshot.index_usd))
     place = {u: i for i, u in enumerate(underlyings)}
@@ -99,30 +105,32 @@ def market_depth(snapshot: MarketSnapshot, parameters: AddOnParameters) -> Marke
 
 @dataclass(frozen=True)
 class ContractRisk:
-    """Arrays in the order of the contracts; money is US dollars for one unit of each."""
+    """Risk of each contract per unit held; arrays are in the order of the contracts."""
 
     depth: MarketDepth
     underlying: IndexArray
-    """int32 (n_contracts,): place in `depth.underlyings`."""
+    """int32 (n_contracts,): index into `depth.underlyings`."""
     bucket: IndexArray
-    """int32 (n_contracts,): place in `depth.buckets`."""
+    """int32 (n_contracts,): index into `depth.buckets`."""
     strike: IndexArray
-    """int32 (n_contracts,): options of one underlying, expiry and strike share a number; -1 for
-    others."""
+    """int32 (n_contracts,): index into `strike_names`, shared by the options of one underlying,
+    expiry and strike; -1 for other contracts."""
     strike_names: tuple[str, ...]
-    """Of each strike number, for example ``BTC-26JUN26-100000``."""
+    """Name of each strike, for example ``BTC-26JUN26-100000``."""
     strike_interest: FloatArray
     """float64 (n_strikes,): open interest of calls and puts, coins."""
     delta: FloatArray
-    """float64 (n_contracts,): coins."""
+    """float64 (n_contracts,): coins per unit."""
     vega: FloatArray
-    """float64 (n_contracts,): US dollars for one unit of volatility; 0 but for options."""
+    """float64 (n_contracts,): US dollars per unit of volatility; 0 for everything except
+    options."""
     half_spread: FloatArray
-    """float64 (n_contracts,): half the bid-ask spread."""
+    """float64 (n_contracts,): half the bid-ask spread, US dollars per unit."""
     open_interest: FloatArray
-    """float64 (n_contracts,): coins, of options; NaN where nobody says."""
+    """float64 (n_contracts,): open interest of options, coins; NaN if not reported, and for other
+    contracts."""
     expires_within: BoolArray
-    """bool (n_contracts,): options that expire within the margin period of risk."""
+    """bool (n_contracts,): True for options that expire within the margin period of risk."""
 
 
 def contract_risk(
@@ -134,10 +142,23 @@ def contract_risk(
     horizon_hours: float,
     depth: MarketDepth | None = None,
 ) -> ContractRisk:
-    """Return what add-ons need to know of `contracts`.
+    """Return the risk of `contracts` that the add-on charges require.
 
-    An option without both quotes takes its bucket's median half spread in volatility, or the
-    parameter's where no option of the bucket has both. `depth` is the snapshot's if known already.
+    An option without a positive bid-ask spread is assigned the half spread of its bucket, see
+    `MarketDepth.half_spread_vol`, times its vega.
+
+    Parameters
+    ----------
+    contracts : Contracts
+    snapshot : MarketSnapshot
+        Market in which the contracts are quoted.
+    revaluation : RevaluationParameters
+        Determines the volatility of each option.
+    parameters : AddOnParameters
+    horizon_hours : float
+        Margin period of risk, hours.
+    depth : MarketDepth, optional
+        Market depth of the snapshot; computed if None.
     """
     depth = market_depth(snapshot, parameters) if depth is None else depth
     instruments = [instrument_from_name(name) for name in contracts.names]
@@ -189,7 +210,7 @@ def contract_risk(
 def _strikes(
     contracts: Contracts, depth: MarketDepth
 ) -> tuple[IndexArray, tuple[str, ...], FloatArray]:
-    """Return numbers of strikes (n_contracts,), their names, and their open interest."""
+    """Return the strike index of each contract, the strike names, and their open interest."""
     number: dict[tuple[str, str, float], int] = {}
     names: list[str] = []
     out = np.full(len(contracts), -1, np.int32)

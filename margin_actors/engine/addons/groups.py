@@ -1,9 +1,9 @@
-"""Parts of accounts whose own VaR an add-on needs: an underlying, an expiry bucket, a strike.
+"""Groups of an account's positions whose stand-alone VaR is required by another component.
 
-A group is margined like an account, on the same prices, and belongs to the account it was cut from.
-Only groups that can change a figure are made: underlyings of accounts that hold more than one,
-buckets that take longer to close than the margin period of risk, strikes with a large share of
-their open interest.
+A group holds the account's positions in one underlying, one expiry bucket or one strike. It is
+measured like an account, on the same prices. Only groups that can change a requirement are built:
+underlyings of accounts that hold more than one, buckets that take longer to close than the margin
+period of risk, and strikes of which the account holds a large share of the open interest.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from margin_actors.numerics.jit import compiled
 
 
 class GroupKind(IntEnum):
-    """What a group is cut by."""
+    """Criterion by which positions are grouped."""
 
     UNDERLYING = 0
     BUCKET = 1
@@ -29,37 +29,41 @@ class GroupKind(IntEnum):
 
 @dataclass(frozen=True)
 class BucketExposures:
-    """Of n_accounts accounts; arrays (n_accounts, n_underlyings, n_buckets)."""
+    """Exposures by account, underlying and expiry bucket.
+
+    All arrays are float64 of shape (n_accounts, n_underlyings, n_buckets).
+    """
 
     delta: FloatArray
-    """Coins."""
+    """Net delta, coins; positive if the exposure gains when the underlying rises."""
     vega: FloatArray
-    """US dollars for one unit of volatility."""
+    """Net vega, US dollars per unit of volatility; long options are positive."""
     vega_long: FloatArray
-    """Vega of the long options alone."""
+    """Vega of the long options only, not negative."""
     vega_short: FloatArray
-    """Vega of the short options alone, positive."""
+    """Absolute vega of the short options only, not negative."""
     cost: FloatArray
-    """Half the bid-ask spread of everything held, grown with size, US dollars."""
+    """Half the bid-ask spread of all positions, scaled up with their size, US dollars."""
     quoted: FloatArray
-    """The same before growth with size."""
+    """Half the quoted bid-ask spread of all positions, without scaling, US dollars."""
 
 
 @dataclass(frozen=True)
 class AccountGroups:
-    """Groups of the accounts of a book, ascending by account; empty arrays where there are none."""
+    """Position groups of the accounts of a book, ascending by account; may be empty."""
 
     holdings: Holdings
-    """A group each."""
+    """Positions of the groups, with groups in place of accounts."""
     owner: IntArray
-    """int64 (n_groups,): account."""
+    """int64 (n_groups,): index of the account, ascending."""
     kind: IndexArray
     """int32 (n_groups,): a `GroupKind`."""
     key: IndexArray
-    """int32 (n_groups,): the underlying; underlying * n_buckets + bucket; the strike."""
+    """int32 (n_groups,), by kind: index of the underlying; underlying * n_buckets + bucket; index
+    of the strike."""
 
     def part(self, first: int, last: int) -> "AccountGroups":
-        """Return the groups of accounts [first, last)."""
+        """Return the groups of accounts [first, last), with owners counted from `first`."""
         begin, end = (int(x) for x in np.searchsorted(self.owner, [first, last]))
         return AccountGroups(
             self.holdings.part(begin, end),
@@ -100,7 +104,7 @@ def _exposures(
             grown = 1.0
             if vega[i] > 0.0 and size_power > 0.0:
                 usual = size_share * open_interest[i]
-                # Nobody says how much is open (NaN), or nothing is: the largest factor.
+                # Open interest not reported (NaN) or zero: the largest factor applies.
                 grown = size_factor_max
                 if usual > 0.0:
                     ln_ratio, _ = logarithm_in_two_parts(max(abs(q) / usual, 1.0))
@@ -112,7 +116,17 @@ def _exposures(
 def bucket_exposures(
     holdings: Holdings, quantity: FloatArray, risk: ContractRisk, parameters: ModelParameters
 ) -> BucketExposures:
-    """Return exposures by underlying and bucket, summed in the order of an account's positions."""
+    """Return exposures by underlying and bucket, summed in the order of an account's positions.
+
+    Parameters
+    ----------
+    holdings : Holdings
+    quantity : float64 array of shape (n_positions,)
+        Signed quantity of each position, in units of its contract; long is positive.
+    risk : ContractRisk
+        Risk of the contracts to which the holdings refer.
+    parameters : ModelParameters
+    """
     rules = parameters.addons.liquidity
     shape = (6, holdings.n_accounts, len(risk.depth.underlyings), len(risk.depth.buckets))
     out = np.zeros(shape)
@@ -136,23 +150,28 @@ def bucket_exposures(
 
 @dataclass(frozen=True)
 class DaysToClose:
-    """Days in which the exposures of buckets can be closed; (n_accounts, n_u, n_buckets)."""
+    """Days required to close the exposures of each bucket.
+
+    All arrays are float64 of shape (n_accounts, n_underlyings, n_buckets).
+    """
 
     delta: FloatArray
     vega: FloatArray
 
     @property
     def days(self) -> FloatArray:
-        """The longer of the two."""
+        """The larger of the days for delta and for vega."""
         return np.maximum(self.delta, self.vega)
 
 
 def days_to_close(
     exposures: BucketExposures, risk: ContractRisk, parameters: ModelParameters
 ) -> DaysToClose:
-    """Return exposure over what may be closed in a day.
+    """Return exposures divided by the amount that may be closed per day.
 
-    Delta is closed in outrights and in the bucket's options, vega in the bucket's options.
+    Delta is closed with outrights and the options of the bucket, vega with the options of the
+    bucket. The amount per day is the participation rate times the daily volume; the delta volume is
+    at least the volume floor of the model.
     """
     rules = parameters.addons.concentration
     depth = risk.depth
@@ -169,13 +188,25 @@ def days_to_close(
 def account_groups(
     holdings: Holdings, quantity: FloatArray, risk: ContractRisk, parameters: ModelParameters
 ) -> AccountGroups:
-    """Return every group of a book's accounts that an add-on needs."""
+    """Return the position groups that the enabled components require.
+
+    Parameters
+    ----------
+    holdings : Holdings
+        Positions of all accounts.
+    quantity : float64 array of shape (n_positions,)
+        Signed quantity of each position, in units of its contract; long is positive.
+    risk : ContractRisk
+        Risk of the contracts to which the holdings refer.
+    parameters : ModelParameters
+    """
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     index = holdings.index
     underlying = risk.underlying[index].astype(np.int64)
     n_buckets = len(risk.depth.buckets)
     cell = underlying * n_buckets + risk.bucket[index]
-    found: list[tuple[IntArray, IntArray, GroupKind]] = []  # positions, their keys
+    # Positions chosen, keys of all positions, kind.
+    found: list[tuple[IntArray, IntArray, GroupKind]] = []
     if parameters.diversification.enabled:
         holds = np.zeros((holdings.n_accounts, len(risk.depth.underlyings)), np.bool_)
         holds[account, underlying] = True
@@ -196,9 +227,25 @@ def account_groups(
 def strike_shares(
     account: IntArray, strike: IntArray, quantity: FloatArray, risk: ContractRisk
 ) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return (account * n_strikes + strike of each holding, net coins, share of open interest).
+    """Return (key, coins, share) of every strike that an account holds.
 
-    The net of calls and puts at a strike, as coins held either way: |calls| + |puts|.
+    Parameters
+    ----------
+    account : int64 array of shape (n_positions,)
+        Index of the account of each position.
+    strike : int64 array of shape (n_positions,)
+        Index of the strike in `risk.strike_names`; -1 for positions other than options.
+    quantity : float64 array of shape (n_positions,), coins
+    risk : ContractRisk
+
+    Returns
+    -------
+    key : int64 array of shape (n_keys,), ascending
+        account * n_strikes + strike.
+    coins : float64 array of shape (n_keys,)
+        Gross quantity, the sum of |calls| and |puts|.
+    share : float64 array of shape (n_keys,), in [0, 1]
+        Coins divided by the open interest of the strike; 1 if the open interest is zero.
     """
     n_strikes = max(len(risk.strike_names), 1)
     options = strike >= 0
@@ -216,7 +263,10 @@ def _large_strikes(
     risk: ContractRisk,
     parameters: ModelParameters,
 ) -> BoolArray:
-    """Return which positions stand at a strike of which the account holds a large share."""
+    """Return, as bool (n_positions,), the options at a strike with a large share of open interest.
+
+    The share is that of the account; it is large from the first step of the model on.
+    """
     steps = parameters.addons.concentration.open_interest_steps
     if not steps:
         return np.zeros(strike.size, np.bool_)
@@ -229,7 +279,7 @@ def _large_strikes(
 def _gather(
     holdings: Holdings, account: IntArray, found: list[tuple[IntArray, IntArray, GroupKind]]
 ) -> AccountGroups:
-    """Return the groups, ascending by account, then kind, then key."""
+    """Return the groups in ascending order of account, kind and key."""
     position = np.concatenate([p for p, _, _ in found]) if found else np.empty(0, np.int64)
     kind = np.concatenate([np.full(p.size, k, np.int64) for p, _, k in found] or [position])
     key = np.concatenate([keys[p] for p, keys, _ in found] or [position])

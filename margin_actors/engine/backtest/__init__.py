@@ -1,4 +1,4 @@
-"""Model tests: what margins would have been, what was lost, and whether that fits together."""
+"""Model validation: backtests of margins against realised losses, and procyclicality measures."""
 
 from margin_actors.engine.backtest.books import BookDate, margin_and_outcome
 from margin_actors.engine.backtest.portfolios import PORTFOLIOS, benchmark_book

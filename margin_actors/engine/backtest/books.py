@@ -1,10 +1,10 @@
-"""Books held through recorded markets: margins on a date, and what the next chain made of them.
+"""Backtest of a given book on recorded markets: margins on a date and the profits that followed.
 
-A book is held as it is. On each date the positions that are listed then and at the end of the
-margin period of risk are margined; those that expire in between, or are not listed at both ends,
-are left out of margin and profit alike, and counted. Profits are differences of the marks, with the
-contracts' time to run as it was, as the margin holds it: the later market's volatilities and
-forwards at the earlier market's maturities.
+The book is held unchanged. On each date the margin covers the positions that are listed both then
+and at the end of the margin period of risk. Positions that expire in between, or are not listed on
+both dates, are excluded from margin and profit, and counted. Profits are differences of marked
+values with the time to expiry held constant, as in the margin calculation: the later market's
+volatilities and forwards are applied to the maturities of the earlier market.
 """
 
 from collections.abc import Mapping
@@ -27,17 +27,18 @@ from margin_actors.numerics.black76 import black76_price
 
 @dataclass(frozen=True)
 class BookDate:
-    """One date of a book; arrays with an element or row each account."""
+    """Margins and realised profits of a book on one date, in US dollars."""
 
     var_usd: FloatArray
-    """float64 (n_engines, n_confidences, n_accounts)."""
+    """float64 (n_engines, n_confidences, n_accounts); a loss is positive."""
     es_usd: FloatArray
+    """float64, shape and sign as `var_usd`."""
     profit_usd: FloatArray
-    """float64 (n_accounts,)."""
+    """float64 (n_accounts,); a profit is positive."""
     held: int
-    """Positions margined."""
+    """Number of positions margined."""
     left_out: int
-    """Positions that were not."""
+    """Number of positions excluded."""
 
 
 def margin_and_outcome(
@@ -52,11 +53,13 @@ def margin_and_outcome(
     Parameters
     ----------
     now, then : MarketSnapshot
-        The margin's market and the one at the end of the margin period of risk.
+        Markets on the margin date and at the end of the margin period of risk.
     book : Book
-    engines : mapping
-        Models by name with their scenarios of the date; they share smiles.
+    engines : mapping of str to (ModelParameters, ScenarioSet)
+        Models by name, each with its scenario set of the date. All must use the same smiles; the
+        first model also values the book for the realised profits.
     confidences : tuple of float
+        Confidence levels of VaR and ES, each in (0, 1).
     """
     kept = _listed_in_both(book, now, then)
     part = _only(book, kept)
@@ -76,7 +79,11 @@ def margin_and_outcome(
 
 
 def _listed_in_both(book: Book, now: MarketSnapshot, then: MarketSnapshot) -> np.ndarray:
-    """Return which of the book's instruments can be priced on both dates, bool."""
+    """Return, as bool (n_instruments,), which instruments of the book are kept.
+
+    A dated instrument must expire after the second date and have its expiry listed on both dates,
+    an option also a mark volatility. Perpetuals and spot require an index price on the first date.
+    """
     out = np.zeros(len(book.instruments), np.bool_)
     for i, name in enumerate(book.instruments):
         instrument = instrument_from_name(name)
@@ -94,7 +101,7 @@ def _listed_in_both(book: Book, now: MarketSnapshot, then: MarketSnapshot) -> np
 
 
 def _only(book: Book, kept: np.ndarray) -> Book:
-    """Return the book with some of its instruments; every account stays."""
+    """Return the book restricted to the instruments marked in `kept`; all accounts remain."""
     positions = kept[book.instrument_index]
     place = np.cumsum(kept) - 1
     before = np.append(0, np.cumsum(positions))
@@ -111,7 +118,10 @@ def _only(book: Book, kept: np.ndarray) -> Book:
 def _unit_profits(
     now: MarketSnapshot, then: MarketSnapshot, book: Book, model: ModelParameters
 ) -> FloatArray:
-    """Return what one unit of each instrument made from one snapshot to the other, US dollars."""
+    """Return the profit of one unit of each instrument between the snapshots.
+
+    The array is float64 of shape (n_instruments,), in US dollars; a profit is positive.
+    """
     rules = model.revaluation
     market = prepare_market(now, model, names=book.instruments)
     contracts = market.contracts

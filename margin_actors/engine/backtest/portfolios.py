@@ -1,7 +1,7 @@
-"""The benchmark portfolios: struck anew on every date at that date's prices.
+"""Benchmark portfolios, whose strikes are set on every date from the prices of that date.
 
-Sizes are those of one bitcoin's worth; options have about 30 days to run (the calendar's far leg
-90) and are coin-settled.
+Each portfolio has about the size of one bitcoin. Options are coin-settled and expire in about 30
+days; the far leg of the calendar spread expires in about 90 days.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +22,31 @@ _LOT_USD = 10.0
 
 @dataclass(frozen=True)
 class Strike:
-    """Where options are struck on a date."""
+    """Prices, volatilities and expiries from which the strikes of a date are set."""
 
     now: datetime
     near: datetime
+    """Expiry of the options, about 30 days after `now`."""
     far: datetime
+    """Expiry of the far leg of the calendar spread, about 90 days after `now`."""
     index_usd: Mapping[str, float]
+    """Index price of each underlying, US dollars."""
     vol: Mapping[str, float]
-    """Annual volatility of each underlying, a fraction."""
+    """Annual volatility of each underlying, as a fraction."""
 
     def option(self, underlying: str, deviations: float, right: str, *, far: bool = False) -> str:
-        """Return the option struck so many standard deviations of 30 days from the money."""
+        """Return the name of an option, with the strike rounded to whole US dollars.
+
+        Parameters
+        ----------
+        underlying : str
+        deviations : float
+            Distance of the strike from the index price, in standard deviations of the log price
+            until the near expiry; positive for a strike above the index price.
+        right : {"C", "P"}
+        far : bool
+            Use the far expiry; the strike stays the same.
+        """
         years = tenor_years(self.now, self.near)
         away = deviations * self.vol[underlying] * np.sqrt(years)
         strike = max(1, round(self.index_usd[underlying] * float(np.exp(away))))
@@ -40,7 +54,7 @@ class Strike:
         return f"{underlying}-{expiry_label(expiry)}-{strike}-{right}"
 
     def notional(self, underlying: str, coins: float) -> float:
-        """Return the notional of an inverse perpetual on so many coins, in whole lots."""
+        """Return the notional in US dollars of an inverse perpetual on `coins`, in whole lots."""
         return round(coins * self.index_usd[underlying] / _LOT_USD) * _LOT_USD
 
 
@@ -81,7 +95,7 @@ def _spread(at: Strike) -> Positions:
 
 
 def _short_gamma(at: Strike) -> Positions:
-    """Short straddles of ether with their delta hedged in the perpetual."""
+    """Return short ether straddles, delta-hedged with the perpetual."""
     index, vol = at.index_usd["ETH"], at.vol["ETH"]
     coins = round(at.index_usd["BTC"] / index, 2)
     call, put = at.option("ETH", 0.0, "C"), at.option("ETH", 0.0, "P")
@@ -114,11 +128,14 @@ PORTFOLIOS: dict[str, Callable[[Strike], Positions]] = {
     "BTC-ETH spread": _spread,
     "short gamma, hedged": _short_gamma,
 }
-"""Long unless the name says otherwise."""
+"""Functions that return the positions of each benchmark portfolio, by portfolio name.
+
+A portfolio is long unless its name says otherwise.
+"""
 
 
 def benchmark_book(at: Strike) -> Book:
-    """Return the benchmark portfolios as accounts of one book, in their order."""
+    """Return a book with one account per benchmark portfolio, in the order of `PORTFOLIOS`."""
     held = {name: make(at) for name, make in PORTFOLIOS.items()}
     instruments = tuple(sorted({n for positions in held.values() for n in positions}))
     place = {name: i for i, name in enumerate(instruments)}

@@ -1,9 +1,10 @@
-"""How margin moves through the years under each tool against procyclicality.
+"""Changes of margin over the years under each anti-procyclicality tool.
 
-A portfolio is struck anew on every date and margined by the model's core, and beside it over the
-long lookback and over the stress days of the year; the buffer's state is kept from day to day.
-Margins are fractions of the index of the portfolio's first underlying, so that what is seen is the
-model and not the price of bitcoin.
+On every date the strikes of each portfolio are set again, and the portfolio is margined three
+times: over the model's core scenarios, over the long lookback and over the stress days of the year.
+The state of the buffer is carried from date to date. Margins are expressed as fractions of the
+index price of the model's first underlying, so that they show the effect of the model and not the
+price of bitcoin.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,43 +40,48 @@ TOOLS: tuple[str, ...] = (
     "stress period floor",
     "all",
 )
-"""The core alone, each tool on its own, and all together."""
+"""Tools compared: the core without a tool, each tool on its own, and all tools together."""
 
 
 @dataclass(frozen=True)
 class Procyclicality:
-    """Series of one model over n_dates dates; margins are fractions of the index."""
+    """Margin series of one model; margins are fractions of the index price, a loss is positive."""
 
     time: TimeArray
+    """datetime64[ms] (n_dates,)."""
     portfolios: tuple[str, ...]
     core: FloatArray
-    """float64 (n_dates, n_portfolios)."""
+    """float64 (n_dates, n_portfolios): measure over the core scenarios."""
     long: FloatArray
-    """float64 (n_dates, n_portfolios): over the long lookback."""
+    """float64 (n_dates, n_portfolios): measure over the long lookback."""
     stress: FloatArray
-    """float64 (n_dates, n_portfolios): over the stress days."""
+    """float64 (n_dates, n_portfolios): measure over the stress days."""
     reference: FloatArray
-    """float64 (n_dates, n_underlyings): VaR of outrights, which drives the buffer."""
+    """float64 (n_dates, n_underlyings): VaR of an outright, the larger of long and short, as a
+    fraction of its price; it drives the buffer."""
     holds: FloatArray
-    """float64 (n_portfolios, n_underlyings): 1 where a portfolio holds an underlying."""
+    """float64 (n_portfolios, n_underlyings): 1 if the portfolio holds the underlying, else 0."""
     stress_confidence: FloatArray
-    """float64 (n_dates,): calibrated once a year."""
+    """float64 (n_dates,): confidence level over the stress days, calibrated once a year."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponsivenessRow:
-    """How one portfolio's margin moved under one tool."""
+    """Changes of one portfolio's margin under one tool."""
 
     portfolio: str
     tool: str
+    """One of TOOLS."""
     mean: float
-    """Mean margin, a fraction of the index."""
+    """Mean margin, as a fraction of the index price."""
     peak_to_trough: float
-    """Largest over least margin."""
+    """Largest margin divided by smallest margin."""
     rise_1d: float
-    """Largest rise over one date, a fraction of the margin before."""
+    """Largest rise from one date to the next, as a fraction of the earlier margin."""
     rise_5d: float
+    """Largest rise over five dates, as a fraction of the earlier margin."""
     rise_30d: float
+    """Largest rise over 30 dates, as a fraction of the earlier margin."""
 
 
 def replay_tools(
@@ -84,7 +90,21 @@ def replay_tools(
     *,
     advance_to: Callable[[int], None] = lambda _done: None,
 ) -> Procyclicality:
-    """Return the series of the inputs' first model on the given grid times."""
+    """Return the margin series of the first model of `inputs` on the given dates.
+
+    Parameters
+    ----------
+    inputs : ReplayInputs
+    dates : datetime64[ms] array of shape (n_dates,)
+        Times of the price grid, at least one.
+    advance_to : callable
+        Progress callback; receives the number of dates done.
+
+    Raises
+    ------
+    InvalidScenario
+        If the volatility index does not cover a date.
+    """
     name, model = next(iter(inputs.models.items()))
     parameters, alpha = model.scenarios, model.measure.confidence
     of = expected_shortfall if model.measure.core == "es" else value_at_risk
@@ -106,7 +126,7 @@ def replay_tools(
             confidence=alpha,
             long_years=model.procyclicality.long_floor.years,
         )
-        # One fit of the proxies serves them all.
+        # The proxies are fitted once, and the rows shared by all three margins.
         sources = SurfaceSources({}, inputs.vol_index)
         rows = historical_rows(known, every, parameters, now, sources)
         recent = rows.select(_places(every, recent_windows(known, parameters)))
@@ -155,7 +175,7 @@ def _held(book: Book, account: int) -> Sequence[int]:
 
 
 def join_series(parts: Sequence[Procyclicality]) -> Procyclicality:
-    """Return neighbouring stretches of dates as one, in their order."""
+    """Return the series of consecutive date ranges joined along the dates, in the given order."""
     lead = parts[0]
     return Procyclicality(
         time=np.concatenate([p.time for p in parts]),
@@ -170,9 +190,14 @@ def join_series(parts: Sequence[Procyclicality]) -> Procyclicality:
 
 
 def tool_margins(series: Procyclicality, model: ModelParameters) -> dict[str, FloatArray]:
-    """Return the margins of every tool, each (n_dates, n_portfolios), as requirements apply them.
+    """Return the margins under every tool, computed as in margin requirements.
 
-    The sizes of the tools are the model's, whether it switches them on or not.
+    The parameters of the tools are those of the model, whether or not it enables them.
+
+    Returns
+    -------
+    dict of str to float64 array of shape (n_dates, n_portfolios)
+        Margins by tool (see TOOLS), as fractions of the index price.
     """
     tools = model.procyclicality
     core = np.maximum(series.core, 0.0)
@@ -200,7 +225,10 @@ def tool_margins(series: Procyclicality, model: ModelParameters) -> dict[str, Fl
 def responsiveness(
     series: Procyclicality, margins: dict[str, FloatArray]
 ) -> tuple[ResponsivenessRow, ...]:
-    """Return how margins moved, for every portfolio and tool."""
+    """Return statistics of the changes of margin for every portfolio and tool.
+
+    `margins` is as returned by `tool_margins`: float64 (n_dates, n_portfolios) for each tool.
+    """
     rows: list[ResponsivenessRow] = []
     for p, portfolio in enumerate(series.portfolios):
         for tool, values in margins.items():

@@ -1,10 +1,10 @@
-"""The past replayed: on each date the scenarios, margins and then what really happened.
+"""Historical replay: scenarios and margins on each past date, and the profits realised afterwards.
 
-On a date only what was known by then is used: prices up to it, the volatility index up to it, and
-parameters fitted to these. Where no option chain was recorded, the date's smile is flat at the
-volatility index and moves with it, as `surface_moves = "index"` describes. Profits follow over the
-margin period of risk from the prices and the index that came, with the contracts' time to run held,
-as the margin holds it.
+The margin of a date uses only data known by then: prices and the volatility index up to the date,
+and parameters fitted to them. Recorded option chains are not used: the smile of a date is flat at
+the volatility index and moves with it, as `surface_moves = "index"` describes. Realised profits are
+computed over the margin period of risk from the subsequent prices and index values, with the time
+to expiry of each contract held constant, as in the margin calculation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,23 +57,25 @@ NEAR_DAYS, FAR_DAYS = 30, 90
 
 @dataclass(frozen=True)
 class ReplayInputs:
-    """Prices and volatility indices of all years."""
+    """Price and volatility index histories, and the models to replay."""
 
     table: PriceTable
     vol_index: Mapping[str, VolatilityIndex]
+    """Volatility index of each underlying."""
     models: Mapping[str, ModelParameters]
-    """Engines by name; they share horizon, step, lookback and underlyings."""
+    """Models by engine name; all have the same underlyings, horizon, step and windows."""
     confidences: tuple[float, ...]
+    """Confidence levels of VaR and ES, each in (0, 1)."""
 
     @property
     def lead(self) -> ModelParameters:
-        """The model whose windows all share."""
+        """The first model; all models use its windows."""
         return next(iter(self.models.values()))
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """Margins and profits; US dollars."""
+    """Margins and realised profits of every portfolio on every date, in US dollars."""
 
     portfolios: tuple[str, ...]
     engines: tuple[str, ...]
@@ -83,8 +85,10 @@ class ReplayResult:
     var_usd: FloatArray
     """float64 (n_dates, n_engines, n_confidences, n_portfolios); a loss is positive."""
     es_usd: FloatArray
+    """float64, shape and sign as `var_usd`."""
     profit_usd: FloatArray
-    """float64 (n_dates, n_portfolios): what the portfolio made over the horizon that followed."""
+    """float64 (n_dates, n_portfolios): profit over the horizon after the date; a profit is
+    positive."""
 
 
 def replay_inputs(
@@ -93,12 +97,25 @@ def replay_inputs(
     models: Mapping[str, ModelParameters],
     confidences: Sequence[float],
 ) -> ReplayInputs:
-    """Return the inputs of a replay; the models must look at the same windows.
+    """Return the inputs of a replay.
+
+    Parameters
+    ----------
+    prices : mapping of str to PriceGrid
+        Price history of each underlying.
+    vol_index : mapping of str to VolatilityIndex
+        Volatility index of each underlying.
+    models : mapping of str to ModelParameters
+        At least one model, by engine name; all must use the same windows.
+    confidences : sequence of float
+        Confidence levels of VaR and ES, each in (0, 1).
 
     Raises
     ------
     InvalidScenario
-        If they do not.
+        If the models use different windows, or the price grids do not fit the model.
+    MissingMarketData
+        If an underlying has no prices.
     """
     lead = next(iter(models.values()))
     same = ("underlyings", "windows", "horizon_hours", "extension_hours", "step_hours", "sampling")
@@ -121,7 +138,21 @@ def replay_dates(
     *,
     advance: Callable[[int], None] = lambda _done: None,
 ) -> ReplayResult:
-    """Return margins and profits of the benchmark portfolios on the given grid times."""
+    """Return margins and profits of the benchmark portfolios on the given dates.
+
+    Parameters
+    ----------
+    inputs : ReplayInputs
+    dates : datetime64[ms] array of shape (n_dates,)
+        Times of the price grid, at least one.
+    advance : callable
+        Progress callback; receives the number of dates done.
+
+    Raises
+    ------
+    InvalidScenario
+        If the volatility index does not cover a date, or no price closes its window.
+    """
     table, engines = inputs.table, tuple(inputs.models)
     n, n_alpha = dates.size, len(inputs.confidences)
     names: tuple[str, ...] = ()
@@ -149,7 +180,7 @@ def replay_dates(
 
 
 def join_replays(parts: Sequence[ReplayResult]) -> ReplayResult:
-    """Return neighbouring stretches of dates as one, in their order."""
+    """Return the results of consecutive date ranges joined along the dates, in the given order."""
     lead = parts[0]
     return ReplayResult(
         lead.portfolios,
@@ -163,7 +194,7 @@ def join_replays(parts: Sequence[ReplayResult]) -> ReplayResult:
 
 
 def known_rows(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> ScenarioSet:
-    """Return the historical rows that all engines of a date start from."""
+    """Return the historical scenarios of a date, from which every engine derives its own."""
     parameters = inputs.lead.scenarios
     windows = recent_windows(known, parameters)
     return historical_rows(known, windows, parameters, now, SurfaceSources({}, inputs.vol_index))
@@ -176,7 +207,10 @@ def engine_rows(
     known: PriceTable,
     fitted: dict[tuple[str, int], tuple[Recursion | None, ...]],
 ) -> ScenarioSet:
-    """Return an engine's core rows on a date; `fitted` keeps GARCH fits of its period."""
+    """Return the core scenarios of an engine on a date.
+
+    `fitted` caches GARCH fits by engine name and refit period; this function adds to it.
+    """
     following = None
     if is_filtered(model):
         rules = model.scenarios.filter
@@ -192,7 +226,13 @@ def engine_rows(
 
 
 def strike_at(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> Strike:
-    """Return the prices and volatilities at which a date's portfolios are struck."""
+    """Return the prices and volatilities from which the strikes of a date are set.
+
+    Raises
+    ------
+    InvalidScenario
+        If the volatility index does not cover `now`.
+    """
     time = now.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
     expiries = [
         (time + timedelta(days=days)).replace(hour=EXPIRY_HOUR_UTC, minute=0, second=0)
@@ -207,12 +247,12 @@ def strike_at(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> St
 
 
 def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> FloatArray:
-    """Return the logarithm of the index at times within it.
+    """Return the natural logarithm of the volatility index, interpolated at the times `wanted`.
 
     Raises
     ------
     InvalidScenario
-        Where it is not known.
+        If the index does not cover one of the times.
     """
     index = inputs.vol_index[underlying]
     values = index_at(index.time, logarithms(index.value)[0], wanted)
@@ -231,7 +271,10 @@ def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> F
 
 
 def made_market(model: ModelParameters, strike: Strike, book: Book) -> PreparedMarket:
-    """Return the date's market: flat smiles at the index, forwards at the spot, no quotes."""
+    """Return the market of a date.
+
+    Smiles are flat at the volatility index, forwards equal the spot price, and there are no quotes.
+    """
     none = np.empty(0)
     expiries = tuple(
         ExpiryForward(u, expiry, strike.index_usd[u], tenor_years(strike.now, expiry))
@@ -270,7 +313,10 @@ def made_market(model: ModelParameters, strike: Strike, book: Book) -> PreparedM
 
 
 def profits_over(market: PreparedMarket, book: Book, rows: ScenarioSet) -> FloatArray:
-    """Return the profit of every portfolio in every row, (n_portfolios, n_rows), US dollars."""
+    """Return the profit of every portfolio in every scenario.
+
+    The array is float64 of shape (n_portfolios, n_scenarios), in US dollars; a profit is positive.
+    """
     slab = price_slab(market, rows, 0)
     terms = market_terms(market, rows)
     held = hold(market, book, terms)
@@ -280,7 +326,14 @@ def profits_over(market: PreparedMarket, book: Book, rows: ScenarioSet) -> Float
 
 
 def _what_came(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:
-    """Return the move over the horizon after a date as a set of one row."""
+    """Return the realised move over the horizon after a date as a set of one scenario.
+
+    Raises
+    ------
+    InvalidScenario
+        If a price at either end of the window is missing, or the volatility index does not cover
+        it.
+    """
     table, parameters = inputs.table, inputs.lead.scenarios
     start = int(np.searchsorted(table.time, now))
     end = start + table.length

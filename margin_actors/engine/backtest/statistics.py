@@ -1,4 +1,4 @@
-"""Tests of a series of exceptions: losses beyond the margin.
+"""Statistical tests of a series of exceptions, that is, of losses that exceed the margin.
 
 References
 ----------
@@ -22,28 +22,36 @@ _YELLOW, _RED = 0.95, 0.9999
 
 @dataclass(frozen=True, slots=True)
 class ExceptionTest:
-    """What the tests say of one series."""
+    """Test results of one series."""
 
     days: int
+    """Number of observations."""
     exceptions: int
+    """Number of observations whose loss exceeds the margin."""
     expected: float
+    """Expected number of exceptions: days * (1 - confidence)."""
     kupiec: float
-    """Likelihood ratio, chi-square with 1 degree of freedom."""
+    """Kupiec's likelihood ratio of coverage, chi-square with 1 degree of freedom."""
     kupiec_p: float
     independence: float
-    """Christoffersen's likelihood ratio of independence, chi-square with 1."""
+    """Christoffersen's likelihood ratio of independence, chi-square with 1 degree of freedom."""
     independence_p: float
     conditional: float
-    """Sum of the two, chi-square with 2."""
+    """Conditional coverage: the sum of both ratios, chi-square with 2 degrees of freedom."""
     conditional_p: float
     light: Light
+    """Basel traffic light zone."""
     severity_mean: float
-    """Mean loss beyond the margin over the margin, in exceptions; 0 without any."""
+    """Mean over the exceptions of (loss - margin) / margin; 0 if there are none."""
     severity_max: float
+    """Maximum over the exceptions of (loss - margin) / margin; 0 if there are none."""
 
     @property
     def passes(self) -> bool:
-        """Neither coverage nor independence is rejected at 5 %, or there was less than expected."""
+        """Whether coverage and independence both pass at the 5 % level.
+
+        Coverage also passes if there are at most as many exceptions as expected.
+        """
         too_few = self.exceptions <= self.expected
         return (too_few or self.kupiec_p >= 0.05) and self.independence_p >= 0.05
 
@@ -59,7 +67,12 @@ def _log_likelihood(hits: int, total: int, p: float) -> float:
 
 
 def kupiec(exceptions: int, days: int, confidence: float) -> tuple[float, float]:
-    """Return (likelihood ratio, p-value) of the proportion of failures.
+    """Return (likelihood ratio, p-value) of Kupiec's test of the proportion of failures.
+
+    Raises
+    ------
+    ValueError
+        If `days` is less than 1, or `exceptions` is not between 0 and `days`.
 
     Examples
     --------
@@ -76,7 +89,18 @@ def kupiec(exceptions: int, days: int, confidence: float) -> tuple[float, float]
 
 
 def christoffersen(hits: BoolArray) -> tuple[float, float]:
-    """Return (likelihood ratio, p-value) of independence from one day to the next."""
+    """Return (likelihood ratio, p-value) of Christoffersen's test of independence.
+
+    Parameters
+    ----------
+    hits : bool array of shape (n_days,)
+        True on days with an exception.
+
+    Returns
+    -------
+    tuple of float
+        (0, 1) if the days after the first are all exceptions or none of them is.
+    """
     before, after = hits[:-1], hits[1:]
     n00, n01 = int((~before & ~after).sum()), int((~before & after).sum())
     n10, n11 = int((before & ~after).sum()), int((before & after).sum())
@@ -93,9 +117,10 @@ def christoffersen(hits: BoolArray) -> tuple[float, float]:
 
 
 def traffic_light(exceptions: int, days: int, confidence: float) -> Light:
-    """Return the Basel zone: the chance of at most so many exceptions under a true model.
+    """Return the Basel traffic light zone of a number of exceptions.
 
-    Yellow from 95 %, red from 99.99 %.
+    The zone follows from the probability of at most that many exceptions under a correct model:
+    yellow from 95 %, red from 99.99 %.
 
     Examples
     --------
@@ -113,10 +138,19 @@ def traffic_light(exceptions: int, days: int, confidence: float) -> Light:
 
 
 def judge(profit_usd: FloatArray, margin_usd: FloatArray, confidence: float) -> ExceptionTest:
-    """Return the tests of one series of profits against margins, one element a day.
+    """Return the tests of one series of profits against margins.
 
-    A loss beyond the margin is an exception. Days must not overlap for the p-values to mean
-    anything.
+    A loss greater than the margin is an exception. The p-values are valid only if the windows of
+    the observations do not overlap.
+
+    Parameters
+    ----------
+    profit_usd : float64 array of shape (n_days,), USD
+        Realised profits; a profit is positive.
+    margin_usd : float64 array of shape (n_days,), USD
+        Margins held against the losses; positive.
+    confidence : float in (0, 1)
+        Confidence level of the margins.
     """
     losses = -profit_usd
     hits = losses > margin_usd

@@ -1,4 +1,4 @@
-"""A finished replay judged, portfolio by portfolio."""
+"""Test results of a finished replay, one row per portfolio, engine and confidence level."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,17 @@ from margin_actors.engine.backtest.statistics import ExceptionTest, judge
 
 @dataclass(frozen=True)
 class BacktestRow:
-    """One portfolio under one engine at one confidence."""
+    """Test results of one portfolio under one engine at one confidence level."""
 
     portfolio: str
     engine: str
     confidence: float
     exceptions_daily: int
-    """Losses beyond VaR of all dates, whose windows overlap."""
+    """Number of losses greater than VaR over all dates; their windows overlap."""
     days_daily: int
+    """Number of all dates."""
     test: ExceptionTest
-    """Over windows that do not overlap."""
+    """Tests over the dates whose windows do not overlap."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Backtest:
     replay: ReplayResult
     rows: tuple[BacktestRow, ...]
     stride: int
-    """Dates from one window to the next that does not overlap it."""
+    """Distance in dates between two consecutive windows that do not overlap."""
 
     def row(self, portfolio: str, engine: str, confidence: float) -> BacktestRow:
-        """Return one row."""
+        """Return the row of a portfolio, engine and confidence; StopIteration if there is none."""
         return next(
             r
             for r in self.rows
@@ -39,10 +40,10 @@ class Backtest:
 
 
 def summarise(replay: ReplayResult, stride: int) -> Backtest:
-    """Return the tests of every portfolio, engine and confidence.
+    """Return the tests of every portfolio, engine and confidence level.
 
-    `stride` dates lie between windows that do not overlap; the tests are of every such date from
-    the first on.
+    The tests use every `stride`-th date from the first on; `stride` is the distance in dates
+    between two consecutive windows that do not overlap.
     """
     rows = [
         BacktestRow(

@@ -1,4 +1,4 @@
-"""The same book under several methods, and which offsets each of them recognises."""
+"""Comparison of margin methods on one book, and the offsets that each method recognises."""
 
 from margin_actors.engine.comparison.methods import (
     LEVELS,

@@ -1,13 +1,15 @@
-"""Margins of every account by several methods, whole and in parts.
+"""Margins of every account under several methods, as a whole and split into sub-portfolios.
 
-An account is margined as it is, and cut: by underlying, by expiry, by position. What a method asks
-of the parts together less what it asks of the whole is the offset it recognises between them:
+Each account is margined as a whole and split by underlying, by expiry and by position. The offset
+that a method recognises between sub-portfolios is the sum of their margins minus the margin of
+their union:
 
     positions of one expiry:  sum over positions - sum over expiries,
     expiries:                 sum over expiries - sum over underlyings,
     underlyings:              sum over underlyings - account.
 
-A method that recognises none shows nothing; one that charges for a spread shows a negative offset.
+The offset is zero if the method recognises none, and negative if it charges for the combination,
+for example as a spread charge.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,28 +26,32 @@ from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 
 LEVELS: tuple[str, ...] = ("account", "underlyings", "expiries", "positions")
-"""How finely accounts are cut, the whole first."""
+"""Levels at which accounts are split, from the whole account to single positions."""
 
 
 @dataclass(frozen=True)
 class MethodMargins:
-    """One method's requirements, US dollars."""
+    """Margin requirements under one method, in US dollars."""
 
     name: str
     model_id: str
     scenarios_id: str
     requirement_usd: FloatArray
-    """float64 (n_accounts, n_levels): of the account, and summed over its parts at each level."""
+    """float64 (n_accounts, n_levels): requirements summed over the sub-portfolios of each account,
+    with one column per element of LEVELS; a requirement is positive."""
 
     @property
     def offsets_usd(self) -> FloatArray:
-        """float64 (n_accounts, 3): between underlyings, between expiries, within an expiry."""
+        """Offsets recognised, float64 (n_accounts, 3).
+
+        The columns are the offsets between underlyings, between expiries and within an expiry.
+        """
         return np.diff(self.requirement_usd, axis=1)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All methods on one book."""
+    """Margin requirements of one book under all methods."""
 
     book: Book
     snapshot_id: str
@@ -60,9 +66,18 @@ def compare_methods(
     threads: int = 1,
     tell: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> Comparison:
-    """Return the requirements of every account by every method, whole and in parts.
+    """Return the requirements of every account under every method, whole and split.
 
-    `tell` is told (method, done, of how many).
+    Parameters
+    ----------
+    snapshot : MarketSnapshot
+    book : Book
+    methods : mapping of str to (ModelParameters, ScenarioSet)
+        Model and scenario set of each method, by name.
+    threads : int
+        Number of threads of each calculation.
+    tell : callable
+        Progress callback; receives (name of the method, methods done, number of methods).
 
     Raises
     ------
@@ -86,13 +101,20 @@ def compare_methods(
 
 
 def split_book(book: Book, level: str) -> tuple[Book, IntArray]:
-    """Return a book whose accounts are the parts of a book's accounts, and whose each part is.
+    """Return a book with one account per sub-portfolio, and the owner of each.
 
     Parameters
     ----------
     book : Book
     level : str
         One of LEVELS.
+
+    Returns
+    -------
+    part : Book
+        Accounts are ordered by owner; within an account, positions are ordered by instrument.
+    owner : int64 array of shape (n_parts,)
+        Index in `book.accounts` of the account to which each sub-portfolio belongs.
     """
     instruments = [instrument_from_name(name) for name in book.instruments]
     keys: list[object]
@@ -127,7 +149,10 @@ def split_book(book: Book, level: str) -> tuple[Book, IntArray]:
 
 
 def _side_by_side(books: list[Book]) -> tuple[Book, list[int]]:
-    """Return the accounts of books with the same instruments one after the other."""
+    """Return the concatenation of books with the same instruments, and the size of each.
+
+    The size is the number of accounts.
+    """
     firsts = np.cumsum([0, *(b.n_positions for b in books)])
     starts = [b.start[:-1] + first for b, first in zip(books, firsts, strict=False)]
     whole = Book(

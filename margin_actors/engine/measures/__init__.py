@@ -1,4 +1,4 @@
-"""Measures of a loss distribution: VaR, ES, their errors, and what positions contribute."""
+"""Measures of a loss distribution: VaR, ES, their standard errors, and position contributions."""
 
 from margin_actors.engine.measures.attribution import Attribution, attribute
 from margin_actors.engine.measures.tail import (

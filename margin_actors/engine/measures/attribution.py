@@ -1,8 +1,8 @@
-"""Which positions make the tail: component, marginal and incremental VaR and ES.
+"""Attribution of an account's VaR and ES to its positions: component, marginal and incremental.
 
-The component of position i is the mean of its own profit over the scenarios that make the measure
-(one scenario for VaR, the tail for ES), with the measure's own weights. Components add up to the
-measure because profits add up.
+The component of position i is the mean of its loss over the scenarios that determine the measure
+(one scenario for VaR, the tail for ES), with the weights of the measure. The components sum to the
+measure because the profits of the positions sum to the profit of the account.
 
 References
 ----------
@@ -23,18 +23,24 @@ from margin_actors.engine.measures.tail import (
 
 @dataclass(frozen=True)
 class Attribution:
-    """Parts of one account's measures, a row a position; US dollars, a loss is positive."""
+    """Contributions of the positions of one account to its VaR and ES.
+
+    All arrays are float64 of shape (n_positions,), in US dollars (marginal: US dollars per unit of
+    quantity); a contribution to the loss is positive.
+    """
 
     component_var: FloatArray
-    """Sums to VaR."""
+    """Component of VaR; the components sum to VaR."""
     component_es: FloatArray
-    """Sums to expected shortfall."""
+    """Component of expected shortfall; the components sum to expected shortfall."""
     marginal_var: FloatArray
     """Change of VaR per unit of quantity; 0 where the quantity is 0."""
     marginal_es: FloatArray
+    """Change of expected shortfall per unit of quantity; 0 where the quantity is 0."""
     incremental_var: FloatArray
-    """VaR with the position less VaR without it."""
+    """VaR of the account minus VaR without the position."""
     incremental_es: FloatArray
+    """Expected shortfall of the account minus expected shortfall without the position."""
 
 
 def attribute(
@@ -44,16 +50,17 @@ def attribute(
     confidence: float,
     weight: FloatArray | None = None,
 ) -> Attribution:
-    """Return the attribution of one account.
+    """Return the contributions of the positions of one account to its VaR and ES.
 
     Parameters
     ----------
-    position_pnl_usd : float64 (n_positions, n_scenarios), USD
-        Profit of each position (quantity included).
-    quantity : float64 (n_positions,)
+    position_pnl_usd : float64 array of shape (n_positions, n_scenarios), USD
+        Profit of each position, for its whole quantity; a profit is positive.
+    quantity : float64 array of shape (n_positions,)
+        Signed quantity of each position, in units of its contract; long is positive.
     confidence : float in (0, 1)
-    weight : float64 (n_scenarios,), optional
-        Probabilities that sum to 1; default equal.
+    weight : float64 array of shape (n_scenarios,), optional
+        Probabilities that sum to 1; equal if None.
     """
     total = position_pnl_usd.sum(axis=0)
     order, share = tail_shares(total, confidence=confidence, weight=weight)

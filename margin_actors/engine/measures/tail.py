@@ -1,10 +1,11 @@
-"""Value at risk, expected shortfall and how sure they are.
+"""Value at risk (VaR), expected shortfall (ES) and their sampling errors.
 
 With equal weights and sorted profits x_(0) <= x_(1) <= ..., m = n (1 - confidence), k = floor(m):
 
     VaR = -x_(k),    ES = -(sum_{j<k} x_(j) + (m - k) x_(k)) / m.
 
-Both need only the k + 1 least profits. With weights the same on cumulative weight.
+Both require only the k + 1 smallest profits. With unequal weights, the cumulative weight takes the
+place of the number of scenarios.
 
 References
 ----------
@@ -24,12 +25,12 @@ _Z95 = 1.959963984540054
 
 
 def tail_count(n_scenarios: int, confidence: float) -> tuple[float, int]:
-    """Return (m, k): the number of scenarios in the tail and its whole part.
+    """Return (m, k): the number of scenarios in the tail and its integer part.
 
     Raises
     ------
     ValueError
-        If `confidence` is not in (0, 1) or there is no scenario.
+        If `confidence` is not in (0, 1), or `n_scenarios` is less than 1.
     """
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
@@ -40,29 +41,46 @@ def tail_count(n_scenarios: int, confidence: float) -> tuple[float, int]:
 
 
 def tail_size(n_scenarios: int, confidence: float, effective_size: float) -> int:
-    """Return how many of the worst scenarios VaR, ES and the VaR's 95 % interval need."""
+    """Return how many of the worst scenarios VaR, ES and the 95 % interval of VaR require.
+
+    `effective_size` is the number of windows that do not overlap.
+    """
     m, k = tail_count(n_scenarios, confidence)
     reach = _rank_reach(n_scenarios, confidence, effective_size)
     return min(n_scenarios, max(k + 1, ceil(m + reach) + 1))
 
 
 def _rank_reach(n_scenarios: int, confidence: float, effective_size: float) -> float:
-    """Return 1.96 standard deviations of the tail's count, widened for overlapping windows."""
+    """Return 1.96 standard deviations of the tail count, widened for overlapping windows."""
     deviation = sqrt(n_scenarios * confidence * (1.0 - confidence))
     return _Z95 * deviation * sqrt(n_scenarios / effective_size)
 
 
 def var_from_tail(tail: FloatArray, *, n_scenarios: int, confidence: float) -> FloatArray:
-    """Return VaR, shape (n_accounts,), from ascending tails (n_accounts, >= k + 1); a loss > 0."""
+    """Return the value at risk of each account from its smallest profits.
+
+    Parameters
+    ----------
+    tail : float64 array of shape (n_accounts, n_tail), USD
+        Smallest profits of each account in ascending order; n_tail is at least k + 1.
+    n_scenarios : int
+        Number of all scenarios.
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    float64 array of shape (n_accounts,), USD
+        A loss is positive.
+    """
     _, k = tail_count(n_scenarios, confidence)
     return -tail[:, k]
 
 
 def es_from_tail(tail: FloatArray, *, n_scenarios: int, confidence: float) -> FloatArray:
-    """Return expected shortfall, shape (n_accounts,), from ascending tails; a loss is positive."""
+    """Return the expected shortfall of each account; arguments and result as `var_from_tail`."""
     m, k = tail_count(n_scenarios, confidence)
     total = np.zeros(tail.shape[0])
-    for j in range(k):  # in a fixed order: the same bits for any number of accounts
+    for j in range(k):  # a fixed order gives the same bits for any number of accounts
         total += tail[:, j]
     return -(total + (m - k) * tail[:, k]) / m
 
@@ -70,9 +88,19 @@ def es_from_tail(tail: FloatArray, *, n_scenarios: int, confidence: float) -> Fl
 def var_interval_from_tail(
     tail: FloatArray, *, n_scenarios: int, confidence: float, effective_size: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (low, high): the 95 % order-statistic interval of VaR, each (n_accounts,).
+    """Return (low, high), the 95 % confidence interval of VaR from order statistics.
 
-    `effective_size` is the number of windows that do not overlap; n_scenarios where none does.
+    Parameters
+    ----------
+    tail, n_scenarios, confidence
+        As `var_from_tail`; `tail_size` returns the number of profits required for the interval.
+    effective_size : float
+        Number of windows that do not overlap; n_scenarios if no windows overlap.
+
+    Returns
+    -------
+    two float64 arrays of shape (n_accounts,), USD
+        A loss is positive.
     """
     m, _ = tail_count(n_scenarios, confidence)
     reach = _rank_reach(n_scenarios, confidence, effective_size)
@@ -84,7 +112,11 @@ def var_interval_from_tail(
 def es_standard_error_from_tail(
     tail: FloatArray, *, n_scenarios: int, confidence: float, effective_size: float
 ) -> FloatArray:
-    """Return the standard error of expected shortfall, (n_accounts,), US dollars."""
+    """Return the standard error of the expected shortfall of each account.
+
+    Arguments as `var_interval_from_tail`. The result is float64 of shape (n_accounts,), in US
+    dollars.
+    """
     m, k = tail_count(n_scenarios, confidence)
     var = var_from_tail(tail, n_scenarios=n_scenarios, confidence=confidence)
     es = es_from_tail(tail, n_scenarios=n_scenarios, confidence=confidence)
@@ -106,12 +138,18 @@ def value_at_risk(
     confidence : float in (0, 1)
         Probability that the loss is not exceeded, for example 0.995.
     weight : float64 array of shape (n_scenarios,), optional
-        Probabilities that sum to 1; default equal.
+        Probabilities that sum to 1; equal if None.
 
     Returns
     -------
     float64 array of shape (n_accounts,), USD
         A loss is positive.
+
+    Raises
+    ------
+    ValueError
+        If `confidence` is not in (0, 1), there are no scenarios, or the weights have the wrong
+        shape, are negative or do not sum to 1.
 
     Examples
     --------
@@ -127,7 +165,10 @@ def value_at_risk(
 def expected_shortfall(
     pnl_usd: FloatArray, *, confidence: float, weight: FloatArray | None = None
 ) -> FloatArray:
-    """Return the empirical expected shortfall of each account; arguments as `value_at_risk`."""
+    """Return the empirical expected shortfall of each account.
+
+    Arguments, result and errors as `value_at_risk`.
+    """
     if weight is None:
         n = pnl_usd.shape[1]
         return es_from_tail(np.sort(pnl_usd, axis=1), n_scenarios=n, confidence=confidence)
@@ -157,19 +198,21 @@ def _weighted(
 def tail_shares(
     pnl_usd: FloatArray, *, confidence: float, weight: FloatArray | None = None
 ) -> tuple[np.ndarray, FloatArray]:
-    """Return the scenarios that make an account's measures, and the share of each in ES.
+    """Return the tail scenarios of one account and the share of each in its ES.
 
     Parameters
     ----------
     pnl_usd : float64 array of shape (n_scenarios,), USD
+        Profit and loss; a profit is positive.
     confidence, weight
         As `value_at_risk`.
 
     Returns
     -------
-    int64 and float64 arrays of shape (k + 1,)
-        The worst first; VaR is the loss in the last, ES the shares' mean of the losses. Shares sum
-        to 1.
+    int64 array of shape (k + 1,)
+        Indices of the scenarios, largest loss first. VaR is the loss in the last one.
+    float64 array of shape (k + 1,)
+        Shares, which sum to 1. ES is the mean of the losses weighted by them.
     """
     order = np.argsort(pnl_usd, kind="stable")
     if weight is None:
