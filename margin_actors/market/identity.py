@@ -25,7 +25,7 @@ def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
 
 def _feed(update: Any, value: Any) -> None:
     kind = type(value)
-    if kind is str or kind is float or kind is int:  # the commonest, by the cheapest test
+    if kind is str or kind is float or kind is int:  # the most frequent types first
         text = f"{kind.__name__} {value!r}".encode()
         update(f"{len(text)}:".encode() + text)
     elif isinstance(value, np.ndarray):

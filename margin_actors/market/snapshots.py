@@ -12,7 +12,7 @@ from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
 from margin_actors.market.identity import content_id
 
 TIME_MIN = datetime(2009, 1, 3, tzinfo=UTC)
-"""Date of the first Bitcoin block; a time that is not after it means that none was set."""
+"""Date of the first Bitcoin block; an earlier or equal time is treated as not set."""
 FUTURE_MAX = timedelta(days=1)
 """How far the time of a published snapshot may be ahead of the clock."""
 PRICE_MIN, PRICE_MAX = 1e-12, 1e15

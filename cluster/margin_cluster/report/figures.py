@@ -79,7 +79,7 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
 
 
 def tail_by_date(output: CalculationOutput) -> go.Figure:
-    """Return the number of accounts with each scenario in their tail.
+    """Return a scatter plot of the number of accounts that have each scenario in their tail.
 
     The x axis is the end of the scenario's window, or the move of the first underlying if any
     scenario has no date.
@@ -132,7 +132,7 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
 
 
 def requirements_and_resources(output: CalculationOutput) -> go.Figure:
-    """Return the largest requirements beside the resources that cover them, largest first."""
+    """Return bars of the largest requirements and of the resources that cover them."""
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
@@ -168,7 +168,7 @@ def requirements_and_resources(output: CalculationOutput) -> go.Figure:
 
 
 def risk_of_accounts(output: CalculationOutput) -> go.Figure:
-    """Return VaR (with its interval) and ES of the accounts with the largest requirements."""
+    """Return bars of VaR (with its interval) and ES of the accounts that require most margin."""
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
@@ -191,7 +191,7 @@ def risk_of_accounts(output: CalculationOutput) -> go.Figure:
 
 
 def parts_of_accounts(output: CalculationOutput) -> go.Figure | None:
-    """Return the components of the largest requirements; None if the core is the only one."""
+    """Return stacked bars of the components of the largest requirements; None for a core only."""
     r, used = output.result, output.parts_used
     if len(used) < 2:
         return None

@@ -22,7 +22,7 @@ from margin_cluster.sources.files import read_parquet
 
 @dataclass(frozen=True)
 class ParquetStore:
-    """An append-only, content-addressed folder of tables."""
+    """A folder of tables, named by kind and id, to which objects are only added."""
 
     root: Path
 

@@ -59,7 +59,7 @@ def grid_over(candles: list[Candles], *, interval_seconds: int, until_ms: int) -
 
 
 def _phase(closes: IntArray, step: int) -> int:
-    """Return the most frequent remainder; a source may have days that begin at 08:00, say."""
+    """Return the most frequent remainder; the days of a source may begin at 08:00, for example."""
     if closes.size == 0:
         return 0
     values, counts = np.unique(closes % step, return_counts=True)

@@ -1,4 +1,4 @@
-"""Volatility surfaces of a snapshot: one smile per expiry, fitted to quotes without arbitrage."""
+"""Volatility surfaces of a snapshot: one smile per expiry; the fit penalises arbitrage."""
 
 from dataclasses import dataclass
 from functools import cached_property
