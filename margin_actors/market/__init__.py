@@ -1,1 +1,1 @@
-"""Market data and books as the engine sees them: instruments, snapshots, prices, surfaces."""
+"""Market data and books for the engine: instruments, snapshots, prices and surfaces."""

@@ -1,4 +1,4 @@
-"""Book algebra: books from portfolios, and books joined with changes."""
+"""Construction of books from portfolios and from changes to a book."""
 
 from collections.abc import Iterable, Mapping
 
@@ -8,7 +8,7 @@ from margin_actors.market.portfolios import Book
 
 
 def account_book(account: str, member: str, positions: Mapping[str, float]) -> Book:
-    """Return the book of one account."""
+    """Return the book of one account; `positions` is quantity by instrument, zeros are dropped."""
     held = {name: q for name, q in sorted(positions.items()) if q != 0.0}
     return Book(
         accounts=(account,),
@@ -21,7 +21,11 @@ def account_book(account: str, member: str, positions: Mapping[str, float]) -> B
 
 
 def book_of_portfolios(portfolios: Iterable[tuple[str, Mapping[str, float]]]) -> Book:
-    """Return a book with one account per portfolio, in the order given; empty ones are kept."""
+    """Return a book with one account per portfolio, in the order given.
+
+    Each portfolio is (account id, quantity by instrument). Zero quantities are dropped; accounts
+    without positions are kept.
+    """
     items = list(portfolios)
     names = sorted({name for _, held in items for name, q in held.items() if q != 0.0})
     place = {name: i for i, name in enumerate(names)}
@@ -45,18 +49,19 @@ def book_of_portfolios(portfolios: Iterable[tuple[str, Mapping[str, float]]]) ->
 def assemble_book(
     base: Book | None, changed: Mapping[str, tuple[str, Mapping[str, float]]]
 ) -> Book | None:
-    """Return the book of all accounts in canonical order, or None if there is no position.
+    """Return the book of all accounts in canonical order, or None if it has no positions.
 
     Parameters
     ----------
     base : Book, optional
     changed : mapping
-        Member, and quantity by instrument, of accounts that replace or join those of `base`.
+        Account id to (member, non-zero quantity by instrument), for accounts that replace or extend
+        those of `base`. It must not be empty if there is no `base`.
 
     Notes
     -----
-    Accounts are ordered by id, and accounts without positions are left out, as
-    `book_from_table` does: equal positions give equal books, however they came about.
+    As in `book_from_table`, accounts are ordered by id and accounts without positions are left out,
+    so that equal positions give equal books.
     """
     members: dict[str, str] = {}
     names: list[np.ndarray] = []

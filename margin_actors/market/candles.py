@@ -1,4 +1,4 @@
-"""Price histories: candles of one source, whatever dialect they arrive in."""
+"""Price histories as candles of one source, and conversions from tables and text."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,24 +15,27 @@ from margin_actors.market.tables import number_column, require_columns, time_col
 
 @dataclass(frozen=True)
 class Candles:
-    """Candles of one instrument from one source, as they came: nothing sorted, nothing repaired.
+    """Candles of one instrument from one source, as read: neither sorted nor repaired.
 
     All arrays have shape (n_rows,).
     """
 
     source: str
-    """Name of the source, as the model parameters name it, for example ``binance_BTCUSDT_1d``."""
+    """Name of the source as in the model parameters, for example ``binance_BTCUSDT_1d``."""
     underlying: str
     interval_seconds: int
     open_time: TimeArray
-    """datetime64[ms], UTC; a candle closes `interval_seconds` later. NaT where unreadable."""
+    """datetime64[ms], UTC; a candle closes `interval_seconds` later. NaT if unreadable."""
     open: FloatArray
-    """US dollars (or dollar tokens) a coin; NaN where absent."""
+    """US dollars (or dollar stablecoins) per coin; NaN if absent."""
     high: FloatArray
+    """As `open`."""
     low: FloatArray
+    """As `open`."""
     close: FloatArray
+    """As `open`."""
     volume: FloatArray
-    """Coins over the interval; NaN where the source has none."""
+    """Coins traded over the interval; NaN if the source does not report it."""
     is_synthetic: bool = False
 
     def __len__(self) -> int:
@@ -41,7 +44,7 @@ class Candles:
 
     @property
     def close_time(self) -> TimeArray:
-        """Time at which each candle closes, datetime64[ms]."""
+        """Time at which each candle closes, datetime64[ms] (n_rows,), UTC."""
         return self.open_time + np.timedelta64(self.interval_seconds * 1000, "ms")
 
     @cached_property
@@ -67,9 +70,9 @@ class Candles:
 
 
 def at_grid(candles: Candles, interval_seconds: int) -> Candles:
-    """Return the closes of finer candles at the grid of a coarser interval, UTC.
+    """Return the candles that close at multiples of a coarser interval since 1970 (UTC).
 
-    Open, high, low and volume of the finer candle do not speak for the coarser one and are dropped.
+    Open, high, low and volume of a fine candle do not describe the coarse one and become NaN.
     """
     step = interval_seconds * 1000
     close = candles.close_time.astype(np.int64)
@@ -90,7 +93,7 @@ def at_grid(candles: Candles, interval_seconds: int) -> Candles:
 
 
 def candles_to_table(candles: Candles) -> pa.Table:
-    """Return candles as the store keeps them; `candles_from_table` reads it back."""
+    """Return the table in which the store keeps candles; `candles_from_table` reads it."""
     return pa.table(
         {
             "timestamp": pa.array(candles.open_time, pa.timestamp("ms", "UTC")),
@@ -115,7 +118,10 @@ def candles_from_table(
     where: str,
     is_synthetic: bool = False,
 ) -> Candles:
-    """Return candles from a table with ``timestamp`` (or ``date``), ``close`` and what else it has.
+    """Return the candles in a table with columns ``timestamp`` (or ``date``) and ``close``.
+
+    The columns ``open``, ``high``, ``low`` and ``volume`` are optional. `where` names the table in
+    error messages.
 
     Raises
     ------
@@ -159,10 +165,11 @@ _TIME_FORMATS = (
 
 
 def times_from_text(texts: list[str]) -> TimeArray:
-    """Return datetime64[ms] from epoch numbers of any unit or from the known date formats.
+    """Return datetime64[ms] (n_texts,), UTC, from epoch numbers or from the known date formats.
 
-    The unit of an epoch is told per row by its size, because one known supplier changes from
-    milliseconds to seconds in the middle of a file. What cannot be read is NaT.
+    The texts are read as epoch numbers if all of them are numbers. The unit of each (s, ms, us or
+    ns) follows from its magnitude, because one known supplier changes from milliseconds to seconds
+    in the middle of a file. Unreadable texts become NaT.
     """
     out = np.full(len(texts), np.datetime64("NaT", "ms"))
     try:
@@ -188,7 +195,16 @@ def times_from_text(texts: list[str]) -> TimeArray:
 
 
 def interval_from_times(times: TimeArray, *, where: str) -> int:
-    """Return the most frequent positive step between neighbouring rows, in seconds."""
+    """Return the most frequent non-zero distance between adjacent rows, in seconds.
+
+    `times` is datetime64[ms] of shape (n_rows,), ascending or descending; `where` names the input
+    in the error message.
+
+    Raises
+    ------
+    InvalidMarketData
+        If there are fewer than two different times.
+    """
     steps = np.abs(np.diff(times[~np.isnat(times)].astype(np.int64)))
     steps = steps[steps > 0]
     if steps.size == 0:

@@ -1,7 +1,7 @@
-"""Option chains as exchanges give them, turned into snapshots.
+"""Conversion of option chains, as published by exchanges, into snapshots.
 
-The rows of one snapshot are collected one after another, so index and forward differ a little
-between rows of one expiry; the median over the rows is the figure of the snapshot.
+The rows of one chain are collected one after another, so index and forward differ slightly between
+rows of one expiry; the snapshot uses the median over the rows.
 """
 
 from collections.abc import Iterable
@@ -62,10 +62,11 @@ SUMMARY_COLUMNS: dict[str, ColumnKind] = {
 
 
 def chain_from_book_summary(table: pa.Table, *, origin: str) -> pa.Table:
-    """Return a chain table from the exchange's book summary, kept in the API's own columns.
+    """Return a chain table from the exchange's book summary, a table with the columns of its API.
 
-    One collection run, named by its last `creation_timestamp` to the second. Mark volatilities are
-    `mark_iv` (percent) or, where the file has none, solved from the marks.
+    The table is one collection run; its time is the last `creation_timestamp`, truncated to the
+    second. Mark volatilities are `mark_iv` (percent) or, without that column, solved from the
+    marks. `origin` names the table in error messages.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def chain_from_book_summary(table: pa.Table, *, origin: str) -> pa.Table:
 
 
 def _solved_vols(table: pa.Table, time: datetime) -> FloatArray:
-    """Return the volatilities of the marks, NaN for names or prices that have none."""
+    """Return the annual volatilities implied by the marks (n_rows,), NaN where there is none."""
     n = table.num_rows
     forward, mark = number_column(table, "underlying_price"), number_column(table, "mark_price")
     strike, root, is_call = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_)
@@ -120,7 +121,7 @@ def _solved_vols(table: pa.Table, time: datetime) -> FloatArray:
 
 
 def snapshot_times(table: pa.Table) -> TimeArray:
-    """Return the distinct collection times of a chain table, ascending, datetime64[ms]."""
+    """Return the distinct collection times of a chain table, ascending, datetime64[ms] UTC."""
     unique = table.column("snapshot").unique()
     values = np.asarray(pc.cast(unique, pa.timestamp("ms"), safe=False).to_numpy())
     return np.sort(values.astype("datetime64[ms]"))
@@ -129,24 +130,27 @@ def snapshot_times(table: pa.Table) -> TimeArray:
 def snapshot_from_chain(
     table: pa.Table, *, time: datetime, origin: str, is_synthetic: bool = False
 ) -> MarketSnapshot:
-    """Return the snapshot of `time` from a chain table.
+    """Return the snapshot at `time` from a chain table.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Columns as in `CHAIN_COLUMNS`; prices in coins a coin (inverse options), volatilities as
-        fractions. Rows of other times are ignored, and so are options that have expired.
+        Columns as in `CHAIN_COLUMNS`: prices in coins per coin for inverse options and in US
+        dollars for linear ones, forward (`underlying`) and index in US dollars, volatilities as
+        fractions. Rows of other times and expired options are ignored.
     time : aware datetime
         One of `snapshot_times`.
     origin : str
         Where the table came from; used in messages.
+    is_synthetic : bool
+        Whether the data are synthetic.
 
     Raises
     ------
     InvalidMarketData
         If columns are missing or of another type, or a name, forward or index cannot be used.
     MissingMarketData
-        If the table has no row of that time.
+        If the table has no row for that time.
     """
     require_columns(table, CHAIN_COLUMNS, where=origin)
     stamp = pa.scalar(time.astimezone(UTC), table.schema.field("snapshot").type)
@@ -177,7 +181,7 @@ def snapshot_from_chain(
 
 
 def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
-    """Return one problem that names the up to three times nearest to `wanted`."""
+    """Return one problem, which names the (at most three) times nearest to `wanted`."""
     if times.size == 0:
         return [Problem(origin, "holds no snapshot at all")]
     stamp = np.datetime64(wanted.astimezone(UTC).replace(tzinfo=None), "ms")
@@ -225,9 +229,33 @@ def snapshot_from_quotes(
     origin: str,
     is_synthetic: bool = False,
 ) -> MarketSnapshot:
-    """Return a snapshot of options given row by row, forward and index by the median of their rows.
+    """Return a snapshot of options from one quote per option.
 
-    All arrays have shape (n_options,) and stand in the order of `instruments`.
+    All arrays are float64 (n_options,), in the order of `instruments`; NaN means not reported.
+
+    Parameters
+    ----------
+    instruments : list of Instrument
+        Options only.
+    time : aware datetime
+    forward_usd, index_usd : array
+        US dollars per coin; the snapshot uses the median per expiry and per underlying. Without a
+        forward, it follows from the marks by put-call parity.
+    bid, ask, mark : array
+        Coins per coin for inverse options, US dollars for linear ones. Bids and asks that are not
+        positive become NaN.
+    mark_vol : array
+        Annual volatilities, fractions; values that are not positive become NaN.
+    open_interest, volume : array
+        Coins; NaN becomes 0.
+    origin : str
+        Where the quotes came from.
+    is_synthetic : bool
+
+    Raises
+    ------
+    InvalidMarketData
+        If an index or forward is not a positive finite number, or an option has expired.
     """
     underlyings = sorted({i.underlying for i in instruments})
     of_underlying = np.array([i.underlying for i in instruments])
@@ -276,7 +304,7 @@ def snapshot_from_quotes(
 def _forward(
     instruments: list[Instrument], rows: list[int], forward_usd: FloatArray, mark: FloatArray
 ) -> float:
-    """Return the median of the forwards given, else the median forward of put-call parity.
+    """Return the median of the given forwards or, without any, that implied by put-call parity.
 
     Linear marks: F = K + C - P without discounting; inverse ones, in coins: F = K / (1 - C + P).
     """
@@ -300,7 +328,11 @@ def _forward(
 
 
 def snapshot_to_chain(snapshot: MarketSnapshot) -> pa.Table:
-    """Return the snapshot as a chain table; `snapshot_from_chain` gives an equal one back."""
+    """Return the options of a snapshot as a chain table.
+
+    `snapshot_from_chain` returns an equal snapshot if every expiry and every underlying has options
+    and the discount rate is 0.
+    """
     options = snapshot.options
     expiry = [snapshot.expiries[e] for e in options.expiry_index]
     n = len(options)
@@ -323,7 +355,16 @@ def snapshot_to_chain(snapshot: MarketSnapshot) -> pa.Table:
 def with_listed_futures(
     snapshot: MarketSnapshot, futures: dict[tuple[str, datetime], float]
 ) -> MarketSnapshot:
-    """Return the snapshot with forwards from listed futures added or put in place of medians."""
+    """Return the snapshot with the forwards of listed futures.
+
+    Parameters
+    ----------
+    snapshot : MarketSnapshot
+    futures : dict
+        (underlying, expiry) to price in US dollars. A price replaces the forward of an expiry that
+        the snapshot has; other expiries that have not passed are appended if the snapshot has an
+        index of the underlying.
+    """
     known = {(e.underlying, e.expiry): e for e in snapshot.expiries}
     extra = [
         ExpiryForward(u, expiry, price, tenor_years(snapshot.time, expiry))

@@ -1,4 +1,4 @@
-"""Names made of content: the id of anything immutable is the hash of what it holds."""
+"""Content ids: the id of an immutable object is a hash of its content."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -8,10 +8,15 @@ import numpy as np
 
 
 def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
-    """Return ``prefix-`` and 32 hexadecimal digits that depend on every part and its name.
+    """Return ``prefix-`` followed by 32 hexadecimal digits that depend on every part and its name.
 
-    Parts may be numbers, strings, None, numpy arrays (any fixed-width type; byte order and layout
-    do not matter) and sequences or mappings of these.
+    Parts may be None, bool, int, float and str, numpy arrays of booleans, integers, floats or
+    datetimes (byte order and memory layout do not matter), and sequences or mappings of these.
+
+    Raises
+    ------
+    TypeError
+        If a part is of another type.
     """
     digest = sha256()
     _feed(digest.update, parts)
@@ -20,7 +25,7 @@ def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
 
 def _feed(update: Any, value: Any) -> None:
     kind = type(value)
-    if kind is str or kind is float or kind is int:  # most of what there is, and the cheapest test
+    if kind is str or kind is float or kind is int:  # the most frequent types first
         text = f"{kind.__name__} {value!r}".encode()
         update(f"{len(text)}:".encode() + text)
     elif isinstance(value, np.ndarray):

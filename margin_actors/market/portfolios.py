@@ -1,4 +1,4 @@
-"""Books of positions: who holds how much of what."""
+"""Books of positions, and collateral."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,29 +15,29 @@ from margin_actors.market.instruments import holding_fault
 from margin_actors.market.tables import ColumnKind, number_column, require_columns, text_codes
 
 QUANTITY_MAX = 1e12
-"""Largest absolute quantity of a position, and of the sum of its trades, in its own units."""
+"""Largest absolute quantity of a position, and of the sum of its trades, in instrument units."""
 
 
 @dataclass(frozen=True)
 class Book:
-    """Positions of many accounts, an account's positions side by side.
+    """Positions of many accounts, grouped by account.
 
-    Within an account they stand in the order of `instruments`; a sum over positions runs in it.
+    The positions of an account are in the order of `instruments`, which is the order of summation.
     """
 
     accounts: tuple[str, ...]
-    """Account ids, sorted by code point in books made by `book_from_table`; n_accounts."""
+    """Account ids, n_accounts; sorted by code point in books built by `book_from_table`."""
     members: tuple[str, ...]
-    """Clearing member of each account."""
+    """Clearing member of each account, n_accounts."""
     instruments: tuple[str, ...]
-    """Names of all instruments held, sorted; n_instruments."""
+    """Names of all instruments held, sorted, n_instruments."""
     start: IntArray
-    """int64 (n_accounts + 1,): account a owns positions start[a] to start[a + 1]."""
+    """int64 (n_accounts + 1,): account a holds positions start[a] to start[a + 1] - 1."""
     instrument_index: IndexArray
-    """int32 (n_positions,): position in `instruments`."""
+    """int32 (n_positions,): index into `instruments`."""
     quantity: FloatArray
-    """float64 (n_positions,), long positive: coins, or US dollars of notional for inverse
-    futures and perpetuals."""
+    """float64 (n_positions,), positive if long: US dollars of notional for inverse futures and
+    perpetuals, coins for all other instruments."""
 
     @cached_property
     def id(self) -> str:
@@ -54,14 +54,15 @@ class Book:
 
     @property
     def n_positions(self) -> int:
-        """Number of positions of all accounts."""
+        """Total number of positions."""
         return int(self.quantity.size)
 
 
 def part_of_book(book: Book, accounts: BoolArray, positions: BoolArray) -> Book:
-    """Return the chosen accounts with their chosen positions and only the instruments held.
+    """Return the selected accounts with their selected positions.
 
-    An account that is chosen stays even if none of its positions is.
+    A selected account is kept even if none of its positions is selected; instruments that are no
+    longer held are dropped.
 
     Parameters
     ----------
@@ -104,12 +105,11 @@ def book_from_table(
     as_of: datetime | None = None,
     unknown_names: Literal["refuse", "keep"] = "refuse",
 ) -> Book:
-    """Return the book in a table of ``member_id, account_id, instrument_name, quantity``.
+    """Return the book in a table with columns ``member_id, account_id, instrument_name, quantity``.
 
-    The order is canonical, so that equal positions have equal ids however their rows are ordered:
-    accounts and instruments are sorted by code point. Zero quantities are dropped, and with them
-    accounts and instruments that have no position. Vectorised: a million rows take well under a
-    second.
+    Accounts and instruments are sorted by code point, so that equal positions give an equal book id
+    whatever the order of the rows. Zero quantities are dropped, and so are accounts and instruments
+    without a position. The function is vectorised: a million rows take well under a second.
 
     Parameters
     ----------
@@ -117,17 +117,17 @@ def book_from_table(
     where : str
         Name of the book in messages.
     as_of : aware datetime, optional
-        The valuation time; with it, expired instruments are refused here, by row.
+        Valuation time. If given, expired instruments are refused where unknown names are.
     unknown_names : {"refuse", "keep"}
-        Whether a name that denotes no contract is refused here, by row, or kept for the assessment
-        of the book, which excludes its account.
+        Whether names that do not denote a contract, and expired instruments, raise an error, or are
+        kept for the assessment of the book, which excludes their accounts.
 
     Raises
     ------
     InvalidPortfolio
-        Naming at once every row that has a null, a quantity that is NaN, infinite or larger than
-        `QUANTITY_MAX`, a name that denotes no contract or an expired one, repeats a position, or
-        gives an account to two members; or if the table has no row.
+        Naming every null, every quantity that is NaN, infinite or larger than `QUANTITY_MAX` in
+        absolute value, every refused instrument, every repeated position and every account with
+        more than one member; or if the table is empty.
     """
     require_columns(table, BOOK_COLUMNS, where=where, error=InvalidPortfolio)
     member_code, members = text_codes(table, "member_id")
@@ -181,7 +181,7 @@ def book_from_table(
 
 
 def _ranks(values: list[str]) -> tuple[IndexArray, list[str]]:
-    """Return the rank of each value by code point, and the values in that order."""
+    """Return (ranks, sorted): the rank of each value by code point, and the sorted values."""
     order = sorted(range(len(values)), key=values.__getitem__)
     rank = np.empty(len(values), np.int32)
     rank[order] = np.arange(len(values), dtype=np.int32)
@@ -255,12 +255,12 @@ def _member_conflicts(
 
 @dataclass(frozen=True)
 class Collateral:
-    """Deposits of accounts, a row each."""
+    """Deposits of accounts. All fields have one entry per deposit, n_deposits."""
 
     account_ids: tuple[str, ...]
     assets: tuple[str, ...]
     amounts: FloatArray
-    """Units of the asset; at least 0."""
+    """float64 (n_deposits,), units of the asset, at least 0."""
 
     @cached_property
     def id(self) -> str:
@@ -271,7 +271,7 @@ class Collateral:
 
 
 def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
-    """Return the deposits in a table of ``account_id, asset, amount``.
+    """Return the deposits in a table with columns ``account_id, asset, amount``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A snapshot as one table, exactly: what is read back has the id of what was written."""
+"""Lossless conversion of a snapshot to one table and back; the id is preserved."""
 
 import json
 from datetime import datetime
@@ -20,7 +20,7 @@ _COLUMNS: dict[str, ColumnKind] = {
 
 
 def snapshot_to_table(snapshot: MarketSnapshot) -> pa.Table:
-    """Return one row a listed option; everything else is in the schema's metadata."""
+    """Return a table with one row per listed option; the schema metadata hold all other fields."""
     quotes = snapshot.options
     columns: dict[str, object] = {
         "instrument_name": pa.array(quotes.names, pa.string()),
@@ -44,12 +44,12 @@ def snapshot_to_table(snapshot: MarketSnapshot) -> pa.Table:
 
 
 def snapshot_from_table(table: pa.Table, *, where: str) -> MarketSnapshot:
-    """Return the snapshot of a table written by `snapshot_to_table`.
+    """Return the snapshot in a table written by `snapshot_to_table`.
 
     Raises
     ------
     InvalidMarketData
-        If the table is of another kind, or its content does not hash to the id it claims.
+        If the table does not hold a snapshot, or its content does not match the id in its metadata.
     """
     raw = (table.schema.metadata or {}).get(_META)
     if raw is None:

@@ -1,4 +1,4 @@
-"""The market at one moment: indices, forwards, and the listed options with their quotes."""
+"""Market snapshots: indices, forwards and quotes of the listed options at one time."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
 from margin_actors.market.identity import content_id
 
 TIME_MIN = datetime(2009, 1, 3, tzinfo=UTC)
-"""Before it there was nothing to margin: a time this early was never set."""
+"""Date of the first Bitcoin block; an earlier or equal time is treated as not set."""
 FUTURE_MAX = timedelta(days=1)
-"""How far a published snapshot may be ahead of the clock."""
+"""How far the time of a published snapshot may be ahead of the clock."""
 PRICE_MIN, PRICE_MAX = 1e-12, 1e15
-"""US dollars: bounds on published index prices and forwards."""
+"""Bounds on index prices and forwards of a published snapshot, US dollars."""
 RATE_MAX = 10.0
-"""Largest absolute discount rate of a published snapshot, fraction a year."""
+"""Largest absolute discount rate of a published snapshot, fraction per year."""
 HOURS_PER_YEAR = 8760.0
-"""Volatilities and tenors run in years of 365 days."""
+"""Hours in a year of 365 days, the unit of tenors and of annual volatilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +30,34 @@ class ExpiryForward:
     underlying: str
     expiry: datetime
     forward_usd: float
-    """Price today of the coin delivered at the expiry, US dollars."""
+    """Forward price at the snapshot's time for delivery at the expiry, US dollars per coin."""
     tenor_years: float
-    """Time from the snapshot to the expiry, ACT/365; positive."""
+    """Time from the snapshot to the expiry in years, ACT/365; positive."""
 
 
 @dataclass(frozen=True)
 class OptionQuotes:
-    """Listed options, one row each. All arrays have shape (n_options,)."""
+    """Listed options, one row per option. All arrays have shape (n_options,)."""
 
     names: tuple[str, ...]
     expiry_index: IndexArray
-    """int32, position of the option's expiry in the snapshot's list."""
+    """int32, index of the option's expiry in the snapshot's `expiries`."""
     strike_usd: FloatArray
+    """US dollars per coin."""
     is_call: BoolArray
     is_inverse: BoolArray
     bid: FloatArray
-    """Coins a coin of underlying for inverse options, else US dollars; NaN without a bid."""
+    """Coins per coin for inverse options, US dollars for linear ones; NaN without a bid."""
     ask: FloatArray
-    """As `bid`."""
+    """Unit as `bid`; NaN without an ask."""
     mark: FloatArray
-    """As `bid`; NaN where the source gives none."""
+    """Unit as `bid`; NaN if not reported."""
     mark_vol: FloatArray
-    """Annual volatility, a fraction; NaN where the source gives none."""
+    """Annual volatility, a fraction; NaN if not reported."""
     open_interest: FloatArray
     """Coins."""
     volume: FloatArray
-    """Coins over the last day."""
+    """Coins traded over the last day."""
 
     def __len__(self) -> int:
         """Return the number of options."""
@@ -65,21 +66,26 @@ class OptionQuotes:
 
 @dataclass(frozen=True)
 class MarketSnapshot:
-    """Everything the engine knows of the market at `time`. Immutable, named by its content."""
+    """Market data of one valuation time. Immutable and identified by its content.
+
+    Raises InvalidMarketData if an index or forward is not a positive finite number, an expiry has
+    passed, or its underlying has no index price.
+    """
 
     time: datetime
     """Aware, UTC: the valuation time."""
     index_usd: dict[str, float]
-    """Index price per underlying, US dollars."""
+    """Index price of each underlying, US dollars per coin."""
     expiries: tuple[ExpiryForward, ...]
-    """Ordered by underlying, then expiry; none has passed."""
+    """None has passed. `snapshot_from_quotes` orders them by underlying, then expiry;
+    `with_listed_futures` appends."""
     options: OptionQuotes
     is_synthetic: bool = False
-    """True for made-up data; every report says so."""
+    """True for synthetic data; every report says so."""
     origin: str = ""
-    """Where it came from, for people; not part of the id."""
+    """Human-readable description of the source; not part of the id."""
     discount_annual: float = field(default=0.0)
-    """Continuously compounded US dollar rate that discounts linear options; fraction a year."""
+    """Continuously compounded US dollar rate that discounts linear options, fraction per year."""
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -100,7 +106,7 @@ class MarketSnapshot:
 
     @cached_property
     def id(self) -> str:
-        """Content id: equal content has an equal id."""
+        """Content id: snapshots of equal content have equal ids."""
         quotes = self.options
         return content_id(
             "snapshot",
@@ -131,35 +137,35 @@ class MarketSnapshot:
 
     @cached_property
     def option_row(self) -> dict[str, int]:
-        """Row of each option by name."""
+        """Row of each option in `options`, keyed by name."""
         return {name: row for row, name in enumerate(self.options.names)}
 
     @cached_property
     def expiry_row(self) -> dict[tuple[str, datetime], int]:
-        """Position of each (underlying, expiry) in `expiries`."""
+        """Index of each (underlying, expiry) in `expiries`."""
         return {(e.underlying, e.expiry): i for i, e in enumerate(self.expiries)}
 
 
 def tenor_years(now: datetime, expiry: datetime) -> float:
-    """Return the time from `now` to `expiry` in years of 365 days."""
+    """Return the time from `now` to `expiry` in years of 365 days; negative after the expiry."""
     return (expiry - now).total_seconds() / (HOURS_PER_YEAR * 3600.0)
 
 
 def publishable_faults(
     snapshot: MarketSnapshot, current_time: datetime | None, now: datetime
 ) -> list[Problem]:
-    """Return every reason not to publish a snapshot; none for one that may become current.
+    """Return every reason not to publish a snapshot; an empty list if it may become current.
 
-    A snapshot that is only read from a file need not pass: one without options is enough to margin
-    futures. A published one is what all accounts are margined on.
+    The check applies to published snapshots, on which all accounts are margined. A snapshot read
+    from a file need not pass it: one without options is enough to margin futures.
 
     Parameters
     ----------
     snapshot : MarketSnapshot
     current_time : aware datetime, optional
-        Time of the snapshot in use; an earlier snapshot is refused. None: any age is accepted.
+        Time of the current snapshot; an earlier one is refused. If None, any age is accepted.
     now : aware datetime
-        The clock.
+        Current time.
     """
     return [
         *_time_faults(snapshot.time, current_time, now),

@@ -1,4 +1,4 @@
-"""Columns of a table as arrays, with every missing or mistyped column named at once."""
+"""Columns of a table as arrays; one error names every missing or mistyped column."""
 
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
@@ -35,9 +35,9 @@ def require_columns(
     where: str,
     error: type[MarginError] = InvalidMarketData,
 ) -> None:
-    """Raise `error` naming every column that is absent or of another kind than asked.
+    """Raise `error`, naming every column that is absent or not of the required kind.
 
-    `where` names the input in the messages, as a file path does.
+    `where` names the input in the messages, for example by its path.
     """
     problems: list[Problem] = []
     for name, kind in columns.items():
@@ -53,7 +53,7 @@ def require_columns(
 
 
 def _misfit(table: pa.Table, name: str, kind: ColumnKind) -> str:
-    """Return what a column holds instead of a kind, with the first value at fault."""
+    """Describe a column that is not of `kind`, including its first text that is not a number."""
     found = f"column {name!r} is {table.schema.field(name).type}"
     if kind != "number" or not _is_text(table.schema.field(name).type):
         return found
@@ -72,26 +72,28 @@ def _is_number(text: str) -> bool:
 
 
 def number_column(table: pa.Table, name: str) -> FloatArray:
-    """Return a numeric column as float64, a null as NaN."""
+    """Return a numeric column as float64 (n_rows,); nulls become NaN."""
     column = pc.cast(table.column(name), pa.float64())
     return np.asarray(column.to_numpy(), dtype=np.float64)
 
 
 def text_column(table: pa.Table, name: str) -> list[str | None]:
-    """Return a text column as a list, a null as None."""
+    """Return a text column as a list; nulls become None."""
     return table.column(name).to_pylist()
 
 
 def time_column(table: pa.Table, name: str) -> TimeArray:
-    """Return a time column as datetime64[ms] in UTC, a null as NaT."""
+    """Return a time column as datetime64[ms] (n_rows,) in UTC; nulls become NaT."""
     column = pc.cast(table.column(name), pa.timestamp("ms"), safe=False)
     return np.asarray(column.to_numpy(), dtype="datetime64[ms]")
 
 
 def text_codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
-    """Return (codes, values): a text column as int32 indices into its distinct values.
+    """Return (codes, values) of a text column.
 
-    A null has the code -1. Values stand in the order of first appearance.
+    `codes` is int32 (n_rows,), the position of each row's text in `values`, or -1 for a null;
+    `values` are the distinct texts, in order of first appearance unless the column is
+    dictionary-encoded.
     """
     column = table.column(name)
     if pat.is_null(column.type):
@@ -99,7 +101,7 @@ def text_codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
     if pat.is_dictionary(column.type):
         array = column.unify_dictionaries().combine_chunks()
         if len(array.dictionary.unique()) < len(array.dictionary):
-            # A dictionary may repeat a value, and then equal texts would have different codes.
+            # A dictionary may repeat a value; equal texts would then have different codes.
             array = pc.cast(array, array.dictionary.type).dictionary_encode()
     else:
         array = column.combine_chunks().dictionary_encode()

@@ -1,4 +1,4 @@
-"""Reports: HTML files that need nothing else, for people."""
+"""Reports as self-contained HTML files."""
 
 from margin_cluster.report.page import report_html
 from margin_cluster.report.studies import (

@@ -1,4 +1,4 @@
-"""The report's plots, as plotly figures in plain mappings."""
+"""Plots of the reports, as plotly figures."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ _ACCOUNTS_SHOWN = 20
 
 
 def finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
-    """Return the figure in the reports' common dress."""
+    """Apply the common layout of the reports to `figure` and return it.
+
+    `height` is in pixels; `x` and `y` are the axis titles.
+    """
     figure.update_layout(
         height=height,
         margin={"l": 60, "r": 20, "t": 20, "b": 50},
@@ -37,7 +40,10 @@ def finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Fi
 
 
 def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
-    """Return the histogram of one account's profits with VaR and ES marked."""
+    """Return the histogram of one account's profits with VaR and ES marked.
+
+    `account` is the index in the book. None if the result holds no profits.
+    """
     r = output.result
     if r.pnl_usd is None:
         return None
@@ -73,7 +79,11 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
 
 
 def tail_by_date(output: CalculationOutput) -> go.Figure:
-    """Return which windows make the tails: how many accounts each one hurts, by its date."""
+    """Return a scatter plot of the number of accounts that have each scenario in their tail.
+
+    The x axis is the end of the scenario's window, or the move of the first underlying if any
+    scenario has no date.
+    """
     r = output.result
     k = max(1, round(r.terms.sample.n_scenarios * (1 - output.model.measure.confidence)))
     rows = r.tail_scenario[:, : k + 1].ravel()
@@ -122,7 +132,7 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
 
 
 def requirements_and_resources(output: CalculationOutput) -> go.Figure:
-    """Return the largest requirements beside what covers them, in order of the requirement."""
+    """Return bars of the largest requirements and of the resources that cover them."""
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
@@ -158,7 +168,7 @@ def requirements_and_resources(output: CalculationOutput) -> go.Figure:
 
 
 def risk_of_accounts(output: CalculationOutput) -> go.Figure:
-    """Return VaR with its interval, and ES, of the accounts with the largest requirements."""
+    """Return bars of VaR (with its interval) and ES of the accounts that require most margin."""
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
@@ -181,7 +191,7 @@ def risk_of_accounts(output: CalculationOutput) -> go.Figure:
 
 
 def parts_of_accounts(output: CalculationOutput) -> go.Figure | None:
-    """Return what the largest requirements are made of; None where there is nothing but a core."""
+    """Return stacked bars of the components of the largest requirements; None for a core only."""
     r, used = output.result, output.parts_used
     if len(used) < 2:
         return None
@@ -202,7 +212,7 @@ def parts_of_accounts(output: CalculationOutput) -> go.Figure | None:
 
 
 def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
-    """Return fitted smiles against quotes, one expiry at a time behind a menu."""
+    """Return fitted smiles and quotes, one expiry at a time, with a menu of expiries."""
     surface = output.surfaces[underlying]
     figure = go.Figure()
     for number, item in enumerate(surface.expiries):
@@ -271,7 +281,10 @@ def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
 def _quoted_vols(
     output: CalculationOutput, underlying: str, number: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return (bid vol, ask vol, mark vol, ln K/F) of the out-of-the-money options of an expiry."""
+    """Return (bid vol, ask vol, mark vol, ln K/F) of the out-of-the-money options of an expiry.
+
+    Annual volatilities; all arrays have shape (n_options,), ascending in strike.
+    """
     item = output.surfaces[underlying].expiries[number]
     options = output.snapshot.options
     position = output.snapshot.expiry_row[underlying, item.expiry]
@@ -292,7 +305,10 @@ def _quoted_vols(
 
 
 def surface_plot(surface: VolatilitySurface) -> go.Figure:
-    """Return the surface in three dimensions: moneyness, maturity, volatility."""
+    """Return the surface in three dimensions: moneyness, maturity, volatility.
+
+    Moneyness is ln(K / F) in standard deviations at the money.
+    """
     tenors = np.array([e.tenor_years for e in surface.expiries])
     grid = np.exp(np.linspace(np.log(tenors[0]), np.log(tenors[-1]), 40))
     z = np.linspace(-2.2, 2.2, 45)
@@ -336,6 +352,6 @@ def surface_plot(surface: VolatilitySurface) -> go.Figure:
 
 
 def as_json(figure: go.Figure) -> str:
-    """Return a figure as JSON that may stand inside a script element."""
+    """Return a figure as JSON that can be embedded in a script element."""
     text: Any = figure.to_json()
     return str(text).replace("</", "<\\/")

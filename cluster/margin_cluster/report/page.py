@@ -1,4 +1,4 @@
-"""The report page, filled from a calculation."""
+"""HTML report of a calculation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,7 +20,7 @@ _REPAIRS_MAX = 200
 _DEFICITS_SHOWN = 15
 _STRESS_ROWS = 25
 _SIDE = 6
-"""Positions shown from each end of the largest account's contributors."""
+"""Positions shown from each end of the ranking by contribution."""
 
 
 _MEASURES = {
@@ -34,7 +34,7 @@ _MEASURES = {
 
 
 def environment() -> Environment:
-    """Return the templates of this folder."""
+    """Return the Jinja environment with the templates of this package."""
     return Environment(
         loader=PackageLoader("margin_cluster.report", "."),
         autoescape=True,
@@ -43,7 +43,7 @@ def environment() -> Environment:
 
 
 def report_html(output: CalculationOutput) -> str:
-    """Return the whole report as one HTML document."""
+    """Return the report of a calculation as one self-contained HTML document."""
     r = output.result
     top = np.argsort(-r.initial_margin_usd, kind="stable")
     drawn = [
@@ -100,7 +100,7 @@ def _optional(figure: Any) -> Markup | None:
 
 
 def _part_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | None:
-    """Return the figures that made each part of one account; None where nothing but a core is."""
+    """Return the inputs of each requirement component of one account; None if there are none."""
     r = output.result
     own = list(r.inputs.of(account).rows())
     if not own:
@@ -123,7 +123,7 @@ def _part_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | No
 
 
 def _stress(output: CalculationOutput) -> list[list[str]]:
-    """Return the accounts whose stress loss exceeds their margin most."""
+    """Return rows of the accounts with the largest excess of stress loss over margin."""
     r = output.result
     over = r.stress_usd - r.initial_margin_usd
     order = np.argsort(-np.nan_to_num(over, nan=-np.inf), kind="stable")[:_STRESS_ROWS]
@@ -169,14 +169,17 @@ def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
 
 
 def failures_title(failures: Sequence[AccountFailure], margined: int) -> str:
-    """Return how many accounts could not be margined, as a title."""
+    """Return a title with the number of accounts that could not be margined.
+
+    `margined` is the number of accounts that were.
+    """
     every = len(failures) + margined
     noun = "account" if every == 1 else "accounts"
     return f"Incomplete: {len(failures):,} of {every:,} {noun} could not be margined"
 
 
 def failure_rows(failures: Sequence[AccountFailure]) -> list[list[str]]:
-    """Return (account, member, positions, instrument, reason) of the first reasons."""
+    """Return rows (account, member, positions, instrument, reason), at most 1,000."""
     rows = [
         [f.account_id, f.member_id, f"{f.positions:,}", p.instrument_name, p.description]
         for f in failures
@@ -186,7 +189,7 @@ def failure_rows(failures: Sequence[AccountFailure]) -> list[list[str]]:
 
 
 def _deficits(output: CalculationOutput) -> list[list[str]]:
-    """Return (account, member, *resources) of the accounts with the largest deficits."""
+    """Return rows (account, member, *resources) of the accounts with the largest deficits."""
     r, excess = output.result, output.excess_usd
     if excess is None:
         return []
@@ -199,7 +202,10 @@ def _deficits(output: CalculationOutput) -> list[list[str]]:
 
 
 def _resources(output: CalculationOutput, a: int) -> list[str]:
-    """Return what an excess is computed from, and the excess last; without it no collateral."""
+    """Return (option value, collateral, requirement, excess) of account `a`, in US dollars.
+
+    Without collateral: (option value, requirement).
+    """
     value, requirement = output.option_value_usd[a], output.result.initial_margin_usd[a]
     excess = output.excess_usd
     if excess is None or output.collateral_usd is None:
@@ -222,9 +228,9 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
 
 
 def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | None:
-    """Return the positions that add most to, and take most from, the account's shortfall.
+    """Return the positions with the largest and smallest contributions to the account's ES.
 
-    None for an account whose positions have all expired.
+    None if all positions of the account have expired.
     """
     r = output.result
     if r.positions[account] == 0:

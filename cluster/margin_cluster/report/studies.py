@@ -1,4 +1,4 @@
-"""Pages of studies: a backtest, procyclicality, methods side by side."""
+"""HTML pages of studies: backtest, procyclicality and comparison of methods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,16 +30,16 @@ _ROWS_SHOWN = 1500
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table."""
+    """A table cell."""
 
     text: str
     kind: str = ""
-    """Classes: l (left), long (wrapped), green, yellow or red."""
+    """CSS classes, separated by spaces: l (left-aligned), long (wrapped), green, yellow, red."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of a page: words, a figure, a table."""
+    """A panel of a page: text, with an optional figure and table."""
 
     title: str
     text: str
@@ -67,7 +67,11 @@ def _figure(figure: go.Figure) -> Markup:
 
 
 def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "") -> str:
-    """Return the page of a backtest; of many portfolios the largest by margin are drawn."""
+    """Return the HTML page of a backtest.
+
+    At most 12 portfolios, those with the largest mean VaR, are drawn. `remark` is added to the
+    subtitle.
+    """
     replay = backtest.replay
     first, last = (str(t.astype("datetime64[D]")) for t in replay.time[[0, -1]])
     panels = [_verdicts(backtest)]
@@ -177,7 +181,16 @@ def procyclicality_html(
     rows: Sequence[ResponsivenessRow],
     model: ModelParameters,
 ) -> str:
-    """Return the page of a procyclicality study."""
+    """Return the HTML page of a procyclicality study.
+
+    Parameters
+    ----------
+    series : Procyclicality
+    margins : mapping
+        Tool to margin, float64 (n_dates, n_portfolios), fractions of the index.
+    rows : sequence of ResponsivenessRow
+    model : ModelParameters
+    """
     days = [str(t.astype("datetime64[D]")) for t in series.time]
     panels: list[Panel] = []
     for p, portfolio in enumerate(series.portfolios):
@@ -240,9 +253,9 @@ def _failures(failures: Sequence[AccountFailure], margined: int) -> list[Panel]:
 
 
 def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure] = ()) -> str:
-    """Return the page of methods side by side.
+    """Return the HTML page of a comparison of methods.
 
-    `failures` are accounts that at least one method cannot margin; they are listed first.
+    `failures` are the accounts that at least one method cannot margin; they are listed first.
     """
     book, methods = comparison.book, comparison.methods
     totals = np.array([m.requirement_usd.sum(axis=0) for m in methods])

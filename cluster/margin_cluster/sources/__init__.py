@@ -1,4 +1,4 @@
-"""Where data come from: files, the converted store, the embedded set, exchanges over HTTP."""
+"""Data sources: files, the store of converted data, the embedded data set, exchange APIs."""
 
 from margin_cluster.sources.chain_files import (
     chain_files,

@@ -1,4 +1,4 @@
-"""Price files of a data folder, found by name, converted once into the store."""
+"""Price files of a data folder: found by name and converted once into the store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,21 +19,25 @@ from margin_cluster.sources.klines import candles_from_file
 from margin_cluster.sources.store import ParquetStore
 
 SYNTHETIC_KEY = b"margin_synthetic"
-"""Metadata key of files that the generator wrote."""
+"""Key in the schema metadata of files written by the synthetic data generator."""
 _ENDINGS = (".parquet", ".csv", ".csv.gz", ".zip", ".json", ".json.gz")
 _INTERVALS = {"_1d": 86_400, "_1h": 3_600, "_5m": 300, "_1m": 60, "_1min": 60}
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A price file and the name that models know it by."""
+    """A price file and the name by which models refer to it."""
 
     name: str
+    """File name without its ending."""
     path: Path
 
 
 def price_files(root: Path) -> list[SourceFile]:
-    """Return the price files below `root`/prices (or `root` itself), by name."""
+    """Return the price files in `root`/prices, or in `root` if that folder does not exist.
+
+    They are sorted by file name; of files that differ only in their ending the first is used.
+    """
     folder = root / "prices" if (root / "prices").is_dir() else root
     found: dict[str, SourceFile] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -49,7 +53,10 @@ def price_files(root: Path) -> list[SourceFile]:
 def matching_files(
     files: Sequence[SourceFile], patterns: Sequence[str], underlying: str
 ) -> list[SourceFile]:
-    """Return the files that match the patterns, in the order of the patterns, none twice."""
+    """Return the files that match any pattern, in the order of the patterns, without duplicates.
+
+    In a pattern, ``{u}`` stands for the underlying; wildcards are those of `fnmatch`.
+    """
     chosen: dict[str, SourceFile] = {}
     for pattern in patterns:
         wanted = pattern.replace("{u}", underlying)
@@ -60,14 +67,22 @@ def matching_files(
 
 
 def interval_of_name(name: str) -> int | None:
-    """Return the candle interval that a name ends with, in seconds, or None."""
+    """Return the candle interval given by the ending of a name, in seconds, or None."""
     return next((s for ending, s in _INTERVALS.items() if name.endswith(ending)), None)
 
 
 def load_candles(
     item: SourceFile, underlying: str, store: ParquetStore | None
 ) -> tuple[Candles, str]:
-    """Return (candles, sha256 of the raw file), converted once where there is a store."""
+    """Return (candles, SHA-256 of the raw file).
+
+    With a store, a file is converted once and then read from the store.
+
+    Raises
+    ------
+    InvalidMarketData
+        If the file cannot be read as candles.
+    """
     sha = file_sha256(item.path)
     key = f"{sha}-candles-{underlying}"
     record = store.raw_record(key) if store is not None else None

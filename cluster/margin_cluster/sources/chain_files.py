@@ -1,4 +1,4 @@
-"""Option-chain files of a data folder: snapshots of a time, and the history of fitted surfaces."""
+"""Option-chain files of a data folder: snapshots, and the history of fitted surfaces."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ from margin_cluster.sources.files import file_sha256, read_parquet
 from margin_cluster.sources.store import ParquetStore
 
 Advance = Callable[[int, int], None]
-"""Called with (done, of how many) while long work goes on."""
+"""Progress callback, called with (number of snapshots done, total number)."""
 
 
 _SUMMARY = "book_summary"
@@ -42,10 +42,11 @@ _PATTERNS = ("*chain*.parquet", f"*{_SUMMARY}*.parquet")
 
 @dataclass(frozen=True, slots=True)
 class ChainFile:
-    """One chain file and the snapshot times it holds."""
+    """A chain file and its snapshot times."""
 
     path: Path
     times: TimeArray
+    """datetime64[ms] (n_snapshots,), UTC, ascending."""
 
 
 def chain_files(root: Path) -> list[ChainFile]:
@@ -63,7 +64,10 @@ def chain_files(root: Path) -> list[ChainFile]:
 
 
 def read_chain(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Return a chain table from a chain file or from a book summary as the exchange answers it."""
+    """Return a chain table from a chain file, or from a book summary in the exchange's format.
+
+    A file is a book summary if its name says so; then all columns are returned.
+    """
     if _SUMMARY in path.name:
         table = read_parquet(path, what="book summary")
         return chain_from_book_summary(table, origin=str(path))
@@ -75,12 +79,14 @@ def _utc(stamp: np.datetime64) -> datetime:
 
 
 def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path) -> MarketSnapshot:
-    """Return the snapshot of a time, or the latest where none is given.
+    """Return the snapshot at `time` (aware), or the latest if `time` is None.
+
+    `root` names the data folder in messages.
 
     Raises
     ------
     MissingMarketData
-        If no file has that time; the message names the nearest.
+        If there are no files, or none has that time; the message then names the nearest times.
     """
     if not files:
         raise MissingMarketData(
@@ -115,10 +121,18 @@ def load_surface_histories(
     threads: int,
     advance: Advance | None = None,
 ) -> tuple[dict[str, SurfaceHistory], list[str]]:
-    """Return the SVI surfaces of all snapshots up to `until`, and remarks on those left out.
+    """Return the SVI surfaces of all snapshots up to `until`, and remarks on omitted snapshots.
 
-    Historical surfaces are fitted to the marks, which every listed option has; once, and kept in
-    the store. A snapshot that cannot be fitted is left out and counted.
+    Surfaces of past snapshots are fitted to the marks, which every listed option has. Each file is
+    fitted once and the result kept in the store, if there is one. Snapshots that cannot be fitted
+    are omitted and counted.
+
+    Returns
+    -------
+    histories : dict
+        By underlying; without an entry for underlyings that have no surface.
+    remarks : list of str
+        One sentence per file with omitted snapshots.
     """
     limit = np.datetime64(until.astimezone(UTC).replace(tzinfo=None), "ms")
     parts: list[pa.Table] = []

@@ -1,4 +1,4 @@
-"""A folder of market data: prices/, options/, vol/ and books, as files."""
+"""Market data and books in a folder of files: prices/, options/, vol/ and portfolios/."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,19 +26,21 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class UsedFile:
-    """A raw file that went into a calculation."""
+    """A raw file that was an input of a calculation."""
 
     role: str
+    """Kind of input, for example ``prices``."""
     path: str
     sha256: str
 
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Market data below one folder; conversions go through the store."""
+    """Market data below one folder; raises MissingMarketData if there is no such folder."""
 
     root: Path
     store: ParquetStore | None = None
+    """Where converted data are kept; None to convert on every call."""
 
     def __post_init__(self) -> None:
         if not self.root.is_dir():
@@ -49,23 +51,26 @@ class DataFolder:
 
     @cached_property
     def prices(self) -> list[SourceFile]:
-        """All price files."""
+        """All price files of the folder."""
         return price_files(self.root)
 
     @cached_property
     def chains(self) -> list[ChainFile]:
-        """All option-chain files."""
+        """All option-chain files of the folder."""
         return chain_files(self.root)
 
     def candles(
         self, patterns: Sequence[str], underlying: str, interval_seconds: int
     ) -> tuple[list[Candles], list[UsedFile]]:
-        """Return the sources of an underlying at one interval; finer ones are read at its grid.
+        """Return the candles of the matching files at one interval, and the files.
+
+        Sources with shorter intervals are sampled at this interval; those with longer ones are
+        ignored.
 
         Raises
         ------
         MissingMarketData
-            If no file matches.
+            If no usable file matches.
         """
         candles: list[Candles] = []
         used: list[UsedFile] = []
@@ -89,7 +94,16 @@ class DataFolder:
     def volatility_index(
         self, patterns: Sequence[str], underlying: str
     ) -> tuple[VolatilityIndex, UsedFile] | None:
-        """Return the first volatility index there is, or None; daily values close with the day."""
+        """Return the first volatility index that matches a pattern, with its file, or None.
+
+        Values are in volatility points. A row gives the start of its day; the value is known at the
+        end of that day, which is the time in the result.
+
+        Raises
+        ------
+        InvalidMarketData
+            If the file cannot be read or lacks a column.
+        """
         folder = self.root / "vol"
         for pattern in patterns:
             for path in sorted(folder.glob(pattern.replace("{u}", underlying) + ".parquet")):
@@ -108,7 +122,7 @@ class DataFolder:
         return None
 
     def default_book(self) -> tuple[Path | None, Path | None]:
-        """Return (book, collateral) where the folder has exactly one of each, else None."""
+        """Return the paths (book, collateral), each None unless there is exactly one such file."""
         folder = self.root / "portfolios"
         books = sorted(folder.glob("book*.parquet")) if folder.is_dir() else []
         deposits = sorted(folder.glob("collateral*")) if folder.is_dir() else []

@@ -1,8 +1,8 @@
-"""Deribit's public JSON API: instruments, book summaries, tickers, and a chain made of them.
+"""Deribit's public JSON API: instruments, book summaries, tickers, and a chain built from them.
 
-Answers are JSON-RPC: ``{"result": …}`` or ``{"error": {"code", "message"}}``, the latter also with
-status 400 or 429. Code 10028 (too many requests), 429 and server errors are tried again with a
-growing delay; anything else is final at once.
+Responses are JSON-RPC: ``{"result": …}`` or ``{"error": {"code", "message"}}``, the latter also
+with status 400 or 429. Connection errors, code 10028 (too many requests), status 429 and server
+errors are retried with exponential back-off; all other errors are raised immediately.
 """
 
 import json
@@ -27,17 +27,19 @@ _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 @dataclass
 class DeribitClient:
-    """A polite reader of the public API: paced, with retries and time limits."""
+    """Client of the public API with rate limiting, retries and time-outs."""
 
     base_url: str
-    """For example ``https://www.deribit.com/api/v2``; no slash at the end."""
+    """For example ``https://www.deribit.com/api/v2``; a slash at the end is removed."""
     requests_per_second: float = 5.0
     attempts: int = 5
-    """Tries of one request, the first included."""
+    """Number of attempts per request, including the first."""
     backoff_seconds: float = 0.5
-    """Delay before the second try; doubles each time, at most 30 s."""
+    """Delay before the second attempt; it doubles with each attempt, up to 30 s."""
     timeout_seconds: float = 20.0
+    """Time limit of one attempt."""
     clock: Callable[[], float] = time.monotonic
+    """Monotonic time in seconds."""
     sleep: Callable[[float], None] = time.sleep
     _pool: urllib3.PoolManager = field(init=False, repr=False)
     _next_at: float = field(default=0.0, init=False, repr=False)
@@ -49,16 +51,16 @@ class DeribitClient:
         )
 
     def instruments(self, currency: str, kind: str) -> list[dict[str, Any]]:
-        """Return the live contracts of a currency; `kind` is ``option`` or ``future``."""
+        """Return the unexpired contracts of a currency; `kind` is ``option`` or ``future``."""
         fields = {"currency": currency, "kind": kind, "expired": "false"}
         return self._rows("get_instruments", fields)
 
     def book_summaries(self, currency: str, kind: str) -> list[dict[str, Any]]:
-        """Return best prices, marks and open interest of all contracts of a currency."""
+        """Return best bid and ask, mark and open interest of all contracts of a currency."""
         return self._rows("get_book_summary_by_currency", {"currency": currency, "kind": kind})
 
     def ticker(self, instrument_name: str) -> dict[str, Any]:
-        """Return one contract's ticker."""
+        """Return the ticker of one contract."""
         result = self._get("ticker", {"instrument_name": instrument_name})
         if not isinstance(result, dict):
             raise self._malformed("ticker", "the result is no object")
@@ -101,7 +103,7 @@ class DeribitClient:
         )
 
     def _judge(self, method: str, status: int, raw: bytes) -> tuple[bool, str, Any]:
-        """Return (try again, fault, result); raise where trying again is of no use."""
+        """Return (retry, fault, result); raise InvalidMarketData if a retry cannot help."""
         try:
             body = json.loads(raw)
         except ValueError:
@@ -122,7 +124,7 @@ class DeribitClient:
         return False, "", body["result"]
 
     def _pace(self) -> None:
-        """Wait until the next request may go out."""
+        """Wait until the rate limit allows the next request."""
         now = self.clock()
         if now < self._next_at:
             self.sleep(self._next_at - now)
@@ -130,14 +132,14 @@ class DeribitClient:
 
 
 def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) -> tuple[Path, int]:
-    """Fetch the whole chain of the currencies into ``target/options``; return (file, rows).
+    """Write the option chain of the currencies to ``target/options``; return (file, row count).
 
     Raises
     ------
     SourceUnavailable
         If the API does not answer within the client's attempts.
     InvalidMarketData
-        If it answers something else, or lists no option.
+        If a response has an unexpected form, or there are no options.
     """
     rows: list[dict[str, Any]] = []
     stamps: list[int] = []

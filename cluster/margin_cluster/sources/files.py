@@ -1,4 +1,7 @@
-"""Files opened with messages that say what is wrong and what to do."""
+"""Reading of files, with error messages that state the fault and the remedy.
+
+In all functions, `what` names the content in messages.
+"""
 
 import csv
 import gzip
@@ -21,7 +24,7 @@ _HEADER_BYTES = 65_536
 
 
 def file_sha256(path: Path) -> str:
-    """Return the hash of a file's bytes."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -30,7 +33,7 @@ def file_sha256(path: Path) -> str:
 
 
 def require_file(path: Path, *, what: str, error: type[MarginError] = InvalidMarketData) -> None:
-    """Raise `error` if `path` is not a readable file."""
+    """Raise `error` if `path` is not an existing file."""
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise error(f"cannot read the {what}", [Problem(str(path), kind, "check the path")])
@@ -43,12 +46,12 @@ def read_parquet(
     columns: list[str] | None = None,
     error: type[MarginError] = InvalidMarketData,
 ) -> pa.Table:
-    """Return a Parquet file as a table; `columns` that it lacks are left out.
+    """Return a Parquet file as a table; names in `columns` that it does not have are ignored.
 
     Raises
     ------
     InvalidMarketData (or `error`)
-        If the file is absent, truncated or no Parquet file.
+        If the file is absent, truncated or not a Parquet file.
     """
     require_file(path, what=what, error=error)
     try:
@@ -69,9 +72,15 @@ def read_parquet(
 
 
 def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarketData) -> pa.Table:
-    """Return a table from Parquet, CSV or gzipped CSV with a header line, by the file's name.
+    """Return a table from a Parquet file, or from a plain or gzipped CSV file with a header line.
 
-    Fields of CSV are separated by the one of comma, semicolon and tab that the header has most of.
+    The format follows from the ending of the file name. The delimiter of CSV is the most frequent
+    of comma, semicolon and tab in the header.
+
+    Raises
+    ------
+    InvalidMarketData (or `error`)
+        If the file is absent or cannot be read.
     """
     if path.suffix == ".parquet":
         return read_parquet(path, what=what, error=error)
@@ -98,7 +107,15 @@ def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarke
 
 
 def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
-    """Return the rows of a CSV file (plain, gzipped, alone in a ZIP) of any delimiter."""
+    """Return the non-empty rows of a CSV file: plain, gzipped, or the only file of a ZIP archive.
+
+    The delimiter may be a comma, a semicolon or a tab.
+
+    Raises
+    ------
+    InvalidMarketData
+        If the file is absent or damaged, or the archive does not hold exactly one file.
+    """
     require_file(path, what=what)
     try:
         if path.suffix == ".zip":
@@ -123,7 +140,7 @@ def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
 
 
 def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, Any]:
-    """Return a TOML file."""
+    """Return the content of a TOML file; raise `error` if it is absent or not TOML."""
     require_file(path, what=what, error=error)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -132,7 +149,7 @@ def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, A
 
 
 def read_json(path: Path, *, what: str) -> Any:
-    """Return a JSON file, plain or gzipped."""
+    """Return the content of a JSON file, plain or gzipped; raise InvalidMarketData on failure."""
     require_file(path, what=what)
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -1,9 +1,9 @@
-"""Candles from the files that exchanges and suppliers publish.
+"""Candles from files published by exchanges and data suppliers.
 
-Known dialects: Binance archives (ZIP or CSV, with and without header, milli- or microseconds),
-Kraken's archive (seconds, no header), plain OHLC with a header in any order (comma, semicolon or
-tab; a notice line above it; epoch seconds and milliseconds, even mixed; 24- and 12-hour dates), and
-Bitfinex' JSON arrays, whose order is open, close, high, low.
+Supported formats: Binance archives (ZIP or CSV, with or without header, milliseconds or
+microseconds); Kraken's archive (seconds, no header); OHLC with a header in any column order (comma,
+semicolon or tab, optionally below a notice line, with epoch seconds and milliseconds, even mixed,
+or 24- or 12-hour dates); and the JSON arrays of Bitfinex, in the order open, close, high, low.
 """
 
 from pathlib import Path
@@ -36,10 +36,19 @@ def candles_from_file(
 ) -> Candles:
     """Return the candles of a CSV, ZIP or JSON file.
 
+    Parameters
+    ----------
+    path : Path
+    underlying : str
+    source : str, optional
+        Name of the source; by default the file name up to its first dot.
+    interval_seconds : int, optional
+        By default the most frequent distance between adjacent rows.
+
     Raises
     ------
     InvalidMarketData
-        If the file is damaged, or its columns cannot be told.
+        If the file is damaged or its columns cannot be identified.
     """
     where = str(path)
     if ".json" in path.suffixes:

@@ -1,7 +1,7 @@
-"""Which parameters each version of each model stands for, kept for ever.
+"""Permanent registry of the parameters of each version of each model.
 
-A version is noted the first time it is used. Whoever uses the same name and version with other
-parameters is refused, so that a version in a result always says which parameters made it.
+A version is recorded when it is first used. Use of the same name and version with other parameters
+is refused, so that the version in a result always identifies the parameters.
 """
 
 import json
@@ -16,18 +16,19 @@ from margin_cluster.atomic import create_atomically
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A version that has been used."""
+    """A version of a model that has been used."""
 
     parameters: ModelParameters
     model_id: str
     first_used: datetime
+    """Aware, UTC."""
     approved_by: str
-    """Who approved it; empty where nobody was named."""
+    """Name of the approver; empty if none was given."""
 
 
 @dataclass(frozen=True)
 class ModelRegistry:
-    """A folder with a file for each version."""
+    """A folder with one file per version of a model."""
 
     root: Path
 
@@ -36,12 +37,12 @@ class ModelRegistry:
         return self.root / "models" / safe[0] / f"{safe[1]}.json"
 
     def use(self, model: ModelParameters, *, approved_by: str = "") -> ModelRecord:
-        """Return the record of a model's version, made now if it is new.
+        """Return the record of the version of `model`, creating it if it does not exist.
 
         Raises
         ------
         InvalidParameters
-            If the version stands for other parameters; names every field that differs.
+            If the version is recorded with other parameters; names every field that differs.
         """
         path = self._path(model.name, model.version)
         if not path.exists():
@@ -57,12 +58,12 @@ class ModelRegistry:
         return known
 
     def records(self) -> list[ModelRecord]:
-        """Return every version used, in the order of names and first use."""
+        """Return the records of all versions, sorted by model name, then first use."""
         found = [self._read(path) for path in (self.root / "models").glob("*/*.json")]
         return sorted(found, key=lambda r: (r.parameters.name, r.first_used))
 
     def find(self, name: str, version: str) -> ModelRecord | None:
-        """Return the record of a version, None if it was never used."""
+        """Return the record of a version, or None if it was never used."""
         path = self._path(name, version)
         return self._read(path) if path.exists() else None
 

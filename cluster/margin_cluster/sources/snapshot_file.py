@@ -1,16 +1,16 @@
-"""A market written by hand: index, options and futures in one TOML file.
+"""A snapshot written by hand: index prices, options and futures in one TOML file.
 
 time = 2024-02-15T08:00:00Z
 [index]
 BTC = 52000.0
 [[option]]
 name = "BTC-16MAR24-50000-C"
-forward = 52000.0       # optional, the index by default
+forward = 52000.0       # optional, by default the index
 volatility = 0.65
-bid = 0.08              # optional, in coins a coin
+bid = 0.08              # optional, coins per coin (linear options: US dollars)
 ask = 0.09              # optional
 open_interest = 100.0   # optional, coins
-[[future]]              # optional: gives an expiry its forward, with or without options
+[[future]]              # optional: the forward of an expiry, with or without options
 name = "BTC-29MAR24"
 price = 52600.0
 """
@@ -36,7 +36,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
     Raises
     ------
     InvalidMarketData
-        Naming every fault of the file.
+        If the file is absent or not TOML; otherwise naming every fault of its content.
     """
     content = read_toml(path, what="snapshot", error=InvalidMarketData)
     where = str(path)

@@ -1,10 +1,10 @@
-"""The store: converted data as Parquet, named by the hash of what they hold, never overwritten.
+"""The store: converted data as Parquet files that are named by an id and never overwritten.
 
-    store/objects/{kind}/{id}.parquet    content, under its own id
-    store/raw/{sha256}.json              which raw file became which object
+    store/objects/{kind}/{id}.parquet    a table; its id is a hash of its content or of its inputs
+    store/raw/{key}.json                 which raw file was converted into which object
 
-Both kinds of file are written aside and renamed, so a reader never sees half of one; two processes
-that store the same thing write the same bytes.
+Both kinds of file are written under a temporary name and renamed, so that readers never see a
+partial file; processes that store the same object write the same bytes.
 """
 
 import json
@@ -22,18 +22,18 @@ from margin_cluster.sources.files import read_parquet
 
 @dataclass(frozen=True)
 class ParquetStore:
-    """An append-only, content-addressed folder of tables."""
+    """A folder of tables, named by kind and id, to which objects are only added."""
 
     root: Path
 
     def path(self, kind: str, object_id: str) -> Path:
-        """Return the file of an object, whether it exists or not."""
+        """Return the path of an object, whether or not it exists."""
         assert "/" not in object_id
         assert not object_id.startswith(".")
         return self.root / "objects" / kind / f"{object_id}.parquet"
 
     def put(self, kind: str, object_id: str, table: pa.Table) -> Path:
-        """Keep `table` under its id; what is there already stays as it is."""
+        """Store `table` under its id and return its path; an existing object is left unchanged."""
         path = self.path(kind, object_id)
         if not path.exists():
             write_atomically(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
@@ -44,12 +44,12 @@ class ParquetStore:
         return self.path(kind, object_id).exists()
 
     def get(self, kind: str, object_id: str) -> pa.Table:
-        """Return the table of an id.
+        """Return the table with an id.
 
         Raises
         ------
         InvalidMarketData
-            If the store does not hold it.
+            If the store does not hold the object, or its file is damaged.
         """
         path = self.path(kind, object_id)
         if not path.exists():
@@ -60,18 +60,21 @@ class ParquetStore:
         return read_parquet(path, what=kind)
 
     def ids(self, kind: str) -> list[str]:
-        """Return the ids of a kind, the newest last."""
+        """Return the ids of all objects of a kind, newest last."""
         folder = self.root / "objects" / kind
         files = sorted(folder.glob("*.parquet"), key=lambda p: (p.stat().st_mtime_ns, p.name))
         return [p.stem for p in files]
 
     def note_raw(self, sha256: str, record: dict[str, Any]) -> None:
-        """Remember what a raw file became."""
+        """Record the result of the conversion of a raw file; replaces an earlier record.
+
+        `sha256` is the key: the hash of the file, extended by the kind of conversion.
+        """
         path = self.root / "raw" / f"{sha256}.json"
         text = json.dumps(record, indent=1, sort_keys=True)
         write_atomically(path, lambda aside: aside.write_text(text))
 
     def raw_record(self, sha256: str) -> dict[str, Any] | None:
-        """Return what a raw file became, or None if it was never converted."""
+        """Return the record that `note_raw` wrote under this key, or None."""
         path = self.root / "raw" / f"{sha256}.json"
         return json.loads(path.read_text()) if path.exists() else None

@@ -1,4 +1,4 @@
-"""The embedded data set, written as the files that a data folder holds."""
+"""The embedded synthetic data set, written as the files of a data folder."""
 
 from pathlib import Path
 
@@ -34,7 +34,13 @@ def synthetic_folder(root: Path) -> Path:
 
 
 def write_synthetic_folder(path: Path, *, seed: int, n_accounts: int = 100) -> None:
-    """Write prices, volatility index, chains, book and collateral, all marked synthetic."""
+    """Write prices, volatility index, chains, book and collateral, all marked synthetic.
+
+    Raises
+    ------
+    InvalidRequest
+        If `path` exists and is not an empty folder.
+    """
     market = synthetic_market(seed, n_accounts=n_accounts)
     mark = {SYNTHETIC_KEY: f"version {VERSION}, seed {seed}".encode()}
 

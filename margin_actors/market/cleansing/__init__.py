@@ -1,4 +1,4 @@
-"""Prices from several sources: aligned, judged, aggregated, and everything found written down."""
+"""Cleansing of prices from several sources: alignment, checks, aggregation and a report."""
 
 from margin_actors.market.cleansing.aggregation import (
     CleansingRules,

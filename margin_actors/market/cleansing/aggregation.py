@@ -1,7 +1,8 @@
-"""Several sources of one underlying become one cleansed price a grid point.
+"""Aggregation of several sources of one underlying into one cleansed price per grid point.
 
-A price is dropped only if something contradicts it: the other sources, or, where there is none,
-its own source's next price that returns to where it was. A crash is none of these, however large.
+A price is dropped if it repeats the previous one for too long, or if it is contradicted: by the
+other sources or, if there are none, by the next price of its own source, when that returns to the
+earlier level. A crash meets none of these conditions, however large it is.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from margin_actors.numerics.jit import compiled
 _REPAIRS_LISTED_MAX = 10_000
 _MAD_TO_DEVIATION = 1.4826
 _SPREAD_FLOOR = 5e-4
-"""Least robust deviation, relative: quiet minutes must not make every tick an outlier."""
+"""Smallest robust deviation, as a fraction of the rolling median.
+
+Without it, every price change after a quiet period would be an outlier.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CleansingRules:
-    """Thresholds of the cleansing; see the model parameters for their meaning."""
+    """Thresholds of the cleansing; the model parameters document their meaning."""
 
     aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
     outlier_score_max: float = 12.0
@@ -39,7 +43,7 @@ class CleansingRules:
 
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
-    """What the result must hold to be used."""
+    """Limits that usable prices must satisfy: fractions, and an age in hours."""
 
     missing_fraction_max: float = 0.02
     repaired_fraction_max: float = 0.02
@@ -72,7 +76,10 @@ def _judge(
     verdict: IntArray,
     reference: FloatArray,
 ) -> None:
-    """Write a verdict and what it rests on for each (source, point)."""
+    """Write the verdict and its reference price for each dropped (source, point).
+
+    All arrays have shape (n_sources, n_points).
+    """
     n_sources, n = price.shape
     others = np.empty(max(n_sources, 3))
     for i in range(n):
@@ -89,8 +96,8 @@ def _judge(
             spread = max(_MAD_TO_DEVIATION * mad[s, i], _SPREAD_FLOOR * centre)
             score = abs(p - centre) / spread if np.isfinite(centre) else 0.0
             if count >= 1:
-                # Two others are no majority, and one of them may be the wrong one: then the median
-                # of all three decides.
+                # Two other sources are not a majority, since one of them may be wrong; then the
+                # median of all three decides.
                 if count == 2:
                     others[count] = p
                 rest = _median_of(others, 3 if count == 2 else count)
@@ -98,7 +105,7 @@ def _judge(
                 if count >= 2 and distance > disagreement_max:
                     verdict[s, i], reference[s, i] = DISAGREEMENT, rest
                 elif distance > disagreement_max:
-                    # Two sources and no third: the one further from its own past is wrong.
+                    # With only two sources, the one further from its own past is wrong.
                     rest_score = abs(rest - centre) / spread if np.isfinite(centre) else 0.0
                     if score > rest_score:
                         verdict[s, i], reference[s, i] = DISAGREEMENT, rest
@@ -114,9 +121,9 @@ def _judge(
 
 @compiled
 def _mark_stale(price: FloatArray, points_max: int, verdict: IntArray) -> None:
-    """Mark all repeats of a close that stands still for more than `points_max` points.
+    """Mark all repeats of a close that is unchanged for more than `points_max` points.
 
-    The whole run, from its first repeat: a source that froze must not contradict one that moved.
+    All repeats of the run are marked, so that a frozen source cannot contradict one that moves.
     """
     first = 0
     for i in range(1, price.size + 1):
@@ -171,20 +178,21 @@ def aggregate_prices(
     limits: QualityLimits | None = None,
     judged_points: int | None = None,
 ) -> tuple[PriceGrid, QualityReport]:
-    """Return the cleansed prices of one underlying and the findings.
+    """Return (prices, report): the cleansed prices of one underlying and the quality findings.
 
     Parameters
     ----------
     candles : list of Candles
-        Raw sources at the frequency of `interval_seconds`; their order is the order of preference.
+        Raw sources with candles of `interval_seconds`, in order of preference.
     underlying : str
     interval_seconds : int
     as_of_ms : int
-        Nothing that closes later is looked at; milliseconds since 1970, UTC.
-    rules, limits
-        Thresholds; without limits the report has no breach.
+        Candles that close later are ignored; milliseconds since 1970, UTC.
+    rules : CleansingRules
+    limits : QualityLimits, optional
+        Without limits the report has no breaches.
     judged_points : int, optional
-        The limits are judged over this many last grid points (the lookback); default all.
+        Number of last grid points (the lookback) to which the limits apply; by default all.
 
     Raises
     ------
@@ -259,7 +267,7 @@ def _drops(
 
 
 def _fill(out: FloatArray, rules: CleansingRules) -> BoolArray:
-    """Fill short gaps in place by the named rule; return where."""
+    """Fill short gaps in place by the gap rule; return a mask of the filled points."""
     filled = np.zeros(out.size, np.bool_)
     if rules.gap_rule == "none" or rules.gap_points_max == 0:
         return filled

@@ -1,4 +1,4 @@
-"""One source's rows laid onto an equally spaced grid, with every bad row counted."""
+"""Alignment of the rows of one source to an equally spaced grid; faulty rows are counted."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from margin_actors.market.candles import Candles
 
 @dataclass(frozen=True, slots=True)
 class GridSpec:
-    """Close times first, first + step, ..., n of them; milliseconds since 1970, UTC."""
+    """A grid of `n` close times first, first + step, ...; milliseconds since 1970, UTC."""
 
     first_ms: int
     step_ms: int
@@ -19,22 +19,30 @@ class GridSpec:
 
 @dataclass(frozen=True)
 class AlignedSource:
-    """One source on the grid; arrays have shape (n_points,)."""
+    """One source on the grid. `price` and `volume` have shape (n_points,)."""
 
     source: str
     price: FloatArray
-    """NaN where the source has no usable row."""
+    """US dollars per coin; NaN where the source has no usable row."""
     volume: FloatArray
+    """Coins; NaN if not reported."""
     faults: dict[str, int]
+    """Number of rows with each fault of `FAULTS` that the alignment finds."""
     rows: int
+    """Number of rows of the source."""
     first: str
+    """First close time, to the minute; empty if there is none."""
     last: str
+    """Last close time, to the minute; empty if there is none."""
     bad_points: dict[str, IntArray]
-    """Grid positions of faults that later appear in the list of repairs."""
+    """Indices of the grid points with an inconsistent row, by fault."""
 
 
 def grid_over(candles: list[Candles], *, interval_seconds: int, until_ms: int) -> GridSpec:
-    """Return the smallest grid that covers all sources up to `until_ms`."""
+    """Return the smallest grid that covers the usable rows of all sources up to `until_ms`.
+
+    The bound is inclusive, in milliseconds since 1970, UTC. Without usable rows the grid is empty.
+    """
     step = interval_seconds * 1000
     firsts, lasts = [], []
     for item in candles:
@@ -51,7 +59,7 @@ def grid_over(candles: list[Candles], *, interval_seconds: int, until_ms: int) -
 
 
 def _phase(closes: IntArray, step: int) -> int:
-    """Return the most frequent remainder, so that a source with days from 08:00 keeps them."""
+    """Return the most frequent remainder; the days of a source may begin at 08:00, for example."""
     if closes.size == 0:
         return 0
     values, counts = np.unique(closes % step, return_counts=True)
@@ -59,9 +67,10 @@ def _phase(closes: IntArray, step: int) -> int:
 
 
 def align(candles: Candles, grid: GridSpec, *, until_ms: int) -> AlignedSource:
-    """Return `candles` on `grid`, nothing later than `until_ms`.
+    """Return `candles` on `grid`, without rows that close after `until_ms`.
 
-    A second row for one time is dropped; rows out of order are put in order; both are counted.
+    Rows are sorted, and all but the first of the rows for one time are dropped. Both faults are
+    counted.
     """
     step, n = grid.step_ms, grid.n
     price, volume = np.full(n, np.nan), np.full(n, np.nan)
@@ -108,7 +117,7 @@ def align(candles: Candles, grid: GridSpec, *, until_ms: int) -> AlignedSource:
 
 
 def _out_of_order(times: IntArray) -> int:
-    """Return how many rows break the file's own direction, ascending or descending."""
+    """Return the number of rows out of order, in a file that may be ascending or descending."""
     if times.size < 2:
         return 0
     steps = np.diff(times)

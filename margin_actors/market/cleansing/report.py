@@ -1,4 +1,4 @@
-"""What was wrong with the prices and what was done about it."""
+"""Data-quality findings: faults of price sources, and the prices that were dropped or filled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ FAULTS = (
     "outlier",
     "disagreement",
 )
-"""Kinds of fault, each counted per source."""
+"""Kinds of fault; each is counted per source."""
 
 FAULT_MEANING: Mapping[str, str] = {
     "unreadable": "time or price missing or not a number",
@@ -46,9 +46,12 @@ class Repair:
     rule: str
     """A fault of `FAULTS`, or ``filled:previous`` / ``filled:linear``."""
     found: float
-    """Price before, US dollars; NaN where there was none."""
+    """Price before the repair, US dollars per coin; NaN if there was none."""
     reference: float
-    """What it was judged by: the others' median, the rolling median, or the filled price."""
+    """Median of the other sources, the rolling median, or the filled price, by rule.
+
+    NaN for a stale price.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,13 @@ class SourceQuality:
     source: str
     rows: int
     first: str
+    """First close time, to the minute, UTC; empty if there is none."""
     last: str
+    """Last close time, to the minute, UTC; empty if there is none."""
     faults: dict[str, int]
+    """Number of rows or points with each fault of `FAULTS`."""
     missing: int
-    """Grid points between the first and the last without a usable price."""
+    """Grid points without a usable price between the first and the last usable price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +78,22 @@ class QualityReport:
     frequency_seconds: int
     sources: tuple[SourceQuality, ...]
     repairs: tuple[Repair, ...]
+    """Repairs of the whole grid; of the dropped prices at most the first 10,000."""
     grid_points: int
-    """Points of the judged range."""
+    """Number of points in the judged range, the last points of the grid."""
     missing: int
-    """Of those, without a price in the end."""
+    """Number of these points without a price after all repairs."""
     filled: int
+    """Number of these points whose price was filled."""
     dropped: int
-    """Prices dropped from any source within the judged range."""
+    """Number of prices of any source dropped within the judged range."""
     end_age_hours: float
-    """Age of the last price at the valuation time."""
+    """Age of the last price at the valuation time, hours."""
     breaches: tuple[str, ...] = ()
-    """Quality limits that do not hold; a run stops where there is any."""
+    """One message per quality limit that is exceeded; a calculation then stops."""
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return plain types for JSON."""
+        """Return the report as plain types for JSON; NaN becomes None."""
         return {
             "underlying": self.underlying,
             "frequency_seconds": self.frequency_seconds,
@@ -121,12 +129,12 @@ class QualityReport:
 
 @dataclass(frozen=True)
 class PriceGrid:
-    """One price a grid point for one underlying."""
+    """One price per grid point for one underlying."""
 
     underlying: str
     interval_seconds: int
     time: TimeArray
     """datetime64[ms] (n_points,), close times, equally spaced."""
     price_usd: FloatArray
-    """float64 (n_points,); NaN where there is none."""
+    """float64 (n_points,), US dollars per coin; NaN if missing."""
     is_synthetic: bool = False

@@ -1,4 +1,4 @@
-"""Rolling median and MAD over the recent past, in one pass with a sorted window."""
+"""Rolling median and median absolute deviation (MAD), in one pass with a sorted window."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def _middle(window: FloatArray, size: int) -> float:
 
 @compiled
 def _mad(window: FloatArray, size: int, centre: float) -> float:
-    """Return the median distance to `centre`, merging outwards through the sorted window."""
+    """Return the median distance to `centre`, by an outward merge through the sorted window."""
     left = _position(window, size, centre) - 1
     right = left + 1
     last, before = 0.0, 0.0
@@ -45,9 +45,11 @@ def _mad(window: FloatArray, size: int, centre: float) -> float:
 def rolling_median_and_mad(
     values: FloatArray, window: int, median: FloatArray, mad: FloatArray
 ) -> None:
-    """Write, per point, median and MAD of the up to `window` last finite values before it.
+    """Write the median and MAD of the last `window` finite values before each point.
 
-    NaN where fewer than five came before. The point itself is not part of its own window.
+    The point itself is not part of its window. Both are NaN if fewer than five finite values
+    precede it. `values`, `median` and `mad` are float64 (n_points,), in one unit; MAD is not scaled
+    to a standard deviation.
     """
     ordered, ring = np.empty(window), np.empty(window)
     size, oldest = 0, 0

@@ -1,4 +1,4 @@
-"""Smiles and surfaces: SVI and SABR, their calibration, their evaluation."""
+"""Volatility smiles and surfaces: calibration and evaluation of SVI and SABR."""
 
 from margin_actors.market.surfaces.sabr import SabrSlice
 from margin_actors.market.surfaces.surface import (

@@ -1,17 +1,18 @@
-"""Least squares for one smile slice: Levenberg-Marquardt on bounded, robust residuals.
+"""Least-squares fit of one smile slice: Levenberg-Marquardt on bounded, robust residuals.
 
-A clearing house wants prices that can be traded, so a quote asks one thing of the smile: pass
-between its bid and its ask. With d the distance from the middle in half-spreads, a quote's
-residuals are a weak pull to the middle, bounded for outliers, and e / sqrt(1 + e**2) with
-e = max(|d| - 0.9, 0) / 0.3, which counts how many quotes are missed rather than by how much. Two
-more residuals a grid point push Durrleman's g above zero (no butterfly arbitrage) and the total
-variance above that of the expiry before (no calendar arbitrage); their weight rises until a dense
-check finds nothing left.
+A clearing house needs prices that can be traded, so the smile should pass between the bid and the
+ask of each quote. With d the distance of the smile from the middle of a quote in half-spreads, the
+quote has two residuals: a weak pull towards the middle, bounded for outliers, and
+e / sqrt(1 + e**2) with e = max(|d| - 0.9, 0) / 0.3, which counts how many quotes are missed rather
+than by how much. Each grid point adds a residual that pushes Durrleman's g above zero (no butterfly
+arbitrage), one that pushes the total variance above that of the previous expiry (no calendar
+arbitrage), and one for a soft ceiling. The weight of the first two rises until a check on a denser
+grid finds no violation, at most six times.
 
-scipy.optimize.least_squares solves the same problem; 24 expiries from 4 starts each took it longer
-than the second a snapshot may take, against 0.07 s here, and its steps go through BLAS, whose bits
-depend on the processor. All steps here use this project's own exponential and a plain Cholesky
-factorisation.
+scipy.optimize.least_squares solves the same problem, but for 24 expiries with 4 starts each it took
+more than the one second available per snapshot, against 0.07 s here; and its steps use BLAS, whose
+last bits depend on the processor. All steps here use this project's own exponential and a plain
+Cholesky factorisation.
 """
 
 from typing import NamedTuple
@@ -33,42 +34,43 @@ _CEILING_WEIGHT = 3.0
 
 
 class SliceProblem(NamedTuple):
-    """What one slice is fitted to."""
+    """Data of the fit of one slice."""
 
     model: int
-    """SVI or SABR."""
+    """`SVI` or `SABR`."""
     tenor: float
+    """Years, positive."""
     beta: float
-    """SABR's exponent."""
+    """Exponent of SABR; not used by SVI."""
     k: FloatArray
-    """float64 (n_quotes,), log-moneyness."""
+    """float64 (n_quotes,), log-moneyness ln(K / F)."""
     middle: FloatArray
-    """float64 (n_quotes,), annual volatility between bid and ask."""
+    """float64 (n_quotes,), annual volatility halfway between bid and ask."""
     half_spread: FloatArray
-    """float64 (n_quotes,), annual volatility, positive."""
+    """float64 (n_quotes,), half the bid-ask spread, annual volatility, positive."""
     grid: FloatArray
     """float64 (n_grid,), log-moneyness at which arbitrage is penalised."""
     floor: FloatArray
-    """float64 (n_grid,), total variance of the expiry before; 0 for none."""
+    """float64 (n_grid,), total variance of the previous expiry; 0 if there is none."""
     ceiling: FloatArray
-    """float64 (n_grid,), total variance of a first, unconstrained fit of the next expiry (1e300 for
-    none): a soft bound, so that a wing without quotes does not rise above what the next expiry can
-    carry."""
+    """float64 (n_grid,), total variance of a first fit of the next expiry, without floor and
+    ceiling (1e300 if there is none): a soft upper bound that keeps a wing without quotes below
+    the total variance of the next expiry."""
     check: FloatArray
-    """float64 (n_check,), denser than the grid: where the result is judged."""
+    """float64 (n_check,), log-moneyness at which the result is checked; denser than the grid."""
     check_floor: FloatArray
     """float64 (n_check,), as `floor`."""
 
 
 class Weights(NamedTuple):
-    """How much the parts of the sum of squares count."""
+    """Weights of the residuals."""
 
     pull: float
-    """Of the distance to the middle of the quotes."""
+    """Weight of the distance to the middle of the quotes."""
     penalty: float
-    """Of arbitrage; 0: the quotes alone count, and the arbitrage grid is not looked at."""
+    """Weight of the arbitrage residuals; if 0, no residuals of the grid are computed."""
     margin: float
-    """Multiple of the margins kept from arbitrage."""
+    """Multiple of `_DENSITY_MARGIN` and `_CALENDAR_MARGIN`."""
 
 
 @inlined
@@ -80,10 +82,10 @@ def _tanh(x: float) -> float:
 
 @compiled
 def natural_parameters(model: int, x: FloatArray, tenor: float, beta: float) -> FloatArray:
-    """Return (a, b, rho, m, sigma) of SVI or (alpha, beta, rho, nu, tenor) of SABR.
+    """Return float64 (5,): (a, b, rho, m, sigma) of SVI or (alpha, beta, rho, nu, tenor) of SABR.
 
-    `x` are the free parameters: SVI's (ln least variance, ln b, atanh rho, m, ln sigma) or SABR's
-    (ln alpha, atanh rho, ln nu).
+    `x` holds the free parameters: (ln of the smallest variance, ln b, atanh rho, m, ln sigma) of
+    SVI or (ln alpha, atanh rho, ln nu) of SABR. `tenor` is in years.
     """
     p = np.empty(5)
     if model == SVI:
@@ -146,7 +148,10 @@ def _residuals(problem: SliceProblem, x: FloatArray, weights: Weights, out: Floa
 
 @compiled
 def _solve(matrix: FloatArray, vector: FloatArray, damping: float, out: FloatArray) -> bool:
-    """Write the solution of (A + damping * diag A) out = vector; False if it is not definite."""
+    """Write the solution of (A + damping * diag A) out = vector.
+
+    Return False if that matrix is not positive definite. Only the lower triangle of A is read.
+    """
     n = vector.size
     lower = np.zeros((n, n))
     for i in range(n):
@@ -185,7 +190,7 @@ def _descend(
     weights: Weights,
     iterations: int,
 ) -> float:
-    """Improve `x` in place; return the sum of squares reached."""
+    """Improve `x` in place and return the sum of squared residuals."""
     n_residuals, n_free = 2 * problem.k.size, x.size
     if weights.penalty > 0.0:
         n_residuals += 3 * problem.grid.size
@@ -244,7 +249,11 @@ def _descend(
 def worst_arbitrage(
     model: int, p: FloatArray, check: FloatArray, floor: FloatArray
 ) -> tuple[float, float]:
-    """Return (least g, least relative rise of w above `floor`) over the points of `check`."""
+    """Return (least g, least relative rise of w above `floor`) over the points of `check`.
+
+    `p` are the natural parameters, float64 (5,); `check` is log-moneyness and `floor` total
+    variance, both float64 (n_check,). A negative value is a violation.
+    """
     density, rise = np.inf, np.inf
     for j in range(check.size):
         density = min(density, _density(model, check[j], p))
@@ -254,7 +263,7 @@ def worst_arbitrage(
 
 @compiled
 def _start(problem: SliceProblem, number: int, x: FloatArray) -> None:
-    """Write the start of that number, 0 to 3: tilted down or up, narrow or wide."""
+    """Write starting point `number`, 0 to 3, to `x`: tilted down or up, narrow or wide."""
     nearest = np.argmin(np.abs(problem.k))
     at_money = max(problem.middle[nearest], 0.01)
     w0 = at_money * at_money * problem.tenor
@@ -276,13 +285,16 @@ def _start(problem: SliceProblem, number: int, x: FloatArray) -> None:
 def fit_slice(
     problem: SliceProblem, warm: FloatArray
 ) -> tuple[FloatArray, FloatArray, float, float]:
-    """Return (free parameters, natural ones, least g, least calendar rise) of the best fit.
+    """Return (free parameters, natural parameters, least g, least calendar rise) of the best fit.
+
+    Shapes are (n_free,), with n_free 5 for SVI and 3 for SABR, and (5,); see `natural_parameters`
+    and `worst_arbitrage`.
 
     Parameters
     ----------
     problem : SliceProblem
     warm : float64 (n_free,) or empty
-        Free parameters of an earlier fit, tried as one more start.
+        Free parameters of an earlier fit, used as an additional starting point.
     """
     n_free = 5 if problem.model == SVI else 3
     lower, upper = np.empty(n_free), np.empty(n_free)
@@ -293,10 +305,10 @@ def fit_slice(
         lower[:] = np.array([-6.0, -4.0, -6.0])
         upper[:] = np.array([3.0, 4.0, 4.5])
     best, best_x = np.inf, np.zeros(n_free)
-    # Three parameters seldom bend into arbitrage: SABR is fitted to the quotes alone and mended
-    # where it must be, at a fifth of the time.
+    # Three parameters rarely give arbitrage: SABR is first fitted to the quotes alone, in a fifth
+    # of the time, and the penalty is added only if the check below fails.
     penalty = 30.0 if problem.model == SVI else 0.0
-    # Four starts; after an earlier fit that one (number 4) and the two that tilt down.
+    # Four starting points; with an earlier fit, that fit (number 4) and the two that tilt down.
     for attempt in range(4 if warm.size == 0 else 3):
         start = attempt if warm.size == 0 else 4 - 2 * attempt
         x = np.empty(n_free)

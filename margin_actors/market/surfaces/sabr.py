@@ -1,7 +1,7 @@
 """The SABR smile in Hagan's lognormal expansion, as a function of log-moneyness.
 
-The forward is scaled out: with f = 1 and K = exp(k), alpha is the usual alpha * F**(beta - 1), an
-annual volatility whatever beta.
+The forward is scaled to 1: with f = 1 and K = exp(k), alpha is the usual alpha * F**(beta - 1),
+which is an annual volatility for every beta.
 
 References
 ----------
@@ -22,21 +22,21 @@ _SERIES_BELOW = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class SabrSlice:
-    """SABR parameters of one expiry, the forward scaled to one."""
+    """SABR parameters of one expiry, with the forward scaled to 1."""
 
     alpha: float
-    """Level, annual volatility: alpha of the paper times F**(beta - 1); positive."""
+    """Level: alpha of the paper times F**(beta - 1), annual volatility, positive."""
     beta: float
     """Backbone exponent, in [0, 1]; chosen, not fitted."""
     rho: float
     """Correlation of forward and volatility, in (-1, 1)."""
     nu: float
-    """Volatility of volatility, annual; at least 0."""
+    """Volatility of volatility, annual, at least 0."""
     tenor_years: float
-    """Time to expiry, ACT/365."""
+    """Time to expiry in years, ACT/365."""
 
     def total_variance(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return w(k) = vol(k)**2 * T, shaped like `log_moneyness`; dimensionless."""
+        """Return w(k) = vol(k)**2 * T at k = ln(K / F), dimensionless, shaped like its argument."""
         k = np.ascontiguousarray(log_moneyness, np.float64)
         out = np.empty_like(k)
         _variances(
@@ -45,7 +45,10 @@ class SabrSlice:
         return out
 
     def density_factor(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return Durrleman's g(k) by central differences; no butterfly arbitrage where g >= 0."""
+        """Return Durrleman's g(k) by central differences, shaped like `log_moneyness`.
+
+        There is no butterfly arbitrage where g >= 0.
+        """
         k = np.asarray(log_moneyness, np.float64)
         h = 1e-4
         w, up, down = self.total_variance(k), self.total_variance(k + h), self.total_variance(k - h)
@@ -57,7 +60,7 @@ class SabrSlice:
 def sabr_volatility(
     k: float, alpha: float, beta: float, rho: float, nu: float, tenor: float
 ) -> float:
-    """Return the annual volatility at k = ln(K / F), inside a compiled kernel; at least 1e-8."""
+    """Return the annual volatility at k = ln(K / F), at least 1e-8; for compiled kernels."""
     one_minus_beta = 1.0 - beta
     power = exponential(0.5 * one_minus_beta * k)  # (f K) ** ((1 - beta) / 2)
     z = -nu / alpha * power * k

@@ -1,4 +1,4 @@
-"""Volatility surfaces of a snapshot: one smile an expiry, fitted to quotes, free of arbitrage."""
+"""Volatility surfaces of a snapshot: one smile per expiry; the fit penalises arbitrage."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,9 +25,9 @@ SmileModel: TypeAlias = Literal["svi", "sabr"]
 Slice: TypeAlias = SviSlice | SabrSlice
 
 QUOTES_MIN = 5
-"""Fewest quotes that a slice is fitted to."""
+"""Smallest number of quotes to which a slice is fitted."""
 
-# Dense near the money, out to strikes at 1/20 and 20 times the forward.
+# Log-moneyness, dense near the money, from 1/20 to 20 times the forward.
 _U = np.linspace(-1.0, 1.0, 121)
 _GRID = np.copysign(np.abs(_U) ** 1.5 * 3.0, _U)
 _V = np.linspace(-1.0, 1.0, 401)
@@ -37,46 +37,48 @@ _NO_START = np.empty(0)
 
 @dataclass(frozen=True, slots=True)
 class QuoteFilter:
-    """Which quotes a fit listens to."""
+    """Limits on the quotes that a fit uses."""
 
     spread_vol_max: float = 0.5
-    """Widest bid-ask spread, annual volatility (a fraction)."""
+    """Largest bid-ask spread, annual volatility (a fraction)."""
     vega_min: float = 1e-6
-    """Least vega, coins a coin for one unit of volatility."""
+    """Smallest vega, coins per coin for a change of 1 in volatility."""
     half_spread_vol_min: float = 1e-5
-    """Spreads are taken as at least twice this, so that no quote has an infinite weight."""
+    """Lower bound on half the spread, annual volatility; it keeps the weight of a quote finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class SliceDiagnostics:
-    """How well one slice meets the quotes of its expiry."""
+    """Quality of the fit of one slice to the quotes of its expiry."""
 
     underlying: str
     expiry: str
+    """Label as in instrument names, for example ``3JAN26``."""
     tenor_days: float
     quotes: int
-    """Options with both sides quoted and an open interest."""
+    """Number of options with bid, ask and open interest."""
     inside: int
-    """Of those, how many the slice reprices within their own bid and ask."""
+    """Number of these whose model price is between bid and ask."""
     fitted: int
-    """Quotes the fit listened to."""
+    """Number of quotes or marks used in the fit."""
     fitted_to: Literal["quotes", "marks"]
-    """Bid and ask, or the source's marks where fewer than five quotes were usable."""
+    """Bid and ask; or the marks, if requested or if fewer than five quotes were usable."""
     no_bid: int
+    """Number of options without a bid; an option may be in several of these counts."""
     no_ask: int
     crossed: int
     too_wide: int
     tiny_vega: int
     rmse_vol: float
-    """Root mean square distance of the fitted quotes' middles, annual volatility."""
+    """Root mean square distance of the slice from the fitted quotes' middles, annual volatility."""
     least_density: float
-    """Least Durrleman g; the slice has no butterfly arbitrage if it is not negative."""
+    """Smallest Durrleman g; the slice has no butterfly arbitrage if it is not negative."""
     least_calendar_rise: float
-    """Least relative rise of total variance over the expiry before, at equal log-moneyness."""
+    """Smallest relative rise of total variance over the previous expiry at equal log-moneyness."""
 
     @property
     def is_arbitrage_free(self) -> bool:
-        """True where neither check found a violation."""
+        """True if neither check found a violation."""
         return self.least_density >= 0.0 and self.least_calendar_rise >= 0.0
 
 
@@ -104,10 +106,10 @@ class VolatilitySurface:
         )
 
     def total_variance(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
-        """Return w at any log-moneyness and maturity.
+        """Return total variance at ln(K / F) and one maturity, shaped like `log_moneyness`.
 
-        Between expiries w is linear in time at equal log-moneyness, which keeps calendar arbitrage
-        out; before the first and after the last the volatility stays as it is there.
+        Between expiries it is linear in time at equal log-moneyness, which excludes calendar
+        arbitrage; before the first and after the last expiry the volatility is constant in time.
         """
         tenors = np.array([e.tenor_years for e in self.expiries])
         right = int(np.searchsorted(tenors, tenor_years))
@@ -121,27 +123,27 @@ class VolatilitySurface:
         return (1.0 - weight) * earlier + weight * later
 
     def volatility(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
-        """Return annual volatilities at ln(K / F) and one maturity, shaped like the first."""
+        """Return annual volatilities at ln(K / F) and one maturity, shaped like `log_moneyness`."""
         w = self.total_variance(log_moneyness, tenor_years)
         return np.sqrt(np.maximum(w, 0.0) / tenor_years)
 
 
 def slice_parameters(smile: Slice) -> tuple[float, float, float, float, float]:
-    """Return the five numbers that kernels take: SVI's own, or alpha, beta, rho, nu, tenor."""
+    """Return the kernel parameters: (a, b, rho, m, sigma) or (alpha, beta, rho, nu, tenor)."""
     if isinstance(smile, SviSlice):
         return smile.a, smile.b, smile.rho, smile.m, smile.sigma
     return smile.alpha, smile.beta, smile.rho, smile.nu, smile.tenor_years
 
 
 def smile_from_parameters(model: str, parameters: FloatArray) -> Slice:
-    """Return the slice whose `slice_parameters` these five numbers are."""
+    """Return the slice with these `slice_parameters`, float64 (5,); `model` is "svi" or "sabr"."""
     values = [float(v) for v in parameters]
     return SabrSlice(*values) if model == "sabr" else SviSlice(*values)
 
 
 @dataclass(frozen=True, slots=True)
 class _Quotes:
-    """The options of one expiry as volatilities."""
+    """The options of one expiry as volatilities; arrays have shape (n_options,)."""
 
     k: FloatArray
     middle: FloatArray
@@ -166,15 +168,16 @@ def fit_surfaces(
     snapshot : MarketSnapshot
     model : "svi" or "sabr"
     beta : float in [0, 1]
-        SABR's exponent; ignored by SVI.
+        Exponent of SABR; ignored by SVI.
     target : "quotes" or "marks"
-        Fit between bid and ask, or to the source's mark volatilities within one volatility point.
+        Fit between bid and ask, or to the mark volatilities with a half-spread of one volatility
+        point.
     quote_filter : QuoteFilter, optional
 
     Raises
     ------
     MissingMarketData
-        Naming every expiry with fewer than five usable quotes.
+        Naming every expiry with fewer than five usable quotes and fewer than five marks.
     """
     limits = quote_filter or QuoteFilter()
     problems: list[Problem] = []
@@ -184,7 +187,7 @@ def fit_surfaces(
             (item, rows)
             for position, item in enumerate(snapshot.expiries)
             if item.underlying == underlying
-            # none: a forward from a listed future, without options
+            # an expiry without options has its forward from a listed future
             and (rows := np.flatnonzero(snapshot.options.expiry_index == position)).size
         ]
         quotes = [_quotes_of(snapshot, item, rows, target, limits) for item, rows in chain]
@@ -235,7 +238,7 @@ def _quotes_of(
     low = black76_implied_deviation(options.bid[rows] * unit, forward, K, call) / root
     high = black76_implied_deviation(options.ask[rows] * unit, forward, K, call) / root
     no_bid, no_ask = np.isnan(options.bid[rows]), np.isnan(options.ask[rows])
-    low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # a bid under intrinsic value bounds nothing
+    low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # a bid below intrinsic value is no bound
     marks = options.mark_vol[rows]
     vol = np.nan_to_num(np.where(np.isnan(marks), 0.5 * (low + high), marks))
     vega = black76_vega(forward, K, vol, np.full(rows.size, T)) / F
@@ -255,7 +258,7 @@ def _quotes_of(
     if target == "quotes" and int(use.sum()) >= QUOTES_MIN:
         return _Quotes(k, 0.5 * (low + high), half, use, counts, "quotes")
     use = np.isfinite(marks) & (vega >= limits.vega_min)
-    if int(use.sum()) < QUOTES_MIN:  # hours before expiry only a strike or two has any vega
+    if int(use.sum()) < QUOTES_MIN:  # hours before expiry few strikes have vega
         use = np.isfinite(marks)
     return _Quotes(k, marks, np.full(rows.size, 0.01), use, counts, "marks")
 

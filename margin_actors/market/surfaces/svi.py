@@ -19,12 +19,12 @@ from margin_actors.numerics.jit import inlined
 
 @dataclass(frozen=True, slots=True)
 class SviSlice:
-    """Raw SVI parameters of one expiry. Total variances, not annual ones."""
+    """Raw SVI parameters of one expiry, for total rather than annual variance."""
 
     a: float
     """Level of total variance."""
     b: float
-    """Slope of the wings; at least 0."""
+    """Slope of the wings, at least 0."""
     rho: float
     """Tilt, in (-1, 1)."""
     m: float
@@ -33,12 +33,15 @@ class SviSlice:
     """Curvature at the bottom; positive."""
 
     def total_variance(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return w(k), shaped like `log_moneyness`; dimensionless."""
+        """Return w(k) at k = ln(K / F), dimensionless, shaped like its argument."""
         y = np.asarray(log_moneyness, np.float64) - self.m
         return self.a + self.b * (self.rho * y + np.sqrt(y * y + self.sigma * self.sigma))
 
     def density_factor(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return Durrleman's g(k); the slice has no butterfly arbitrage where g >= 0."""
+        """Return Durrleman's g(k), shaped like `log_moneyness`.
+
+        There is no butterfly arbitrage where g >= 0.
+        """
         y = np.asarray(log_moneyness, np.float64) - self.m
         root = np.sqrt(y * y + self.sigma * self.sigma)
         return _g(
@@ -55,14 +58,14 @@ def _g(k: FloatArray, w: FloatArray, w1: FloatArray, w2: FloatArray) -> FloatArr
 
 @inlined
 def svi_variance(k: float, a: float, b: float, rho: float, m: float, sigma: float) -> float:
-    """Return w(k) inside a compiled kernel."""
+    """Return w(k); for compiled kernels."""
     y = k - m
     return a + b * (rho * y + np.sqrt(y * y + sigma * sigma))
 
 
 @inlined
 def svi_density_factor(k: float, a: float, b: float, rho: float, m: float, sigma: float) -> float:
-    """Return Durrleman's g(k) inside a compiled kernel."""
+    """Return Durrleman's g(k); for compiled kernels."""
     y = k - m
     root = np.sqrt(y * y + sigma * sigma)
     w = a + b * (rho * y + root)

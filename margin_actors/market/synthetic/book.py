@@ -1,4 +1,4 @@
-"""A made-up clearing house: members' accounts whose positions net to zero in every instrument."""
+"""Synthetic book of a clearing house: the positions in every instrument sum to zero."""
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +12,18 @@ _LOT_USD = 10.0
 
 
 def book_table(snapshot: MarketSnapshot, seed: int, *, n_accounts: int) -> pa.Table:
-    """Return positions of `n_accounts` accounts in the snapshot's options and its perpetuals.
+    """Return positions of up to `n_accounts` accounts in the options and perpetuals of a snapshot.
 
-    Each instrument's open interest is cut among a few holders and as many writers, in whole lots,
-    so that longs and shorts are equal. House accounts (-H) trade wide, clients (-C0, …) narrow.
+    The open interest of each option, and 2 million US dollars per account in each perpetual, is
+    distributed in whole lots among a few long accounts and as many short ones, so that longs equal
+    shorts. House accounts (-H) have three times the weight of client accounts (-C0, …) in the
+    random choice of these accounts.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `BOOK_COLUMNS`; quantities are positive if long, in coins for options and in US
+        dollars for perpetuals.
     """
     accounts, members, appetite = _accounts(n_accounts)
     rows: list[tuple[int, str, float]] = []
@@ -40,7 +48,13 @@ def book_table(snapshot: MarketSnapshot, seed: int, *, n_accounts: int) -> pa.Ta
 
 
 def collateral_table(book: pa.Table, snapshot: MarketSnapshot, seed: int) -> pa.Table:
-    """Return deposits of every account in dollars and coins."""
+    """Return two deposits of every account of the book: one in USDC and one in a coin.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns ``account_id``, ``asset``, ``amount`` (units of the asset, at least 0).
+    """
     notional: dict[str, float] = {}
     short_value: dict[str, float] = {}
     for account, name, quantity in zip(

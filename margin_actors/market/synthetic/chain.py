@@ -1,9 +1,10 @@
-"""A made-up listed chain on a surface that moves and never allows arbitrage.
+"""Synthetic option chains on a volatility surface that varies from day to day without arbitrage.
 
-The surface is SSVI: every expiry an SVI slice whose wings follow from its at-the-money variance
-theta, w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)**2 + 1 - rho**2)),
+The surface is SSVI: the slice of each expiry is an SVI smile whose wings follow from its
+at-the-money total variance theta,
+w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)**2 + 1 - rho**2)),
 phi = eta / sqrt(theta (1 + theta)). With eta (1 + |rho|) <= 2 no slice has butterfly arbitrage, and
-since theta rises with maturity there is no calendar arbitrage either.
+since theta increases with maturity there is no calendar arbitrage either.
 
 References
 ----------
@@ -28,13 +29,17 @@ _LONG_RUN_VOL = {"BTC": 0.55, "ETH": 0.68}
 _REVERSION = 2.2
 _CARRY = 0.045
 STRIKES_FULL, STRIKES_HISTORY = 21, 12
-"""About how many strikes each expiry lists: on the last day, and in the history."""
+"""Approximate number of strikes per expiry: on the last day, and on the days before it."""
 _TICK = 0.0001
 _STREAM = 1000
 
 
 def expiries_after(now: datetime) -> list[datetime]:
-    """Return the listed expiries: four days, three more weeks, three months, three quarters."""
+    """Return the listed expiries after `now`, ascending, without duplicates.
+
+    These are the next four daily expiries, the next four Fridays, then three month ends and three
+    quarter ends (last Fridays), all at 08:00 UTC.
+    """
     first = now.replace(hour=EXPIRY_HOUR_UTC, minute=0, second=0, microsecond=0)
     first += timedelta(days=1) if first <= now else timedelta(0)
     days = [first + timedelta(days=i) for i in range(4)]
@@ -55,7 +60,23 @@ def expiries_after(now: datetime) -> list[datetime]:
 def slice_variance(
     k: FloatArray, tenor: float, level: float, long_run: float, rho: float, eta: float
 ) -> FloatArray:
-    """Return total variance of the SSVI slice at `tenor`."""
+    """Return the total variance of the SSVI slice at `tenor`.
+
+    Parameters
+    ----------
+    k : float64 array
+        Log-moneyness ln(K / F).
+    tenor : float
+        Years, positive.
+    level, long_run : float
+        Annual volatility at short maturities, and the level to which it reverts.
+    rho, eta : float
+        Correlation and curvature of SSVI.
+
+    Returns
+    -------
+    float64 array shaped like `k`, dimensionless
+    """
     decay = float(exponentials(np.array([-_REVERSION * tenor]))[0])
     average = long_run**2 + (level**2 - long_run**2) * (1.0 - decay) / (_REVERSION * tenor)
     theta = average * tenor
@@ -67,7 +88,7 @@ def slice_variance(
 def surface_parameters(
     path: SyntheticPath, seed: int, day: int, underlying: str
 ) -> tuple[float, float]:
-    """Return (rho, eta) of one day: skew deepens in the turbulent regime and wanders slowly."""
+    """Return (rho, eta) of one day; rho falls in the turbulent regime, and both vary slowly."""
     shift = UNDERLYINGS.index(underlying)
     n = path.time.size
     wander = normals(seed, _STREAM + shift, n)
@@ -80,7 +101,11 @@ def surface_parameters(
 def chain_rows(
     path: SyntheticPath, seed: int, day: int, *, n_strikes: int
 ) -> dict[str, list[object] | FloatArray]:
-    """Return the columns of one day's chain, both underlyings, as option-chain files have them."""
+    """Return the columns of one day's chain of both underlyings, in the format of chain files.
+
+    One row per option. Prices are in coins per coin, forward and index in US dollars, volatilities
+    annual fractions, open interest and volume in coins.
+    """
     now = path.time[day].astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
     parts: dict[str, list[FloatArray]] = {}
     names: list[object] = []
@@ -112,7 +137,7 @@ def chain_rows(
 
 
 def _strikes(forward: float, level: float, tenor: float, count: int) -> FloatArray:
-    """Return about `count` round strikes over three standard deviations either way."""
+    """Return about `count` round strikes, spanning three standard deviations on either side."""
     reach = min(3.0 * max(level, 0.35) * float(np.sqrt(max(tenor, 0.004))), 1.6)
     low, high = forward * exponentials(np.array([-reach, reach]))
     rough = (high - low) / count
@@ -160,7 +185,11 @@ def _quotes(
 def chain_table(
     path: SyntheticPath, seed: int, *, history_days: int, n_strikes: int = STRIKES_FULL
 ) -> pa.Table:
-    """Return the chain of the last days; the very last lists about `n_strikes` an expiry."""
+    """Return the chains of the last `history_days` days of the path as one table.
+
+    The last day lists about `n_strikes` strikes per expiry, the days before it about
+    `STRIKES_HISTORY`. Columns and units as in `chain_rows`.
+    """
     n = path.time.size
     tables: list[pa.Table] = []
     for day in range(n - history_days, n):

@@ -1,4 +1,4 @@
-"""Made-up joint prices and volatilities: fat tails, regimes, crashes. Deterministic in the seed."""
+"""Synthetic joint prices and volatilities: fat tails, regimes, crashes; determined by the seed."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ UNDERLYINGS = ("BTC", "ETH")
 _START_USD = {"BTC": 12_000.0, "ETH": 420.0}
 _BASE_VOL = {"BTC": 0.46, "ETH": 0.58}
 _CORRELATION = 0.83
-_DEGREES = 5  # of the Student-t that makes the tails
+_DEGREES = 5  # of freedom of the Student-t shocks
 _CALM_TO_WILD, _WILD_TO_CALM = 0.012, 0.035
 _CRASHES_A_YEAR, _CRASH_MEAN, _CRASH_DEVIATION = 0.9, -0.14, 0.06
 _DRIFT_A_DAY = 0.0015
@@ -22,22 +22,24 @@ _FIRST, _NOISE, _FAULTS = 0, 100, 200
 
 @dataclass(frozen=True)
 class SyntheticPath:
-    """Daily history at 00:00 UTC; arrays have shape (n_days,) per underlying."""
+    """Daily history at 00:00 UTC. All arrays have shape (n_days,)."""
 
     time: TimeArray
     """datetime64[ms]: the close of each day."""
     price_usd: dict[str, FloatArray]
+    """US dollars per coin, by underlying."""
     volatility: dict[str, FloatArray]
-    """Level of short-dated volatility each day, annual."""
+    """Short-dated annual volatility, a fraction, by underlying."""
     is_wild: FloatArray
-    """1.0 on days of the turbulent regime."""
+    """1.0 on days of the turbulent regime, else 0.0."""
 
 
 def synthetic_path(seed: int, end: np.datetime64, n_days: int) -> SyntheticPath:
-    """Return `n_days` days that end at `end`.
+    """Return a path of `n_days` days, the last of which closes at `end`.
 
-    Log returns are Student-t with 5 degrees of freedom, correlated, scaled by a volatility that
-    reverts to its regime's level and rises with falls; crashes hit both underlyings.
+    Log returns are correlated Student-t draws with 5 degrees of freedom, scaled by a volatility
+    that reverts to the level of its regime and rises when prices fall. Crashes affect both
+    underlyings.
     """
     time = end.astype("datetime64[ms]") - np.timedelta64(86_400_000, "ms") * np.arange(n_days)[::-1]
     switch, crash = uniforms(seed, _FIRST, n_days), uniforms(seed, _FIRST + 1, n_days)
@@ -78,7 +80,7 @@ def synthetic_path(seed: int, end: np.datetime64, n_days: int) -> SyntheticPath:
 
 
 def _student(seed: int, stream: int, n: int) -> FloatArray:
-    """Return Student-t draws scaled to unit variance."""
+    """Return `n` Student-t draws, scaled to unit variance."""
     chi = np.zeros(n)
     for i in range(_DEGREES):
         draw = normals(seed, stream + 1 + i, n)
@@ -87,9 +89,10 @@ def _student(seed: int, stream: int, n: int) -> FloatArray:
 
 
 def synthetic_candles(path: SyntheticPath, seed: int, underlying: str) -> list[Candles]:
-    """Return two daily sources of one underlying; the second has the faults real ones have.
+    """Return two daily sources of one underlying, the second with typical faults.
 
-    Spikes, a missing day, a repeated row and a frozen week or so: what the cleansing has to find.
+    These are the faults that the cleansing must find: two spikes, a missing day, a repeated row and
+    a price that stays unchanged for nine days.
     """
     price = path.price_usd[underlying]
     n, shift = price.size, UNDERLYINGS.index(underlying) * 10
