@@ -20,8 +20,9 @@ class AccountPosition:
     """A position of an account, for an upload of positions."""
 
     account_id: str
+    """1 to 128 printable characters, without a space at either end."""
     member_id: str
-    """The account's clearing member."""
+    """The account's clearing member; the same rules as for account_id."""
     instrument_name: str
     quantity: float
     """Sign and unit as Position.quantity."""

@@ -151,9 +151,10 @@ class UnderlyingMove:
     vol_change_30d: float
     """Log change of the at-the-money volatility at 30 days."""
     basis_change_30d: float
-    """Change of the annual basis at 30 days."""
+    """Change of ln(forward / index) at 30 days over the horizon; not per year."""
     provenance: str
-    """Origin of the volatility move: none, observed, proxied or made."""
+    """Origin of the volatility move: none, observed, proxied_by_spot, proxied_by_vol_index or made
+    (generated: Monte Carlo, SPAN and stress scenarios)."""
 
 
 @dataclass(frozen=True, slots=True)
