@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from what the benchmarks of one session measured."""
+"""Writes RESULTS.md from the measurements of one benchmark session."""
 
 import os
 import platform
@@ -52,7 +52,7 @@ def pytest_sessionfinish(session: Any) -> None:
             tables[info["table"]][_name(bench)] = bench.stats.median * scale / info["count"]
     kernel, aggregation = tables["kernel"], tables["aggregation"]
     if not (kernel and aggregation and figures and minutes and fits):
-        return  # a part of the benchmarks: not a result to keep
+        return  # only some of the benchmarks were run; the results are incomplete
     grid = errors()
     base = kernel["ours, volatilities given"]
     bare = figures["pricing"] + figures["sums"]

@@ -1,7 +1,7 @@
-"""Find the rational of `margin_actors.numerics.elementary`: P(d) / Q(d) = N(-d) exp(d**2 / 2).
+"""Fit P(d) / Q(d) = N(-d) exp(d**2 / 2), the function in `margin_actors.numerics.elementary`.
 
-Remez' exchange for the relative error on [0, 39] with 60 digits, started from a least-squares fit.
-Run it as ``python benchmarks/fit_normal_tail.py 9 10`` (degrees of P and Q).
+The Remez exchange algorithm minimises the largest relative error on [0, 39] with 60 digits, started
+from a least-squares fit. Usage: ``python benchmarks/fit_normal_tail.py 9 10`` (degrees of P and Q).
 """
 
 import sys
@@ -11,7 +11,7 @@ import mpmath as mp
 mp.mp.dps = 60
 TOP = mp.mpf(39)
 SCALE = mp.mpf(2)
-"""Where half of the points lie below: the function bends most near zero."""
+"""Half of the points are below this value, because the curvature is largest near zero."""
 
 
 def ratio(d):
@@ -19,7 +19,7 @@ def ratio(d):
 
 
 def points(n):
-    """Chebyshev points of [0, 1], spread over [0, 39] and dense near zero."""
+    """Return n Chebyshev points of [0, 1], mapped to [0, 39] and dense near zero."""
     out = []
     for i in range(n):
         t = (1 - mp.cos(mp.pi * i / (n - 1))) / 2 * TOP / (TOP + SCALE)
@@ -53,7 +53,7 @@ def least_squares(m, n, grid, values):
 
 
 def extrema(p, q, grid, values):
-    """Return (x, error, value) at the largest error of each sign change."""
+    """Return (x, relative error, value) at the largest error of each interval of constant sign."""
     out = []
     for x, v in zip(grid, values, strict=True):
         e = evaluate(p, x) / evaluate(q, x) / v - 1

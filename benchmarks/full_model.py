@@ -1,7 +1,7 @@
-"""The full model: Monte Carlo rows made and priced, and what add-ons cost beside core VaR.
+"""The full model: generating and pricing Monte Carlo scenarios, and the cost of the add-ons.
 
-python full_model.py              Monte Carlo, on made-up data
-python full_model.py --data DIR   also the 1,000-account book of 2026-02-06 with all add-ons
+python full_model.py              Monte Carlo on synthetic data
+python full_model.py --data DIR   also the 1,000-account book of 2026-02-06, core and all add-ons
 """
 
 import argparse
@@ -33,7 +33,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def medians(works: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Times of each work, taken by turns after one round that does not count."""
+    """Return the seconds of each function in every round, after one warm-up round.
+
+    Within a round the functions run one after another.
+    """
     found: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name, work in works.items():

@@ -1,4 +1,4 @@
-"""A made-up market, scenario set and book of any size, for benchmarks."""
+"""A synthetic market, scenario set and book of any size, for benchmarks."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ class Made:
 
 
 def model() -> ModelParameters:
-    """The default model: SVI smiles, sticky moneyness, surface moves, exact sums."""
+    """Return the default model: SVI smiles, sticky moneyness, surface moves, exact sums."""
     return parameters_from_mapping({"extends": "hs-surface"}, where="benchmark")
 
 
@@ -35,7 +35,7 @@ def make(
 ) -> Made:
     path = synthetic_path(seed, END, n_scenarios + 3)
     n_strikes = int(n_instruments / 26 / 2 * 1.35) + 2
-    # Returns may reach back for centuries; the market of today is one of a few years.
+    # The scenarios may need centuries of prices; the current market is drawn from a few years.
     today = synthetic_path(seed, END, min(n_scenarios, 2_560) + 3)
     table = chain_table(today, seed, history_days=1, n_strikes=n_strikes)
     time = END.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
@@ -49,7 +49,7 @@ def make(
 
 
 def scenarios(prices: dict[str, np.ndarray], n: int, seed: int) -> ScenarioSet:
-    """Overlapping 2-day returns with made-up surface moves of a realistic size."""
+    """Return overlapping 2-day returns with synthetic surface moves of a realistic size."""
     rng = np.random.default_rng(seed)
     names = tuple(sorted(prices))
     spot = np.stack([np.log(prices[u][2:] / prices[u][:-2])[-n:] for u in names], axis=1)

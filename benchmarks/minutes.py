@@ -1,4 +1,4 @@
-"""Five years of minutes, two sources: time and peak memory of the cleansing; prints JSON."""
+"""Time and peak memory of cleansing five years of minute prices from two sources; prints JSON."""
 
 import json
 import resource

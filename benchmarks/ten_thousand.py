@@ -1,7 +1,7 @@
-"""10,000 accounts, 1,000,000 positions, 2,000 instruments, 2,560 scenarios; prints JSON.
+"""Margin of 10,000 accounts: 1,000,000 positions, 2,000 instruments, 2,560 scenarios; prints JSON.
 
-The bare kernels are the pricing of all tiles and the weighted sums of all accounts, each called
-straight on prepared arrays with one thread, timed between the runs they are compared with.
+The bare kernels are the pricing of all tiles and the weighted sums of all accounts. They are called
+directly on prepared arrays with one thread, and timed in turn with the runs they are compared to.
 """
 
 import json

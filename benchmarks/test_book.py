@@ -1,4 +1,4 @@
-"""Aggregation against scipy.sparse, and the run of 10,000 accounts."""
+"""Benchmarks of aggregation against scipy.sparse, and of a run of 10,000 accounts."""
 
 import json
 import subprocess
@@ -67,7 +67,7 @@ def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:
 
 
 def test_ten_thousand_accounts(benchmark) -> None:
-    """In a process of its own, so that its peak memory is its own."""
+    """Run in a separate process, so that its peak memory can be measured."""
     script = Path(__file__).parent / "ten_thousand.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
     benchmark.extra_info.update(table="book", figures=json.loads(done.stdout))

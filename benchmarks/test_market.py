@@ -1,4 +1,4 @@
-"""Fitting a snapshot's smiles, and cleansing minutes."""
+"""Benchmarks of fitting the smiles of a snapshot and of cleansing minute prices."""
 
 import json
 import subprocess

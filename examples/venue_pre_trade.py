@@ -3,10 +3,10 @@
     margin serve                              # in one terminal
     python examples/venue_pre_trade.py        # in another
 
-Orders arrive for random accounts. One call answers for both sides of a quote (an order may be hit
-or lifted); the order is let through if the account's collateral covers the larger requirement, and
-what is filled is added to the account's positions. Collateral here is a made-up multiple of what
-each account needs at the start.
+Orders arrive for random accounts. One call simulates both sides of a quote (it may be hit or
+lifted). The order is accepted if the account's collateral covers the larger requirement, or if
+neither side increases the requirement. Some accepted orders are filled and added to the account's
+positions. In this example, collateral is a fixed multiple of each account's initial requirement.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from margin_client import BusyError, Candidate, MarginClient, Trade
 
 COVER = 1.02
-"""Collateral over the requirement at the start."""
+"""Ratio of collateral to the requirement at the start."""
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def options_held(client: MarginClient, accounts: list[str]) -> list[str]:
-    """Return the options that some accounts hold, as the venue's list of instruments."""
+    """Return the names of the options that the accounts hold, used as the venue's instruments."""
     held = {
         position.instrument_name
         for account in accounts

@@ -1,7 +1,7 @@
-"""CalculateBook of 10,000 accounts from published snapshot to last result, beside the engine alone.
+"""CalculateBook of 10,000 accounts, from a new snapshot to the last result, and the engine alone.
 
-Both take the same new snapshot each time: the service fits, prices, shards, sums and streams; the
-engine runs in this process on two threads. The order within a round is drawn by turns.
+In every round both calculate the same new snapshot: first the service, which fits, prices, shards,
+sums and streams, then the engine in this process on two threads.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def wire_snapshot(snapshot: MarketSnapshot) -> tuple[Snapshot, pd.DataFrame]:
-    """Return what a client would publish."""
+    """Return the header and the quotes with which a client would publish a snapshot."""
     options = snapshot.options
     numbers = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
     header = Snapshot(

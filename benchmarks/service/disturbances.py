@@ -1,10 +1,10 @@
-"""The measurements of the operator's review: what one caller's misfortune costs the others.
+"""The effect of disturbances (cancelled, stalled or excessive calls) on the calls of other clients.
 
-    python disturbances.py            all of them
-    python disturbances.py book idle  those named
+    python disturbances.py            all disturbances
+    python disturbances.py book idle  only these
 
-Each disturbance is followed by ordinary calls, which are timed against the same calls before it.
-Run the same file in two trees on one machine to compare two versions of the service.
+Ordinary calls are timed before and after each disturbance. To compare two versions of the service,
+run this file in both source trees on the same machine.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def seconds_until_served(call: Callable[[], object]) -> float:
-    """Return the seconds until a call succeeds, tried again at once whenever it fails."""
+    """Return the seconds until a call succeeds; it is retried 20 ms after every failure."""
     begin = time.perf_counter()
     while time.perf_counter() - begin < GIVE_UP_SECONDS:
         try:
@@ -65,7 +65,7 @@ def seconds_until_served(call: Callable[[], object]) -> float:
 
 
 def book(served: Served) -> dict[str, object]:
-    """The next book after one that was cancelled, or whose deadline passed."""
+    """Measure the next book after one that was cancelled or whose deadline passed."""
     found: dict[str, object] = {}
     with MarginClient(served.target, retries=ONCE) as client:
         ask = lambda: client.calculate_book(timeout_seconds=60)  # noqa: E731
@@ -97,7 +97,7 @@ def book(served: Served) -> dict[str, object]:
 
 
 def burst(served: Served) -> dict[str, object]:
-    """200 what-ifs of one client at once, and the same one after the other."""
+    """Measure 200 simulations of one client at once, and the same calls one after another."""
     trade = margin_types_pb2.Position(instrument_name="BTC-PERPETUAL", quantity=1_000.0)
     request = pb.SimulateMarginRequest(account_id=ONE, candidates=[pb.Candidate(trades=[trade])])
 
@@ -142,7 +142,7 @@ def burst(served: Served) -> dict[str, object]:
 
 
 def idle(served: Served) -> dict[str, object]:
-    """p50 of calls with and without 1,000 idle connections, in turns."""
+    """Measure the median latency with and without 1,000 idle connections, alternating."""
     found: dict[str, list[float]] = {}
     with MarginClient(served.target) as client:
         calls = {
@@ -164,7 +164,7 @@ def idle(served: Served) -> dict[str, object]:
 
 
 def silent(served: Served) -> dict[str, object]:
-    """A book of another client while 40 uploads have sent one message and fallen silent."""
+    """Measure a book of another client while 40 uploads have stalled after their first message."""
     columns = margin_types_pb2.PositionColumns(
         account_ids=["A"],
         member_ids=["M"],
@@ -196,7 +196,7 @@ def silent(served: Served) -> dict[str, object]:
 
 
 def mixed(served: Served) -> dict[str, object]:
-    """20 clients with one call in flight each, and one that asks for the status."""
+    """Count the rejected calls of 20 clients with one call in flight each, and of status calls."""
     codes: dict[str, Counter[str]] = {"margins": Counter(), "status": Counter()}
     until = time.monotonic() + 10.0
 
@@ -237,7 +237,7 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 def killed() -> dict[str, object]:
-    """Books through another gateway after the one that ran as many as may be was killed."""
+    """Measure a book at another gateway after a gateway that held all run slots was killed."""
     from ray.cluster_utils import Cluster
 
     made = made_market(n_accounts=5_000, n_positions=2_000_000)
@@ -266,7 +266,7 @@ def killed() -> dict[str, object]:
 
 
 def start_two_books(target: str) -> None:
-    """Start as many books as may run at once; each has begun when this returns."""
+    """Start two books, the number of run slots; both are running when this returns."""
     for _ in range(2):
         stub = stubs.MarginServiceStub(own_channel(target))
         run = stub.CalculateBook(pb.CalculateBookRequest(), timeout=3_600)
@@ -298,7 +298,7 @@ def gateway(
 
 
 def drain() -> dict[str, object]:
-    """Seconds from SIGTERM to the end while an upload has fallen silent."""
+    """Measure the time from SIGTERM to the exit while an upload is stalled."""
     made = made_market(n_accounts=20, n_positions=2_000)
     with tempfile.TemporaryDirectory(prefix="margin-bench-") as name:
         state = Path(name) / "state"

@@ -1,4 +1,4 @@
-"""The bare gRPC echo: an asyncio server that returns the bytes that it got; prints its address."""
+"""A bare asyncio gRPC server that returns the bytes that it received; prints its address."""
 
 import asyncio
 

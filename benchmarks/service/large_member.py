@@ -1,8 +1,8 @@
 """The largest member: 20,000 positions, 5,000 of them at bespoke strikes, × 100,000 scenarios.
 
-Two services side by side, one with a worker and one with two, asked by turns; beside them, in the
-same run, what two spinning processes get done against one, because a second processor is not always
-a whole one. Sampled on the way: the memory of everything below both services.
+Two services run at the same time, one with one worker and one with two, and are called in turn. The
+same run measures the speed of two busy processes relative to one, because a second virtual
+processor is not always a full one. The memory of all processes of both services is sampled.
 """
 
 import multiprocessing
@@ -22,7 +22,8 @@ N_LISTED, N_BESPOKE, N_SCENARIOS = 15_000, 5_000, 100_000
 ROUNDS = 12
 SPIN_SECONDS = 1.0
 WHOLE_PROCESSOR = 1.9
-"""Only rounds before and after which two spinning processes did so much are judged."""
+"""Rounds are counted only if the ratio of two busy processes to one was at least this, before and
+after the round."""
 ACCOUNT = "LARGE"
 
 
@@ -34,7 +35,7 @@ def spin(seconds: float, out: "multiprocessing.Queue[int]") -> None:
 
 
 def spinning(processes: int) -> int:
-    """Return how far so many processes count together."""
+    """Return the sum of the counts that a number of busy processes reach."""
     out: multiprocessing.Queue[int] = multiprocessing.Queue()
     workers = [
         multiprocessing.Process(target=spin, args=(SPIN_SECONDS, out)) for _ in range(processes)
@@ -48,13 +49,13 @@ def spinning(processes: int) -> int:
 
 
 def spinning_ratio() -> float:
-    """Return how much two spinning processes do for each one that spins alone."""
+    """Return the ratio of the counts of two busy processes and of one."""
     alone = spinning(1)
     return spinning(2) / alone
 
 
 def large_book(made: Made) -> pa.Table:
-    """Every listed contract once, and strikes between the listed ones."""
+    """Return a book with every listed contract once and strikes between the listed ones."""
     rng = np.random.default_rng(5)
     listed = made.book.column("instrument_name").to_pylist()
     known = set(listed) | set(made.snapshot.options.names)
@@ -80,7 +81,7 @@ def large_book(made: Made) -> pa.Table:
 
 
 class Memory(threading.Thread):
-    """Samples the private memory of process trees and what they share, and keeps the most."""
+    """Thread that samples the memory of process trees and keeps the maximum of their sum."""
 
     def __init__(self, roots: list[int]) -> None:
         super().__init__(daemon=True)
@@ -92,7 +93,7 @@ class Memory(threading.Thread):
 
 
 def tree_gib(root: int) -> float:
-    """Proportional memory of a process and all below it: what is shared counts once."""
+    """Return the memory (PSS) of a process and its descendants, GiB; shared pages count once."""
     total = 0
     try:
         for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
@@ -105,7 +106,7 @@ def tree_gib(root: int) -> float:
 
 
 def ask(served: Served, steps: list[Progress]) -> tuple[float, str]:
-    """Return (seconds, digest) of one calculation with progress."""
+    """Return (seconds, digest) of one calculation; `steps` receives its progress."""
     steps.clear()
     with MarginClient(served.target) as client:
         begin = time.perf_counter()
@@ -128,7 +129,7 @@ def main() -> None:
         memory = Memory([one.process.pid, two.process.pid])
         memory.start()
         digests = {ask(one, steps)[1], ask(two, steps)[1]}
-        memory.ends.set()  # looking costs time, so not while times are taken
+        memory.ends.set()  # sampling takes time, so it stops before the timed rounds
         memory.join()
         spins = [spinning_ratio()]
         for _ in range(ROUNDS):

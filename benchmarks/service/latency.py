@@ -1,6 +1,7 @@
-"""One client, one call at a time: p50 of each call beside a bare echo and a bare actor round trip.
+"""Latency of single calls, compared with a bare gRPC echo and a bare Ray actor round trip.
 
-The kinds of call take turns in short blocks, so that all meet the same moments of the machine.
+The kinds of calls alternate in short blocks, so that changes of the machine's speed affect all of
+them equally.
 """
 
 import statistics

@@ -1,13 +1,13 @@
-"""A load generator in processes of its own, and what the service does under load.
+"""A load generator in separate processes, and measurements of the service under load.
 
-    python load.py                   every call at stated concurrency, overload, bursts, connections
+    python load.py                   calls at several concurrencies, overload, burst, idle
     python load.py --only overload   one of: calls, overload, burst, idle
-    python load.py --minutes 10      three times the load for so long, memory watched
+    python load.py --minutes 10      three times the servable rate for 10 minutes, with memory
 
-Requests are made once and sent as bytes; answers are not parsed, so that the generator's own work
-is small. A closed load keeps a number of calls in flight. An open load starts calls at random
-moments at a stated rate, whatever became of those before, as independent callers do; it is spread
-over many connections, and a call's time counts from the moment at which it should have started.
+Requests are serialised once and answers are not parsed, so that the generator itself uses little
+processor time. A closed load keeps a fixed number of calls in flight. An open load starts calls at
+random times with a given rate, independently of earlier calls, over many connections; the time of a
+call is measured from its scheduled start.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def calls() -> dict[str, tuple[str, bytes]]:
 
 @dataclass
 class Seen:
-    """The calls of one generator by outcome; milliseconds."""
+    """The calls of one generator by outcome: milliseconds, or the status codes of failures."""
 
     accepted: list[float] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Seen:
 
 class Generator:
     def __init__(self, target: str, method: str, body: bytes, connections: int) -> None:
-        # Connections of their own: otherwise all channels of a process share one.
+        # Separate subchannel pools: otherwise all channels of a process share one connection.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
         channels = [grpc.aio.insecure_channel(target, options) for _ in range(connections)]
         self.channels = channels
@@ -126,7 +126,7 @@ class Generator:
 
 
 async def generate(arguments: argparse.Namespace) -> None:
-    """Do the work of a generator's process: warm up, wait for the start, load, print the result."""
+    """Run one generator process: warm up, wait for the start signal, send calls, print results."""
     connections = OPEN_CONNECTIONS if arguments.rate else CLOSED_CONNECTIONS
     if arguments.burst:
         connections = 1
@@ -158,7 +158,7 @@ def load(
     rate: float = 0.0,
     burst: int = 0,
 ) -> dict[str, float]:
-    """Run the generators and return percentiles of all their calls."""
+    """Run the generators; return the rate and the latency percentiles of all their calls."""
     count = min(GENERATORS, concurrency) if concurrency else GENERATORS
     command = [sys.executable, __file__, "--generate", target, call[0], call[1].hex()]
     processes = []
@@ -202,7 +202,7 @@ def percentiles(times: list[float]) -> dict[str, float]:
 
 
 def load_actor(*, seconds: float, concurrency: int) -> dict[str, float]:
-    """Keep a number of round trips to one bare actor in flight, each awaited in a thread."""
+    """Measure round trips to one bare actor, with `concurrency` threads that each await one."""
     actor, payload, times = Bare.remote(), b"x" * 256, list[float]()
     ray.get(actor.ping.remote(payload))
     until = time.perf_counter() + seconds
@@ -237,7 +237,7 @@ def measure_calls(served: Served, echo_target: str) -> dict[str, dict[str, float
 
 
 def servable(served: Served, call: tuple[str, bytes]) -> float:
-    """Return the largest tried rate of random arrivals of which at most 0.5 % is rejected."""
+    """Return the largest tried rate of an open load that has at most 0.5 % of calls rejected."""
     rate = load(served.target, call, seconds=SECONDS, concurrency=4)["per_second"]
     while True:
         found = load(served.target, call, seconds=SECONDS, rate=rate)
@@ -263,7 +263,10 @@ def measure_overload(served: Served, seconds: float, rounds_wanted: int) -> dict
 
 
 def measure_burst(served: Served) -> dict[str, object]:
-    """Compare many calls at once on one connection, none of them rejected, with calls in turn."""
+    """Compare many calls at once on one connection with the same calls one after another.
+
+    No call of the burst may be rejected.
+    """
     call = calls()["SimulateMargin"]
     in_turn = load(served.target, call, seconds=SECONDS, concurrency=1)
     burst = load(served.target, call, seconds=1.0, burst=BURST)
@@ -276,7 +279,7 @@ def measure_burst(served: Served) -> dict[str, object]:
 
 
 def measure_idle(served: Served) -> dict[str, object]:
-    """The time of single calls with and without many idle connections, in turns."""
+    """Measure single calls with and without many idle connections, alternating."""
     figures: dict[str, list[float]] = {}
     for round_ in range(3):
         for idle in (0, IDLE_CONNECTIONS):
@@ -290,7 +293,7 @@ def measure_idle(served: Served) -> dict[str, object]:
 
 @contextmanager
 def idle_connections(target: str, count: int) -> Iterator[None]:
-    """Hold connections that have been set up and carry no call."""
+    """Hold HTTP/2 connections that are established and carry no call."""
     host, _, port = target.rpartition(":")
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
     connections = [socket.create_connection((host, int(port))) for _ in range(count)]
@@ -305,7 +308,7 @@ def idle_connections(target: str, count: int) -> Iterator[None]:
 
 
 def measure_long(served: Served, minutes: float) -> dict[str, object]:
-    """Three times the load for minutes, with a sample of memory and latency per minute."""
+    """Send three times the servable rate; sample memory and latency once per minute."""
     call = calls()["CalculateMargin"]
     capacity = servable(served, call)
     samples = []

@@ -1,4 +1,4 @@
-"""The service under test in processes of its own: the real command on a made-up market."""
+"""The service under test in separate processes: `margin serve` on a synthetic market."""
 
 import json
 import os
@@ -26,12 +26,12 @@ HERE = Path(__file__).resolve().parent
 MARGIN = Path(sys.executable).parent / "margin"
 N_INSTRUMENTS, N_SCENARIOS = 1_500, 2_560
 ONE, BIG = "A200", "A534"
-"""Accounts of 200 and of 534 positions beside the book's."""
+"""Additional accounts with 200 and 534 positions."""
 
 
 @dataclass
 class Served:
-    """A service that answers."""
+    """A running service."""
 
     made: Made
     folder: Path
@@ -40,11 +40,11 @@ class Served:
     log: Path
 
     peak_mib: float = 0.0
-    """Most memory that the gateway's process had, known at the end."""
+    """Peak memory of the gateway's process, MiB; set at the end."""
 
 
 def made_market(*, n_accounts: int, n_positions: int, n_instruments: int = N_INSTRUMENTS) -> Made:
-    """Return the market of the benchmarks with a book of that size."""
+    """Return the synthetic market of the benchmarks with a book of the given size."""
     return make(
         n_accounts=n_accounts,
         n_positions=n_positions,
@@ -54,7 +54,7 @@ def made_market(*, n_accounts: int, n_positions: int, n_instruments: int = N_INS
 
 
 def single_accounts(made: Made) -> pa.Table:
-    """Return the accounts of 200 and 534 positions that single calls ask about."""
+    """Return the positions of the accounts `ONE` and `BIG`, which single calls use."""
     tables = []
     for account, n_positions, seed in ((ONE, 200, 11), (BIG, 534, 12)):
         table = book(made.snapshot, 1, n_positions, N_INSTRUMENTS, seed)
@@ -65,7 +65,7 @@ def single_accounts(made: Made) -> pa.Table:
 
 
 def prepare(folder: Path, made: Made, *, singles: bool) -> None:
-    """Store market, scenarios and book as the service keeps them."""
+    """Write a state folder with the market, the scenarios and the file of the book."""
     folder.mkdir(parents=True)
     archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
     archive.save_scenarios(made.scenarios)
@@ -84,7 +84,7 @@ def serving(
     environment: dict[str, str] | None = None,
     singles: bool = True,
 ) -> Iterator[Served]:
-    """Run `margin serve` on a made-up market until the end of the block."""
+    """Run `margin serve` on a synthetic market until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="margin-bench-") as name:
         folder = Path(name) / "state"
         prepare(folder, made, singles=singles)
@@ -107,7 +107,7 @@ def serving(
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most memory a living process had, MiB."""
+    """Return the peak resident memory of a running process, MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
@@ -115,7 +115,7 @@ def peak_mib(pid: int) -> float:
 
 
 def rss_mib(pid: int) -> float:
-    """Return the memory of a process now, MiB; the shared part included."""
+    """Return the current resident memory of a process, MiB, including shared pages."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
@@ -133,7 +133,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
 
 @contextmanager
 def helper(script: str, *arguments: str) -> Iterator[str]:
-    """Run a small server of this folder; yields the first line that it prints."""
+    """Run a server script of this folder; yield the first line that it prints."""
     process = subprocess.Popen(
         [sys.executable, str(HERE / script), *arguments], stdout=subprocess.PIPE
     )
@@ -146,7 +146,7 @@ def helper(script: str, *arguments: str) -> Iterator[str]:
 
 
 def report(name: str, figures: object) -> None:
-    """Print figures, and keep them for the table where a folder for them is named."""
+    """Print figures as JSON; also write them to the folder MARGIN_BENCH_OUT, if it is set."""
     text = json.dumps(figures, indent=1)
     print(text)
     folder = os.environ.get("MARGIN_BENCH_OUT")
@@ -155,5 +155,5 @@ def report(name: str, figures: object) -> None:
 
 
 def fresh_id() -> str:
-    """Return an id that nobody used."""
+    """Return a new unique id."""
     return f"bench-{uuid4().hex}-{time.monotonic_ns()}"

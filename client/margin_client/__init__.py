@@ -1,6 +1,7 @@
 """The client of the margin service, for venues and clearing members.
 
-The base install contains only this package and the contract; it loads neither numpy nor the server.
+The base install contains only this package and the protobuf messages; it imports neither numpy nor
+the server.
 """
 
 from importlib.metadata import version

@@ -1,6 +1,7 @@
-"""Every call before it is sent: its method, its messages, and how the answer is read.
+"""Descriptions of all calls: the method, the request messages and the reader of the answer.
 
-Nothing here sends or waits, so that both clients share it.
+These functions do no I/O, so that the blocking and the asyncio client share them. Their arguments
+are documented in `MarginClient`.
 """
 
 from __future__ import annotations
@@ -43,51 +44,58 @@ OPERATIONS = operations_service_pb2_grpc.OperationsServiceStub
 
 
 class Folding(Protocol[T_co]):
-    """Collects the messages of a stream."""
+    """Assembles the messages of a stream into a result."""
 
     def add(self, message: Any) -> None:
-        """Take one message."""
+        """Add the next message."""
         ...
 
     def result(self) -> T_co | None:
-        """Return the result, or None if the stream ended too early."""
+        """Return the result, or None if the stream ended before its last message."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[T]):
-    """A call with one answer."""
+    """A call with one response message."""
 
     service: type[Any]
+    """Class of the gRPC stub."""
     method: str
     request: Callable[[], Any]
-    """Makes the message, or the messages of a stream, for one attempt."""
+    """Returns the request message, or an iterator over a stream of them, for one attempt."""
     read: Callable[[Any], T]
+    """Converts the response message to the result."""
     is_long: bool = False
+    """True if the time limit of long calls applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Followed(Generic[T]):
-    """A call whose answer is a stream of messages."""
+    """A call whose response is a stream of messages."""
 
     service: type[Any]
+    """Class of the gRPC stub."""
     method: str
     request: Any
     fold: Callable[[], Folding[T]]
+    """Returns a new object that assembles the stream of one attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paged(Generic[T]):
-    """A listing, read page by page."""
+    """A listing that is read page by page."""
 
     service: type[Any]
+    """Class of the gRPC stub."""
     method: str
     request: Callable[[str], Any]
-    """Makes the message for a page's token."""
+    """Returns the request message for the token of a page."""
     read: Callable[[Any], list[T]]
+    """Converts a response message to the items of the page."""
 
     def page(self, token: str) -> Asked[tuple[list[T], str]]:
-        """Return the call for one page."""
+        """Return the call for one page; its result is (items, token of the next page)."""
         return Asked(
             self.service,
             self.method,
@@ -101,7 +109,7 @@ def _asked(service: type[Any], method: str, request: Any, kind: type[T]) -> Aske
 
 
 def key_or_new(key: str | None) -> str:
-    """Return the caller's idempotency key, or a new one."""
+    """Return the caller's idempotency key, or a new random one if it is None."""
     return uuid4().hex if key is None else key
 
 
@@ -111,7 +119,7 @@ def calculate_margin(
     snapshot_id: str,
     idempotency_key: str | None,
 ) -> Asked[results.MarginResult]:
-    """See the clients."""
+    """Return the call of `MarginClient.calculate_margin`."""
     request = margin_service_pb2.CalculateMarginRequest(
         snapshot_id=snapshot_id,
         idempotency_key=key_or_new(idempotency_key),
@@ -127,7 +135,7 @@ def calculate_book(
     idempotency_key: str | None,
     on_progress: OnProgress | None,
 ) -> Followed[results.BookResult]:
-    """See the clients."""
+    """Return the call of `MarginClient.calculate_book`."""
     request = margin_service_pb2.CalculateBookRequest(
         account_ids=list(account_ids),
         member_ids=list(member_ids),
@@ -144,7 +152,7 @@ def simulate_margin(
     candidates: Iterable[Candidate] | None,
     snapshot_id: str,
 ) -> Asked[results.Simulation]:
-    """See the clients."""
+    """Return the call of `MarginClient.simulate_margin`."""
     request = margin_service_pb2.SimulateMarginRequest(
         candidates=_write.candidates(trades, candidates),
         snapshot_id=snapshot_id,
@@ -160,7 +168,7 @@ def explain_margin(
     traced_scenario: int | None,
     snapshot_id: str,
 ) -> Asked[results.Explanation]:
-    """See the clients."""
+    """Return the call of `MarginClient.explain_margin`."""
     request = margin_service_pb2.ExplainMarginRequest(
         scenarios_max=scenarios_max,
         traced_scenario=traced_scenario,
@@ -173,7 +181,7 @@ def explain_margin(
 def get_calculation(
     calculation_id: str, account_ids: Sequence[str]
 ) -> Asked[results.CalculationDetail]:
-    """See the clients."""
+    """Return the call of `MarginClient.get_calculation`."""
     request = margin_service_pb2.GetCalculationRequest(
         calculation_id=calculation_id, account_ids=account_ids
     )
@@ -183,7 +191,13 @@ def get_calculation(
 def list_calculations(
     account_id: str, kind: CalculationKind | None, page_size: int
 ) -> Paged[results.Calculation]:
-    """See the clients."""
+    """Return the listing of `MarginClient.list_calculations`.
+
+    Raises
+    ------
+    ValueError
+        If `kind` is `CalculationKind.UNKNOWN`.
+    """
     numbers: dict[CalculationKind | None, Any] = {
         None: 0,
         CalculationKind.ACCOUNT: 1,
@@ -204,7 +218,7 @@ def list_calculations(
 def publish_snapshot(
     snapshot: Snapshot, quotes: Quotes, idempotency_key: str | None, *, allow_older: bool
 ) -> Asked[results.PublishedSnapshot]:
-    """See the clients."""
+    """Return the call of `MarginClient.publish_snapshot`."""
     key = key_or_new(idempotency_key)
     messages = _write.publication(snapshot, quotes, key, allow_older=allow_older)
     return Asked(
@@ -217,7 +231,7 @@ def publish_snapshot(
 
 
 def list_snapshots(page_size: int) -> Paged[results.SnapshotSummary]:
-    """See the clients."""
+    """Return the listing of `MarginClient.list_snapshots`."""
     return Paged(
         MARKET,
         "ListSnapshots",
@@ -231,7 +245,7 @@ def list_snapshots(page_size: int) -> Paged[results.SnapshotSummary]:
 def get_surface(
     underlying: str, strike_over_forward: Sequence[float], snapshot_id: str
 ) -> Asked[results.Surface]:
-    """See the clients."""
+    """Return the call of `MarginClient.get_surface`."""
     request = market_data_service_pb2.GetSurfaceRequest(
         underlying=underlying, snapshot_id=snapshot_id, strike_over_forward=strike_over_forward
     )
@@ -241,7 +255,7 @@ def get_surface(
 def upload_positions(
     positions: AccountPositions, idempotency_key: str | None
 ) -> Asked[results.UploadedPositions]:
-    """See the clients."""
+    """Return the call of `MarginClient.upload_positions`."""
     messages = _write.uploads(positions, key_or_new(idempotency_key))
     return Asked(
         PORTFOLIO,
@@ -253,7 +267,7 @@ def upload_positions(
 
 
 def apply_trades(trades: Trades, idempotency_key: str | None) -> Asked[results.AppliedTrades]:
-    """See the clients."""
+    """Return the call of `MarginClient.apply_trades`."""
     request = portfolio_service_pb2.ApplyTradesRequest(
         idempotency_key=key_or_new(idempotency_key), trades=_write.trades_to_wire(trades)
     )
@@ -261,7 +275,7 @@ def apply_trades(trades: Trades, idempotency_key: str | None) -> Asked[results.A
 
 
 def get_portfolio(account_id: str) -> Asked[results.Portfolio]:
-    """See the clients."""
+    """Return the call of `MarginClient.get_portfolio`."""
     request = portfolio_service_pb2.GetPortfolioRequest(account_id=account_id)
     return _asked(PORTFOLIO, "GetPortfolio", request, results.Portfolio)
 
@@ -269,7 +283,7 @@ def get_portfolio(account_id: str) -> Asked[results.Portfolio]:
 def build_scenario_set(
     as_of: datetime | None, on_progress: OnProgress | None
 ) -> Followed[results.ScenarioSetSummary]:
-    """See the clients."""
+    """Return the call of `MarginClient.build_scenario_set`."""
     request = scenario_service_pb2.BuildScenarioSetRequest(
         as_of=None if as_of is None else _write.timestamp(as_of, "as_of")
     )
@@ -283,7 +297,7 @@ def build_scenario_set(
 
 
 def list_scenario_sets(page_size: int) -> Paged[results.ScenarioSetSummary]:
-    """See the clients."""
+    """Return the listing of `MarginClient.list_scenario_sets`."""
     return Paged(
         SCENARIO,
         "ListScenarioSets",
@@ -297,7 +311,7 @@ def list_scenario_sets(page_size: int) -> Paged[results.ScenarioSetSummary]:
 def activate_scenario_set(
     scenarios_id: str, idempotency_key: str | None
 ) -> Asked[results.ActivatedScenarioSet]:
-    """See the clients."""
+    """Return the call of `MarginClient.activate_scenario_set`."""
     request = scenario_service_pb2.ActivateScenarioSetRequest(
         scenarios_id=scenarios_id, idempotency_key=key_or_new(idempotency_key)
     )
@@ -305,25 +319,25 @@ def activate_scenario_set(
 
 
 def get_status() -> Asked[results.ServiceStatus]:
-    """See the clients."""
+    """Return the call of `MarginClient.get_status`."""
     request = operations_service_pb2.GetStatusRequest()
     return _asked(OPERATIONS, "GetStatus", request, results.ServiceStatus)
 
 
 def not_ready(status: results.ServiceStatus) -> UnavailableError:
-    """Return the error of a service that is not ready, with the reasons that it gives."""
+    """Return the error for a service that is not ready, with the reasons in its status."""
     reasons = [*status.problems, *([status.last_fault] if status.last_fault else [])]
     why = f": {'; '.join(reasons)}" if reasons else ""
     return UnavailableError(f"the service is not ready{why}", code="UNAVAILABLE")
 
 
 def is_ready(status: results.ServiceStatus) -> bool:
-    """Return whether the service accepts changes and has a market to answer from."""
+    """Return whether the service accepts changes and has a market in use."""
     return status.is_ready and status.generation is not None
 
 
 def cut_short(request_id: str) -> UnavailableError:
-    """Return the error of a stream that ended without its last message."""
+    """Return the error for a stream that ended without its last message."""
     return UnavailableError(
         "the stream ended before its last message", code="UNAVAILABLE", request_id=request_id
     )

@@ -1,4 +1,4 @@
-"""Channels to the service."""
+"""gRPC channels to the service."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Compression = Literal["none", "gzip", "deflate"]
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS of a client. Without files the system's authorities are trusted.
+    """TLS settings of a client.
 
     Raises
     ------
@@ -23,20 +23,20 @@ class Tls:
     """
 
     authority: Path | str | None = None
-    """PEM file of the authorities that may have signed the service's certificate."""
+    """PEM file of the trusted certificate authorities; None for those of the system."""
     certificate: Path | str | None = None
     """PEM file of the client's own certificate chain, if the service requires one."""
     key: Path | str | None = None
-    """PEM file of its key."""
+    """PEM file of the private key of `certificate`."""
     server_name: str | None = None
-    """The name in the service's certificate, if it differs from the address."""
+    """Name in the service's certificate, if it differs from the address."""
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("give both certificate and key, or neither")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Read the files."""
+        """Read the files and return gRPC credentials."""
         return grpc.ssl_channel_credentials(
             root_certificates=_bytes(self.authority),
             private_key=_bytes(self.key),
@@ -49,14 +49,14 @@ def _bytes(path: Path | str | None) -> bytes | None:
 
 
 def open_channel(package: Any, target: str, *, tls: Tls | None, compression: Compression) -> Any:
-    """Return a channel of `grpc` or `grpc.aio`."""
+    """Return a channel of `package`, which is `grpc` or `grpc.aio`."""
     spread = {"loadBalancingConfig": [{"round_robin": {}}]}
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        # Attempts are decided in `_retries`, which knows the deadline and the suggested delay.
+        # Retries are made by `_retries`, which takes the deadline and suggested delay into account.
         ("grpc.enable_retries", 0),
-        # If a name or a list of addresses has several gateways, calls are spread over them.
+        # If a name resolves to several gateways, calls are distributed over them.
         ("grpc.service_config", json.dumps(spread)),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),

@@ -1,4 +1,4 @@
-"""Converts messages to results: one reader per class, derived from its fields."""
+"""Conversion of protobuf messages to results: one reader per class, derived from its fields."""
 
 import types
 import typing
@@ -22,7 +22,7 @@ _KINDS = {1: CalculationKind.ACCOUNT, 2: CalculationKind.BOOK}
 
 
 def read(kind: type[T], message: Any) -> T:
-    """Return a result of a class whose fields have the names of the message's fields."""
+    """Return an instance of `kind`, whose fields have the same names as the message's fields."""
     return _reader(kind)(message)
 
 
@@ -43,7 +43,7 @@ def _reader(kind: type[Any]) -> Callable[[Any], Any]:
 
 
 def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
-    """Return how to read a field, or None for a plain value."""
+    """Return a function (message, name) that reads a field, or None if no conversion is needed."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         item = arguments[0]
@@ -66,7 +66,7 @@ def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
 
 
 class BookReader:
-    """Collects the messages of a book's stream; the result exists once all have arrived."""
+    """Assembles the stream of a book; the result is available once all messages have arrived."""
 
     def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
         self._on_progress = on_progress
@@ -76,7 +76,7 @@ class BookReader:
         self._summary: Any = None
 
     def add(self, message: Any) -> None:
-        """Take one message."""
+        """Add the next message; call the progress callback for a progress message."""
         which = message.WhichOneof("content")
         if which == "generation":
             self._generation = message.generation
@@ -95,12 +95,12 @@ class BookReader:
             values = getattr(batch, field.name)
             if not values and field.name not in self._columns:
                 continue
-            # An earlier version of the service leaves out a column in which all values are 0.
+            # Earlier versions of the service omit a column if all its values are 0.
             column = self._columns.setdefault(field.name, [0.0] * before)
             column.extend(values or [0.0] * len(batch.account_id))
 
     def result(self) -> BookResult | None:
-        """Return the book, or None if the stream ended before its end."""
+        """Return the book, or None if the stream is incomplete."""
         if self._summary is None or self._generation is None:
             return None
         end, accounts = self._summary, self._columns.get("account_id", [])
@@ -123,7 +123,7 @@ class BookReader:
 
 
 class LastReader(typing.Generic[T]):
-    """Waits for the message with the result; reports the progress before it."""
+    """Reads a stream whose last message is the result and whose other messages report progress."""
 
     def __init__(
         self, kind: type[T], name: str, on_progress: Callable[[Progress], None] | None
@@ -132,7 +132,7 @@ class LastReader(typing.Generic[T]):
         self._result: T | None = None
 
     def add(self, message: Any) -> None:
-        """Take one message."""
+        """Add the next message; call the progress callback for a progress message."""
         which = message.WhichOneof("content")
         if which == self._name:
             self._result = read(self._kind, getattr(message, which))

@@ -1,4 +1,4 @@
-"""When to repeat a call: pure decisions; the clients only wait and send."""
+"""The retry policy of calls. This module only decides; the clients wait and send."""
 
 import random
 import time
@@ -12,18 +12,18 @@ from margin_client.errors import BusyError, DeadlineError, MarginClientError, Un
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How the client repeats calls: on UNAVAILABLE, and if the service suggests a delay.
+    """Exponential back-off with jitter, for calls that fail with UnavailableError or BusyError.
 
-    Every call may be repeated safely: reads change nothing, and other calls carry a key under which
-    a repeat has no further effect.
+    Every call can be retried safely: reads change nothing, and other calls carry an idempotency key
+    under which a repeat has no further effect.
     """
 
     first_seconds: float = 0.1
-    """Longest wait before the second attempt; the limit doubles with each attempt."""
+    """Upper limit of the wait before the second attempt; it doubles with each attempt."""
     longest_seconds: float = 5.0
-    """Longest wait, unless the service suggests a longer one."""
+    """Largest upper limit of the wait. A delay that the service suggests is added to the wait."""
     attempts_max: int = 100
-    """Number of attempts; 1 for no repeat. The deadline may end them earlier."""
+    """Maximum number of attempts; 1 for no retry. The deadline may end the attempts earlier."""
 
     def __post_init__(self) -> None:
         if not (0 < self.first_seconds <= self.longest_seconds and self.attempts_max >= 1):
@@ -33,7 +33,10 @@ class RetryPolicy:
 
 
 class Attempts:
-    """The attempts of one call, all under one request id and one deadline."""
+    """The attempts of one call, which share a request id and a deadline.
+
+    `now` returns the time in seconds, `chance` a uniform random number in [0, 1).
+    """
 
     def __init__(
         self,
@@ -52,14 +55,19 @@ class Attempts:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the deadline, for the attempt about to be made."""
+        """Seconds until the deadline, at least 0.001; the time limit of the next attempt."""
         return max(self._until - self._now(), 0.001)
 
     def wait_after(self, error: MarginClientError) -> float:
-        """Return the seconds to wait before the next attempt, or raise the error to give up.
+        """Return the seconds to wait before the next attempt, or raise `error` to give up.
 
-        The wait is drawn uniformly up to the policy's limit, so that callers that failed at the
-        same time do not repeat at the same time, and is at least what the service suggested.
+        The wait is the delay that the service suggested plus a random time, uniform between 0 and
+        the policy's limit, so that callers that failed together do not retry together.
+
+        Raises
+        ------
+        MarginClientError
+            `error`, if it is not retryable, the attempts are used up, or the deadline would pass.
         """
         error.attempts = self._made
         if not isinstance(error, UnavailableError | BusyError):
@@ -75,7 +83,7 @@ class Attempts:
         return wait
 
     def passed(self) -> DeadlineError:
-        """Return the error of a deadline that passed before the call was sent."""
+        """Return the error for a deadline that passed before the call was sent."""
         return DeadlineError(
             "the time allowed passed",
             code="DEADLINE_EXCEEDED",

@@ -1,4 +1,4 @@
-"""From a gRPC status to an error of the client: the counterpart of the service's table."""
+"""Conversion of a gRPC status to an error of the client; the inverse of the service's table."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -41,7 +41,7 @@ TABLE: dict[grpc.StatusCode, type[MarginClientError]] = {
 
 
 def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
-    """Return the client's error for a failed call, with all details that the service sent."""
+    """Return the client's error for a failed call, with the details that the service sent."""
     code: grpc.StatusCode = fault.code()  # pyright: ignore[reportAttributeAccessIssue]
     message: str = fault.details() or code.name  # pyright: ignore[reportAttributeAccessIssue]
     trailers = fault.trailing_metadata() or ()  # pyright: ignore[reportAttributeAccessIssue]
@@ -61,7 +61,7 @@ def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
             retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
     kind = TABLE.get(code, MarginClientError)
     if kind is BusyError and retry_seconds is None:
-        # Without a delay the cause is not load: a message was larger than a limit.
+        # Without a suggested delay the cause is not load, but a message that exceeds a limit.
         kind = InvalidRequestError
     return kind(
         message,

@@ -1,4 +1,4 @@
-"""Conversion from and to pandas, which is loaded only if a table is requested or given."""
+"""Conversion from and to pandas, which is imported only if a table is requested or given."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
 
 
 def frame_of(items: Iterable[Any]) -> "pd.DataFrame":
-    """Return one row per result; names of nested fields are joined with dots."""
+    """Return a table with one row per dataclass instance; nested names are joined with dots."""
     pandas = _pandas()
     return pandas.json_normalize([asdict(item) for item in items])
 
 
 def frame_of_columns(columns: Mapping[str, Sequence[Any]], *, index: str) -> "pd.DataFrame":
-    """Return a table of columns of equal length."""
+    """Return a table from columns of equal length, indexed by the column `index`."""
     return _pandas().DataFrame({name: list(c) for name, c in columns.items()}).set_index(index)
 
 
 def is_frame(value: object) -> TypeIs["pd.DataFrame"]:
-    """Return whether a value is a pandas table, without loading pandas."""
+    """Return whether a value is a pandas DataFrame, without importing pandas."""
     kind = type(value)
     return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
 
 
 def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["pd.Series[Any]"]:
-    """Return columns of a table; index levels count as columns.
+    """Return the named columns of a table; the levels of its index count as columns.
 
     Raises
     ------
     ValueError
-        If one is missing.
+        If a column is missing; `what` names the table in the message.
     """
     flat = frame.reset_index() if set(frame.index.names) & set(names) else frame
     missing = [name for name in names if name not in flat.columns]
@@ -46,18 +46,18 @@ def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["
 
 
 def chunks_of(frame: "pd.DataFrame", rows: int) -> Iterator["pd.DataFrame"]:
-    """Yield parts of a table of at most `rows` rows; one empty part for an empty table."""
+    """Yield chunks of a table of at most `rows` rows; an empty table gives one empty chunk."""
     for start in range(0, max(len(frame), 1), rows):
         yield frame.iloc[start : start + rows]
 
 
 def places_of(column: "pd.Series[Any]") -> tuple[list[int], list[Any]]:
-    """Return (index into the distinct values for every row, distinct values).
+    """Return (codes, distinct values); row i holds the distinct value with the index codes[i].
 
     Raises
     ------
     ValueError
-        If a value is missing.
+        If a row has a missing value.
     """
     codes, distinct = _pandas().factorize(column)
     if len(codes) and codes.min() < 0:

@@ -1,4 +1,4 @@
-"""Converts arguments of calls to messages."""
+"""Conversion of the arguments of calls to protobuf messages."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Quantities: TypeAlias = "Mapping[str, float] | Iterable[Position] | pd.DataFrame"
-"""Quantity by instrument, positions, or a table with instrument_name and quantity."""
+"""Quantity by instrument name, positions, or a table with columns instrument_name and quantity.
+Quantities are signed as `Position.quantity`."""
 AccountPositions: TypeAlias = "Iterable[AccountPosition] | pd.DataFrame"
-"""Positions of accounts, or a table with columns named as the fields of AccountPosition."""
+"""Positions of accounts, or a table whose columns are the fields of AccountPosition."""
 Trades: TypeAlias = "Iterable[Trade] | pd.DataFrame"
-"""Trades, or a table with columns named as the fields of Trade; member_id may be missing."""
+"""Trades, or a table whose columns are the fields of Trade; member_id is optional."""
 Quotes: TypeAlias = "Iterable[OptionQuote] | pd.DataFrame"
-"""Quotes, or a table with the columns of OptionQuote, of which only the name is required."""
+"""Quotes, or a table whose columns are the fields of OptionQuote, all optional except
+instrument_name."""
 
 T = TypeVar("T")
 POSITION_ROWS = 100_000
@@ -41,12 +43,12 @@ _NUMBERS = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
 
 
 def timestamp(time: datetime, what: str) -> Timestamp:
-    """Return a time of the contract.
+    """Return a protobuf timestamp.
 
     Raises
     ------
     ValueError
-        If the time has no timezone: its meaning would depend on the machine.
+        If the time has no timezone, since it would then depend on the machine.
     """
     if time.tzinfo is None:
         raise ValueError(f"{what}: {time} has no timezone; use datetime(..., tzinfo=UTC)")
@@ -56,7 +58,7 @@ def timestamp(time: datetime, what: str) -> Timestamp:
 
 
 def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Position]:
-    """Return positions of the contract in the given order."""
+    """Return protobuf positions in the given order."""
     if _tables.is_frame(quantities):
         names, amounts = _tables.columns_of(quantities, ("instrument_name", "quantity"), what)
         pairs: Iterable[tuple[str, float]] = zip(names.tolist(), amounts.tolist(), strict=True)
@@ -68,7 +70,7 @@ def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Positi
 
 
 def subject(account_id: str | None, portfolio: Quantities | None) -> dict[str, Any]:
-    """Return the fields that select whose margin is calculated.
+    """Return the request field that selects the account or portfolio to margin.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def candidates(
     trades: Quantities | None,
     several: Iterable[Candidate] | None,
 ) -> list[margin_service_pb2.Candidate]:
-    """Return candidates of the contract.
+    """Return protobuf candidates: one for `trades`, or those in `several`.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def candidates(
 
 
 def trades_to_wire(trades: Trades) -> list[portfolio_pb.Trade]:
-    """Return trades of the contract in the given order."""
+    """Return protobuf trades in the given order."""
     if not _tables.is_frame(trades):
         rows = ((t.account_id, t.member_id, t.instrument_name, t.quantity) for t in trades)
     else:
@@ -129,9 +131,15 @@ def trades_to_wire(trades: Trades) -> list[portfolio_pb.Trade]:
 def uploads(
     rows: AccountPositions, key: str
 ) -> Callable[[], Iterator[portfolio_pb.UploadPositionsRequest]]:
-    """Return a function that makes the messages of an upload, for each attempt.
+    """Return a function that yields the messages of an upload, to be called for each attempt.
 
-    A table or a sequence is divided while it is sent; an iterator is first read into memory.
+    A table or a sequence is split into chunks while it is sent; any other iterable is first read
+    into memory.
+
+    Raises
+    ------
+    ValueError
+        If a table lacks a column.
     """
     if _tables.is_frame(rows):
         frame = rows
@@ -201,7 +209,13 @@ def _columns_of_rows(part: Sequence[AccountPosition]) -> margin_types_pb2.Positi
 def publication(
     snapshot: Snapshot, quotes: Quotes, key: str, *, allow_older: bool
 ) -> Callable[[], Iterator[market_data_service_pb2.PublishSnapshotRequest]]:
-    """Return a function that makes the messages of a publication, for each attempt."""
+    """Return a function that yields the messages of a publication, to be called for each attempt.
+
+    Raises
+    ------
+    ValueError
+        If a time has no timezone, or a table lacks the column instrument_name.
+    """
     pb = market_data_service_pb2
     header = pb.SnapshotHeader(
         time=timestamp(snapshot.time, "snapshot.time"),
@@ -255,7 +269,7 @@ def _quotes_of_frame(part: Any) -> market_data_service_pb2.OptionQuoteColumns:
 
 
 def _with_end(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
-    """Yield (item, whether it is the last) for at least one item."""
+    """Yield (item, whether it is the last); `items` must not be empty."""
     waiting = next(items)
     for item in items:
         yield waiting, False
@@ -264,7 +278,7 @@ def _with_end(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
 
 
 def _parts(rows: Sequence[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of at most `size` rows; one empty list if there are no rows."""
+    """Yield chunks of at most `size` rows; one empty list if there are no rows."""
     source = iter(rows)
     yield list(islice(source, size))
     while part := list(islice(source, size)):

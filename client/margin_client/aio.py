@@ -1,4 +1,4 @@
-"""The asyncio client; its calls are those of MarginClient, awaited."""
+"""The asyncio client: the methods of MarginClient as coroutines and asynchronous iterators."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PAGE_SIZE = 200
 class AsyncMarginClient:
     """Client of a margin service for one event loop.
 
-    Parameters, notes and errors are those of MarginClient, except the one below. When the task that
-    awaits a call is cancelled, the service stops working on it.
+    Parameters, notes and errors are those of MarginClient, with one further parameter. If the task
+    that awaits a call is cancelled, the service stops working on the call.
 
     Parameters
     ----------
     in_flight_max : int
-        Calls that are sent at the same time. Further calls wait in the order in which they were
-        made, so that any number of them may be gathered; their time limit includes the wait.
+        Maximum number of calls in flight. Further calls wait in first-in-first-out order, so that
+        any number of calls may be gathered; the time limit of a call includes the wait.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class AsyncMarginClient:
         self._stubs: dict[type[Any], Any] = {}
 
     async def close(self) -> None:
-        """Close the connection; calls in progress are cancelled."""
+        """Close the connection and cancel the calls in progress."""
         await self._channel.close()
 
     async def __aenter__(self) -> AsyncMarginClient:
@@ -92,7 +92,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.MarginResult:
-        """Return the margin of an account or of a portfolio, and record it once per key."""
+        """Return the margin of an account or of a portfolio; recorded once per key."""
         asked = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -107,10 +107,10 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.BookResult:
-        """Return the margins of all accounts, or of those named, and record them once per key.
+        """Return the margins of all accounts, or of those selected; recorded once per key.
 
         Accounts that cannot be margined are listed in the result's `failures`. `on_progress` is
-        called as the work proceeds; raise an exception in it to stop the work.
+        called as the work proceeds; an exception that it raises stops the work.
         """
         asked = _calls.calculate_book(
             account_ids, member_ids, snapshot_id, idempotency_key, on_progress
@@ -128,7 +128,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Simulation:
-        """Return how trades would change a margin; each candidate is judged on its own."""
+        """Return how trades would change a margin; each candidate is simulated independently."""
         asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -143,7 +143,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Explanation:
-        """Return which positions and which scenarios make a margin; 0 for the whole tail."""
+        """Return contributions and tail scenarios; `scenarios_max` is 0 for the whole tail."""
         asked = _calls.explain_margin(
             account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
         )
@@ -157,7 +157,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.CalculationDetail:
-        """Return a recorded calculation; of a book, with the margins of the accounts named."""
+        """Return a recorded calculation; for a book, with the margins of `account_ids`."""
         asked = _calls.get_calculation(calculation_id, account_ids)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -184,9 +184,9 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.PublishedSnapshot:
-        """Store a snapshot and make it current, once per key.
+        """Store a snapshot and make it current; executed once per key.
 
-        A snapshot that is older than the current one is refused unless `allow_older` is set.
+        A snapshot that is older than the current one is rejected unless `allow_older` is True.
         """
         asked = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
         return await self._ask(asked, timeout_seconds, request_id)
@@ -206,7 +206,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Surface:
-        """Return a fitted volatility surface, with volatilities at the strikes named."""
+        """Return a fitted surface, with volatilities at the given ratios of strike to forward."""
         asked = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -220,7 +220,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.UploadedPositions:
-        """Replace the positions of all accounts, all or nothing, once per key."""
+        """Replace the positions of all accounts atomically; executed once per key."""
         asked = _calls.upload_positions(positions, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -232,10 +232,10 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.AppliedTrades:
-        """Add trades to positions, all or none, once per key.
+        """Add trades to positions, all or none; executed once per key.
 
-        Without a key, one is generated for the attempts of this one call. Give your own, for
-        example the id of your order, if your program may repeat the call after a restart.
+        A generated key covers only the attempts of this one call. Pass a key, for example the id of
+        the order, if your program may repeat the call after a restart.
         """
         asked = _calls.apply_trades(trades, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
@@ -260,9 +260,10 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ScenarioSetSummary:
-        """Build and store a scenario set from the data known at a time, by default now.
+        """Build and store a scenario set from the data up to `as_of`.
 
-        `on_progress` is called as the work proceeds; raise an exception in it to stop the work.
+        By default, `as_of` is the time of the current snapshot. `on_progress` is called as the work
+        proceeds; an exception that it raises stops the work.
         """
         asked = _calls.build_scenario_set(as_of, on_progress)
         return await self._follow(asked, timeout_seconds, request_id)
@@ -281,7 +282,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ActivatedScenarioSet:
-        """Make a stored set the one in use, once per key."""
+        """Put a stored scenario set in use; executed once per key."""
         asked = _calls.activate_scenario_set(scenarios_id, idempotency_key)
         return await self._ask(asked, timeout_seconds, request_id)
 
@@ -299,7 +300,7 @@ class AsyncMarginClient:
         Raises
         ------
         UnavailableError
-            If it is not ready, or cannot be reached, within the time.
+            If the service is not ready, or cannot be reached, within the time limit.
         """
         attempts = Attempts(self._retries, timeout_seconds=timeout_seconds)
         while True:
@@ -318,7 +319,7 @@ class AsyncMarginClient:
 
     @asynccontextmanager
     async def _place(self, attempts: Attempts) -> AsyncGenerator[None]:
-        """Hold one of the places for calls in flight; waits for it within the time limit."""
+        """Hold one of the `in_flight_max` places; raise DeadlineError if none is free in time."""
         try:
             async with asyncio.timeout(attempts.seconds_left):
                 await self._in_flight.acquire()

@@ -1,4 +1,4 @@
-"""The blocking client."""
+"""The blocking client of the margin service."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ class MarginClient:
     ----------
     target : str
         host:port, or a gRPC name such as dns:///margin.example:50051. If it resolves to several
-        gateways, calls are spread over them.
+        gateways, calls are distributed over them.
     tls : Tls, optional
-        If omitted, the connection is not encrypted: for this machine, or inside a service mesh.
+        If omitted, the connection is not encrypted; use this only on one machine or in a service
+        mesh.
     timeout_seconds, long_timeout_seconds : float
-        Default time limit of a call with all its attempts: of calls with one answer, and of books,
-        uploads, snapshots and builds.
+        Default time limits of a call with all its attempts. The second one applies to books,
+        uploads, publications and scenario builds, the first one to all other calls.
     retries : RetryPolicy
-        When to try again.
+        When a failed call is retried.
     compression : {"none", "gzip", "deflate"}
-        Of requests; the service compresses its answers in the same way.
+        Compression of requests; the service compresses its answers in the same way.
 
     Notes
     -----
-    Every call raises a MarginClientError if it fails, and ValueError if its arguments cannot be
-    sent. Every call takes `timeout_seconds`, and a `request_id` under which the service logs it.
-    Calls that change something take an `idempotency_key`: the service carries out calls with equal
-    keys and contents once. If they are not given, both are generated, and are the same for all
-    attempts of the call.
+    Every call raises a MarginClientError if it fails, and ValueError if its arguments are invalid.
+    Every call takes `timeout_seconds`; most take a `request_id`, under which the service logs them.
+    Calls that record or change something take an `idempotency_key`: the service executes calls with
+    the same key and content once. A request id or key that is not given is generated; it is the
+    same for all attempts of a call. A `snapshot_id` states which snapshot must be current.
 
     Examples
     --------
@@ -73,7 +74,7 @@ class MarginClient:
         self._stubs: dict[type[Any], Any] = {}
 
     def close(self) -> None:
-        """Close the connection; calls in progress are cancelled."""
+        """Close the connection and cancel the calls in progress."""
         self._channel.close()
 
     def __enter__(self) -> MarginClient:
@@ -99,7 +100,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.MarginResult:
-        """Return the margin of an account or of a portfolio, and record it once per key."""
+        """Return the margin of an account or of a portfolio; recorded once per key."""
         asked = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -114,10 +115,10 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.BookResult:
-        """Return the margins of all accounts, or of those named, and record them once per key.
+        """Return the margins of all accounts, or of those selected; recorded once per key.
 
         Accounts that cannot be margined are listed in the result's `failures`. `on_progress` is
-        called as the work proceeds; raise an exception in it to stop the work.
+        called as the work proceeds; an exception that it raises stops the work.
         """
         asked = _calls.calculate_book(
             account_ids, member_ids, snapshot_id, idempotency_key, on_progress
@@ -135,7 +136,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Simulation:
-        """Return how trades would change a margin; each candidate is judged on its own."""
+        """Return how trades would change a margin; each candidate is simulated independently."""
         asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -150,10 +151,10 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Explanation:
-        """Return the positions and scenarios that explain a margin.
+        """Return the contributions of positions and the tail scenarios that explain a margin.
 
-        `scenarios_max` scenarios are returned, 0 for the whole tail. For `traced_scenario` the
-        prices of every position before and after the scenario are returned.
+        At most `scenarios_max` scenarios are returned; 0 for the whole tail. `traced_scenario` is
+        the index of a scenario for which the prices of every position are returned.
         """
         asked = _calls.explain_margin(
             account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
@@ -168,7 +169,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.CalculationDetail:
-        """Return a recorded calculation; of a book, with the margins of the accounts named."""
+        """Return a recorded calculation; for a book, with the margins of `account_ids`."""
         asked = _calls.get_calculation(calculation_id, account_ids)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -195,9 +196,9 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.PublishedSnapshot:
-        """Store a snapshot and make it current, once per key.
+        """Store a snapshot and make it current; executed once per key.
 
-        A snapshot that is older than the current one is refused unless `allow_older` is set.
+        A snapshot that is older than the current one is rejected unless `allow_older` is True.
         """
         asked = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
         return self._ask(asked, timeout_seconds, request_id)
@@ -217,7 +218,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Surface:
-        """Return a fitted volatility surface, with volatilities at the strikes named."""
+        """Return a fitted surface, with volatilities at the given ratios of strike to forward."""
         asked = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -231,7 +232,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.UploadedPositions:
-        """Replace the positions of all accounts, all or nothing, once per key."""
+        """Replace the positions of all accounts atomically; executed once per key."""
         asked = _calls.upload_positions(positions, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -243,10 +244,10 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.AppliedTrades:
-        """Add trades to positions, all or none, once per key.
+        """Add trades to positions, all or none; executed once per key.
 
-        Without a key, one is generated for the attempts of this one call. Give your own, for
-        example the id of your order, if your program may repeat the call after a restart.
+        A generated key covers only the attempts of this one call. Pass a key, for example the id of
+        the order, if your program may repeat the call after a restart.
         """
         asked = _calls.apply_trades(trades, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
@@ -271,9 +272,10 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ScenarioSetSummary:
-        """Build and store a scenario set from the data known at a time, by default now.
+        """Build and store a scenario set from the data up to `as_of`.
 
-        `on_progress` is called as the work proceeds; raise an exception in it to stop the work.
+        By default, `as_of` is the time of the current snapshot. `on_progress` is called as the work
+        proceeds; an exception that it raises stops the work.
         """
         asked = _calls.build_scenario_set(as_of, on_progress)
         return self._follow(asked, timeout_seconds, request_id)
@@ -292,7 +294,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.ActivatedScenarioSet:
-        """Make a stored set the one in use, once per key."""
+        """Put a stored scenario set in use; executed once per key."""
         asked = _calls.activate_scenario_set(scenarios_id, idempotency_key)
         return self._ask(asked, timeout_seconds, request_id)
 
@@ -310,7 +312,7 @@ class MarginClient:
         Raises
         ------
         UnavailableError
-            If it is not ready, or cannot be reached, within the time.
+            If the service is not ready, or cannot be reached, within the time limit.
         """
         attempts = Attempts(self._retries, timeout_seconds=timeout_seconds)
         while True:

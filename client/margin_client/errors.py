@@ -1,35 +1,35 @@
-"""Errors by what the caller can do about them; the counterpart of the service's table."""
+"""Errors of calls, classified by what the caller can do about them."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a request, or missing for it."""
+    """One fault of a request, or one thing that the service lacks for it."""
 
     field: str
-    """Where, for example trades[3].quantity."""
+    """Field or subject concerned, for example trades[3].quantity."""
     description: str
-    """What is wrong and what to do."""
+    """Description of the fault and its remedy."""
 
 
 class MarginClientError(Exception):
-    """A call failed. Subclasses say why; this class itself means an internal error of the service.
+    """A call failed. Subclasses state the cause; the class itself is an error inside the service.
 
     Attributes
     ----------
     code : str
         Name of the gRPC status, for example UNAVAILABLE.
     message : str
-        What is wrong, in one line.
+        Description of the fault in one line.
     problems : tuple of Problem
-        Every invalid field, if the service listed them.
+        All faults of the request, if the service listed them.
     request_id : str
         Id of the request in the service's log.
     retry_seconds : float or None
-        Delay that the service suggests before a repeat.
+        Delay in seconds that the service suggests before a retry.
     attempts : int
-        Number of attempts of the client.
+        Number of attempts that the client made.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MarginClientError(Exception):
 
 
 class InvalidRequestError(MarginClientError):
-    """The request is not valid; `problems` lists every invalid field. Change it before a repeat."""
+    """The request is invalid; `problems` lists all invalid fields. Correct it before a retry."""
 
 
 class NotFoundError(MarginClientError):
@@ -62,27 +62,31 @@ class NotFoundError(MarginClientError):
 
 
 class NotReadyError(MarginClientError):
-    """The service lacks data for the answer, or refuses an older snapshot; see `problems`."""
+    """The service lacks data for the answer, or rejected an outdated snapshot; see `problems`."""
 
 
 class ConflictError(MarginClientError):
-    """The idempotency key was used for other content. Choose a new key for new content."""
+    """The idempotency key was already used with other content. Use a new key for new content."""
 
 
 class BusyError(MarginClientError):
-    """The service rejected the call because of its load until the time limit."""
+    """The service rejected all attempts of the call because of its load."""
 
 
 class UnavailableError(MarginClientError):
-    """The service could not be reached, or could not answer, until the time limit.
+    """The service could not be reached, or could not answer, in all attempts of the call.
 
-    The request may or may not have had its effect; repeating it under the same idempotency key is
+    The request may or may not have had its effect. Repeating it with the same idempotency key is
     safe.
     """
 
 
 class DeadlineError(MarginClientError):
-    """The time limit passed. The request may or may not have had its effect, as above."""
+    """The time limit of the call passed.
+
+    The request may or may not have had its effect. Repeating it with the same idempotency key is
+    safe.
+    """
 
 
 class AccessError(MarginClientError):

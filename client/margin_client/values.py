@@ -1,4 +1,4 @@
-"""Arguments of calls."""
+"""Classes of the arguments of calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,19 +12,20 @@ class Position:
     instrument_name: str
     """Exchange name, for example BTC-26JUN26-100000-C or BTC-PERPETUAL."""
     quantity: float
-    """Long positive; coins, or US dollars of notional for inverse futures and perpetuals."""
+    """Long positive. Unit: coins; US dollars of notional for inverse futures and perpetuals."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountPosition:
-    """A position of an account, for uploads."""
+    """A position of an account, for an upload of positions."""
 
     account_id: str
+    """1 to 128 printable characters, without a space at either end."""
     member_id: str
-    """The account's clearing member."""
+    """The account's clearing member; the same rules as for account_id."""
     instrument_name: str
     quantity: float
-    """As Position.quantity."""
+    """Sign and unit as Position.quantity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,58 +36,63 @@ class Trade:
     """A new account is opened by its first trade."""
     instrument_name: str
     quantity: float
-    """Added to the position; bought positive."""
+    """Change of the position, bought positive; unit as Position.quantity."""
     member_id: str = ""
     """Required for a new account only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Trades that are judged together."""
+    """Trades whose joint effect on a margin is simulated."""
 
     trades: Mapping[str, float]
-    """Change of quantity by instrument; bought positive."""
+    """Change of quantity by instrument name, bought positive; unit as Position.quantity."""
     candidate_id: str = ""
-    """Any name; returned with the answer."""
+    """Name chosen by the caller; returned with the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One expiry of one underlying."""
+    """The forward price of one expiry of one underlying."""
 
     underlying: str
     expiry: datetime
-    """With its timezone."""
+    """Time of expiry; must have a timezone."""
     forward_usd: float
-    """Today's price of the coin delivered at the expiry."""
+    """Current price of the coin for delivery at the expiry, US dollars."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionQuote:
-    """One listed option; prices in coins for inverse options, else US dollars; NaN if missing."""
+    """The quote of one listed option.
+
+    Prices are in coins per coin of underlying for inverse options, otherwise in US dollars. A
+    missing price or volatility is NaN.
+    """
 
     instrument_name: str
     mark_vol: float = float("nan")
-    """Annual fraction."""
+    """Annual volatility of the mark price, as a fraction."""
     bid: float = float("nan")
     ask: float = float("nan")
     mark: float = float("nan")
     open_interest: float = 0.0
-    """Coins."""
+    """Open interest in coins."""
     volume: float = 0.0
-    """Coins over the last day."""
+    """Volume over the last day, in coins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A market at one time, except its quotes."""
+    """The state of a market at one time, without the option quotes."""
 
     time: datetime
-    """Valuation time, with its timezone."""
+    """Valuation time; must have a timezone."""
     index_prices: Mapping[str, float]
-    """US dollars by underlying."""
+    """Index price by underlying, US dollars."""
     forwards: tuple[Forward, ...]
+    """One forward per underlying and expiry."""
     discount_annual: float = 0.0
-    """Continuously compounded US dollar rate that discounts linear options; fraction a year."""
+    """Continuously compounded US dollar rate that discounts linear options; annual fraction."""
     is_synthetic: bool = False
     """True for synthetic data."""

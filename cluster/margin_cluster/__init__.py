@@ -1,1 +1,1 @@
-"""The service around the engine: sources, results, reports, command line."""
+"""The service around the engine: data sources, results, reports, gateway and command line."""

@@ -1,10 +1,10 @@
-"""`python -m margin_cluster` and the command `margin`."""
+"""Entry point of `python -m margin_cluster` and of the `margin` command."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line, or say which extra is missing."""
+    """Run the command line, or report which package is missing and exit with code 2."""
     try:
         from margin_cluster.cli import app
     except ModuleNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""Stored objects and the ledger together: what a coordinator and every gateway share."""
+"""The archive: stored objects and the ledger, shared by the coordinator and every gateway."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,9 +31,9 @@ from margin_cluster.sources import ParquetStore
 
 @dataclass(frozen=True)
 class StoreArchive:
-    """The archive of a service: a folder that all nodes see, and a ledger's address.
+    """The archive of a service: a folder that all nodes can access, and the ledger's address.
 
-    Only the two are sent to other processes; each opens its own connections.
+    Only these two values are pickled; every process opens its own connections.
     """
 
     root: Path
@@ -44,7 +44,7 @@ class StoreArchive:
 
     @cached_property
     def store(self) -> ParquetStore:
-        """The stored objects."""
+        """The store of content-addressed objects."""
         return ParquetStore(self.root)
 
     @cached_property
@@ -53,7 +53,7 @@ class StoreArchive:
         return Ledger(self.ledger_url)
 
     def put(self, kind: str, object_id: str, table: pa.Table) -> None:
-        """Store an object under its id, durably.
+        """Store a table durably under its object id.
 
         Raises
         ------
@@ -75,7 +75,9 @@ class StoreArchive:
     def repeated_generation(
         self, kind: Literal["publish", "activate"], key: str, content_id: str
     ) -> int | None:
-        """Return the generation number that an idempotency key produced, or None if it is new.
+        """Return the generation number that an idempotency key produced.
+
+        None if the key is new or empty.
 
         Raises
         ------
@@ -93,10 +95,17 @@ class StoreArchive:
         caller: str,
         allow_older: bool,
     ) -> tuple[Heads, int]:
-        """Store a snapshot, make it the one in use, and return (inputs in use, number).
+        """Store a snapshot and put it in use.
 
-        The number is that of the generation which holds the snapshot. The object is stored before
-        the ledger refers to it; without a ledger entry the stored object has no effect.
+        The object is stored before the ledger refers to it; a stored object without a ledger entry
+        has no effect.
+
+        Returns
+        -------
+        heads : Heads
+            The snapshot and the scenario set in use after the call.
+        number : int
+            Number of the generation that holds the snapshot.
 
         Raises
         ------
@@ -104,6 +113,8 @@ class StoreArchive:
             If the snapshot in use is of a later time and `allow_older` is False.
         KeyReused
             If the key was used with other content.
+        LedgerUnavailable
+            If the store or the ledger cannot be written.
         """
         self.put("market_snapshots", snapshot.id, snapshot_to_table(snapshot))
         now = datetime.now(UTC)
@@ -121,13 +132,27 @@ class StoreArchive:
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
     ) -> tuple[Heads, int]:
-        """Make a stored scenario set the one in use; returns as `publish_snapshot`."""
+        """Put a recorded scenario set in use; return (heads, number) as `publish_snapshot` does.
+
+        Raises
+        ------
+        UnknownScenarioSet
+            If the ledger has no record of the set.
+        KeyReused
+            If the key was used with another set.
+        """
         return self.ledger.activate_scenarios(
             scenarios_id, key=key, origin=Origin(request_id, caller), now=datetime.now(UTC)
         )
 
     def load_snapshot(self, snapshot_id: str) -> MarketSnapshot:
-        """Return a stored snapshot."""
+        """Return a stored snapshot.
+
+        Raises
+        ------
+        InvalidMarketData
+            If the snapshot is not stored, or its content does not match its id.
+        """
         table = self.store.get("market_snapshots", snapshot_id)
         snapshot = snapshot_from_table(table, where=f"snapshot {snapshot_id}")
         _require_id(snapshot.id, snapshot_id)
@@ -146,7 +171,9 @@ class StoreArchive:
         Raises
         ------
         UnknownScenarioSet
-            If none is stored under the id.
+            If no set is stored under the id.
+        InvalidMarketData
+            If its content does not match the id.
         """
         if not is_object_id(scenarios_id) or not self.store.has("scenarios", scenarios_id):
             raise UnknownScenarioSet(
@@ -163,7 +190,13 @@ class StoreArchive:
         self.put("books", book.id, book_to_table(book))
 
     def load_book(self, book_id: str) -> Book:
-        """Return a stored book."""
+        """Return a stored book.
+
+        Raises
+        ------
+        InvalidMarketData
+            If the book is not stored, or its content does not match its id.
+        """
         table = self.store.get("books", book_id)
         book = book_from_table(table, where=f"book {book_id}")
         if book.id != book_id:
@@ -180,7 +213,11 @@ def _require_id(found: str, wanted: str) -> None:
 
 
 def book_in_stored_order(table: pa.Table) -> Book:
-    """Return a book as it was stored before books had one order: accounts as they come."""
+    """Return a book with its accounts in the order of the table's rows.
+
+    Books of earlier versions were stored, and identified, in the order of the uploaded rows. Each
+    row of the table is one position; the rows of one account are adjacent.
+    """
     codes, accounts = text_codes(table, "account_id")
     member_codes, members = text_codes(table, "member_id")
     names, instruments = text_codes(table, "instrument_name")
@@ -196,13 +233,13 @@ def book_in_stored_order(table: pa.Table) -> Book:
 
 
 def is_object_id(text: str) -> bool:
-    """Return whether a text has the form of a content id, and so may be part of a file's name."""
+    """Return whether a text has the form of a content id and is therefore safe in a file name."""
     kind, _, digest = text.partition("-")
     return kind.isalpha() and len(digest) == 32 and all(c in "0123456789abcdef" for c in digest)
 
 
 def scenario_set_record(scenarios: ScenarioSet) -> ScenarioSetRecord:
-    """Return the ledger's note of a scenario set."""
+    """Return the ledger's record of a scenario set, with the current time as its creation time."""
     return ScenarioSetRecord(
         scenarios_id=scenarios.id,
         engine=scenarios.engine,
@@ -223,7 +260,7 @@ def _moment(stamp: np.datetime64) -> datetime | None:
 
 
 def book_to_table(book: Book) -> pa.Table:
-    """Return a book's positions, a row each, texts coded."""
+    """Return a table with one row per position; text columns are dictionary-encoded."""
     account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
     return pa.table(
         {

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+"""Atomic writes: a file or folder is written under a temporary name beside it, then renamed."""
 
 import os
 import secrets
@@ -13,13 +13,13 @@ from margin_actors.errors import InvalidRequest, Problem
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path beside `path`, then rename it into place.
 
-    The content is on the disk before the name refers to it. An OSError carries `path` as its file
-    name if the library that raised it gave none.
+    The content is flushed to the disk before the rename. If an OSError names no file, or the
+    temporary one, its file name is set to `path`.
     """
     aside = _name_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Created here rather than by `write`, so that the user's umask decides who may read it.
+        # Created here rather than by `write`, so that its permissions follow the user's umask.
         aside.touch(mode=0o666, exist_ok=False)
         write(aside)
         _flush_to_disk(aside)
@@ -34,7 +34,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def create_atomically(path: Path, text: str) -> None:
-    """Write a file that does not exist yet; one that another process wrote first is kept."""
+    """Write a text file unless it exists; a file that another process wrote first is kept."""
     aside = _name_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,12 @@ def create_atomically(path: Path, text: str) -> None:
 
 @contextmanager
 def folder_atomically(path: Path) -> Generator[Path]:
-    """Yield an empty folder beside `path` that becomes `path` if the block does not raise.
+    """Yield an empty temporary folder that is renamed to `path` if the block does not raise.
 
     Raises
     ------
     InvalidRequest
-        If `path` exists and is not an empty folder, before the block or after it.
+        If `path` exists and is not an empty folder; checked before and after the block.
     """
     path = path.absolute()
     _require_free(path)
@@ -72,7 +72,7 @@ def folder_atomically(path: Path) -> Generator[Path]:
 
 @contextmanager
 def folder_aside(path: Path) -> Generator[Path]:
-    """Yield an empty folder beside `path`; the block renames it, otherwise it is removed."""
+    """Yield an empty temporary folder beside `path`; it is removed unless the block renames it."""
     aside = _name_beside(path)
     try:
         aside.mkdir()
@@ -92,7 +92,7 @@ def is_occupied(path: Path) -> bool:
 
 
 def name_file(fault: OSError, aside: Path, path: Path) -> None:
-    """Put `path` into an error that names no file, or a temporary file that stands for `path`."""
+    """Set the file name of an error that names no file, or the temporary file, to `path`."""
     named = fault.filename
     if named is None:
         fault.filename = str(path)

@@ -1,4 +1,4 @@
-"""Requirements of a book by several methods."""
+"""Margin requirements of a book under several methods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ from margin_cluster.wiring import (
 )
 
 METHODS = ("span", "venue-grid", "hs-surface", "fhs-surface", "mc-surface", "hybrid")
-"""Presets that `margin compare` sets side by side."""
+"""Presets that `margin compare` uses by default."""
 
 
 @dataclass(frozen=True)
 class BookComparison:
-    """A comparison of methods on the accounts that every method can margin."""
+    """A comparison of methods on the accounts that can be margined under every method."""
 
     methods: Comparison
     failures: tuple[AccountFailure, ...]
-    """Accounts that at least one method cannot margin, in the order of account ids."""
+    """Accounts that cannot be margined under at least one method, in the order of account ids."""
     expired_positions: int
-    """Positions that had expired; they carry no margin."""
+    """Number of positions that had expired; they carry no margin."""
 
 
 def run_comparison(
@@ -50,12 +50,24 @@ def run_comparison(
     methods: Sequence[str] = METHODS,
     tell: Stage = no_stage,
 ) -> BookComparison:
-    """Return the requirements of every account by several presets or model files.
+    """Return the requirements of every account under several presets or model files.
+
+    Parameters
+    ----------
+    place : Workplace
+    snapshot : str or None
+        Time of a recorded snapshot or path of a TOML file; None for the latest snapshot.
+    book : Path or None
+        File of positions; None for the book of the data folder.
+    methods : sequence of str
+        Names of presets or paths of TOML files.
+    tell : Stage
+        Progress callback.
 
     Raises
     ------
     InvalidPortfolio
-        If there is no position that every method can margin.
+        If no position can be margined under every method.
     """
     market, _ = load_market(place, snapshot)
     models = {name: load_model(name) for name in methods}
@@ -86,7 +98,7 @@ def run_comparison(
 def _margined_by_all(
     book: Book, market: MarketSnapshot, sets: Mapping[str, tuple[ModelParameters, ScenarioSet]]
 ) -> tuple[Book, tuple[AccountFailure, ...], int]:
-    """Return the accounts that every method can margin, the others, and expired positions."""
+    """Return (book of accounts that can be margined, failures, number of expired positions)."""
     failures: dict[str, AccountFailure] = {}
     expired = 0
     for model, scenarios in sets.values():

@@ -1,4 +1,4 @@
-"""Stored calculations asked where their numbers come from, and what changed since."""
+"""Explanations of stored calculations: the origin of a margin, and its change between two runs."""
 
 import json
 from dataclasses import dataclass
@@ -31,26 +31,29 @@ from margin_cluster.wiring import Workplace, load_scenarios
 
 @dataclass(frozen=True)
 class ExplainedAccount:
-    """One account of a stored calculation."""
+    """The explanation of one account's margin in a stored calculation."""
 
     state: State
-    """With this account's positions alone."""
+    """Inputs of the calculation; the book holds only this account's live positions."""
     result: MarginResult
+    """Margin of this account alone."""
     attribution: Attribution
+    """Contributions of its positions to VaR and ES."""
     row: int
-    """The scenario that is traced."""
+    """Index of the traced scenario in the scenario set."""
     trace: tuple[TracedPosition, ...]
+    """Prices of every position before and after the traced scenario."""
 
 
 def load_state(place: Workplace, run: Path) -> State:
-    """Return everything that decided a calculation of `margin run`, from its folder and the store.
+    """Return all inputs of a calculation of `margin run`, from its folder and the store.
 
     Raises
     ------
     InvalidRequest
-        If the folder holds no calculation.
+        If the folder holds no calculation, or its inputs.json is damaged or of another version.
     InvalidMarketData
-        If the store no longer holds what the calculation names.
+        If the store no longer holds the snapshot, scenario set or book of the calculation.
     """
     path = run / "inputs.json"
     if not path.is_file():
@@ -85,14 +88,22 @@ def load_state(place: Workplace, run: Path) -> State:
 def explain_account(
     place: Workplace, run: Path, account: str, scenario: int | None
 ) -> ExplainedAccount:
-    """Return an account's margin with its parts, contributions and one traced scenario.
+    """Return an account's margin with its components, contributions and one traced scenario.
 
-    The scenario is by default the one that is the account's VaR.
+    Parameters
+    ----------
+    place : Workplace
+    run : Path
+        Folder of a calculation of `margin run`.
+    account : str
+    scenario : int or None
+        Index of the scenario to trace; None for the tail scenario whose loss is closest to the
+        account's VaR.
 
     Raises
     ------
     InvalidPortfolio
-        If the calculation did not margin the account.
+        If the account is not in the book of the calculation.
     InvalidRequest
         If there is no such scenario, or all positions of the account had expired.
     """
@@ -127,7 +138,13 @@ def explain_account(
 
 
 def explain_changes(place: Workplace, before: Path, after: Path, account: str) -> Waterfall:
-    """Return what made an account's requirement change between two stored calculations."""
+    """Return the change of an account's requirement between two stored calculations, in steps.
+
+    Raises
+    ------
+    InvalidPortfolio
+        If neither book holds the account, or its positions cannot be priced in any order of steps.
+    """
     return changes_of_margin(load_state(place, before), load_state(place, after), account)
 
 

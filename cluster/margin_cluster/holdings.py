@@ -1,4 +1,4 @@
-"""Positions and deposits from files, checked against each other."""
+"""Positions and collateral from files, checked against each other."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,26 +20,27 @@ from margin_cluster.sources import ParquetStore, UsedFile, file_sha256, read_tab
 
 _NAMES_SHOWN = 10
 UnknownAccounts: TypeAlias = Literal["refuse", "list"]
-"""What to do with collateral of accounts that are not in the book."""
+"""Treatment of collateral of accounts that are not in the book: refuse it, or list the accounts."""
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a book's file, and with it a collateral file, says."""
+    """The contents of a file of positions and, optionally, a file of collateral."""
 
     book: Book
     path: Path
-    """Of the book."""
+    """File of the book."""
     accounts: frozenset[str]
-    """Every account that the book's file names, also those without a position."""
+    """Every account in the book's file, including accounts without a position."""
     used: tuple[UsedFile, ...]
+    """The files with their hashes."""
     collateral: Collateral | None = None
     unknown_accounts: tuple[str, ...] = ()
-    """Accounts with collateral that the book's file does not name, if they are not refused."""
+    """Accounts with collateral that are not in the book's file; empty if these are refused."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences on deposits that are part of no account's result."""
+        """Sentences that list the accounts whose collateral is left out."""
         if self.collateral is None:
             return ()
         idle = {*self.collateral.account_ids} - {*self.book.accounts}
@@ -57,16 +58,16 @@ class Holdings:
 
 
 def read_book(store: ParquetStore, path: Path | None, *, as_of: datetime | None = None) -> Holdings:
-    """Return the positions in a file; the book is kept in the store under its id.
+    """Return the positions in a file, and store the book under its id.
 
-    Without a time, positions that have expired and names that denote no contract are part of the
-    book: which accounts can be margined is decided later, so that no account stops the others. With
-    a time they are refused, by row.
+    Without `as_of`, expired positions and unknown instrument names stay in the book: eligibility is
+    assessed later for each account, so that one account does not prevent the margining of others.
+    With `as_of`, rows that have expired by then or name an unknown instrument are refused.
 
     Raises
     ------
     InvalidPortfolio
-        If no file is named, or naming every row that cannot be used.
+        If `path` is None, or with every row that cannot be used.
     """
     if path is None:
         raise InvalidPortfolio(
@@ -85,13 +86,13 @@ def read_book(store: ParquetStore, path: Path | None, *, as_of: datetime | None 
 def with_collateral_file(
     held: Holdings, path: Path, snapshot: MarketSnapshot, *, unknown_accounts: UnknownAccounts
 ) -> Holdings:
-    """Return the holdings with the deposits in a file.
+    """Return the holdings with the collateral in a file.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every row that cannot be used, every asset without a price and, if they are to be
-        refused, every account that the book's file does not name.
+        With every row that cannot be used, every asset without a price and, if `unknown_accounts`
+        is "refuse", every account that is not in the book's file.
     """
     table = read_table(path, what="collateral", error=InvalidPortfolio)
     collateral = collateral_from_table(table, where=str(path))

@@ -1,7 +1,7 @@
-"""The positions of all accounts, as recorded in the ledger and followed change by change.
+"""In-memory copy of the positions of all accounts, updated from the changes in the ledger.
 
-An upload is a book of arrays. Trades after it concern few accounts, which are kept beside the book
-as mappings. The whole book is assembled only when all of it is requested.
+An upload is held as a book of arrays. Accounts that traded since are few; their positions are held
+separately as mappings. The two are assembled into one book only when the whole book is requested.
 """
 
 import math
@@ -28,15 +28,19 @@ from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import Trade
 
 _DECIMALS = 9
-"""Quantities are kept to a billionth, so that adding and subtracting 0.1 leaves nothing."""
+"""Decimal places to which quantities are rounded, so that 0.1 + 0.2 - 0.3 is exactly 0."""
 _RECENT_MAX = 4_096
-"""Accounts of the uploaded book that are kept as mappings since they were last requested."""
+"""Size of the cache of requested accounts; the cache is cleared when it is full."""
 
 
 def add_quantities(
     held: Mapping[str, float], trades: Iterable[tuple[str, float]]
 ) -> dict[str, float]:
-    """Return the positions after trades; positions that become 0 are left out."""
+    """Return the positions (quantity by instrument) after trades, without positions of 0.
+
+    `trades` are (instrument name, change of quantity), bought positive. Quantities are rounded to
+    9 decimal places.
+    """
     out = dict(held)
     for name, quantity in trades:
         total = round(out.get(name, 0.0) + quantity, _DECIMALS)
@@ -48,7 +52,7 @@ def add_quantities(
 
 
 def is_reduction(before: float, after: float) -> bool:
-    """Return whether a position becomes smaller without changing its side."""
+    """Return whether a position becomes smaller in absolute value and does not change its sign."""
     return abs(after) < abs(before) and after * before >= 0.0
 
 
@@ -59,23 +63,24 @@ class Holding:
     account_id: str
     member_id: str
     positions: Mapping[str, float]
-    """Quantity by instrument."""
+    """Quantity by instrument name, long positive."""
 
     @cached_property
     def book(self) -> Book:
-        """A book of this account alone."""
+        """A book that holds only this account."""
         return account_book(self.account_id, self.member_id, self.positions)
 
 
 EligibilityCheck = Callable[[Book], Mapping[tuple[str, str], str]]
-"""Returns why positions of a book cannot be margined: description by (account, instrument); the
-instrument is empty if the reason concerns the account as a whole."""
+"""Function that returns the reasons why positions of a book cannot be margined: descriptions by
+(account, instrument); the instrument is empty if the reason concerns the account as a whole."""
 
 
 class Positions:
-    """All positions, followed from the ledger. Methods may be called from any thread.
+    """All positions, updated from the ledger. Methods may be called from any thread.
 
     `follow` and `book` may take long after a change; the other methods do not wait for them.
+    `check_trades` calls `follow`.
     """
 
     def __init__(self, archive: StoreArchive) -> None:
@@ -92,23 +97,23 @@ class Positions:
 
     @property
     def version(self) -> int:
-        """The version followed so far; 0 before the first change."""
+        """Version of the last change that was applied; 0 before the first change."""
         return self._version
 
     @property
     def fault(self) -> str:
-        """Why the stored positions cannot be used; empty if they can."""
+        """Reason why the stored positions cannot be used; empty if they can be used."""
         return "" if self._fault is None else str(self._fault)
 
     def is_current(self) -> bool:
-        """Return whether the ledger has no newer version; one small read."""
+        """Return whether the ledger has no newer version; makes one small read."""
         return self._archive.ledger.portfolio_version() == self._version
 
     def follow(self) -> int:
-        """Apply the changes recorded since the version followed so far; return the version.
+        """Apply the changes recorded in the ledger since `version`; return the new version.
 
-        A stored book that cannot be read is reported by `fault`, and by an error from every method
-        that needs positions, until an upload replaces it.
+        If a stored book cannot be read, `fault` is set, and methods that need positions raise
+        MissingMarketData until an upload replaces the book.
         """
         if self.is_current():
             return self._version
@@ -164,12 +169,12 @@ class Positions:
             )
 
     def held(self, account: str) -> tuple[Holding, int]:
-        """Return the positions of an account in the version followed so far, and that version.
+        """Return (positions of an account, version), without reading the ledger.
 
         Raises
         ------
         UnknownAccount
-            If the account has never held a position.
+            If the account is neither in the last upload nor in a later trade.
         MissingMarketData
             If the stored positions cannot be read.
         """
@@ -190,12 +195,12 @@ class Positions:
         return found, version
 
     def is_known(self, account: str) -> bool:
-        """Return whether an account has held a position since the last upload."""
+        """Return whether an account is in the last upload or in a later trade."""
         with self._lock:
             return account in self._changed or account in self._place
 
     def counts(self) -> tuple[int, int]:
-        """Return (accounts with positions, positions)."""
+        """Return (number of accounts with positions, number of positions)."""
         with self._lock:
             sizes = [len(h.positions) for h in self._changed.values()]
             accounts, positions = sum(size > 0 for size in sizes), sum(sizes)
@@ -207,7 +212,9 @@ class Positions:
         return accounts, positions
 
     def book(self) -> tuple[Book | None, int]:
-        """Return the positions of all accounts (None if there are none) and their version.
+        """Apply new changes; return the book of all accounts and its version.
+
+        The book is None if there are no positions.
 
         Raises
         ------
@@ -230,15 +237,19 @@ class Positions:
     def check_trades(
         self, trades: tuple[Trade, ...], eligibility: EligibilityCheck
     ) -> tuple[Trade, ...]:
-        """Return the trades with their members filled in; checked against the latest positions.
+        """Check trades against the latest positions; return them with their members filled in.
 
-        Call it while no other change can be committed, so that what was checked is what is stored.
+        The caller must hold the writer's lock of the ledger, so that the positions do not change
+        between the check and the commit.
 
         Raises
         ------
         InvalidPortfolio
-            Naming every trade with an unusable instrument name, of an account whose member is
-            unknown or another one, or after which the position is too large or not eligible.
+            With every trade that has an unusable instrument name, names another member than the
+            account's, or opens an account without naming its member. If there are none: with every
+            trade after which the position is too large or cannot be margined.
+        MissingMarketData
+            If the stored positions cannot be read.
         """
         self.follow()
         with self._lock:
@@ -271,9 +282,9 @@ class Positions:
 def _position_problems(
     trades: list[Trade], held: Mapping[str, Holding | None], eligibility: EligibilityCheck
 ) -> list[Problem]:
-    """Return what is wrong with the positions after trades, located at the trade concerned.
+    """Return the problems of the positions after trades, each located at the trade concerned.
 
-    A position that could not be margined before may be reduced, so that there is a way out of it.
+    A position that could not be margined before the trades may still be reduced.
     """
     before = {account: h.positions if h else {} for account, h in held.items()}
     after: dict[str, dict[str, float]] = {account: dict(p) for account, p in before.items()}

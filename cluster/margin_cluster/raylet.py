@@ -1,4 +1,4 @@
-"""Watching processes of Ray: once they have exited, Ray ends its driver processes silently."""
+"""Watches for the exit of Ray's processes, after which Ray ends its drivers without a message."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def raylet_pid(node_id: str) -> int | None:
 
 
 def child_pid(name: str) -> int | None:
-    """Return the process id of the child of this process with a name, or None if there is none."""
+    """Return the process id of this process's child with a given name, or None."""
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
             for child in (task / "children").read_text().split():
@@ -34,7 +34,7 @@ def child_pid(name: str) -> int | None:
 
 @contextmanager
 def watching(pid: int, on_exit: Callable[[], None]) -> Generator[None]:
-    """Call `on_exit` from a thread as soon as a process has exited, unless the block has ended."""
+    """Call `on_exit` from a thread if the process exits before the end of the block."""
     process = os.pidfd_open(pid)
     stop_read, stop_write = os.pipe()
 

@@ -1,4 +1,4 @@
-"""A finished calculation as tables and files."""
+"""Conversion of a finished calculation to tables and files."""
 
 import json
 from collections.abc import Sequence
@@ -29,35 +29,39 @@ from margin_actors.market.surfaces import VolatilitySurface
 from margin_cluster.sources import UsedFile
 
 _EXPIRED_SHOWN = 10
-"""Accounts whose expired positions a note names; inputs.json has all."""
+"""Maximum number of accounts listed in the note on expired positions; inputs.json lists all."""
 
 
 @dataclass(frozen=True)
 class CalculationOutput:
-    """Everything a report shows."""
+    """A calculation with everything that its report shows.
+
+    Arrays are float64 (n_accounts,), in the order of `result.book.accounts`.
+    """
 
     result: MarginResult
     model: ModelParameters
     snapshot: MarketSnapshot
     scenarios: ScenarioSet
     surfaces: dict[str, VolatilitySurface]
+    """Fitted volatility surfaces by underlying."""
     quality: tuple[QualityReport, ...]
     equity: Equity | None
-    """Deposits; None without collateral."""
+    """Value of the collateral; None if the calculation has no collateral."""
     files: tuple[UsedFile, ...]
     unknown_accounts: tuple[str, ...] = ()
-    """Accounts with collateral that are not in the book; their deposits are left out."""
+    """Accounts with collateral that are not in the book; their collateral is left out."""
     remarks: tuple[str, ...] = ()
-    """What was left out on the way."""
+    """Sentences on data that were left out."""
 
     @property
     def is_synthetic(self) -> bool:
-        """True where any input was made up."""
+        """True if the snapshot or the scenario set is synthetic."""
         return self.snapshot.is_synthetic or self.scenarios.is_synthetic
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know of the scenarios and of the surfaces they shock."""
+        """Notes for the reader: expired positions, scenarios, model terms, shocked surfaces."""
         found = (check.sentence() for check in self.result.shock_checks)
         expired = _expired_notes(self.result.assessment)
         return (*expired, *self.scenarios.notes, *self.result.terms.notes, *found, *self.remarks)
@@ -69,12 +73,15 @@ class CalculationOutput:
 
     @property
     def collateral_usd(self) -> FloatArray | None:
-        """Collateral after haircut, US dollars; None without collateral."""
+        """Collateral after haircut, US dollars; None if the calculation has no collateral."""
         return None if self.equity is None else self.equity.counted_usd
 
     @property
     def option_value_usd(self) -> FloatArray:
-        """Market value of options and coins held, without simulated collateral, US dollars."""
+        """Market value of options and spot positions, US dollars, long positive.
+
+        Without collateral that is simulated as a position.
+        """
         value = self.result.value_usd
         return value if self.equity is None else value - self.equity.simulated_usd
 
@@ -82,7 +89,7 @@ class CalculationOutput:
     def excess_usd(self) -> FloatArray | None:
         """Collateral after haircut + option value - initial margin, US dollars.
 
-        Negative is a deficit. None without collateral.
+        A negative value is a deficit. None if the calculation has no collateral.
         """
         if self.equity is None:
             return None
@@ -90,13 +97,13 @@ class CalculationOutput:
 
     @property
     def parts_used(self) -> tuple[str, ...]:
-        """Parts of the requirement that are not nothing for every account; the core always."""
+        """Names of the components that are non-zero for some account, and always the core."""
         charged = np.any(self.result.parts_usd != 0.0, axis=0)
         return tuple(p for p, used in zip(PARTS, charged, strict=True) if used or p == "core")
 
 
 def _expired_notes(assessment: BookAssessment) -> tuple[str, ...]:
-    """Return one sentence on positions that have expired; nothing if none has."""
+    """Return one sentence on expired positions, or an empty tuple if there are none."""
     if not assessment.expired_positions:
         return ()
     examples = [f"{a}: {', '.join(names)}" for a, names in assessment.expired.items()]
@@ -110,7 +117,10 @@ def _expired_notes(assessment: BookAssessment) -> tuple[str, ...]:
 
 
 def margin_table(output: CalculationOutput) -> pa.Table:
-    """Return one row per account, in the order of the book; amounts in US dollars."""
+    """Return one row per margined account, in the order of the book; amounts in US dollars.
+
+    Optional measures and components have a column only if the model calculates them.
+    """
     r = output.result
     columns: dict[str, Any] = {
         "account_id": pa.array(r.book.accounts),
@@ -149,7 +159,7 @@ def margin_table(output: CalculationOutput) -> pa.Table:
 
 
 def failures_table(failures: Sequence[AccountFailure]) -> pa.Table:
-    """Return the accounts that could not be margined, one row per reason."""
+    """Return the accounts that could not be margined; one row per account and reason."""
     rows = [(f, problem) for f in failures for problem in f.problems]
     return pa.table(
         {
@@ -163,7 +173,7 @@ def failures_table(failures: Sequence[AccountFailure]) -> pa.Table:
 
 
 def write_failures(folder: Path, failures: Sequence[AccountFailure]) -> None:
-    """Write not_margined.parquet and .csv if there are accounts that could not be margined."""
+    """Write not_margined.parquet and not_margined.csv, if there are failures."""
     if failures:
         table = failures_table(failures)
         pq.write_table(table, folder / "not_margined.parquet", compression="zstd")
@@ -171,7 +181,7 @@ def write_failures(folder: Path, failures: Sequence[AccountFailure]) -> None:
 
 
 def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
-    """Return the figures from which parts can be recomputed, a row each; None where none are."""
+    """Return the inputs from which components can be recomputed, one row per input, or None."""
     inputs = output.result.inputs
     if len(inputs) == 0:
         return None
@@ -189,7 +199,10 @@ def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
 
 
 def pnl_table(output: CalculationOutput) -> pa.Table | None:
-    """Return ``account_id`` and a list column ``pnl_usd`` (its scenarios); None if not kept."""
+    """Return one row per account with its profits in all scenarios; None if these were not kept.
+
+    ``pnl_usd`` is a list column: n_scenarios profits in US dollars, a loss is negative.
+    """
     pnl = output.result.pnl_usd
     if pnl is None:
         return None
@@ -199,7 +212,7 @@ def pnl_table(output: CalculationOutput) -> pa.Table | None:
 
 
 def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
-    """Return the ids and hashes of all that went in, and the digest of what came out."""
+    """Return the contents of inputs.json: ids and hashes of all inputs, and the result's digest."""
     r, held = output.result, output.result.assessment.held
     return {
         "software": {
@@ -241,7 +254,7 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
 
 
 def _completeness(output: CalculationOutput) -> dict[str, Any]:
-    """Return how many accounts were margined and how many could not be."""
+    """Return the numbers of accounts margined and failed, and of expired positions."""
     return {
         "accounts": len(output.result.book.accounts),
         "accounts_failed": len(output.result.failures),
@@ -251,9 +264,10 @@ def _completeness(output: CalculationOutput) -> dict[str, Any]:
 
 
 def totals(output: CalculationOutput) -> dict[str, Any]:
-    """Return the sums that a summary shows, US dollars.
+    """Return the totals over all margined accounts, amounts in US dollars.
 
-    Deficits are summed over the accounts that have one: no account's excess covers another's.
+    The deficit is the sum over accounts in deficit: an account's excess does not offset the deficit
+    of another account.
     """
     r = output.result
     out: dict[str, Any] = {
@@ -279,10 +293,10 @@ def totals(output: CalculationOutput) -> dict[str, Any]:
 
 
 def write_tables(folder: Path, output: CalculationOutput) -> None:
-    """Write margin.parquet and .csv, scenarios.parquet and inputs.json.
+    """Write margin.parquet, margin.csv, scenarios.parquet and inputs.json.
 
-    If there are any: not_margined.parquet and .csv, part_inputs.parquet, span_arrays and
-    grid_arrays, pnl.parquet.
+    Written only if there is content: not_margined, span_arrays and grid_arrays (Parquet and CSV
+    each), part_inputs.parquet and pnl.parquet.
     """
     table = margin_table(output)
     pq.write_table(table, folder / "margin.parquet", compression="zstd")

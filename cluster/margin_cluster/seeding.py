@@ -1,7 +1,7 @@
-"""What a service starts with: its command line seeds an empty ledger, and never a used one.
+"""Start-up of a service: an empty ledger is seeded from the options of the command line.
 
-A ledger that already holds a market or positions keeps them; replacing them takes an explicit
-option. Stored data that cannot be used is reported and does not keep the service from starting.
+A ledger that already holds a market or positions keeps them unless an explicit option replaces
+them. Stored data that cannot be used are reported and do not prevent the service from starting.
 """
 
 import asyncio
@@ -27,21 +27,21 @@ from margin_cluster.wiring import Stage, Workplace, build_scenarios, load_market
 
 START_SECONDS_MAX = 600.0
 MODEL_FILE = "model.json"
-"""In the state folder: which model the service runs."""
+"""File in the state folder that records the service's model."""
 _CALLER = "command line"
 
 
 class Seeds(Protocol):
-    """What the command line named."""
+    """Options of the command line that seed the ledger."""
 
     @property
     def model(self) -> ModelParameters:
-        """Parameters of the model."""
+        """Parameters of the service's model."""
         ...
 
     @property
     def snapshot(self) -> str | None:
-        """Time of a recorded snapshot or a TOML file; None for the latest."""
+        """Time of a recorded snapshot or path of a TOML file; None for the latest snapshot."""
         ...
 
     @property
@@ -51,30 +51,30 @@ class Seeds(Protocol):
 
     @property
     def book(self) -> Path | None:
-        """File of positions; None for the data folder's own."""
+        """File of positions; None for the book of the data folder."""
         ...
 
     @property
     def replace_snapshot(self) -> bool:
-        """Use the snapshot and scenario set named even if the ledger has others in use."""
+        """Use `snapshot` and `scenarios_id` even if the ledger has a market in use."""
         ...
 
     @property
     def replace_book(self) -> bool:
-        """Use the book named even if the ledger holds positions."""
+        """Use `book` even if the ledger holds positions."""
         ...
 
 
 @dataclass(frozen=True)
 class Seeding:
-    """Where a gateway starts from."""
+    """The gateway that starts, and the inputs of its start-up."""
 
     gateway: Gateway
     place: Workplace
     archive: StoreArchive
     seeds: Seeds
     until: float
-    """Deadline of the monotonic clock."""
+    """Deadline of the start-up, seconds of `time.monotonic`."""
 
 
 async def seed_and_warm(
@@ -85,12 +85,19 @@ async def seed_and_warm(
     *,
     tell: Stage,
 ) -> list[str]:
-    """Seed what the ledger lacks, wait for the prices, and return notices for the operator.
+    """Seed an empty ledger, wait until the market is priced, and warm up the gateway.
+
+    Returns
+    -------
+    list of str
+        Notices for the operator: options that were not used, and stored data that cannot be used.
 
     Raises
     ------
+    InvalidParameters
+        If the service ran another model before and the market is not replaced.
     MarginError
-        If what the command line named cannot be used; nothing of it is stored then.
+        If the snapshot, the scenario set or the book to be used is not usable.
     """
     until = time.monotonic() + START_SECONDS_MAX
     await asyncio.to_thread(require_same_model, archive, seeds)
@@ -111,15 +118,15 @@ async def seed_and_warm(
 
 
 def require_same_model(archive: StoreArchive, seeds: Seeds) -> None:
-    """Refuse to start a service with another model than it ran before.
+    """Require the model with which the service ran before, if there is one.
 
-    The scenario set in use was built for its model: with another model the same generation would
-    give other margins that no run from files reproduces.
+    The scenario set in use was built for that model. With another model, the same generation would
+    give different margins, which a run from files could not reproduce.
 
     Raises
     ------
     InvalidParameters
-        If the service ran another model, unless the market is replaced.
+        If the service ran another model and the market is not replaced.
     """
     path, model = archive.root / MODEL_FILE, seeds.model
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
@@ -138,7 +145,7 @@ def require_same_model(archive: StoreArchive, seeds: Seeds) -> None:
 
 
 def keep_model(archive: StoreArchive, model: ModelParameters) -> None:
-    """Write into the state folder which model the service runs."""
+    """Record the service's model in the state folder."""
     text = json.dumps({"id": model.id, "name": model.name, "version": model.version}) + "\n"
     path = archive.root / MODEL_FILE
     if not path.exists() or path.read_text() != text:

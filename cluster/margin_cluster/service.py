@@ -1,4 +1,4 @@
-"""The service: Ray, the archive, a gateway, and what the service starts with."""
+"""Assembly of the service: Ray, the archive, a gateway, and the seeding of the ledger."""
 
 import asyncio
 import contextlib
@@ -31,16 +31,16 @@ from margin_cluster.streams import SafeStream
 from margin_cluster.wiring import Stage, build_scenarios, no_stage, open_workplace
 
 EXIT_RAY_LOST = 4
+"""Exit code of a gateway after the exit of a Ray process on which it depends."""
 IDLE_WORKERS_PER_CPU = 4
-"""Idle workers that a node of Ray keeps for each of its processors, for all gateways together."""
-"""Exit code of a gateway that has lost a process of Ray on which it depends."""
+"""Idle workers that a Ray node keeps per processor, for all gateways together."""
 _RAY_TOKENS = "ray._private.authentication.authentication_token_setup"
 _SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True)
 class ServiceRequest:
-    """What `margin serve` was asked for."""
+    """Arguments of `margin serve`."""
 
     model: ModelParameters
     data: Path | None = None
@@ -52,23 +52,23 @@ class ServiceRequest:
     replace_book: bool = False
     """Use `book` even if the ledger holds positions."""
     ray_address: str | None = None
-    """None: start Ray inside this process and end it with it."""
+    """Address of a Ray cluster; None to start a local one that ends with this process."""
     cpus: int | None = None
-    """Processors of an embedded Ray; None for those this process may use."""
+    """Processors of a local Ray cluster; None for the processors that this process may use."""
     namespace: str = "margin"
     ledger_url: str | None = None
-    """None: a SQLite file in the state folder."""
+    """Database URL of the ledger; None for a SQLite file in the state folder."""
     state: Path | None = None
-    """Folder of the ledger and of stored objects; None for one below the store."""
+    """Folder of the ledger and of stored objects; None for the folder `service` of the store."""
     layout: Layout = field(default_factory=Layout)
 
 
 def no_notice(_notice: str) -> None:
-    """Ignore a notice."""
+    """Notice callback that does nothing."""
 
 
 def start_logging(stream: Any = None) -> None:
-    """Write one JSON object per line to standard error."""
+    """Configure logging as one JSON object per line, to `stream` or to standard error."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -86,11 +86,12 @@ def start_logging(stream: Any = None) -> None:
 
 
 def ray_environment(cpus: int) -> None:
-    """Set the environment variables of Ray that are not set; a Ray started later inherits them.
+    """Set the environment variables of Ray that are not set; a local Ray cluster inherits them.
 
-    Ray keeps as many idle workers as processors are free, of all its drivers together, and ends the
-    others after a second. Gateways that share a node would lose their workers to one another, and
-    each would start new ones for its next book; so a node may keep several times as many.
+    By default a node keeps as many idle workers as it has free processors, for all drivers
+    together, and ends further idle workers after a second. Gateways that share a node would then
+    have to start new workers for almost every book; the limit is therefore raised to
+    `IDLE_WORKERS_PER_CPU` workers per processor.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -99,13 +100,15 @@ def ray_environment(cpus: int) -> None:
 
 @contextlib.contextmanager
 def ray_session(request: ServiceRequest) -> Any:
-    """Attach to a Ray cluster, or run one inside this process until the end.
+    """Attach to a Ray cluster, or run a local one until the end of the block.
 
-    A local cluster protects itself with a token, in a file that only its owner can read.
+    A local cluster authenticates its callers with a token in a file that only its owner can read.
+    If the raylet or the GCS can be watched and exits during the block, this process exits with
+    `EXIT_RAY_LOST`.
     """
     cpus = request.cpus or len(os.sched_getaffinity(0))
     ray_environment(cpus)
-    logging.getLogger(_RAY_TOKENS).setLevel(logging.ERROR)  # logs at each start what is normal
+    logging.getLogger(_RAY_TOKENS).setLevel(logging.ERROR)  # logs normal events at every start
     umask = os.umask(0o077)
     try:
         import ray
@@ -142,16 +145,17 @@ def ray_session(request: ServiceRequest) -> Any:
 
 
 def _protect_token_file() -> None:
-    """Make an existing token file of Ray readable by its owner alone."""
+    """Make an existing token file of Ray readable only by its owner."""
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     with contextlib.suppress(OSError):
         path.chmod(0o600)
 
 
 def _ray_exited(name: str, pid: int) -> None:
-    """Report the loss of a process of Ray and exit: Ray would end this process without a message.
+    """Report the exit of a Ray process and exit with `EXIT_RAY_LOST`.
 
-    Ray does so within a moment after its raylet has exited, and a minute after its GCS has.
+    Otherwise Ray would end this process without a message: immediately after the exit of the
+    raylet, or a minute after the exit of the GCS.
     """
     structlog.get_logger("gateway").error("ray exited", process=name, pid=pid)
     sys.stderr.write(
@@ -163,7 +167,13 @@ def _ray_exited(name: str, pid: int) -> None:
 
 
 def open_archive(settings: Settings, request: ServiceRequest) -> StoreArchive:
-    """Return the archive of the service."""
+    """Return the archive of the service; create its folder and register the model.
+
+    Raises
+    ------
+    InvalidParameters
+        If the model's version was registered with other parameters.
+    """
     state = request.state or settings.store / "service"
     state.mkdir(parents=True, exist_ok=True)
     ModelRegistry(settings.store).use(request.model)
@@ -179,7 +189,7 @@ def build_scenario_set(
     as_of: datetime,
     tell: Stage,
 ) -> ScenarioSetRecord:
-    """Build the model's scenario set as of a time, store it and return the ledger's note."""
+    """Build the model's scenario set as of a time, store it, and return its ledger record."""
     place = open_workplace(settings, data, tell=tell)
     scenarios, _ = build_scenarios(place, model, as_of, tell=tell)
     return archive.save_scenarios(scenarios)
@@ -188,7 +198,10 @@ def build_scenario_set(
 def scenario_builder(
     settings: Settings, request: ServiceRequest, archive: StoreArchive
 ) -> Callable[[datetime], Callable[[Stage], ScenarioSetRecord]]:
-    """Return the factory of BuildScenarioSet's jobs; it can be sent to another process."""
+    """Return a function of `as_of` that returns the job of a BuildScenarioSet call.
+
+    The job can be pickled; it takes a progress callback and returns the ledger record of the set.
+    """
 
     def job(as_of: datetime) -> Callable[[Stage], ScenarioSetRecord]:
         return partial(build_scenario_set, settings, request.data, request.model, archive, as_of)
@@ -206,10 +219,10 @@ async def running_gateway(
     notify: Callable[[str], None] = no_notice,
     before_ready: Callable[[Gateway], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Gateway]:
-    """Yield a gateway that answers; Ray must be attached. Drains it at the end.
+    """Start and yield a gateway; drain it at the end. The process must be attached to Ray.
 
-    `notify` receives what the operator should know, for example options that were not used.
-    `before_ready` runs once the gateway listens and is seeded, before it accepts changes.
+    `notify` is called with each notice for the operator, for example on options that were not used.
+    `before_ready` is awaited after the gateway listens and is seeded, before it accepts changes.
     """
     from margin_actors.actors.cluster import Cluster
 
@@ -246,9 +259,9 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
-    A signal that arrives during the start-up ends it.
+    `ready` is called once the gateway accepts changes. A signal during the start-up cancels it.
     """
-    # How long a thread that computes may keep the event loop from the interpreter.
+    # Limits how long a computing thread holds the interpreter lock while the event loop waits.
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -260,8 +273,8 @@ async def serve(
 
     async def run() -> None:
         async with running_gateway(settings, request, options, tell=tell, notify=notify) as gateway:
-            # What exists now stays: scanning all of it for garbage would stop every call for a
-            # tenth of a second.
+            # Objects that exist now are permanent. Excluding them from garbage collection avoids
+            # pauses of a tenth of a second.
             gc.collect()
             gc.freeze()
             is_up.set()

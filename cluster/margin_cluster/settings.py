@@ -1,4 +1,4 @@
-"""Where and how things run on this machine. Nothing here changes a number."""
+"""Settings of the process: folders, threads and addresses. They do not affect any result."""
 
 import os
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from margin_actors.errors import InvalidParameters, Problem
 
 @dataclass(frozen=True)
 class Settings:
-    """Read once at the start and passed on as a value."""
+    """Settings of the process; read once from the environment and passed on as a value."""
 
     store: Path
     """Folder of converted market data and scenario sets; ``MARGIN_STORE``."""
     data: Path | None
-    """Folder of market data where ``--data`` is not given; ``MARGIN_DATA``."""
+    """Folder of market data if ``--data`` is not given; ``MARGIN_DATA``."""
     threads: int
-    """Threads of the kernels; ``MARGIN_THREADS``, else the processors this process may use."""
+    """Number of compute threads; ``MARGIN_THREADS``, by default one per usable processor."""
     deribit_url: str
     """Base address of the exchange's public API; ``MARGIN_DERIBIT_URL``."""
 
@@ -27,7 +27,7 @@ def settings_from_environment() -> Settings:
     Raises
     ------
     InvalidParameters
-        If ``MARGIN_THREADS`` is no positive whole number.
+        If ``MARGIN_THREADS`` is not a positive whole number.
     """
     home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
     given = os.environ.get("MARGIN_THREADS")

@@ -1,19 +1,19 @@
-"""Output streams of a service: a log line that cannot be written must not change an answer."""
+"""Output streams that do not raise: a failed log write must not affect the answer to a call."""
 
 import sys
 from typing import Any, TextIO, cast
 
 
 class SafeStream:
-    """A text stream that drops what cannot be written, because a disk is full or a reader gone."""
+    """A text stream that drops output that cannot be written (disk full, reader closed)."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.dropped = 0
-        """Writes that failed."""
+        """Number of writes and flushes that failed."""
 
     def write(self, text: str) -> int:
-        """Write a text if that is possible; always return its length."""
+        """Write a text if possible; always return its length."""
         try:
             self._stream.write(text)
         except (OSError, ValueError):  # ValueError: the stream is closed
@@ -21,7 +21,7 @@ class SafeStream:
         return len(text)
 
     def flush(self) -> None:
-        """Flush the stream if that is possible."""
+        """Flush the stream if possible."""
         try:
             self._stream.flush()
         except (OSError, ValueError):
@@ -32,6 +32,6 @@ class SafeStream:
 
 
 def protect_standard_streams() -> None:
-    """Make failures of standard output and standard error harmless for this process."""
+    """Replace standard output and standard error by streams that do not raise."""
     sys.stdout = cast("TextIO", SafeStream(sys.stdout))
     sys.stderr = cast("TextIO", SafeStream(sys.stderr))

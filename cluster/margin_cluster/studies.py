@@ -1,4 +1,4 @@
-"""Studies of a model over years: backtests, procyclicality."""
+"""Studies of a model over several years: backtests and procyclicality."""
 
 import signal
 from collections.abc import Callable, Generator, Sequence
@@ -54,7 +54,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "filtered GARCH": {"engine": "filtered", "filter": {"volatility": "garch"}},
     "Monte Carlo": {"engine": "monte_carlo"},
 }
-"""What each engine of a backtest changes in the model."""
+"""Changes of the model's scenario section for each engine of a backtest."""
 _DATES_A_PIECE = 30
 _DATES_MIN = 3
 _DAY_MS = 86_400_000
@@ -62,7 +62,7 @@ _FAR = np.datetime64("9999-01-01", "ms")
 
 
 def _replayed_model(model: ModelParameters) -> ModelParameters:
-    """Return the model's core as it can be replayed: no chain was recorded over the years."""
+    """Return the model's core with settings that need no history of option chains."""
     changes = {
         "name": f"{model.name} replayed",
         "scenarios": {"surface_moves": "index"},
@@ -81,12 +81,14 @@ def _replayed_model(model: ModelParameters) -> ModelParameters:
 def engines_of(
     model: ModelParameters, names: Sequence[str], *, replayed: bool = True
 ) -> dict[str, ModelParameters]:
-    """Return the model's core with each engine named, as it can be replayed or as it is.
+    """Return the model's core with each of the named engines.
+
+    With `replayed`, the core is changed to settings that need no history of option chains.
 
     Raises
     ------
     InvalidParameters
-        Naming every engine that does not exist.
+        With every name that is not a key of `ENGINES`.
     """
     unknown = [n for n in names if n not in ENGINES]
     if unknown:
@@ -114,14 +116,17 @@ def load_replay(
     *,
     tell: Stage = no_stage,
 ) -> tuple[ReplayInputs, TimeArray]:
-    """Return the inputs of a replay and its daily dates; `last` by default as late as data go.
+    """Return the inputs of a replay and its dates, datetime64[ms] (n_dates,).
+
+    The dates are all days from `first` to `last` (None for the latest possible), at 00:00 UTC, for
+    which prices at that time and at the end of the horizon are known.
 
     Raises
     ------
     InvalidParameters
-        If the dates are not covered.
+        If fewer than three dates can be replayed.
     MissingMarketData
-        If there is no volatility index.
+        If an underlying has no volatility index.
     """
     lead = next(iter(models.values()))
     found = History({}, [], [])
@@ -135,7 +140,7 @@ def load_replay(
                 for u in missing
             ],
         )
-    # The index, which stands for the chains that nobody recorded, is what ends first.
+    # The volatility index replaces the option chains, which were not recorded; it ends first.
     latest = min(index.time[-1] for index in indices.values())
     horizon = np.timedelta64(round(lead.horizon_hours_total * 3.6e6), "ms")
     until = min(latest, _stamp(last) + horizon) if last is not None else latest
@@ -174,10 +179,10 @@ def _begin(inputs: ReplayInputs) -> None:
 
 @contextmanager
 def _interrupts_blocked() -> Generator[None]:
-    """Block SIGINT in processes started in the block; one that arrives for this process waits.
+    """Block SIGINT in processes started in the block; in this process it is pending until the end.
 
-    An interruption from the keyboard reaches all processes of a terminal, and only the one that
-    started the others is to answer it.
+    A keyboard interrupt is sent to all processes of a terminal, but only the parent process must
+    handle it.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -203,7 +208,7 @@ def _in_pieces(
     tell: Stage,
     what: str,
 ) -> list[R]:
-    """Return the work of every stretch of dates, in their order, done by several processes."""
+    """Return the results of all chunks of dates, in their order, computed by several processes."""
     pieces = [dates[i : i + _DATES_A_PIECE] for i in range(0, dates.size, _DATES_A_PIECE)]
     done: list[R] = []
     tell(what, 0, dates.size)
@@ -223,7 +228,7 @@ def _in_pieces(
                 done.append(result)
                 tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
         except BaseException:
-            # Otherwise the pool would first finish the pieces that it has begun and queued.
+            # Otherwise the pool would first finish the chunks that are running or queued.
             pool.shutdown(wait=False, cancel_futures=True)
             for process in active_children():
                 process.terminate()
@@ -241,7 +246,7 @@ def run_backtest(
     confidences: Sequence[float] = CONFIDENCES,
     tell: Stage = no_stage,
 ) -> Backtest:
-    """Return the backtest of the benchmark portfolios, daily between two dates."""
+    """Return the backtest of the benchmark portfolios on every day from `first` to `last`."""
     models = engines_of(model, engines)
     inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
     processes = place.settings.threads
@@ -263,14 +268,16 @@ def run_book_backtest(
     confidences: Sequence[float] = CONFIDENCES,
     tell: Stage = no_stage,
 ) -> tuple[Backtest, str]:
-    """Return the backtest of a book over the recorded chains, an account a portfolio, and a remark.
+    """Return the backtest of a book over the recorded option chains, and a remark.
 
-    One date a day where a snapshot and one a margin period of risk later were recorded.
+    Each account is one portfolio. There is at most one date per day: a day is used if a snapshot
+    near midnight UTC and another one margin period of risk later were recorded. The remark states
+    the share of positions that are left out.
 
     Raises
     ------
     InvalidParameters
-        If the chains give too few dates.
+        If an engine does not exist, or the chains give fewer than three dates.
     """
     models = engines_of(model, engines, replayed=False)
     lead = next(iter(models.values()))
@@ -329,7 +336,11 @@ def run_book_backtest(
 def _snapshot_pairs(
     place: Workplace, begin: np.datetime64, end: np.datetime64, horizon: np.timedelta64
 ) -> list[tuple[np.datetime64, np.datetime64]]:
-    """Return a snapshot a day, the one nearest to midnight, and the one nearest a horizon later."""
+    """Return pairs of snapshot times, at most one pair per day.
+
+    The first is the snapshot nearest to midnight UTC, at most 6 hours away; the second the one
+    nearest to a horizon later, at most 2 hours away.
+    """
     every = np.unique(np.concatenate([f.times for f in place.data.chains])).astype(np.int64)
     step = int(horizon.astype(np.int64))
     bounds = int(begin.astype(np.int64)), int(end.astype(np.int64))
@@ -358,7 +369,7 @@ def run_procyclicality(
     last: datetime | None,
     tell: Stage = no_stage,
 ) -> tuple[Procyclicality, ModelParameters]:
-    """Return the daily series of a model's margin and of its tools, and the replayed model."""
+    """Return the daily series of a model's margins and of its tools, and the model as replayed."""
     replayed = _replayed_model(model)
     models = {model.name: replayed}
     confidences = (model.measure.confidence,)

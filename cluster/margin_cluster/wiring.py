@@ -1,4 +1,4 @@
-"""The one place where parts are put together: from names on a command line to a calculation."""
+"""Assembly of a calculation from the arguments of a command line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,17 +65,18 @@ from margin_cluster.sources import (
 )
 
 Stage = Callable[[str, int, int], None]
-"""Told (what is being done, done, of how many; 0 of 0 where it cannot be counted)."""
+"""Progress callback: (description of the stage, steps done, steps in total). Both numbers are 0 if
+the steps cannot be counted."""
 FREQUENCIES = {"1d": 86_400, "1h": 3_600, "1min": 60}
 
 
 def no_stage(_what: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Progress callback that does nothing."""
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """Settings with the store and the data folder opened."""
+    """The settings, the store and the data folder of a command."""
 
     settings: Settings
     store: ParquetStore
@@ -83,7 +84,7 @@ class Workplace:
 
 
 def open_workplace(settings: Settings, data: Path | None, *, tell: Stage = no_stage) -> Workplace:
-    """Return the workplace; without a data folder the synthetic set is generated and used."""
+    """Return the workplace; without a data folder, the synthetic data set is generated and used."""
     store = ParquetStore(settings.store)
     root = data or settings.data
     if root is None:
@@ -98,7 +99,7 @@ def load_model(model: str) -> ModelParameters:
     Raises
     ------
     InvalidParameters
-        If there is no such preset or file, or the file is not valid.
+        If there is no such preset or file, or the file is invalid.
     """
     path = Path(model)
     if path.suffix == ".toml" or path.exists():
@@ -108,14 +109,17 @@ def load_model(model: str) -> ModelParameters:
 
 
 def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot, list[UsedFile]]:
-    """Return the snapshot of a time or of a TOML file, or the latest.
+    """Return a market snapshot and the files used; store the snapshot under its id.
+
+    `snapshot` is the ISO 8601 time of a recorded snapshot or the path of a TOML file; None for the
+    latest snapshot.
 
     Raises
     ------
     MissingMarketData, InvalidMarketData
-        If it cannot be had.
+        If the snapshot does not exist or cannot be read.
     InvalidParameters
-        If the text is neither a time nor a file.
+        If the text is neither a time nor ends in ".toml".
     """
     if snapshot is not None and snapshot.endswith(".toml"):
         path = Path(snapshot)
@@ -130,9 +134,9 @@ def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot,
 
 
 def time_from_text(text: str, *, option: str = "--snapshot") -> datetime:
-    """Return a UTC time from ISO 8601; without a zone it is taken as UTC.
+    """Return a UTC time from ISO 8601 text; a time without a zone is taken as UTC.
 
-    `option` names where the text was given, in messages.
+    Raises InvalidParameters if the text is not a date or time, naming the command line `option`.
     """
     try:
         time = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -153,19 +157,19 @@ def stamp_of(time: datetime) -> np.datetime64:
 
 @dataclass
 class History:
-    """Cleansed prices of all underlyings with their findings."""
+    """Cleansed prices of all underlyings, with quality reports and the files used."""
 
     grids: dict[str, PriceGrid]
     reports: list[QualityReport]
     used: list[UsedFile]
     remarks: list[str] = field(default_factory=list[str])
-    """What was left out on the way, in words."""
+    """Sentences on data that were left out."""
 
 
 def load_history(
     place: Workplace, model: ModelParameters, time: datetime, *, tell: Stage = no_stage
 ) -> History:
-    """Return the aggregated prices up to `time`."""
+    """Return the cleansed and aggregated prices of the model's underlyings up to `time`."""
     rules = CleansingRules(**model.history.model_dump(exclude={"sources", "frequency"}))
     limits = QualityLimits(**model.quality.model_dump())
     interval = FREQUENCIES[model.history.frequency]
@@ -190,7 +194,7 @@ def load_history(
 
 
 def require_quality(reports: list[QualityReport]) -> None:
-    """Raise DataQualityFailure if a limit does not hold."""
+    """Raise DataQualityFailure if a quality limit is exceeded."""
     problems = [
         Problem("data quality", breach, "mend the data, or change the model's quality limits")
         for report in reports
@@ -206,7 +210,10 @@ def build_scenarios(
     *,
     tell: Stage = no_stage,
 ) -> tuple[ScenarioSet, History]:
-    """Return the scenario set of a model at a time, kept in the store by its id."""
+    """Build the scenario set of a model as of a time and store it under its id.
+
+    Raises DataQualityFailure if the prices fail a quality limit of the model.
+    """
     history = load_history(place, model, time, tell=tell)
     require_quality(history.reports)
     surfaces, index = {}, {}
@@ -239,7 +246,7 @@ def build_scenarios(
 def load_volatility_indices(
     place: Workplace, model: ModelParameters, history: History
 ) -> dict[str, VolatilityIndex]:
-    """Return the volatility index of each underlying that has one; notes the files used."""
+    """Return the volatility indices that exist, by underlying; add the files to `history.used`."""
     out: dict[str, VolatilityIndex] = {}
     for u in model.scenarios.underlyings:
         found = place.data.volatility_index(model.scenarios.vol_index_sources, u)
@@ -250,24 +257,27 @@ def load_volatility_indices(
 
 
 def load_scenarios(place: Workplace, scenarios_id: str) -> ScenarioSet:
-    """Return a scenario set of the store."""
+    """Return a scenario set of the store; raises InvalidMarketData if the store lacks it."""
     table = place.store.get("scenarios", scenarios_id)
     return scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What `margin run` was asked for."""
+    """Arguments of `margin run`."""
 
     snapshot: str | None
+    """As in `load_market`."""
     book: Path | None
+    """File of positions; None for the book and collateral of the data folder."""
     collateral: Path | None
     model: ModelParameters
     scenarios_id: str | None = None
+    """Id of a stored scenario set; None to build one."""
     keep_pnl: bool | None = None
-    """None: keep the profits of books of up to 1,000 accounts."""
+    """Keep every profit; None: keep them for books of up to 1,000 accounts."""
     unknown_accounts: UnknownAccounts = "refuse"
-    """With collateral but not in the book's file."""
+    """Treatment of collateral of accounts that are not in the book's file."""
 
 
 KEEP_PNL_ACCOUNTS_MAX = 1000
@@ -334,7 +344,7 @@ def run_margin(
 
 
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
-    """Return smiles to show where the model prices on marks; say so where none can be fitted."""
+    """Return fitted surfaces for display only; if none can be fitted, append a remark."""
     try:
         return fit_surfaces(snapshot)
     except MarginError as error:
@@ -345,12 +355,12 @@ def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str,
 def load_book(
     place: Workplace, request: RunRequest, as_of: datetime
 ) -> tuple[Book, Path, list[UsedFile]]:
-    """Return the book of a request (or the data folder's own), its path and the files used.
+    """Return the book of a request (or of the data folder), its path and the files used.
 
     Raises
     ------
     InvalidPortfolio
-        Naming every row that cannot be used, expired and unknown instruments included.
+        With every row that cannot be used, including expired and unknown instruments.
     """
     path = request.book or place.data.default_book()[0]
     found = read_book(place.store, path, as_of=as_of)
@@ -358,7 +368,7 @@ def load_book(
 
 
 def load_holdings(place: Workplace, request: RunRequest, snapshot: MarketSnapshot) -> Holdings:
-    """Return book and collateral, checked against each other before anything is calculated."""
+    """Return the positions and collateral of a request, checked against each other."""
     book, collateral = place.data.default_book()
     held = read_book(place.store, request.book or book)
     path = request.collateral or (collateral if request.book is None else None)

@@ -1,6 +1,7 @@
-"""Results of calls: frozen values named as in the contract, whose comments define each field.
+"""Results of calls: frozen dataclasses with the field names of the protobuf messages.
 
-Amounts are US dollars; a VaR, a shortfall and a requirement are positive losses. Times are UTC.
+The comments of the .proto files define every field. Amounts are in US dollars. VaR, expected
+shortfall and requirements are positive for losses; profits are negative for losses. Times are UTC.
 """
 
 from margin_client.results.margin import (

@@ -1,4 +1,4 @@
-"""Results of MarginService."""
+"""Results of calls of MarginService."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,44 +22,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MarginResult:
-    """One recorded margin."""
+    """The recorded margin of one account or portfolio."""
 
     calculation_id: str
     generation: Generation
     inputs: InputIds
     digest: str
-    """Hash of inputs and result, to the bit."""
+    """Hash of the inputs and of every bit of the result."""
     margin: AccountMargin
     portfolio_version: int = 0
-    """Version of the positions that were margined; 0 for a portfolio in the request."""
+    """Version of the margined positions; 0 for a portfolio in the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookResult:
-    """The recorded margins of many accounts; a mapping by account id, or a table by to_pandas."""
+    """The recorded margins of many accounts.
+
+    Iterating yields account ids, and indexing by an account id returns an AccountMargin.
+    """
 
     calculation_id: str
     generation: Generation
     inputs: InputIds
     digest: str
-    """Hash of inputs, results to the bit, and failures with their reasons."""
+    """Hash of the inputs, of every bit of the results, and of the failures with their reasons."""
     positions: int
-    """Positions margined."""
+    """Number of margined positions."""
     initial_margin_usd: float
-    """Sum of the requirements of the accounts margined."""
+    """Sum of the requirements of all margined accounts."""
     columns: Mapping[str, Sequence[str] | Sequence[float]]
-    """Fields of AccountMargin, ``{part}_usd`` for each part that the service sent, and
-    expired_positions; one entry per account in each column."""
+    """Columns by name, with one entry per margined account each: the fields of AccountMargin,
+    ``{name}_usd`` for each requirement component that the service sent, and expired_positions."""
     places: Mapping[str, int]
-    """Row of each account."""
+    """Index of each account in the columns, by account id."""
     failures: tuple[AccountFailure, ...] = ()
     """Accounts that could not be margined, in the order of account ids."""
     is_complete: bool = True
     """True if every account was margined."""
     portfolio_version: int = 0
-    """Version of the positions that were margined."""
+    """Version of the margined positions."""
     expired_positions: int = 0
-    """Positions that had expired at the snapshot's time and await settlement."""
+    """Number of positions that had expired at the snapshot's time and await settlement."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -68,7 +71,7 @@ class BookResult:
         return iter(self.places)
 
     def __getitem__(self, account_id: str) -> AccountMargin:
-        """Return the margin of one account; KeyError if it was not margined."""
+        """Return the margin of one account; raises KeyError if it was not margined."""
         row = self.places[account_id]
         fields: dict[str, Any] = {name: column[row] for name, column in self.columns.items()}
         fields.pop("expired_positions", None)
@@ -94,6 +97,7 @@ class SimulatedMargin:
 
     candidate_id: str
     after: AccountMargin
+    """Margin with the trades of the candidate."""
     initial_margin_change_usd: float
     var_change_usd: float
     es_change_usd: float
@@ -106,6 +110,7 @@ class Simulation:
 
     generation: Generation
     before: AccountMargin
+    """Margin without any candidate."""
     candidates: tuple[SimulatedMargin, ...]
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -115,17 +120,25 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class PositionContribution:
-    """Contribution of one position; components add up to the account's VaR and shortfall."""
+    """Contribution of one position to the account's VaR and expected shortfall (ES)."""
 
     instrument_name: str
     quantity: float
+    """Long positive; unit as Position.quantity."""
     value_usd: float
+    """Value of the position; 0 for futures and perpetuals."""
     component_var_usd: float
+    """The components of all positions add up to VaR."""
     component_es_usd: float
+    """The components of all positions add up to ES."""
     marginal_var_usd: float
+    """Change of VaR per additional unit of quantity."""
     marginal_es_usd: float
+    """Change of ES per additional unit of quantity."""
     incremental_var_usd: float
+    """VaR with the position minus VaR without it."""
     incremental_es_usd: float
+    """ES with the position minus ES without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +147,14 @@ class UnderlyingMove:
 
     underlying: str
     spot_return: float
+    """Log return of the index over the horizon."""
     vol_change_30d: float
+    """Log change of the at-the-money volatility at 30 days."""
     basis_change_30d: float
+    """Change of ln(forward / index) at 30 days over the horizon; not per year."""
     provenance: str
+    """Origin of the volatility move: none, observed, proxied_by_spot, proxied_by_vol_index or made
+    (generated: Monte Carlo, SPAN and stress scenarios)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,44 +162,61 @@ class TailScenario:
     """One of the worst scenarios of an account."""
 
     scenario: int
+    """Index in the scenario set, from 0."""
     window_start: datetime | None
+    """Start of the historical window; None if the scenario has none."""
     window_end: datetime | None
     profit_usd: float
+    """Profit of the account; a loss is negative."""
     moves: tuple[UnderlyingMove, ...]
+    """One move per underlying."""
     name: str = ""
-    """Its name, or the day on which its window closes."""
+    """Name of the scenario, or the day on which its window closes."""
 
 
 @dataclass(frozen=True, slots=True)
 class TracedPosition:
-    """A position before and after one scenario; None if the contract has no such number."""
+    """Prices of a position before and after one scenario; None if a field does not apply.
+
+    The value of an option is scale * Black-76(forward, strike, volatility, tenor), undiscounted.
+    """
 
     instrument_name: str
     quantity: float
+    """Long positive; unit as Position.quantity."""
     tenor_years: float
+    """Time to expiry in years; 0 for perpetuals and spot."""
     strike_usd: float | None
     forward_usd: float
+    """Forward; index price for perpetuals and spot."""
     forward_after_usd: float
     volatility: float | None
+    """Annual volatility as a fraction."""
     volatility_after: float | None
+    """None also if the value after the scenario is intrinsic."""
     scale: float | None
+    """US dollars of value per US dollar of undiscounted price: index / forward for coin-settled
+    options, otherwise a discount factor."""
     scale_after: float | None
     unit_value_usd: float
+    """Value per unit of quantity."""
     unit_value_after_usd: float
     profit_usd: float
+    """Profit of the position; a loss is negative. The profits add up to the account's profit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Positions and scenarios that explain a margin."""
+    """Contributions of positions and tail scenarios that explain a margin."""
 
     generation: Generation
     margin: AccountMargin
     positions: tuple[PositionContribution, ...]
+    """One contribution per position, in the order of instrument names."""
     scenarios: tuple[TailScenario, ...]
-    """The worst first."""
+    """Tail scenarios, the worst first."""
     traced: tuple[TracedPosition, ...] = ()
-    """Prices in the requested scenario."""
+    """One entry per position for the requested scenario; empty if none was requested."""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row per position."""
@@ -192,7 +227,7 @@ class CalculationKind(StrEnum):
     """Subject of a calculation."""
 
     UNKNOWN = "unknown"
-    """A kind that is newer than this client."""
+    """A kind that this version of the client does not know."""
     ACCOUNT = "account"
     """One account or one portfolio."""
     BOOK = "book"
@@ -214,14 +249,15 @@ class Calculation:
     positions: int
     initial_margin_usd: float
     account_id: str
+    """Account of a calculation of one account, otherwise empty."""
     accounts_failed: int = 0
-    """Accounts of a book that could not be margined."""
+    """Number of accounts of a book that could not be margined."""
     is_complete: bool = True
     """True if every account was margined."""
     portfolio_version: int = 0
-    """Version of the positions; 0 for portfolios in requests and for old records."""
+    """Version of the positions; 0 for a portfolio in the request and for old records."""
     expired_positions: int = 0
-    """Positions that had expired at the snapshot's time and await settlement."""
+    """Number of positions that had expired at the snapshot's time and await settlement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +266,6 @@ class CalculationDetail:
 
     calculation: Calculation
     margins: tuple[AccountMargin, ...]
+    """The margin of a single account; of a book, the margins of the requested accounts."""
     failures: tuple[AccountFailure, ...] = ()
-    """Accounts of the book that could not be margined; the first 1,000."""
+    """Accounts of the book that could not be margined; at most the first 1,000."""

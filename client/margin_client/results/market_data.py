@@ -1,4 +1,4 @@
-"""Results of MarketDataService."""
+"""Results of calls of MarketDataService."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PublishedSnapshot:
-    """A snapshot is stored and current."""
+    """The result of a publication."""
 
     snapshot_id: str
     generation: int
+    """Number of the generation that holds the snapshot."""
     options: int
+    """Number of options accepted."""
     was_repeated: bool = False
-    """True if the key had been used with the same content: nothing was changed."""
+    """True if the key had been used with the same content; nothing was changed then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +41,30 @@ class SurfaceSlice:
 
     expiry: datetime
     tenor_years: float
+    """Time to expiry in years of 365 days."""
     forward_usd: float
     parameters: tuple[float, ...]
+    """SVI: a, b, rho, m, sigma of total variance. SABR: alpha, beta, rho, nu, tenor in years."""
     volatility: tuple[float, ...]
+    """Annual volatilities as fractions, one per requested ratio of strike to forward."""
     quotes: int
+    """Number of quoted options with open interest."""
     quotes_inside: int
+    """Number of these that are repriced inside their bid-ask spread."""
     is_arbitrage_free: bool
+    """True if neither butterfly nor calendar arbitrage was found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A fitted volatility surface."""
+    """The fitted volatility surface of one underlying."""
 
     surface_id: str
     snapshot_id: str
     smile: str
+    """Smile model: svi or sabr."""
     slices: tuple[SurfaceSlice, ...]
+    """One smile per expiry."""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row per expiry."""

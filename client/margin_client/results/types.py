@@ -1,4 +1,4 @@
-"""Results that several calls share."""
+"""Classes that the results of several calls share."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,24 +6,29 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One market, one scenario set and one model, from which an answer was calculated."""
+    """The market, scenario set and model from which an answer was calculated."""
 
     number: int
+    """Increases by one with every published snapshot and every activated scenario set."""
     snapshot_id: str
     snapshot_time: datetime
+    """Valuation time."""
     scenarios_id: str
     scenarios: int
+    """Number of scenarios."""
     model_id: str
     model_name: str
     instruments: int
+    """Number of listed contracts of the snapshot."""
     is_synthetic: bool
+    """True if the market or the scenarios are synthetic."""
     model_version: str = ""
-    """Model name and version together always name the same parameters."""
+    """Version of the model; name and version together always identify the same parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputIds:
-    """Content ids of all inputs of a result: equal ids give equal bits."""
+    """Content ids of all inputs of a result; equal ids give bit-for-bit equal results."""
 
     snapshot_id: str
     scenarios_id: str
@@ -43,25 +48,28 @@ PARTS = (
     "model_risk",
     "expiry_risk",
 )
-"""Parts of a requirement that may follow its core."""
+"""Names of the requirement components that may be added to the core."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartInput:
-    """A number from which a part of a requirement was calculated."""
+    """An input from which a requirement component was calculated."""
 
     name: str
+    """Name of the input; it ends in the unit, for example confidence or var_usd."""
     value: float
     of: str = ""
-    """Its subject: a bucket, a strike, an underlying; empty for the whole account."""
+    """Subject of the input: a bucket, a strike, an underlying; empty for the whole account."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequirementPart:
-    """One part of a requirement with the numbers needed to recompute it."""
+    """One requirement component with the inputs needed to recompute it."""
 
     name: str
+    """Either "core" or one of `PARTS`."""
     amount_usd: float
+    """Amount that it adds to the requirement; at least 0."""
     inputs: tuple[PartInput, ...]
 
 
@@ -72,31 +80,48 @@ class AccountMargin:
     account_id: str
     member_id: str
     positions: int
+    """Number of positions."""
     value_usd: float
+    """Value of options and spot; futures and perpetuals are settled daily."""
     var_usd: float
+    """Value at risk."""
     var_low_usd: float
+    """Lower end of the 95 % confidence interval of VaR."""
     var_high_usd: float
+    """Upper end of the 95 % confidence interval of VaR."""
     es_usd: float
+    """Expected shortfall."""
     es_standard_error_usd: float
     worst_usd: float
+    """Loss in the worst scenario."""
     worst_scenario: int
+    """Index of the worst scenario in the scenario set, from 0."""
     core_usd: float
+    """Core component: the risk measure selected by the model, at least 0."""
     initial_margin_usd: float
+    """The requirement."""
     rounding_bound_usd: float
+    """Upper bound of the effect of rounding to ticks on any profit of the account."""
     parts: tuple[RequirementPart, ...]
-    """Parts of the requirement; they add up to initial_margin_usd."""
+    """Requirement components; they add up to initial_margin_usd."""
     undiversified_usd: float | None = None
-    """Sum over underlyings; this and the following are None if the model does not calculate it."""
+    """Sum over underlyings of the core's measure. This and the following fields are None if the
+    model does not calculate them."""
     span_usd: float | None = None
+    """SPAN requirement."""
     venue_grid_usd: float | None = None
+    """Requirement of the venue's scenario grid."""
     long_usd: float | None = None
+    """The measure over the long lookback."""
     stress_period_usd: float | None = None
+    """The measure over the stress days."""
     stress_usd: float | None = None
+    """Largest loss in the stress scenarios, at least 0."""
     stress_name: str = ""
-    """Name of the row of stress_usd; empty if the model has none."""
+    """Name of the scenario of stress_usd; empty if the model has no stress scenarios."""
     expired_instruments: tuple[str, ...] = ()
-    """Instruments that had expired at the snapshot's time; they await settlement, carry no risk,
-    and are not part of any other field. Empty in a book, which counts them by account."""
+    """Instruments that had expired at the snapshot's time. They await settlement, carry no risk
+    and are not part of any other field. Empty in a book, which only counts them per account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +129,9 @@ class Progress:
     """Progress of a long call."""
 
     done: int
+    """Number of steps done."""
     total: int
-    """0 if the steps cannot be counted."""
+    """Total number of steps; 0 if the steps cannot be counted."""
     stage: str = ""
     """Human-readable name of the current stage."""
 
@@ -117,7 +143,7 @@ class AccountProblem:
     instrument_name: str
     """Instrument concerned; empty if the reason concerns the account as a whole."""
     description: str
-    """What is wrong, with the value at fault, and what to do about it."""
+    """Description of the fault with the value concerned, and its remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +154,6 @@ class AccountFailure:
     member_id: str
     positions: int
     problems: tuple[AccountProblem, ...]
-    """Reasons, in the order of instrument names; at most 20."""
+    """The first 20 reasons, in the order of instrument names."""
     problems_total: int
-    """Number of reasons, including those beyond the first 20."""
+    """Number of all reasons."""

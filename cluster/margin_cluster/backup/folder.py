@@ -1,11 +1,11 @@
-"""One folder with a ledger and the stored objects that it refers to.
+"""A backup: one folder with a ledger and the stored objects that it refers to.
 
     backup/manifest.json               the hash of every file
-    backup/ledger.sqlite               the ledger; also of one on PostgreSQL
+    backup/ledger.sqlite               the ledger; a ledger on PostgreSQL is exported to SQLite
     backup/objects/{kind}/{id}.parquet
 
-The ledger is copied first, as of one moment. An object is stored before the ledger refers to it, so
-the store holds everything that the copy refers to.
+The ledger is copied first, as one consistent snapshot. The service stores an object before the
+ledger refers to it, so the store holds every object to which the copy refers.
 """
 
 import json
@@ -39,33 +39,35 @@ _REFERENCES = {
     "books": "SELECT DISTINCT content FROM portfolio_changes WHERE kind = 'upload'",
     "calculations": "SELECT calculation_id FROM calculations WHERE kind = 'book'",
 }
-"""Kinds of stored objects and where the ledger names them, in all of its versions."""
+"""Query for the ids of each kind of stored object; valid for all versions of the ledger."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """What a backup holds."""
+    """Contents of a backup."""
 
     sequence: int
     """Number of the ledger's last entry; 0 if the ledger is of a version without a log."""
     hash: str
+    """Hash of the ledger's last entry; empty if the ledger is of a version without a log."""
     objects: int
+    """Number of stored objects."""
     size_bytes: int
     missing: tuple[str, ...]
-    """Objects that the ledger refers to and the store did not hold."""
+    """Paths of objects to which the ledger refers but which the store did not hold."""
 
 
 def create_backup(ledger_url: str, root: Path, out: Path) -> Backup:
-    """Back up a ledger and its objects into a new folder; the service may go on working.
+    """Back up a ledger and its objects into a new folder; the service may be running.
 
     Raises
     ------
     LedgerDamaged
-        If the ledger is not as it was committed.
+        If the ledger differs from what was committed.
     InvalidParameters, LedgerUnavailable
         If there is no ledger, or it cannot be read.
     InvalidRequest
-        If `out` is not free.
+        If `out` exists and is not an empty folder.
     """
     address = address_from_url(ledger_url)
     with folder_atomically(out) as folder:
@@ -91,16 +93,17 @@ def create_backup(ledger_url: str, root: Path, out: Path) -> Backup:
 
 
 def restore_backup(folder: Path, ledger_url: str, root: Path) -> Backup:
-    """Write a backup into an empty ledger and a state folder, after verifying it.
+    """Verify a backup and write it into an empty ledger and a state folder.
 
-    A ledger of an older version is upgraded on the way; the backup is not changed.
+    A ledger of an older version is upgraded; the backup itself is not changed.
 
     Raises
     ------
     LedgerDamaged
         If a file of the backup is missing or was modified.
     InvalidParameters
-        If `folder` is not a backup, or the target is not empty.
+        If `folder` is not a backup, the target ledger exists, or the state folder holds an object
+        that differs from the backup's.
     """
     manifest = _manifest(folder)
     _require_intact(folder, manifest)
@@ -114,7 +117,7 @@ def restore_backup(folder: Path, ledger_url: str, root: Path) -> Backup:
         try:
             require_verified(verify_ledger(source.database), str(folder))
             if address.path is not None:
-                HeadFile(address.path).path.unlink(missing_ok=True)  # of a ledger that is gone
+                HeadFile(address.path).path.unlink(missing_ok=True)  # left by a deleted ledger
             head = _fill(source.database, ledger_url, folder, manifest, root)
         finally:
             source.close()
@@ -128,7 +131,7 @@ def _fill(
 ) -> LedgerHead:
     target = Ledger(ledger_url)
     try:
-        # Objects first: the ledger never refers to one that is not there.
+        # Objects first, so that the ledger never refers to a missing object.
         for file in manifest["files"]:
             if file != _LEDGER and not (root / file).exists():
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +145,7 @@ def _fill(
 
 
 def _export(ledger_url: str, file: Path) -> LedgerHead:
-    """Copy a ledger on a server into a new SQLite file."""
+    """Export a ledger on a database server to a new SQLite file."""
     source = Database(ledger_url, is_inspection=True)
     try:
         copy = Ledger(sqlite_url(file))
@@ -159,7 +162,10 @@ def _export(ledger_url: str, file: Path) -> LedgerHead:
 
 
 def _verified_head(file: Path, noted: tuple[int, str] | None) -> LedgerHead:
-    """Return the head of a copied ledger, which must hold the entry noted before it was copied."""
+    """Verify a copied ledger and return its head.
+
+    The copy must hold `noted`, the last entry (number, hash) of the side file before the copy.
+    """
     with closing(sqlite3.connect(file)) as connection:
         has_log = connection.execute(_TABLES_WITH_LOG).fetchone()[0] > 0
     if not has_log:
@@ -177,7 +183,7 @@ def _verified_head(file: Path, noted: tuple[int, str] | None) -> LedgerHead:
 def _copy_objects(
     file: Path, store: ParquetStore, folder: Path
 ) -> tuple[dict[str, str], list[str]]:
-    """Copy the objects that a ledger refers to; return (hash by file, what is missing)."""
+    """Copy the objects to which a ledger refers; return (hash by path, missing paths)."""
     files: dict[str, str] = {}
     missing: list[str] = []
     with closing(sqlite3.connect(file)) as connection:
@@ -251,7 +257,7 @@ def _hash_of(path: Path) -> str:
 
 
 def _flush(folder: Path) -> int:
-    """Bring all files to the disk and return their size."""
+    """Flush all files of a folder to the disk; return their total size in bytes."""
     size = 0
     for path in folder.rglob("*"):
         _flush_file(path)

@@ -1,4 +1,4 @@
-"""Verification of a service's state: the ledger, and every stored object that it refers to."""
+"""Verification of a service's state: the ledger and every stored object to which it refers."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,27 +19,28 @@ from margin_cluster.ledger.verification import Verification, require_verified, v
 from margin_cluster.sources import ParquetStore
 
 OBJECT_FINDINGS_MAX = 100
-"""Objects at fault that are listed; the others are counted."""
+"""Maximum number of faulty objects that are listed; further ones are only counted."""
 
 
 @dataclass(frozen=True)
 class ServiceVerification:
-    """The result of verifying a ledger and the objects that it refers to."""
+    """The result of verifying a ledger and the objects to which it refers."""
 
     ledger: Verification
     objects: int
-    """Objects that the ledger refers to."""
+    """Number of objects to which the ledger refers."""
     object_findings: tuple[str, ...]
-    """At most `OBJECT_FINDINGS_MAX`."""
+    """One sentence per missing or damaged object; at most `OBJECT_FINDINGS_MAX`."""
     object_findings_total: int
+    """Number of missing or damaged objects."""
 
     @property
     def is_intact(self) -> bool:
-        """True if everything is as it was committed."""
+        """True if the ledger and all objects are as they were committed."""
         return self.ledger.findings_total == 0 and self.object_findings_total == 0
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the result for machines."""
+        """Return the result as a mapping for JSON."""
         return {
             "is_intact": self.is_intact,
             **asdict(self.ledger.head),
@@ -55,7 +56,7 @@ class ServiceVerification:
 def verify_service(
     ledger_url: str, root: Path, *, expected: tuple[int, str] | None = None
 ) -> ServiceVerification:
-    """Verify a ledger and all objects that it refers to; the service may go on working.
+    """Verify a ledger and all objects to which it refers; the service may be running.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def verify_service(
     root : Path
         State folder, which holds the objects.
     expected : (int, str), optional
-        An entry that the ledger must hold, and its hash.
+        Number and hash of an entry that the ledger must hold.
 
     Raises
     ------
@@ -86,12 +87,19 @@ def verify_service(
 
 
 def accept_loss(ledger_url: str) -> tuple[int, int]:
-    """Let a SQLite ledger that lost its last entries be opened again; return (last kept, lost).
+    """Allow a SQLite ledger that lost its last entries to be opened again.
+
+    Returns
+    -------
+    kept : int
+        Number of the last entry that the ledger still holds.
+    lost : int
+        How many later entries are lost.
 
     Raises
     ------
     LedgerDamaged
-        If what is left is not as it was committed.
+        If the remaining entries differ from what was committed.
     InvalidParameters
         If the ledger is not a SQLite file.
     """
@@ -111,7 +119,10 @@ def accept_loss(ledger_url: str) -> tuple[int, int]:
 
 
 def _references(database: Database) -> Iterator[tuple[str, str, Any]]:
-    """Yield (kind, id, recorded facts) of every object that a ledger refers to."""
+    """Yield (kind, id, facts) of every object to which a ledger refers.
+
+    The facts of a calculation are (accounts, sum of initial margins in US dollars), else None.
+    """
     uploads = select(changes.c.content).where(changes.c.kind == "upload").distinct()
     c = calculations.c
     books = select(c.calculation_id, c.accounts, c.initial_margin_usd).where(c.kind == "book")
@@ -127,7 +138,7 @@ def _references(database: Database) -> Iterator[tuple[str, str, Any]]:
 
 
 def _problem(store: ParquetStore, kind: str, object_id: str, facts: Any) -> str:
-    """Return what is wrong with a stored object; empty if it is what the ledger refers to."""
+    """Return the fault of a stored object; empty if it matches the ledger."""
     if not store.has(kind, object_id):
         return "the object is missing"
     try:

@@ -1,4 +1,4 @@
-"""The command line: `margin run`, `report`, `explain`, `compare`, `backtest`, `serve` and more."""
+"""The `margin` command with its subcommands: run, report, explain, compare, serve and others."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""What the commands share: one console, progress, errors in red, exit codes."""
+"""Functions shared by all commands: console output, progress, error messages, exit codes."""
 
 import errno
 import json
@@ -24,11 +24,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 EXIT_INVALID, EXIT_QUALITY, EXIT_UNAVAILABLE, EXIT_INCOMPLETE = 2, 3, 4, 5
-"""Exit codes: an input or a path is unusable; data fail a quality limit; a source does not answer;
-results are complete files but some accounts could not be margined."""
+"""Exit codes: an input or a path cannot be used; data fail a quality limit; a data source does not
+answer; the results were written but some accounts could not be margined."""
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
-"""Exit codes: interrupted from the keyboard; the reader of standard output has gone (as a shell
-reports SIGINT and SIGPIPE)."""
+"""Exit codes: interrupted from the keyboard; the reader of standard output has closed it. A shell
+reports SIGINT and SIGPIPE in the same way."""
 _FULL = "free some space, or name a folder on another disk"
 _ACCESS = "check the owner and the permissions, or name another path"
 _REMEDIES = {
@@ -48,10 +48,10 @@ _REMEDIES = {
 
 
 class _Output(Console):
-    """Standard output, whose reader may go away."""
+    """Console on standard output that raises BrokenPipeError if the reader has closed it."""
 
     def on_broken_pipe(self) -> None:
-        """Leave the decision to `reporting_errors`."""
+        """Raise the error, which `reporting_errors` handles, instead of exiting."""
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
@@ -66,7 +66,7 @@ JsonOption = typer.Option("--json", help="Print JSON for machines instead of tab
 
 
 def settings() -> Settings:
-    """Return the settings of this process."""
+    """Return the settings of this process, from the environment."""
     return settings_from_environment()
 
 
@@ -77,7 +77,11 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def stages(*, quiet: bool) -> Generator[Stage]:
-    """Yield a teller of stages that draws a spinner or bar on the terminal's standard error."""
+    """Yield a progress callback that reports on standard error.
+
+    On a terminal it draws a spinner or a progress bar, otherwise one line per stage; if `quiet`,
+    nothing.
+    """
     if quiet or not err.is_terminal:
         last = [""]
 
@@ -112,23 +116,22 @@ def stages(*, quiet: bool) -> Generator[Stage]:
 
 @contextmanager
 def workplace(data: Path | None, *, quiet: bool) -> Generator[tuple[Workplace, Stage]]:
-    """Yield the opened workplace and a teller of stages."""
+    """Yield the workplace and a progress callback."""
     with stages(quiet=quiet) as tell:
         yield open_workplace(settings(), data, tell=tell), tell
 
 
 def synthetic_banner() -> Panel:
-    """Return the label that stands over everything made from made-up data."""
+    """Return the label that is printed above all results from synthetic data."""
     text = Text("SYNTHETIC DATA — made up by the generator, no price was ever paid", "bold black")
     return Panel(text, style="on yellow", expand=False)
 
 
 def reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Return `command` with expected errors printed as messages and turned into exit codes.
+    """Wrap `command` so that expected errors are printed as messages and become exit codes.
 
-    Expected are our own errors, refusals of the operating system, an interruption from the
-    keyboard, and a reader of standard output that has gone away. Everything else is a defect of
-    this program and shows its traceback.
+    Expected errors are MarginError, errors of the operating system, a keyboard interrupt, and a
+    closed standard output. Any other exception is a defect of this program and shows its traceback.
     """
 
     @wraps(command)
@@ -165,13 +168,13 @@ def reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _leave_stdout() -> None:
-    """Discard what standard output could not take; closing it at exit would fail again."""
-    with suppress(OSError):  # Standard output may be no file, as in tests.
+    """Redirect standard output to the null device, so that flushing it at exit does not fail."""
+    with suppress(OSError):  # Standard output may have no file descriptor, as in tests.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused_operation(fault: OSError) -> MarginError:
-    """Return the message for an operation that the operating system refused."""
+    """Return the error to report for an operation that the operating system refused."""
     code = fault.errno or 0
     what = os.strerror(code)
     nameless = "standard output or an open file" if code in _REMEDIES else "operating system"
@@ -188,7 +191,10 @@ def _print_error(error: MarginError) -> None:
 
 
 def amounts_in(largest: float) -> tuple[str, Callable[[float], str]]:
-    """Return (unit, formatter) that suit amounts of up to `largest` US dollars."""
+    """Return (name of the unit, formatter) for amounts of up to `largest` US dollars.
+
+    The formatter takes an amount in US dollars and returns it in that unit with two decimals.
+    """
     if largest < 1e6:
         return "US dollars", lambda value: f"{round(value, 2) + 0.0:,.2f}"
     return "million US dollars", lambda value: f"{round(value / 1e6, 2) + 0.0:,.2f}"

@@ -1,4 +1,4 @@
-"""`margin explain …`: where a number comes from, and what changed it."""
+"""`margin explain`: the origin of a margin, and its change between two calculations."""
 
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -37,7 +37,7 @@ def account_command(
     ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Show parts, their figures, contributions, tail and the prices of one scenario."""
+    """Show an account's requirement components, contributions, tail and one traced scenario."""
     with workplace(None, quiet=True) as (place, _):
         found = explain_account(place, run, account, scenario)
     if as_json:
@@ -175,7 +175,7 @@ def changes_command(
     account: Account,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Show what made a requirement change: positions, market, scenarios, parameters."""
+    """Show how positions, market, scenarios and parameters changed an account's requirement."""
     with workplace(None, quiet=True) as (place, _):
         found = explain_changes(place, before, after, account)
     if as_json:

@@ -1,4 +1,4 @@
-"""`margin ledger`: backups, restoring and verification of what a service recorded."""
+"""`margin ledger`: backing up, restoring and verifying the records of a service."""
 
 from pathlib import Path
 from typing import Annotated
@@ -40,7 +40,7 @@ StateOption = Annotated[
 
 
 def _place(ledger: str | None, state: Path | None) -> tuple[str, Path]:
-    """Return (URL of the ledger, folder of the objects), with the defaults of `margin serve`."""
+    """Return (URL of the ledger, state folder), with the defaults of `margin serve`."""
     root = (state or settings().store / "service").resolve()
     return ledger or sqlite_url(root / "ledger.sqlite"), root
 
@@ -53,7 +53,7 @@ def backup_command(
     state: StateOption = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Copy the ledger and the objects it refers to; the service may be running."""
+    """Copy the ledger and the objects to which it refers; the service may be running."""
     url, root = _place(ledger, state)
     made = create_backup(url, root, folder)
     if as_json:
@@ -100,7 +100,7 @@ def verify_command(
     ] = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Compare the rows with the log and the objects with the rows; exit code 2 for a difference."""
+    """Verify the ledger and the stored objects; exit with code 2 if there is a difference."""
     url, root = _place(ledger, state)
     expected = None if expect is None else _entry(expect)
     if accept:

@@ -1,4 +1,4 @@
-"""`margin data …` and `margin surface …`."""
+"""`margin data` and `margin surface`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +45,7 @@ def check(
     ] = DEFAULT_PRESET,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Cleanse the prices a model uses and print every finding; exit 3 if a limit is broken."""
+    """Cleanse a model's prices and print all findings; exit with code 3 if a limit is exceeded."""
     parameters = load_model(model)
     with workplace(data, quiet=as_json) as (place, tell):
         market, _ = load_market(place, snapshot)
@@ -144,7 +144,7 @@ def show(
     beta: Annotated[float, typer.Option("--beta", min=0.0, max=1.0, help="SABR's exponent.")] = 1.0,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Fit the smiles of a snapshot and show how well they meet the quotes."""
+    """Fit the smiles of a snapshot and show how well they reprice the quotes."""
     if smile not in ("svi", "sabr"):
         raise typer.BadParameter("choose svi or sabr", param_hint="--smile")
     chosen: SmileModel = "svi" if smile == "svi" else "sabr"

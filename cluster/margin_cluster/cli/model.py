@@ -1,4 +1,4 @@
-"""`margin model …` and `margin scenarios …`."""
+"""`margin model` and `margin scenarios`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +40,7 @@ def show_model(
     ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Show a model's parameters with their meaning, or list the presets."""
+    """Show a model's parameters with their descriptions, or list the presets."""
     if model is None:
         if as_json:
             print_json({n: p.model_dump(mode="json") | {"id": p.id} for n, p in PRESETS.items()})
@@ -60,7 +60,7 @@ def show_model(
 
 
 def _show_sections(part: BaseModel, where: str) -> None:
-    """Print a section's own fields, then the sections below it."""
+    """Print the fields of a parameter section, then its subsections."""
     table = Table(title=f"[{where}]".replace("[", "\\["), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=2)
@@ -121,7 +121,7 @@ def register_model(
     model: Annotated[str, typer.Argument(help="Preset or TOML file.")],
     approved_by: Annotated[str, typer.Option("--approved-by", help="Who approved it.")] = "",
 ) -> None:
-    """Note a model's version for ever; a version once used never changes its parameters."""
+    """Record a version of a model; the parameters of a recorded version cannot change."""
     record = ModelRegistry(settings().store).use(load_model(model), approved_by=approved_by)
     p = record.parameters
     who = f", approved by {record.approved_by}" if record.approved_by else ""
@@ -131,7 +131,7 @@ def register_model(
 @model_app.command("versions")
 @reporting_errors
 def list_versions(as_json: Annotated[bool, JsonOption] = False) -> None:
-    """List the versions of models that were used with this store."""
+    """List the model versions that were used with this store."""
     records = ModelRegistry(settings().store).records()
     if as_json:
         print_json(
@@ -178,7 +178,7 @@ def build(
     model: Annotated[str, typer.Option("--model", help="Preset or TOML file.")] = DEFAULT_PRESET,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Build a model's scenario set and keep it in the store under its id."""
+    """Build a model's scenario set and store it under its id."""
     parameters: ModelParameters = load_model(model)
     with workplace(data, quiet=as_json) as (place, tell):
         market, _ = load_market(place, snapshot)
@@ -189,7 +189,7 @@ def build(
 @scenarios_app.command("list")
 @reporting_errors
 def list_sets(as_json: Annotated[bool, JsonOption] = False) -> None:
-    """List the scenario sets of the store, the newest last."""
+    """List the scenario sets in the store, the newest last."""
     ids = ParquetStore(settings().store).ids("scenarios")
     if as_json:
         print_json(ids)
@@ -206,7 +206,7 @@ def show_set(
     scenarios_id: Annotated[str, typer.Argument(help="Id, as `list` prints it.")],
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Show what a scenario set holds and its most extreme rows."""
+    """Show the contents of a scenario set and its largest falls."""
     with workplace(None, quiet=True) as (place, _):
         scenarios = load_set(place, scenarios_id)
     _present(scenarios, as_json=as_json)

@@ -1,9 +1,10 @@
-"""Where commands write: checked before the calculation, and replaced only if a command wrote it.
+"""Output folders and files of commands.
 
-A folder of results holds a marker, `.margin-run.json`, with the size and the hash of every file
-that the command wrote. `--force` replaces a folder if the marker accounts for everything in it; a
-file that is not listed, or that was changed afterwards, belongs to the user and stops the command.
-The replaced files are deleted one by one by their listed names, so nothing else can be deleted.
+The output path is checked before the calculation; an existing one is replaced only if a command
+wrote it. A folder of results holds a marker, `.margin-run.json`, with the size and the hash of
+every file that the command wrote. `--force` replaces a folder only if the marker lists everything
+in it and no file was changed; otherwise the command stops. The replaced files are deleted one by
+one by their listed names, so that nothing else can be deleted.
 """
 
 import json
@@ -21,9 +22,9 @@ from margin_cluster.sources import file_sha256
 
 MARKER = ".margin-run.json"
 GENERATOR = '<meta name="generator" content="margin-cluster'
-"""Stands in the head of every report; a file without it is not replaced."""
+"""Start of a tag in the head of every report; a file without it is not replaced."""
 SPACE_MIN = 32 * 2**20
-"""Free bytes below which no command starts; a report alone takes 6 MB."""
+"""Minimum free space in bytes for a command to start; a report alone takes 6 MB."""
 _TOOL = "margin-cluster"
 _FORMAT = 1
 _HEAD_BYTES = 4096
@@ -31,22 +32,22 @@ _HEAD_BYTES = 4096
 
 @contextmanager
 def output_folder(path: Path, *, command: str, replace: bool) -> Generator[Path]:
-    """Yield an empty folder that becomes `path` if the block does not raise.
+    """Yield an empty temporary folder that is renamed to `path` if the block does not raise.
 
     Parameters
     ----------
     path : Path
-        Named by the user; a symbolic link is followed.
+        Output folder; a symbolic link is followed.
     command : str
-        Recorded in the marker, for example "run".
+        Name of the command for the marker, for example "run".
     replace : bool
-        Replace what an earlier command wrote there.
+        Replace the results of an earlier command.
 
     Raises
     ------
     InvalidRequest
-        Before the block if `path` cannot be written or must not be replaced, and after it if that
-        has changed in the meantime. Nothing at `path` is changed then.
+        If `path` cannot be written or must not be replaced; checked before and after the block.
+        Nothing at `path` is changed in this case.
     """
     target = path.resolve()
     _require_place(path, target)
@@ -66,13 +67,13 @@ def output_folder(path: Path, *, command: str, replace: bool) -> Generator[Path]
 
 @contextmanager
 def output_file(path: Path, *, replace: bool) -> Generator[Path]:
-    """Yield a temporary file name whose file becomes `path` if the block does not raise.
+    """Yield a temporary path whose file is renamed to `path` if the block does not raise.
 
     Raises
     ------
     InvalidRequest
-        Before the block if `path` cannot be written, or exists and is not to be replaced or is not
-        a report of this program.
+        If `path` cannot be written, or exists and either `replace` is False or the file is not a
+        report of this program; the latter is checked again after the block.
     """
     target = path.resolve()
     _require_place(path, target)
@@ -102,7 +103,7 @@ def require_new_folder(path: Path) -> None:
 
 
 def _require_place(path: Path, target: Path) -> None:
-    """Raise unless `target` lies in an existing folder and can be replaced as a whole."""
+    """Raise unless `target` is in an existing folder and can be replaced as a whole."""
     parent = target.parent
     if not parent.is_dir():
         if parent.exists():
@@ -121,7 +122,7 @@ def _require_place(path: Path, target: Path) -> None:
 
 
 def _require_writable(path: Path, target: Path) -> None:
-    """Test that there is space and that entries can be made beside `target`, by making one."""
+    """Raise unless a trial file can be written beside `target` and there is enough free space."""
     try:
         with folder_aside(target) as trial:
             (trial / "trial").write_bytes(b"1")
@@ -161,7 +162,7 @@ def _require_replaceable(path: Path, target: Path, *, replace: bool) -> None:
 
 
 def _foreign_entries(path: Path, target: Path) -> list[tuple[str, str]]:
-    """Return (name, reason) of all in `target` that its marker does not account for."""
+    """Return (name, reason) of every entry of `target` that is not listed or was changed."""
     listed = _marked_files(path, target)
     found: list[tuple[str, str]] = []
     for entry in sorted(target.iterdir()):
@@ -213,7 +214,7 @@ def _write_marker(folder: Path, command: str) -> None:
 
 
 def _exchange(path: Path, aside: Path, target: Path) -> None:
-    """Put `aside` in the place of `target` and delete what a command had written there."""
+    """Rename `aside` to `target` and delete the files that a command had written there."""
     written = [*_marked_files(path, target), MARKER]
     old = target.with_name(f"{aside.name}.old")
     try:

@@ -61,9 +61,9 @@ def run(
     ] = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Margin every account of a book and write tables, inputs and a report.
+    """Calculate the margin of every account of a book; write tables, inputs and a report.
 
-    Accounts that cannot be margined are listed in not_margined.csv, and the exit code is 5.
+    If accounts cannot be margined, they are listed in not_margined.csv and the exit code is 5.
     """
     parameters = load_model(model)
     with (
@@ -100,9 +100,9 @@ def report(
     list_unknown_collateral: ListUnknown = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ) -> None:
-    """Calculate as `margin run` does and write the report alone.
+    """Calculate as `margin run` does, but write only the report.
 
-    Accounts that cannot be margined are listed in it, and the exit code is 5.
+    If accounts cannot be margined, they are listed in the report and the exit code is 5.
     """
     parameters = load_model(model)
     with (

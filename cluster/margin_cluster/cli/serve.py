@@ -144,7 +144,7 @@ def serve_command(
         float, typer.Option(help="Longest time to finish calls after SIGTERM.", **_TIMES)
     ] = _DEFAULTS.drain_seconds_max,
 ) -> None:
-    """Serve margins over gRPC until stopped; without data the embedded synthetic set."""
+    """Serve margins over gRPC until stopped; without a data folder, from synthetic data."""
     options = GatewayOptions(
         host=host,
         port=port,
@@ -170,7 +170,7 @@ def serve_command(
         unread_seconds_max=unread_seconds,
         drain_seconds_max=drain_seconds,
     )
-    # Before Ray starts, so that a mistake costs no time.
+    # Checked before Ray starts, so that a mistake is reported at once.
     load_server_tls(tls_certificate, tls_key, tls_client_ca)
     request = ServiceRequest(
         model=load_model(model),

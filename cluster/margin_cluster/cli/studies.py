@@ -1,4 +1,4 @@
-"""`margin backtest`, `procyclicality`, `compare`."""
+"""`margin backtest`, `margin procyclicality` and `margin compare`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -84,7 +84,7 @@ def backtest(
     force: Force = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Replay years day by day and test the margins of eight benchmark portfolios, or of a book."""
+    """Replay several years day by day and backtest eight benchmark portfolios, or a book."""
     parameters = load_model(model)
     with (
         output_folder(out_dir, command="backtest", replace=force) as folder,
@@ -231,7 +231,7 @@ def procyclicality(
     force: Force = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Replay years day by day and show how margin moves under each tool."""
+    """Replay several years day by day and show how margins move under each procyclicality tool."""
     parameters = load_model(model)
     with (
         output_folder(out_dir, command="procyclicality", replace=force) as folder,
@@ -298,7 +298,7 @@ def compare(
     force: Force = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
-    """Margin every account by several methods and show which offsets each recognises."""
+    """Calculate every account's margin by several methods and show the offsets of each."""
     with (
         output_folder(out_dir, command="compare", replace=force) as folder,
         workplace(data, quiet=as_json) as (place, tell),

@@ -1,4 +1,4 @@
-"""What `margin run` prints about a finished calculation."""
+"""The summary of a finished calculation that `margin run` prints."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from margin_cluster.results import CalculationOutput, totals
 
 _ACCOUNTS_SHOWN, _FAILURES_SHOWN = 12, 10
 _WIDE, _WIDER = 100, 130
-"""Widths of the terminal from which VaR and ES, and then the worst window, are shown too."""
+"""Minimum terminal widths: for positions, VaR and ES, and for the worst scenario."""
 _LEFT = ("account", "window")
 
 Amount = Callable[[float], str]
@@ -52,9 +52,9 @@ def show_calculation(output: CalculationOutput) -> None:
 
 
 def show_failures(failures: Sequence[AccountFailure], margined: int, *, all_in: str) -> None:
-    """Print a red block that lists the accounts that could not be margined; nothing if none.
+    """Print a red panel that lists the accounts that could not be margined, if there are any.
 
-    `all_in` names where all of them are listed.
+    `margined` is the number of other accounts; `all_in` names the place of the complete list.
     """
     if not failures:
         return
@@ -99,7 +99,7 @@ def _show_largest(output: CalculationOutput, unit: str, shown_as: Amount) -> Non
 def _columns(
     output: CalculationOutput, shown_as: Amount
 ) -> dict[str, tuple[int, Callable[[int], str]]]:
-    """Return, by title, the width of the terminal that a column needs, and its cells."""
+    """Return the columns by title: (minimum terminal width, function from account to cell)."""
     r, excess, counts = output.result, output.excess_usd, output.collateral_usd
     measured = _WIDE if excess is not None else 0
 
@@ -127,7 +127,10 @@ def _columns(
 
 
 def _sums(output: CalculationOutput, shown_as: Amount) -> dict[str, str]:
-    """Return the last row; excesses are not summed, since one never covers another's deficit."""
+    """Return the totals by column title.
+
+    Excesses are not summed, since one account's excess does not offset another's deficit.
+    """
     summary = totals(output)
     sums = {
         "account": "all",
