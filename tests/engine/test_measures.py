@@ -1,4 +1,4 @@
-"""VaR and ES: laws, hand-counted values, and what positions contribute."""
+"""VaR and ES: laws, values counted by hand, and contributions of positions."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_cash_shifts_the_measures_by_itself(x: np.ndarray, c: float, cash: float
 def test_equal_weights_give_what_no_weights_give(x: np.ndarray, c: float) -> None:
     m, _ = tail_count(x.size, c)
     if abs(m - round(m)) < 1e-6 or m < 1e-6:
-        return  # on the edge rounding of the cumulative weight decides
+        return  # at a whole number of rows, the rounding of the cumulative weight decides
     weight = np.full(x.size, 1 / x.size)
     for f in (value_at_risk, expected_shortfall):
         weighted = f(x[None], confidence=c, weight=weight)[0]
