@@ -60,7 +60,8 @@ class Explanation:
     margin: dict[str, Any]
     """The margin in the form that the ledger stores."""
     attribution: Attribution
-    """Contributions of the positions, in the order of `book`; US dollars, a loss is positive."""
+    """Contributions of the positions, in the order of `book`; US dollars (the marginal measures per
+    unit of quantity), a loss is positive."""
     values_usd: np.ndarray
     """float64 (n_positions,): value of each position (quantity included), US dollars."""
     traced: tuple[TracedPosition, ...]

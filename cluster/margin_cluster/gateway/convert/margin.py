@@ -170,7 +170,8 @@ def contributions_to_proto(
     values_usd : float64 (n_positions,), US dollars
         Value of each position (quantity included).
     parts : Attribution
-        Arrays of shape (n_positions,), US dollars; a loss is positive.
+        Arrays of shape (n_positions,), US dollars, the marginal measures per unit of quantity; a
+        loss is positive.
     """
     return [
         pb.PositionContribution(
