@@ -1,4 +1,4 @@
-"""The actors alone, without gateway and ledger: Ray, a folder of files, and a small market."""
+"""The actors without gateway and ledger: Ray, an archive in a folder, and a small market."""
 
 import contextlib
 import logging
@@ -54,7 +54,7 @@ def make_small_world() -> SmallWorld:
 
 @contextmanager
 def ray_here(cpus: int = 2, address: str = "local") -> Iterator[None]:
-    """Run Ray in this process, or attach to one that runs; workers find these tests' modules."""
+    """Start Ray in this process, or attach to a running Ray; workers can import test modules."""
     here = str(Path(__file__).parent)
     path = os.environ.get("PYTHONPATH", "")
     if here not in path.split(os.pathsep):
@@ -92,7 +92,7 @@ def archive_of(world: SmallWorld, folder: Path) -> FolderArchive:
 async def connected(
     archive: FolderArchive, world: SmallWorld, layout: Layout = LAYOUT
 ) -> AsyncIterator[Cluster]:
-    """A cluster of its own for a test; its actors end with the block."""
+    """Yield a separate cluster for one test; its actors are stopped at the end of the block."""
     namespace = f"n{uuid4().hex}"
     cluster = await Cluster.connect(archive, world.model, layout, namespace=namespace)
     try:

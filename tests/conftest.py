@@ -1,4 +1,4 @@
-"""Shared pieces: the collected data where they are present, a small synthetic market, a store."""
+"""Shared fixtures: the collected data if they are present, a small synthetic market, a store."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from margin_actors.market.portfolios import Book, book_from_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
 
-# A first example compiles kernels: time limits belong to benchmarks.
+# No deadline, because the first example compiles kernels; time limits are tested by benchmarks.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
@@ -25,7 +25,7 @@ BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of collected market data; the test is skipped where it is absent."""
+    """The folder of collected market data; the test is skipped if it is absent."""
     root = Path(os.environ.get("MARGIN_DATA") or BESIDE)
     if not (root / "prices").is_dir():
         pytest.skip(f"the collected market data are not at {root}; set MARGIN_DATA to run this")
@@ -46,7 +46,7 @@ def store_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, store_root: Path) -> None:
-    """Point the settings at the session's store and at no data."""
+    """Set the session's store in the settings, and no folder of data."""
     monkeypatch.setenv("MARGIN_STORE", str(store_root))
     monkeypatch.delenv("MARGIN_DATA", raising=False)
     monkeypatch.setenv("COLUMNS", "160")

@@ -1,4 +1,4 @@
-"""An archive of files in one folder, with no database: what the actors need, and nothing else."""
+"""An archive in one folder of files, without a database, that provides what the actors require."""
 
 import fcntl
 import json
@@ -63,7 +63,7 @@ class FolderArchive:
             return _advanced(state, "activate", key, "scenarios_id", scenarios_id)
 
     def log(self) -> list[list[str]]:
-        """Return [kind, request id, caller] of every decision."""
+        """Return [kind, request id, caller] of every publication and activation."""
         with self._state() as state:
             return state["log"]
 
@@ -89,7 +89,7 @@ class FolderArchive:
 
     @contextmanager
     def _state(self) -> Iterator[dict[str, Any]]:
-        """Read the state under a lock that all processes share, and write it back if changed."""
+        """Yield the state under a lock shared by all processes; write it back if it has changed."""
         self.root.mkdir(parents=True, exist_ok=True)
         with open(self.root / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

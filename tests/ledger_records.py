@@ -1,4 +1,4 @@
-"""Records for tests of the ledger."""
+"""Records and tampering helpers for tests of the ledger."""
 
 import sqlite3
 from contextlib import closing
@@ -98,7 +98,7 @@ def sqlite_path(url: str) -> Path:
 
 
 def changed_outside(url: str, *statements: str, server: PostgresServer | None) -> None:
-    """Change rows as somebody with access to the database can: triggers and keys off."""
+    """Change rows as anyone with access to the database can, with triggers and keys disabled."""
     if server is None:
         with closing(sqlite3.connect(sqlite_path(url))) as connection:
             triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
@@ -125,7 +125,7 @@ def execute_all(url: str, statements: list[str]) -> None:
 
 
 def first_version(url: str) -> list[str]:
-    """Return the statements that the first version created its tables with."""
+    """Return the statements with which the first version created its tables."""
     name = "ledger_0001_sqlite.sql" if url.startswith("sqlite") else "ledger_0001_postgresql.sql"
     text = (GOLDEN / name).read_text()
     lines = [line for line in text.splitlines() if not line.startswith("--")]

@@ -1,4 +1,4 @@
-"""Made scenarios and models for tests of the engine."""
+"""Synthetic scenarios and models for tests of the engine."""
 
 from dataclasses import replace
 from functools import cache
@@ -34,13 +34,16 @@ EVERYTHING: dict[str, object] = {
     },
     "addons": ADD_ONS,
 }
-"""Every section of a model that adds to the core, switched on."""
+"""Sections of a model that enable every component on top of the core."""
 
 
 def made_scenarios(
     n: int, seed: int = 0, *, surface: bool = True, scale: float = 1.0
 ) -> ScenarioSet:
-    """Random joint moves of BTC and ETH of a realistic size."""
+    """Return n random joint moves of BTC and ETH of a realistic size.
+
+    Without `surface`, volatilities and bases do not move. `scale` multiplies all moves.
+    """
     rng = np.random.default_rng(seed)
     spot = scale * rng.standard_t(4, (n, 2)) * 0.03
     half = 0.5 * spot + 0.005 * scale * rng.normal(size=(n, 2))
@@ -66,14 +69,14 @@ def made_scenarios(
 
 
 def model(**revaluation: object) -> ModelParameters:
-    """The default model with revaluation fields changed; made scenarios need no history."""
+    """Return the default model with revaluation fields changed; no price history is needed."""
     return parameters_from_mapping(
         {"extends": "hs-surface", "revaluation": revaluation}, where="test"
     )
 
 
 def model_from(preset_name: str, **sections: object) -> ModelParameters:
-    """A preset with sections changed."""
+    """Return a preset with sections changed."""
     return parameters_from_mapping({"extends": preset_name, **sections}, where="test")
 
 
@@ -82,7 +85,10 @@ BEGIN = np.datetime64("2018-01-01", "ms")
 
 
 def grids(n: int, seed: int = 1, jump: tuple[int, float] | None = None) -> dict[str, PriceGrid]:
-    """Daily closes whose volatility changes regime every 200 days."""
+    """Return n daily closes of each underlying, whose volatility changes regime every 200 days.
+
+    `jump` is (day, log return) of an additional move of all underlyings.
+    """
     rng = np.random.default_rng(seed)
     out: dict[str, PriceGrid] = {}
     shared = rng.normal(size=n)
@@ -112,7 +118,7 @@ def indices(n: int) -> dict[str, VolatilityIndex]:
 
 @cache
 def sections(seed: int = 0) -> ScenarioSet:
-    """A made set with every section."""
+    """Return a synthetic set with every section."""
     whole = join_sections(
         [
             (CORE, made_scenarios(200, seed)),

@@ -1,8 +1,8 @@
-"""A real PostgreSQL server for tests: one for the whole session, a database of its own per test.
+"""A real PostgreSQL server for tests: one per session, with a separate database per test.
 
-The server is started from the installed binaries on a free port of 127.0.0.1, with a data folder
-of its own and password authentication. If the binaries are missing, tests on PostgreSQL are
-skipped; in CI (``CI=true``) they fail.
+The server is started from the installed binaries on a free port of 127.0.0.1, with a temporary data
+folder and password authentication. If the binaries are missing, tests on PostgreSQL are skipped; in
+CI (``CI=true``) they fail.
 """
 
 import os
@@ -33,7 +33,7 @@ _MISSING = (
 
 
 def binaries() -> Path | None:
-    """Return the folder of the newest installed server, or None."""
+    """Return the folder with the binaries of an installed server, or None; `PATH` has priority."""
     found = shutil.which("initdb")
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))
     if found is not None:
@@ -43,7 +43,7 @@ def binaries() -> Path | None:
 
 
 def ordinary_user() -> dict[str, object]:
-    """Return arguments for `subprocess` that run a program as an ordinary user."""
+    """Return arguments of `subprocess` that run a program as an unprivileged user."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -99,7 +99,7 @@ class PostgresServer:
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """Run a server until the end of the block; skips or fails the test if there is none."""
+    """Run a server until the end of the block; skip or fail the test if none is installed."""
     tools = binaries()
     if tools is None:
         if os.environ.get("CI") == "true":
@@ -127,7 +127,7 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 def _served(tools: Path, folder: Path, as_user: dict[str, object]) -> Iterator[PostgresServer]:
     port = free_port()
-    # A failure of the machine itself is not tested, so nothing need be flushed to disk.
+    # A failure of the machine itself is not tested, so flushing to disk is unnecessary.
     options = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
     command = [tools / "postgres", "-D", folder / "data", "-p", str(port)]
     with (folder / "log").open("wb") as log:
@@ -167,7 +167,7 @@ def _wait(server: PostgresServer) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One server for the session."""
+    """The server of the session."""
     with running_postgres() as server:
         yield server
 
@@ -187,7 +187,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end of the session, and not only in the reasons of skips, what did not run."""
+    """Report at the end of the session, not only as reasons of skips, if PostgreSQL is missing."""
     skipped = terminalreporter.stats.get("skipped", [])
     if any(_MISSING in str(report.longrepr) for report in skipped):
         terminalreporter.section("PostgreSQL is missing", sep="!", red=True, bold=True)

@@ -1,4 +1,4 @@
-"""Calls with the generated stubs alone, for requests that the client would not send."""
+"""Calls through the generated stubs, for requests that the client library would not send."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 
 
 class Service:
-    """All stubs on one channel of its own."""
+    """All stubs on one separate channel."""
 
     def __init__(self, target: str) -> None:
         self.channel = grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)])
@@ -121,7 +121,7 @@ class Service:
 
 
 class BookAnswer:
-    """The messages of a book, sorted by what they carry."""
+    """The messages of a book calculation, collected by kind of content."""
 
     def __init__(self) -> None:
         self.margins: dict[str, float] = {}
@@ -147,7 +147,7 @@ class BookAnswer:
 def snapshot_messages(
     snapshot: MarketSnapshot,
 ) -> list[market_data_service_pb2.PublishSnapshotRequest]:
-    """Return a snapshot as the messages of a publication."""
+    """Return the messages that publish a snapshot."""
     pb, o = market_data_service_pb2, snapshot.options
     header = pb.SnapshotHeader(
         index_prices=[
@@ -176,7 +176,7 @@ def snapshot_messages(
 
 
 def violations_of(fault: grpc.RpcError) -> dict[str, str]:
-    """Return description by field of everything that an error names."""
+    """Return the descriptions of an error's violations, by field or subject."""
     raw = dict(fault.trailing_metadata())["grpc-status-details-bin"]
     out: dict[str, str] = {}
     for item in status_pb2.Status.FromString(raw).details:

@@ -1,4 +1,4 @@
-"""`margin serve` as a process of its own."""
+"""`margin serve` in a separate process."""
 
 import os
 import re
@@ -20,7 +20,7 @@ class Command:
     target: str
     health: str
     told: list[str]
-    """Lines of standard output up to the last one of the announcement."""
+    """Lines of standard output up to the end of the start-up message."""
     log: Path
     """Standard error."""
 

@@ -1,4 +1,4 @@
-"""A small market served for real: Ray, actors, a ledger on disk and a gateway on a port."""
+"""A small market behind a complete service: Ray, actors, a ledger on disk and a gateway."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ N_SCENARIOS = 500
 
 @dataclass(frozen=True)
 class World:
-    """What is served, and what the engine alone says of it."""
+    """The data that are served, and the result that the engine calculates from them directly."""
 
     snapshot: MarketSnapshot
     scenarios: ScenarioSet
@@ -57,7 +57,7 @@ def make_world(market: SyntheticMarket, model: ModelParameters) -> World:
 
 
 def fill(folder: Path, world: World, ledger_url: str | None = None) -> Path:
-    """Store the world as a service keeps it; returns the path of its book."""
+    """Store the world in the form that a service uses; return the path of its book."""
     folder.mkdir(parents=True, exist_ok=True)
     archive = StoreArchive(folder, ledger_url or sqlite_url(folder / "ledger.sqlite"))
     archive.save_scenarios(world.scenarios)
@@ -95,7 +95,7 @@ def ray_here(cpus: int = 2) -> Iterator[None]:
 
 @contextmanager
 def nodes(count: int, checks: dict[str, int] | None = None) -> Iterator[Cluster]:
-    """Run a Ray cluster of so many nodes of two processors, and attach to it."""
+    """Run a Ray cluster of `count` nodes with two CPUs each, and attach to it."""
     quiet_ray()
     head: dict[str, Any] = {"num_cpus": 2}
     if checks:
@@ -152,7 +152,7 @@ def served(
     before_ready: Callable[[Running], None] | None = None,
     **options: Any,
 ) -> Iterator[Running]:
-    """Serve a world through the attached Ray until the end of the block."""
+    """Serve a world on the attached Ray until the end of the block."""
     path = folder / "book.parquet"
     path = path if path.exists() else fill(folder, world, ledger_url)
     request = ServiceRequest(
@@ -202,7 +202,7 @@ def served(
 
 
 def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
-    """Return a snapshot as a client publishes it."""
+    """Return the header and the quotes with which a client publishes a snapshot."""
     o = snapshot.options
     forwards = tuple(Forward(e.underlying, e.expiry, e.forward_usd) for e in snapshot.expiries)
     quotes = [
@@ -234,7 +234,7 @@ def digest_of_book(target: str, **asked: Any) -> str:
 
 
 def moved_by(snapshot: MarketSnapshot, shift: timedelta) -> MarketSnapshot:
-    """Return the same market at another time, without the expiries that have passed by then."""
+    """Return the same market at another time, without expiries before it and their options."""
     time = snapshot.time + shift
     kept = [i for i, e in enumerate(snapshot.expiries) if e.expiry > time]
     place = {old: new for new, old in enumerate(kept)}

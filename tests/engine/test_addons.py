@@ -1,4 +1,4 @@
-"""Add-ons recomputed by hand from the figures that a result carries."""
+"""Add-ons, recomputed by hand from the inputs that a result reports."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def part(result: MarginResult, name: str, account: int = 0) -> float:
 
 
 def figures(result: MarginResult, name: str, account: int = 0) -> dict[str, dict[str, float]]:
-    """The figures of one part by what they are of."""
+    """Return the inputs of one component, by label and then by name."""
     out: dict[str, dict[str, float]] = {}
     for _, p, label, figure, value in result.inputs.of(account).rows():
         if p == name:
@@ -228,7 +228,7 @@ def test_expiry_risk_settles_what_expires_on_the_way(snapshot, book) -> None:
     assert found["var_settled_usd"] == pytest.approx(settled.var_usd[0], rel=1e-12)
     expected = max(settled.var_usd[0] - result.var_usd[0], 0.0)
     assert part(result, "expiry_risk") == pytest.approx(expected, rel=1e-12)
-    # By hand in one scenario: the option is worth its intrinsic value at the path's price.
+    # By hand in one scenario: the option's value is its intrinsic value at the path's price.
     s = 7
     expiry_hours = soon[-1].tenor_years * 8760.0
     path = np.interp(expiry_hours, [0.0, 24.0, 48.0], [0.0, *SCENARIOS.path_return[s, 0]])
@@ -305,13 +305,13 @@ def test_collateral_of_an_unknown_account_is_refused(snapshot, book) -> None:
     held = deposits((a, "USD", 1_000.0), ("NOBODY", "BTC", 5.0), ("NOBODY", "USD", 1.0))
     with pytest.raises(InvalidPortfolio, match="row 1 and 1 more: account NOBODY is not in"):
         collateral_equity(held, snapshot, book, parameters)
-    # An account that is known but holds no position has no requirement and no row.
+    # A known account without positions has neither a requirement nor a row.
     equity = collateral_equity(held, snapshot, book, parameters, other_accounts=["NOBODY"])
     assert equity.market_value_usd.sum() == 1_000.0
 
 
 def test_coins_simulated_with_the_account_offset_its_short(snapshot) -> None:
-    """Ten coins pledged against ten sold: falls of the one are gains of the other."""
+    """Ten coins are pledged against ten sold; losses of the one are gains of the other."""
     name = "BTC_USDC-PERPETUAL"
     short = Book(("A",), ("M",), (name,), np.array([0, 1]), np.array([0], np.int32),
                  np.array([-10.0]))  # fmt: skip
@@ -322,7 +322,7 @@ def test_coins_simulated_with_the_account_offset_its_short(snapshot) -> None:
     )
     assert with_collateral(short, held, cut) is short
     cash = deposits(("A", "USD", 1e6), ("A", "USDC", 1e6))
-    assert with_collateral(short, cash, joint) is short  # cash shifts nothing
+    assert with_collateral(short, cash, joint) is short  # cash has no risk
     both = with_collateral(short, held, joint)
     assert both.instruments == ("BTC_USDC", name)
     assert both.quantity.tolist() == [10.0, -10.0]
@@ -332,6 +332,6 @@ def test_coins_simulated_with_the_account_offset_its_short(snapshot) -> None:
     assert apart.initial_margin_usd[0] > 1_000.0
     price = snapshot.index_usd["BTC"]
     equity = collateral_equity(held, snapshot, short, joint)
-    # The rest that is no whole lot keeps its haircut; the coins' value is counted once.
+    # The fraction of a lot that remains keeps its haircut; the value of the coins is counted once.
     assert equity.counted_usd[0] == pytest.approx((10.0 + 0.85 * 0.004) * price)
     assert together.value_usd[0] - equity.simulated_usd[0] == pytest.approx(0.0, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Statistics of exceptions against published tables, and the replay of made and real years."""
+"""Statistics of exceptions against published tables, and replays of synthetic and real years."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def test_p_values_are_those_of_chi_square() -> None:
     for exceptions in (0, 1, 5, 12, 30):
         ratio, p = kupiec(exceptions, 500, 0.99)
         assert p == pytest.approx(chi2.sf(ratio, 1), rel=1e-12)
-    # Worked out: 8 exceptions in 250 days at 99 %.
+    # Worked example: 8 exceptions in 250 days at 99 %.
     p, x, n = 0.01, 8, 250
     by_hand = -2 * np.log(((1 - p) ** (n - x) * p**x) / ((1 - x / n) ** (n - x) * (x / n) ** x))
     assert kupiec(x, n, 0.99)[0] == pytest.approx(by_hand, rel=1e-10)
@@ -142,11 +142,11 @@ def inputs_of(prices=None, n=1500, **scenarios):
 
 
 def test_nothing_later_is_known_on_a_date() -> None:
-    """A jump planted after a date changes its profit and none of its margins."""
+    """A jump after a date changes the profit that follows the date and none of its margins."""
     dates = BEGIN + DAY * np.array([1200, 1201, 1202, 1203])
     calm = replay_dates(inputs_of(), dates)
     shocked = replay_dates(inputs_of(grids(1500, jump=(1203, 0.8))), dates)
-    # Closes of the dates 1200 to 1202 come before the jump; 1203 closes with it.
+    # The closes of dates 1200 to 1202 precede the jump; the close of 1203 includes it.
     np.testing.assert_array_equal(calm.var_usd[:3], shocked.var_usd[:3])
     np.testing.assert_array_equal(calm.es_usd[:3], shocked.es_usd[:3])
     assert np.all(shocked.var_usd[3] != calm.var_usd[3])
@@ -155,7 +155,7 @@ def test_nothing_later_is_known_on_a_date() -> None:
 
 
 def test_a_date_s_margin_is_the_one_the_engine_would_have_asked() -> None:
-    """The replayed figure is calculate_margin's on the set that build_scenarios makes."""
+    """The replayed margin equals `calculate_margin` on the set that `build_scenarios` returns."""
     from margin_actors.engine.backtest.replay import benchmark_book, made_market, strike_at
     from margin_actors.engine.scenarios import build_scenarios
 
@@ -211,10 +211,10 @@ RULES = BufferParameters(enabled=True, share=0.25, fast_rise=0.1, fast_days=3, r
 def test_the_buffer_gives_way_and_is_rebuilt() -> None:
     state = replay(full_buffer(RULES), [100.0] * 5, RULES)
     assert state.share == 0.25
-    # 15 % up: the margin with buffer stays 125, so 125 / 115 - 1 is left.
+    # A rise of 15 %: the margin with buffer stays at 125, so a share of 125 / 115 - 1 remains.
     state = advance(state, 115.0, RULES)
     assert state.share == pytest.approx(125.0 / 115.0 - 1.0)
-    # Another 20 %: nothing is left, and it does not go below nothing.
+    # Another rise of 20 %: the buffer is used up, and its share is not negative.
     state = advance(state, 138.0, RULES)
     assert state.share == 0.0
     state = replay(state, [138.0] * 3, RULES)
@@ -229,7 +229,7 @@ def test_a_kept_state_continues_where_it_was(margins, cut) -> None:
     cut = min(cut, len(margins))
     whole = replay(full_buffer(RULES), margins, RULES)
     kept = replay(full_buffer(RULES), margins[:cut], RULES)
-    # As it would be written down and read again.
+    # The state as it would be stored and read again.
     again = BufferState(float(repr(kept.share)), tuple(float(repr(m)) for m in kept.recent))
     assert replay(again, margins[cut:], RULES) == whole
     assert 0.0 <= whole.share <= RULES.share
@@ -267,7 +267,7 @@ def test_tools_hold_margin_up_and_calm_its_rises() -> None:
         plain = rows[portfolio, "none"]
         assert plain.peak_to_trough >= 1.0
         assert plain.rise_30d >= 0.0
-    # Volatility more than doubles between regimes: a floor calms the outright.
+    # Volatility more than doubles between regimes, so a floor lowers the outright's peak to trough.
     assert (
         rows["outright", "stress period floor"].peak_to_trough
         < rows["outright", "none"].peak_to_trough
@@ -299,7 +299,10 @@ def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
 
 
 def test_a_book_is_margined_and_what_came_of_it(snapshot, book) -> None:
-    """The later chain's marks at the earlier maturities; what is not listed then is left out."""
+    """Values come from the later chain's marks at the earlier maturities.
+
+    Positions that the later chain does not list are left out.
+    """
     gone = snapshot.options.names[5]
     quotes = snapshot.options
     keep = np.array([n != gone for n in quotes.names])

@@ -1,4 +1,4 @@
-"""A book is margined as far as it can be; what cannot be is listed with the reasons."""
+"""Accounts that can be margined are margined; the others are listed with the reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -109,7 +109,7 @@ def test_a_sound_book_is_passed_on_as_the_same_object(ready: PricedMarket, book:
 def test_one_position_that_cannot_be_margined_stops_its_own_account_only(
     ready: PricedMarket, snapshot: MarketSnapshot, name: str
 ) -> None:
-    """Operator's review A8."""
+    """Regression test for item A8 of the operator's review."""
     quantity, text = BAD[name]
     held = {"A": SOUND, "B": SOUND | {name: quantity}, "C": {"BTC_USDC": 2.0}}
     book = book_of(held)
@@ -146,7 +146,7 @@ def test_an_account_of_any_size_is_found_where_prices_are_made_when_needed(
 def test_expired_positions_are_taken_out_and_listed(
     ready: PricedMarket, snapshot: MarketSnapshot
 ) -> None:
-    """Operator's review A8: every expiry stopped the whole book."""
+    """Regression test for item A8 of the operator's review: every expiry stopped the whole book."""
     book = book_of(
         {
             "A": SOUND | {EXPIRED: 0.015},

@@ -1,4 +1,4 @@
-"""Scenario engines: filtered historical, Monte Carlo, written-down rows, stress days."""
+"""Scenario engines: filtered historical, Monte Carlo, prescribed rows, stress days."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -63,7 +63,7 @@ def test_a_missing_return_leaves_the_variance() -> None:
 
 
 def test_garch_is_that_of_arch() -> None:
-    """The parameters are arch's, and our recursion gives its conditional volatilities."""
+    """Parameters and conditional volatilities agree with those of the package arch."""
     from arch import arch_model
 
     rng = np.random.default_rng(4)
@@ -80,7 +80,7 @@ def test_garch_is_that_of_arch() -> None:
     assert recursion.omega == pytest.approx(fitted.params["omega"] * 1e-4, rel=1e-6)
     assert recursion.alpha == pytest.approx(0.09, abs=0.04)
     ours = 100.0 * np.sqrt(variances(sample, recursion)[:-1])
-    # Each begins in its own way; with persistence 0.97 that is forgotten after 600 steps.
+    # The initial variances differ; with persistence 0.97 their effect is gone after 600 steps.
     np.testing.assert_allclose(ours[800:], fitted.conditional_volatility[800:], rtol=1e-4)
     forecast = fitted.forecast(horizon=1).variance.iloc[-1, 0]
     assert 1e4 * variances(sample, recursion)[-1] == pytest.approx(forecast, rel=1e-5)
@@ -104,7 +104,7 @@ def test_filtered_rows_are_scaled_by_then_and_now() -> None:
             sigma.append(0.97 * sigma[-1] + 0.03 * r * r)
         sigma = np.sqrt(sigma)
         start = np.searchsorted(table.time, history.start_time)
-        # sigma[k] is known once the price k is: r* = r sigma_now / sigma_then.
+        # sigma[k] is known when price k is known: r* = r sigma_now / sigma_then.
         expected = history.spot_return[:, u] * sigma[-1] / sigma[start]
         np.testing.assert_allclose(found.spot_return[:, u], expected, rtol=1e-10)
     np.testing.assert_array_equal(found.path_return[:, :, -1], found.spot_return)
@@ -133,7 +133,7 @@ def test_correlation_scaling_gives_the_correlation_of_now() -> None:
     rng = np.random.default_rng(8)
     n = 3000
     prices = grids(n)
-    # Correlation 0.95 for most of the time, then -0.6 lately.
+    # The correlation is 0.95 for most of the time and -0.6 for the last 250 days.
     z = rng.normal(size=(n, 2))
     late = np.arange(n) >= n - 250
     rho = np.where(late, -0.6, 0.95)
@@ -150,7 +150,7 @@ def test_correlation_scaling_gives_the_correlation_of_now() -> None:
     after = filter_rows(history, table, scaled, build_filter(table, scaled))
     assert np.corrcoef(before.spot_return.T)[0, 1] > 0.6
     assert np.corrcoef(after.spot_return.T)[0, 1] < -0.3
-    # Each underlying keeps its own size.
+    # The size of each underlying's moves is kept.
     np.testing.assert_allclose(
         after.spot_return.std(axis=0), before.spot_return.std(axis=0), rtol=0.15
     )
@@ -168,7 +168,7 @@ def test_volatility_moves_follow_their_own_volatility() -> None:
     np.testing.assert_array_equal(kept.vol_change, history.vol_change)
     found = filter_rows(history, table, own, build_filter(table, own))
     ratio = found.vol_change[:, 0] / history.vol_change[:, 0]
-    # One factor a row for the whole surface.
+    # Each row has one factor for the whole surface.
     assert np.ptp(ratio.reshape(len(found), -1), axis=1).max() < 1e-9
     assert np.ptp(ratio[:, 0, 0]) > 0.01
 
@@ -220,7 +220,7 @@ def test_student_marginals_are_student() -> None:
 
 
 def test_the_copula_has_tail_dependence() -> None:
-    """Joint extremes come more often than independent or normally dependent ones would."""
+    """Joint extremes are more frequent than under a normal copula of the same correlation."""
     rng = np.random.default_rng(9)
     n = 4000
     z = rng.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], n)
@@ -262,7 +262,7 @@ def test_the_thirty_day_move_is_the_factor_itself(fitted) -> None:
     np.testing.assert_array_equal(doubled.vol_change[:, :, MONTH, AT_MONEY], 2.0 * level)
 
 
-# -- rows that are written down --------------------------------------------------------------------
+# -- prescribed rows -------------------------------------------------------------------------------
 
 
 def test_span_s_sixteen_rows() -> None:
@@ -340,7 +340,7 @@ def test_a_model_s_set_has_every_section_it_asks_for(engine: str) -> None:
     assert made.section(LONG).count == pytest.approx(3 * 365, abs=3)
     assert made.section(STRESS_PERIOD).count == 60
     stress = made.section(STRESS)
-    # A window of two days holds a day twice: closing on its evening and a day later.
+    # Two of the two-day windows contain the day; the third row is the hypothetical one.
     assert stress.count == 3
     assert "too early (2016-01-01)" in " ".join(made.notes)
     halves = stress.first + 2
@@ -373,7 +373,7 @@ def test_the_core_of_a_larger_set_is_the_set_without_sections() -> None:
 
 
 def test_nothing_later_is_used() -> None:
-    """A jump after the date changes no bit of any engine's set."""
+    """A jump after the date does not change the set of any engine."""
     calm, shocked = grids(1500), grids(1500, jump=(1401, 0.9))
     as_of = calm["BTC"].time[1400]
     for engine in ("historical", "filtered", "monte_carlo"):
@@ -411,12 +411,12 @@ def test_the_stress_period_is_calibrated_to_the_long_run() -> None:
     assert str(chosen.known_until)[5:10] == "01-01"
     assert np.mean(list(chosen.ratio.values())) == pytest.approx(1.0, abs=0.1)
     assert chosen.confidence < 0.99
-    # The chosen ones move more than the rest.
+    # The chosen windows have larger moves than the others.
     known = every.chosen(table.time[every.end] <= chosen.known_until)
     returns = np.abs(spot_returns(table, known) / spot_returns(table, known).std(axis=0))
     inside = np.isin(known.end, chosen.windows.end)
     assert returns[inside].max(axis=1).min() >= returns[~inside].max(axis=1).max() * 0.95
-    # Within a year nothing changes it.
+    # The period is chosen once a year, so 19 days earlier it is the same.
     earlier = table.until(table.time[-20])
     again = choose_stress_period(
         earlier, all_windows(earlier, rules), StressPeriodParameters(days=250),

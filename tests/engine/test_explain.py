@@ -1,4 +1,4 @@
-"""Every number can be traced: to prices in a scenario, and to what changed it."""
+"""Explanations of a margin: prices in a scenario, and the causes of a change."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def test_traced_prices_make_the_account_s_profit(snapshot, book, row, account) -
 
 
 def states(snapshot, book) -> tuple[State, State]:
-    """Yesterday and today: all four kinds of input differ."""
+    """Return yesterday's and today's state, which differ in all four kinds of input."""
     moved = replace(
         snapshot, index_usd={u: 1.05 * p for u, p in snapshot.index_usd.items()},
         expiries=tuple(replace(e, forward_usd=1.05 * e.forward_usd) for e in snapshot.expiries),

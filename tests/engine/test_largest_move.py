@@ -1,4 +1,4 @@
-"""The pass over the cube that finds each contract's largest move."""
+"""The kernel that finds each contract's largest move in the cube."""
 
 import numpy as np
 from hypothesis import given

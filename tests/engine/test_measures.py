@@ -1,4 +1,4 @@
-"""VaR and ES: laws, hand-counted values, and what positions contribute."""
+"""VaR and ES: laws, values counted by hand, and contributions of positions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A market held ready gives the bits of a calculation from nothing, however it is sliced."""
+"""A prepared market gives the bits of a calculation from scratch, for any number of slices."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def priced(snapshot, scenarios, parameters, tiles_a_slab):
 
 
 def with_bespoke(book: Book, snapshot: MarketSnapshot) -> Book:
-    """The first account's positions and two strikes that no chain lists."""
+    """Return the first account's positions with two options whose strikes are not listed."""
     item = next(e for e in snapshot.expiries if e.underlying == "BTC")
     chain = next(n for n in snapshot.options.names if n.startswith("BTC-")).split("-")
     odd = [f"BTC-{chain[1]}-{round(item.forward_usd * x) // 100 * 100 + 13}-C" for x in (0.9, 1.1)]

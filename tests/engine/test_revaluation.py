@@ -1,4 +1,4 @@
-"""The risk cube against a readable twin, and the laws of aggregation."""
+"""The risk cube against a simple reference implementation, and the laws of aggregation."""
 
 from dataclasses import replace
 
@@ -39,7 +39,10 @@ def twin(
     name: str,
     parameters: RevaluationParameters,
 ) -> np.ndarray:
-    """The profit of one inverse option, scenario by scenario, written to be read."""
+    """Return the profit of one inverse option, US dollars per coin, float64 (n_scenarios,).
+
+    A reference implementation, scenario by scenario, written for readability.
+    """
     row = snapshot.option_row[name]
     item = snapshot.expiries[snapshot.options.expiry_index[row]]
     u = scenarios.underlyings.index(item.underlying)
@@ -133,7 +136,7 @@ def test_linear_contracts_have_their_textbook_profits(snapshot: MarketSnapshot) 
     np.testing.assert_allclose(cube.profits_usd(0), growth - 1, atol=1e-14)
     np.testing.assert_allclose(cube.profits_usd(1), S * (growth - 1), rtol=1e-11, atol=1e-8)
     np.testing.assert_allclose(cube.profits_usd(2), S * (growth - 1), rtol=1e-11, atol=1e-8)
-    basis = scenarios.basis_change[:, 0, 0] * 1.0  # 7.3 days: at and just beyond the first tenor
+    basis = scenarios.basis_change[:, 0, 0] * 1.0  # 7.3 days, just beyond the first tenor
     ratio = cube.profits_usd(3) / (np.exp(scenarios.spot_return[:, 0] + basis) - 1)
     assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
     np.testing.assert_array_equal(cube.unit_value_usd, [0.0, S, 0.0, 0.0])
@@ -151,7 +154,7 @@ def test_put_and_call_differ_by_the_forward_in_every_scenario(snapshot: MarketSn
     scenarios = made_scenarios(64, surface=False)
     cube = build_cube(contracts, snapshot, scenarios, chosen.revaluation)
     S, F = snapshot.index_usd["BTC"], contracts.curves[0].level_usd
-    # C - P = S'/F' (F' - K), and S'/F' does not move when spot and forward move together.
+    # C - P = S'/F' (F' - K), and S'/F' does not change if spot and forward move together.
     expected = S / F * F * cube.profits_usd(2)
     np.testing.assert_allclose(cube.profits_usd(0) - cube.profits_usd(1), expected, atol=1e-8 * S)
 

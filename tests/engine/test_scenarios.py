@@ -1,4 +1,4 @@
-"""Historical scenarios: windows, joint moves, proxies, provenance, and the set as a file."""
+"""Historical scenarios: windows, joint moves, proxies, provenance, and the set as a table."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ def test_a_row_moves_all_underlyings_over_the_same_window(n: int, windows: int, 
         as_of=FUTURE,
     )
     assert len(made) == windows
-    last = n - 1  # of BTC, which ends first
+    last = n - 1  # the last row of BTC, whose history ends first
     for row in range(windows):
         end = last - (windows - 1 - row)
         assert made.end_time[row] == np.datetime64("2020-01-01", "ms") + HOUR * 24 * end

@@ -12,7 +12,10 @@ from margin_actors.market.surfaces import fit_surfaces
 
 
 def broken_set() -> ScenarioSet:
-    """Forty mild scenarios; row 7 tears a hole into the smile of BTC, row 9 inverts the term."""
+    """Return forty mild scenarios, of which two break arbitrage conditions of BTC.
+
+    Row 7 makes the smile non-convex, and row 9 inverts the term structure.
+    """
     made = made_scenarios(40, scale=0.2)
     vol = made.vol_change.copy()
     vol[7, 0, :, 4] -= 0.6
@@ -31,7 +34,7 @@ def test_broken_surfaces_are_found_mended_and_counted(snapshot: MarketSnapshot) 
     row = mended.vol_change[7, 0]
     assert not np.array_equal(row, broken.vol_change[7, 0])
     np.testing.assert_array_equal(row[:, 3], broken.vol_change[7, 0][:, 3])  # the level is kept
-    np.testing.assert_array_equal(mended.vol_change[9], broken.vol_change[9])  # not to be mended
+    np.testing.assert_array_equal(mended.vol_change[9], broken.vol_change[9])  # cannot be repaired
     assert btc.left >= 1
     untouched = np.delete(np.arange(40), [7, 9])
     np.testing.assert_array_equal(mended.vol_change[untouched], broken.vol_change[untouched])

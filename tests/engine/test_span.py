@@ -1,4 +1,4 @@
-"""SPAN, the venue's grid and the hybrid against figures worked out by hand."""
+"""SPAN, the venue's grid and the hybrid against values calculated by hand."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ GIVEN = {"price_scan": SCAN, "vol_scan": {"BTC": 0.3, "ETH": 0.35}}
 
 
 def one(snapshot, positions, parameters, n=300):
-    """Margin one account."""
+    """Return the result for one account with some positions."""
     names = tuple(sorted(positions))
     book = Book(("A",), ("M",), names, np.array([0, len(names)]),
                 np.arange(len(names), dtype=np.int32),
@@ -43,7 +43,8 @@ def test_the_scan_risk_of_an_outright_is_its_scan_range(snapshot: MarketSnapshot
     for side in (1.0, -1.0):
         result = one(snapshot, {"BTC_USDC-PERPETUAL": side * coins}, model_from("span", span=GIVEN))
         found = inputs(result)
-        # Extreme rows: twice the range, 35 % of the loss, is 0.7 of it and so never the worst.
+        # An extreme row moves by twice the range and counts 35 % of the loss, which is 0.7 of the
+        # range and so never the largest loss.
         expected = coins * SCAN["BTC"] * snapshot.index_usd["BTC"]
         assert found["scan_risk_usd", "BTC"] == pytest.approx(expected, rel=1e-9)
         assert found["composite_delta_coins", "BTC"] == pytest.approx(side * coins, rel=1e-6)
@@ -112,7 +113,7 @@ def charges(arrays, quantities, parameters=PLAIN):
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=40)
 def test_risk_arrays_add_up(seed) -> None:
-    """The arrays of a portfolio are the sums of its positions'; scan risk is their maximum."""
+    """A portfolio's array is the sum of its positions' arrays; scan risk is its maximum."""
     arrays = made_arrays(12, seed)
     rng = np.random.default_rng(seed + 1)
     a, b = rng.normal(size=12), rng.normal(size=12)
@@ -151,13 +152,13 @@ def test_calendar_spreads_are_formed_in_order_and_use_deltas_once() -> None:
                           CalendarSpread(tiers=(0, 1), rate=0.02)),
         inter_commodity=(), short_option_minimum=0.0,
     )  # fmt: skip
-    # Long 5 and short 2 within the first tier: 2 spreads; 3 long left against 4 short
-    # in the second.
+    # Long 5 and short 2 within the first tier form 2 spreads. The remaining 3 long form 3 spreads
+    # with the 4 short in the second tier.
     found = charges(arrays, [np.array([5.0, -2.0, -4.0])], rules)
     assert found.calendar[0, 0] == pytest.approx((2 * 0.01 + 3 * 0.02) * 60_000.0)
     assert found.net_delta[0, 0] == pytest.approx(-1.0)
     assert found.total[0] == pytest.approx(0.1 * 60_000.0 + found.calendar[0, 0])
-    # The other way round it is the same.
+    # With all signs reversed the charge is the same.
     turned = charges(arrays, [-np.array([5.0, -2.0, -4.0])], rules)
     assert turned.calendar[0, 0] == pytest.approx(found.calendar[0, 0])
 
@@ -168,7 +169,7 @@ def test_the_inter_commodity_credit_is_a_share_of_both_legs_price_risk() -> None
         calendar_spreads=(), short_option_minimum=0.0,
         inter_commodity=(InterCommoditySpread(underlyings=("BTC", "ETH"), credit=0.6),),
     )  # fmt: skip
-    # Long 1 BTC (60,000 USD) against short 15 ETH (30,000 USD): 30,000 USD of spread.
+    # Long 1 BTC (60,000 USD) against short 15 ETH (30,000 USD) is a spread of 30,000 USD.
     found = charges(arrays, [np.array([1.0, -15.0]), np.array([1.0, 15.0])], rules)
     np.testing.assert_allclose(found.scan_risk[0], [6_000.0, 3_000.0])
     np.testing.assert_allclose(found.price_risk[0], [6_000.0, 3_000.0])
@@ -212,8 +213,8 @@ def test_the_composite_delta_of_a_narrow_range_is_black_s(snapshot) -> None:
             np.array([curve.level_usd]), contracts.strike[i : i + 1], np.array([vol]),
             np.array([curve.tenor_years]), np.array([contracts.sign[i] > 0]),
         )[0]  # fmt: skip
-        # In dollars the coin-settled option is worth S / F times Black: with a parallel move that
-        # ratio stays, so dV/dS is N(d1).
+        # The value of the coin-settled option in dollars is S / F times Black's price. A parallel
+        # move keeps that ratio, so dV/dS is N(d1).
         if contracts.mark_deviation[i] > 0.02:
             assert arrays.delta[i] == pytest.approx(delta, abs=2e-4), name
             checked += 1
@@ -254,7 +255,7 @@ def test_the_grid_takes_the_worst_row_of_each_underlying(snapshot) -> None:
         model_from("venue-grid"),
     )
     index = snapshot.index_usd
-    # 16 % of the price; the extreme rows count 24 % of 66 % and 3.2 % of 500 %.
+    # 16 % of the price; the extreme rows count 24 % of 66 % and 3.2 % of 500 %, which is not more.
     long, short = 0.16 * 2.0 * index["BTC"], 0.16 * 30.0 * index["ETH"]
     assert result.initial_margin_usd[0] == pytest.approx(long + short, rel=1e-9)
 

@@ -1,4 +1,4 @@
-"""Cleansing: what is dropped, what is kept, and that it is written down."""
+"""Cleansing: which rows are dropped, which are kept, and the report."""
 
 import numpy as np
 import pytest

@@ -53,7 +53,10 @@ NOT_HELD = [("M", "b", Y, 0.0), ("N", "Z", X, 0.0), ("M", "A", "SOL_USDC", 0.0)]
 def test_equal_positions_have_equal_book_ids_however_they_were_given(
     held: list[tuple[str, str, str, float]], not_held: list[tuple[str, str, str, float]]
 ) -> None:
-    """Operator's review B: positions by trades and by upload had different ids."""
+    """Regression test for part B of the operator's review.
+
+    Equal positions had different ids if one book came from trades and the other from an upload.
+    """
     book = book_from_table(rows(*held, *not_held), where="b")
     assert book.accounts == ("A", "B", "b", "é")
     assert book.members == ("M", "N", "M", "N")
@@ -69,7 +72,7 @@ def test_a_book_of_zero_quantities_has_no_accounts() -> None:
 
 
 def test_quantities_that_could_overflow_are_refused_by_row() -> None:
-    """Operator's review A4."""
+    """Regression test for item A4 of the operator's review."""
     table = rows(("M", "A", X, QUANTITY_MAX), ("M", "A", Y, -2e12), ("M", "B", Y, 1e308))
     with pytest.raises(InvalidPortfolio, match="2 problems") as caught:
         book_from_table(table, where="b")
@@ -179,4 +182,4 @@ def test_faults_of_every_kind_are_named_in_one_message() -> None:
     ):
         assert part in text
     with pytest.raises(InvalidPortfolio, match="5 problems"):
-        book_from_table(table, where="b")  # without a time, expiries are not looked at
+        book_from_table(table, where="b")  # without a time, expiries are not checked

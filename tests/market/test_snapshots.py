@@ -1,4 +1,4 @@
-"""What may be published, and what may not."""
+"""Snapshots that may and that may not be published."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def test_a_market_with_options_may_be_published(snapshot: MarketSnapshot) -> Non
 
 
 def test_an_empty_snapshot_of_1970_has_every_fault_named_at_once() -> None:
-    """Operator's review A5."""
+    """Regression test for item A5 of the operator's review."""
     empty = MarketSnapshot(datetime(1970, 1, 1, tzinfo=UTC), {}, (), NO_OPTIONS)
     found = "\n".join(faults(empty))
     for part in ("time: 1970-01-01", "index prices: there is none", "options: there is none"):
@@ -46,7 +46,7 @@ def test_a_time_far_ahead_of_the_clock_may_not_be_published(snapshot: MarketSnap
 def test_a_snapshot_older_than_the_current_one_may_not_be_published(
     snapshot: MarketSnapshot,
 ) -> None:
-    """Operator's review A5."""
+    """Regression test for item A5 of the operator's review."""
     (fault,) = faults(snapshot, current_time=snapshot.time + timedelta(seconds=1))
     assert "is before the current snapshot's" in fault
 

@@ -1,4 +1,4 @@
-"""Smiles: no arbitrage, quotes met, and values against QuantLib."""
+"""Smiles: absence of arbitrage, fit to the quotes, and values against QuantLib."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -152,7 +152,10 @@ def test_svi_reprices_97_and_a_half_percent_of_the_real_chain_inside_bid_ask(dat
 def test_volatilities_at_the_most_extreme_strikes_are_finite(
     market: SyntheticMarket, smile: Literal["svi", "sabr"]
 ) -> None:
-    """Operator's review B: strike ratios of 1e308 and 1e-308 were internal errors."""
+    """Regression test for part B of the operator's review.
+
+    Strike ratios of 1e308 and 1e-308 caused internal errors.
+    """
     k = logarithms(np.array([5e-324, 1e-308, 1e308]))[0]
     for surface in fit_surfaces(market.snapshot, model=smile).values():
         for item in surface.expiries:

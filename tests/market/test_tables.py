@@ -1,4 +1,4 @@
-"""Columns of tables as arrays."""
+"""Conversion of table columns to arrays."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Prices against 50 digits and QuantLib, and the laws any option price obeys."""
+"""Option prices against 50-digit arithmetic and QuantLib, and the laws that they obey."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""exp, log and the normal tail against 50 digits; the random numbers against published vectors."""
+"""exp and log against 50-digit arithmetic; random numbers against published test vectors."""
 
 import mpmath as mp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Margins of one account or of one portfolio: calculate, simulate, explain."""
+"""Use cases of one account or one portfolio: calculate, simulate and explain a margin."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,23 +23,26 @@ from margin_cluster.positions import Holding, add_quantities
 
 R = TypeVar("R")
 SIMULATED_POSITIONS_MAX = 1_000_000
+"""Largest number of positions held times (1 + number of candidates) of one simulation."""
 ON_LOOP_MAX = 2**21
-"""Positions times scenarios that are summed on the event loop: about half a millisecond."""
+"""Largest number of positions times scenarios that is summed on the event loop, which takes about
+half a millisecond."""
 PREPARED_MAX = 4_096
+"""Largest number of prepared accounts that are cached with a generation."""
 
 
 @dataclass(frozen=True)
 class PreparedAccount:
-    """An account's positions as the kernels of one generation read them."""
+    """An account's positions in the layout that the kernels of one generation require."""
 
     laid: LaidOut
-    """Of the positions that have not expired."""
+    """The positions that have not expired."""
     expired: tuple[str, ...]
     """Instruments that had expired at the snapshot's time."""
 
     @property
     def live(self) -> dict[str, float]:
-        """Quantity by instrument of the positions that have not expired."""
+        """Signed quantity by instrument of the positions that have not expired."""
         book = self.laid.book
         names = [book.instruments[i] for i in book.instrument_index.tolist()]
         return dict(zip(names, book.quantity.tolist(), strict=True))
@@ -47,17 +50,22 @@ class PreparedAccount:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one account's margin is what it is."""
+    """The breakdown of one account's margin by position and scenario."""
 
     generation: ResidentGeneration
     book: Book
+    """The account's positions that have not expired."""
     margins: Margins
+    """One row, the account's."""
     margin: dict[str, Any]
+    """The margin in the form that the ledger stores."""
     attribution: Attribution
+    """Contributions of the positions, in the order of `book`; US dollars (the marginal measures per
+    unit of quantity), a loss is positive."""
     values_usd: np.ndarray
-    """float64 (n_positions,): value of each position, US dollars."""
+    """float64 (n_positions,): value of each position (quantity included), US dollars."""
     traced: tuple[TracedPosition, ...]
-    """Prices in the scenario requested; empty if none was."""
+    """Positions before and after the requested scenario; empty if no scenario was requested."""
 
 
 class AccountMargins:
@@ -67,7 +75,15 @@ class AccountMargins:
         self._desk = desk
 
     async def calculate(self, subject: Subject, key: str, call: Call) -> CalculationRecord:
-        """Return the recorded margin of one account or portfolio."""
+        """Calculate the margin of one account or portfolio, record it, and return the record.
+
+        Raises
+        ------
+        NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
+            If the generation, the account or a price is missing; see `prepare_account`.
+        Overloaded, LedgerUnavailable
+            If the calculation cannot be recorded.
+        """
         generation, holding, version = await self._inputs(subject, call)
         work = partial(self._calculate, generation, holding, version, key, call)
         record = await self._run(work, generation, holding.positions)
@@ -77,7 +93,17 @@ class AccountMargins:
     async def simulate(
         self, subject: Subject, candidates: list[tuple[str, dict[str, float]]], call: Call
     ) -> tuple[ResidentGeneration, list[dict[str, Any]]]:
-        """Return the margin before and after each candidate, in their order."""
+        """Return (generation, margins): the margin before, then the margin after each candidate.
+
+        Each candidate is applied on its own to the positions held. Nothing is recorded.
+
+        Raises
+        ------
+        InvalidRequest
+            If the simulation has more than `SIMULATED_POSITIONS_MAX` positions.
+        NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
+            As `calculate`.
+        """
         generation, holding, _ = await self._inputs(subject, call)
         work = partial(self._simulate, generation, holding, candidates)
         names = dict(holding.positions)
@@ -87,7 +113,15 @@ class AccountMargins:
         return generation, margins
 
     async def explain(self, subject: Subject, traced: int | None, call: Call) -> Explanation:
-        """Return which positions and scenarios make a margin, and the prices of one scenario."""
+        """Return the breakdown of a margin, with the prices in scenario `traced` unless None.
+
+        Raises
+        ------
+        InvalidRequest
+            If `traced` is not below the number of scenarios.
+        NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
+            As `calculate`.
+        """
         generation, holding, _ = await self._inputs(subject, call)
         return await self._desk.compute(self._explain, generation, holding, traced)
 
@@ -206,14 +240,14 @@ class AccountMargins:
 
 
 def prepare_account(generation: ResidentGeneration, holding: Holding) -> PreparedAccount:
-    """Return an account as the kernels read it; the last result if its positions are the same.
+    """Return an account in the layout of the kernels; cached while its positions do not change.
 
     Raises
     ------
     InvalidPortfolio, MissingMarketData
-        If a portfolio of the request cannot be margined, naming every position.
+        If a portfolio of the request cannot be margined; names every position at fault.
     MissingMarketData
-        If a resident account holds positions that cannot be margined, naming every one.
+        If a resident account holds positions that cannot be margined; names every one.
     """
     account = holding.account_id
     if not account:
@@ -246,7 +280,7 @@ def account_margin(
     holding: Holding,
     expired: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Return one row of margins as the ledger keeps the margin of an account."""
+    """Return row `row` of `margins` in the form in which the ledger stores an account's margin."""
     margin = margin_to_mapping(
         margins,
         row,

@@ -1,17 +1,17 @@
 """Admission control: which calls are admitted, which wait, and in which order they are served.
 
-Each priority class has its own limits and its own queue. Within a class every caller has a queue of
-its own, and the callers are served in turn (round robin), so that a burst of one caller delays the
-others by one call each and not by the length of the burst.
+Each priority class has its own limits and its own queue. Within a class every caller has a separate
+queue, and the callers are served in turn (round robin), so that a burst of one caller delays each
+of the others by one call and not by the length of the burst.
 
-Two situations look alike and need opposite answers. A burst of one well-behaved caller should wait,
-because it ends by itself. An overload by many callers should be rejected at once, because a long
-queue would only delay everyone. So only the first few waiting calls of each caller count towards
-the limit that all callers share. A rejection by that limit puts the class under pressure for a
-quarter of a second, or for as long as more calls wait than the limit, and meanwhile a much shorter
-queue is kept.
+Bursts and overload look alike but need opposite responses. A burst of one well-behaved caller
+should wait, because it ends by itself. An overload by many callers should be rejected at once,
+because a long queue would only delay everyone. Therefore only the first few waiting calls of each
+caller count towards the limit that all callers share. A rejection by that limit puts the class
+under pressure for a quarter of a second, or for as long as more calls wait than the limit.
+Meanwhile a much shorter queue is kept.
 
-Everything here is pure: no clock, no waiting, no gRPC.
+This module is pure logic: it reads no clock, does not wait, and does not use gRPC.
 """
 
 from collections import Counter, deque
@@ -26,12 +26,12 @@ PRESSURE_SECONDS = 0.25
 COUNTED_PER_CALLER = 4
 """Waiting calls of one caller that count towards the shared limit."""
 _BURSTS_FULL_SIZE = 2
-"""Callers that may each have a burst of full size waiting; more callers share less."""
+"""Number of callers that may each have a burst of full size waiting; see `burst_max`."""
 _DELAY_SECONDS_MIN, _DELAY_SECONDS_MAX = 0.05, 5.0
 
 
 class PriorityClass(Enum):
-    """What a call competes with for places."""
+    """Classes of calls; a call competes for slots only with calls of its own class."""
 
     CONTROL = "control"
     """Status, health and reflection: never queued and never rejected."""
@@ -59,19 +59,20 @@ class ClassLimits:
     """Limits of one priority class; every number is at least 1."""
 
     active_max: int
-    """Calls that are worked on at the same time."""
+    """Calls that are active at the same time."""
     waiting_max: int
     """Waiting calls of all callers, of which at most 4 per caller count."""
     caller_waiting_max: int
     """Waiting calls of one caller."""
     caller_active_max: int
-    """Calls of one caller that are worked on at the same time."""
+    """Calls of one caller that are active at the same time."""
 
     @property
     def pressed_max(self) -> int:
         """Return the limit that replaces `waiting_max` under pressure.
 
-        Places become free all the time then, so that a short queue suffices to keep them in use.
+        Under pressure slots become free all the time, so a short queue suffices to keep them in
+        use.
         """
         return min(max(self.active_max // 2, 1), self.waiting_max)
 
@@ -81,10 +82,10 @@ class _Caller(Generic[T]):
     """The calls of one caller in one class."""
 
     pending: int = 0
-    """Admitted calls that are not being worked on."""
+    """Admitted calls that are not active."""
     active: int = 0
     queue: deque[T] = field(default_factory=deque[T])
-    """Those of the pending calls that have asked for their turn."""
+    """Pending calls that have asked for their turn."""
 
 
 class FairQueue(Generic[T]):
@@ -92,8 +93,8 @@ class FairQueue(Generic[T]):
 
     A call goes through `admit`, `push`, `pop` and `release` in this order. A call that ends before
     `push` calls `give_up`, and one that ends between `push` and `pop` calls `withdraw`. A stream of
-    requests, which works only while it has a message, calls `readmit`, `push`, `pop` and `release`
-    for each message.
+    requests, which is active only while it processes a message, calls `readmit`, `push`, `pop` and
+    `release` for each message.
     """
 
     def __init__(self, limits: ClassLimits) -> None:
@@ -101,14 +102,15 @@ class FairQueue(Generic[T]):
         self.active = self.pending = 0
         self.rejected: Counter[Reason] = Counter()
         self.seconds = 0.05
-        """Smoothed duration of a call, for the delay suggested to rejected callers."""
+        """Smoothed duration of a call, seconds, for the delay suggested to rejected callers."""
         self._callers: dict[str, _Caller[T]] = {}
         self._turns: deque[str] = deque()
         """Callers with a call in their queue, each once, in the order of their turns."""
         self._counted = self._bursts = 0
         self._pressed_until = float("-inf")
         self._is_backed_up = False
-        """Whether a rejection by the shared limit left more calls waiting than that limit."""
+        """True from a rejection by the shared limit while more calls wait than that limit, until
+        the number of waiting calls has fallen to the limit."""
 
     @property
     def has_waiting(self) -> bool:
@@ -130,10 +132,11 @@ class FairQueue(Generic[T]):
         return reason
 
     def reject(self, reason: Reason, now: float) -> None:
-        """Count a rejection.
+        """Count a rejection; `now` is a monotonic time in seconds.
 
-        One by the shared limit puts the class under pressure, and so does any while more calls wait
-        than that limit.
+        A rejection by the shared limit puts the class under pressure. If it left more calls waiting
+        than that limit, rejections for any reason prolong the pressure until the queue has
+        drained to the limit.
         """
         self.rejected[reason] += 1
         if reason is Reason.SHARED_LIMIT:
@@ -143,21 +146,21 @@ class FairQueue(Generic[T]):
         self._pressed_until = now + PRESSURE_SECONDS
 
     def is_pressed(self, now: float) -> bool:
-        """Return whether the shared limit was reached a short time ago, or the queue is longer."""
+        """Return whether the class is under pressure; `now` is a monotonic time in seconds."""
         return self._is_backed_up or now < self._pressed_until
 
     def burst_max(self, bursts: int) -> int:
-        """Return how many calls of one caller may wait while so many callers have a burst.
+        """Return how many calls of one caller may wait while `bursts` callers have a burst.
 
         Up to two callers may each have a burst of full size. With more callers the allowance falls
-        with the third power of their number, so that the sum falls too: many bursts at the same
-        time are an overload.
+        with the third power of their number, so that the sum over callers falls too, because many
+        bursts at the same time are an overload.
         """
         full, share = self.limits.caller_waiting_max, _BURSTS_FULL_SIZE / max(bursts, 1)
         return full if share >= 1 else max(int(full * share**3), COUNTED_PER_CALLER)
 
     def delay_seconds(self) -> float:
-        """Return after how many seconds a rejected caller should try again."""
+        """Return the delay, 0.05 to 5 seconds, after which a rejected caller should retry."""
         expected = self.seconds * (self.active + self.pending) / self.limits.active_max
         return min(max(expected, _DELAY_SECONDS_MIN), _DELAY_SECONDS_MAX)
 
@@ -170,14 +173,14 @@ class FairQueue(Generic[T]):
         self._add_pending(caller)
 
     def push(self, caller: str, item: T) -> None:
-        """Ask for the turn of an admitted call."""
+        """Append an admitted call to its caller's queue."""
         queue = self._callers[caller].queue
         if not queue:
             self._turns.append(caller)
         queue.append(item)
 
     def pop(self) -> T | None:
-        """Return the call whose turn it is, which is active from now on; None if there is none."""
+        """Return the call whose turn it is and make it active; None if no call may start."""
         if self.active >= self.limits.active_max:
             return None
         for _ in range(len(self._turns)):
@@ -213,11 +216,11 @@ class FairQueue(Generic[T]):
         self._remove_pending(caller)
 
     def give_up(self, caller: str) -> None:
-        """Remove a call that was admitted and has not asked for its turn."""
+        """Remove an admitted call that has not asked for its turn."""
         self._remove_pending(caller)
 
     def release(self, caller: str) -> None:
-        """Give back the place of an active call."""
+        """Release the slot of an active call."""
         self._callers[caller].active -= 1
         self.active -= 1
         self._forget_if_idle(caller)

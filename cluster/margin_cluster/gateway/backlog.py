@@ -1,15 +1,15 @@
 """Waits until gRPC has handed over the calls that have arrived.
 
-gRPC hands over one new call at a time, and only while the event loop is free. A loop that went from
-one piece of work to the next would receive one new call for each that it serves; the others would
-wait where admission control does not see them. So before each piece of work the loop is left free
-until no call is left.
+gRPC hands over one new call at a time, and only while the event loop is free. An event loop that is
+never idle would receive only one new call for each call that it serves. The others would wait
+inside gRPC, where admission control cannot count them. Therefore the loop yields before each work
+item until gRPC holds no new call.
 
-gRPC has no count of the calls that it holds, except channelz, which renders the state of every
-connection each time. But the order of its events is enough. When a call is handed over, gRPC has
-already been asked for the next one, and it completes operations in the order in which they become
-possible. So once a call has received its first message, or has sent its status, the next call has
-been handed over too, or there was none at that time.
+gRPC reports the number of calls that it holds only through channelz, which renders the state of
+every connection on each request. But the order of its events is enough. When a call is handed over,
+gRPC has already been asked for the next one, and it completes operations in the order in which they
+become possible. So once a call has received its first message, or has sent its status, the next
+call has been handed over too, or there was none at that time.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ import time
 from collections.abc import Callable
 
 _PASSES = 6
-"""Passes of the event loop in which a call that gRPC has completed reaches its handler."""
+"""Iterations of the event loop after which a call that gRPC has completed reaches its handler."""
 _SILENCE_SECONDS_MAX = 5e-3
-"""Longest wait without any progress: the last call handed over may never send its message."""
+"""Longest wait without progress, because the last call handed over may never send its message."""
 _WAIT_SECONDS_MAX = 20e-3
-"""Longest wait in all, so that a flood of calls does not stop all work."""
+"""Longest total wait, so that a flood of calls does not stop all work."""
 
 
 class Backlog:
-    """The calls that one server has not handed over; belongs to one event loop."""
+    """Tracks the calls that one gRPC server has not handed over yet; belongs to one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

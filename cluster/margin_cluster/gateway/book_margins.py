@@ -1,4 +1,4 @@
-"""Margins of all accounts, or of some, and what is recorded of them."""
+"""Margins of all accounts of the book, or of some of them, and the record of the calculation."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from margin_cluster.gateway.desk import Desk, calculation_record
 from margin_cluster.ledger import CalculationRecord
 
 FAILURES_KEPT_MAX = 1_000
-"""Failures that a record of the ledger carries; the digest covers all of them."""
+"""Most failures that are stored in a ledger record; the digest covers all failures."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class MarginedBatch:
     accounts: tuple[str, ...]
     members: tuple[str, ...]
     margins: Margins
+    """One row per account, in the order of `accounts`."""
     expired: tuple[int, ...]
-    """Expired positions of each account."""
+    """Number of expired positions of each account."""
 
 
 BookEvent = ResidentGeneration | Progress | Failures | MarginedBatch | CalculationRecord
@@ -50,7 +51,19 @@ class BookMargins:
     async def calculate(
         self, subject: BookSubject, key: str, call: Call
     ) -> AsyncGenerator[BookEvent]:
-        """Yield the generation, failures, progress and margins of a book, and its record last."""
+        """Yield the generation, failures, progress and margins of a book, and its record last.
+
+        Raises
+        ------
+        NotReady
+            If there are no positions, or the requested snapshot is not the one in use.
+        UnknownAccount
+            If an account or member is unknown; names every one.
+        Overloaded
+            If too many books are being margined, or too many calculations wait to be recorded.
+        DeadlinePassed, ClusterUnavailable, LedgerUnavailable
+            If the run cannot be completed or recorded; the margins yielded before are not a result.
+        """
         desk = self._desk
         generation = await desk.cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
@@ -117,7 +130,13 @@ class BookMargins:
         self._desk.archive.put("calculations", calculation_id, table)
 
     def margins_of(self, calculation_id: str, accounts: list[str]) -> list[dict[str, Any]]:
-        """Return the margins of some accounts of a recorded book."""
+        """Return the margins of some accounts of a recorded book, in the order of `accounts`.
+
+        Raises
+        ------
+        UnknownAccount
+            If the calculation has no margin of an account; names every such account.
+        """
         table = self._desk.archive.store.get("calculations", calculation_id)
         place = {a: i for i, a in enumerate(table.column("account_id").to_pylist())}
         unknown = [a for a in accounts if a not in place]

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call."""
+    """Identity and timing of one call."""
 
     method: str
-    """Without the package, for example MarginService/CalculateMargin."""
+    """Service and method without the package, for example MarginService/CalculateMargin."""
     request_id: str
     """The caller's x-request-id, or a generated one; in every log line, error and record."""
     started: float
     """Monotonic time of arrival, seconds."""
     until: float
-    """Monotonic time of the deadline, seconds: the caller's, or the service's own limit."""
+    """Monotonic time of the deadline, seconds: the earlier of the caller's and the service's."""
     caller: str
-    """Identity in the caller's certificate, else its address without the port of the connection;
+    """Identity in the caller's certificate, or without one the caller's address without the port;
     printable, at most 128 characters."""
 
     @property
     def seconds(self) -> float:
-        """Return the seconds since it arrived."""
+        """Return the seconds since the call arrived."""
         return time.monotonic() - self.started
 
 

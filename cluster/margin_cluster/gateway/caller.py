@@ -1,4 +1,4 @@
-"""Who makes a call: the identity in its certificate, or the address it comes from."""
+"""Identification of callers: the identity in a caller's certificate, or its network address."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,24 +10,28 @@ _NAMES = ("x509_common_name", "x509_subject_alternative_name")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller of a call."""
+    """Key and name of the caller of a call."""
 
     key: str
-    """Calls with the same key share the limits of one caller: the identity, else the connection."""
+    """Identity in the certificate, or without one the address including the port, which denotes
+    the connection. Calls with the same key share the limits of one caller."""
     name: str
-    """For logs and the ledger's audit: the identity, else the address without the port of the
-    connection; printable, at most 128 characters."""
+    """For logs and the ledger's audit: the identity, or without one the address without the port;
+    printable, at most 128 characters."""
 
 
 def caller_of(context: Any, *, has_certificates: bool) -> Caller:
     """Return the caller of a call.
+
+    The identity is the common name of the certificate, or its first non-empty alternative name if
+    the certificate has no common name.
 
     Parameters
     ----------
     context
         The call's servicer context.
     has_certificates : bool
-        Whether callers must show a certificate, which the server has then verified.
+        True if callers must present a certificate, which the server has then verified.
     """
     peer: str = context.peer()
     if has_certificates:
@@ -41,7 +45,7 @@ def caller_of(context: Any, *, has_certificates: bool) -> Caller:
 
 
 def printable(text: str) -> str:
-    """Return at most 128 characters of a text, with `?` for those that cannot be printed."""
+    """Return the first 128 characters of a text, with ``?`` for every unprintable character."""
     short = text[:NAME_LENGTH_MAX]
     return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)
 

@@ -1,7 +1,7 @@
-"""What callers change: the market snapshot, the scenario set, and the positions.
+"""Use cases that change state: the market snapshot, the scenario set, and the positions.
 
-Everything is validated before it is stored, against the market in use; a refused request leaves
-nothing behind.
+Every request is validated before anything is stored, positions against the market in use. A refused
+request changes nothing.
 """
 
 from dataclasses import dataclass
@@ -29,10 +29,11 @@ class Upload:
     book: Book
     change: ChangeResult
     expired_positions: int
+    """Uploaded positions that have expired; 0 if the upload was a repetition."""
 
 
 class Changes:
-    """Use cases that change something; belongs to one event loop."""
+    """Use cases that change state; belongs to one event loop."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -40,16 +41,18 @@ class Changes:
     async def publish(
         self, snapshot: MarketSnapshot, *, key: str, allow_older: bool, call: Call
     ) -> Published:
-        """Make a snapshot the one in use.
+        """Store a snapshot and put it in use.
 
         Raises
         ------
         InvalidMarketData
-            Naming everything that keeps the snapshot from being used.
+            If the snapshot cannot be used; names every reason.
         OutdatedSnapshot
             If a later snapshot is in use and `allow_older` is False.
+        KeyReused
+            If the key was used with another snapshot.
         """
-        # Whether it is older than the one in use is decided when it is recorded.
+        # Its age is compared with the snapshot in use when it is recorded, under the ledger's lock.
         problems = publishable_faults(snapshot, None, datetime.now(UTC))
         raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
         return await self._desk.cluster.publish(
@@ -62,7 +65,15 @@ class Changes:
         )
 
     async def activate(self, scenarios_id: str, *, key: str, call: Call) -> Published:
-        """Make a stored scenario set the one in use."""
+        """Put a stored scenario set in use.
+
+        Raises
+        ------
+        UnknownScenarioSet
+            If no such set is recorded.
+        KeyReused
+            If the key was used with another set.
+        """
         return await self._desk.cluster.activate(
             scenarios_id,
             key=key,
@@ -72,13 +83,15 @@ class Changes:
         )
 
     async def upload(self, table: pa.Table, key: str, call: Call) -> Upload:
-        """Replace all positions.
+        """Replace the positions of all accounts by those of a table.
 
         Raises
         ------
         InvalidPortfolio
-            Naming every row that is malformed, and every position that cannot be margined on the
-            market in use. Positions that have expired are accepted.
+            If rows are malformed, or positions cannot be margined on the market in use; names every
+            one. Positions that have expired are accepted.
+        KeyReused
+            If the key was used with other positions.
         """
         desk = self._desk
         book = await desk.store(partial(book_from_table, table, where="upload"))
@@ -96,10 +109,12 @@ class Changes:
         Raises
         ------
         InvalidPortfolio
-            Naming every trade that cannot be applied; see `Positions.check_trades`.
+            If trades cannot be applied; names every one. See `Positions.check_trades`.
+        KeyReused
+            If the key was used with other trades.
         """
         desk, content = self._desk, trades_id(trades)
-        # The content is that of the trades as they were sent: members are filled in below.
+        # The content id covers the trades as sent, before their members are filled in.
         before = await desk.store(desk.archive.ledger.repeated_change, "trades", key, content)
         if before is not None:
             return before
@@ -133,9 +148,10 @@ class Changes:
 
 
 def ineligible_positions(priced: PricedMarket, book: Book) -> dict[tuple[str, str], str]:
-    """Return why positions of a book cannot be margined, by (account, instrument).
+    """Return the reason why a position cannot be margined, by (account, instrument).
 
-    Expired positions are included. The instrument is empty if the reason concerns the account.
+    Expired positions are included, positions that can be margined are not. The instrument is empty
+    if the reason concerns the account as a whole.
     """
     assessment = assess_book(priced, book)
     out = {
@@ -160,7 +176,9 @@ def replace_positions(
     Raises
     ------
     InvalidPortfolio
-        Naming every position that cannot be margined.
+        If positions cannot be margined; names every one.
+    KeyReused
+        If the key was used with other positions.
     """
     assessment = assess_book(priced, book)
     raise_if_any(_failures(assessment), InvalidPortfolio, "the positions cannot be margined")

@@ -1,8 +1,8 @@
-"""What the use cases of one gateway share: the cluster, the archive, positions, threads.
+"""Resources shared by the use cases of one gateway: the cluster, the archive, positions, threads.
 
-A small calculation runs on the event loop itself, on prices mapped from this node's object store.
-Work that takes longer than a millisecond runs in threads (kernels release the interpreter lock); a
-book is margined by the cluster.
+A small calculation runs on the event loop itself, on prices that are memory-mapped from this node's
+object store. Work that takes longer than a millisecond runs in threads (kernels release the
+interpreter lock). A book is margined by the cluster.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ class Desk:
         self.positions = Positions(archive)
         self.recorder = Recorder(archive.ledger)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="margin")
-        # Files and the ledger's slow writes have threads of their own, so that calculations do not
-        # wait for them.
+        # Files and the ledger's slow writes have separate threads, so that calculations do not wait
+        # for them.
         self._files = ThreadPoolExecutor(2, thread_name_prefix="files")
 
     def close(self) -> None:
@@ -56,7 +56,11 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._files, work, *args)
 
     async def warm(self, *, until: float) -> None:
-        """Load every kernel, here and in the cluster's tasks and reducers."""
+        """Load every kernel in this process and in the cluster's tasks and reducers.
+
+        A one-position account and a book with one such account per CPU are margined. `until` is the
+        deadline, a monotonic time in seconds.
+        """
         generation = await self.cluster.generation(until=until)
         contracts = generation.priced.market.contracts
         if len(contracts) == 0:
@@ -69,7 +73,17 @@ class Desk:
             pass
 
     async def held(self, account: str) -> tuple[Holding, int]:
-        """Return an account's positions after all changes committed so far, and their version."""
+        """Return an account's positions after all changes committed so far, and their version.
+
+        Raises
+        ------
+        UnknownAccount
+            If the account has never held a position.
+        MissingMarketData
+            If the stored positions cannot be read.
+        LedgerUnavailable
+            If the ledger cannot be read.
+        """
         if not (self.archive.ledger.reads_at_once and self.positions.is_current()):
             await self.store(self.positions.follow)
         return self.positions.held(account)
@@ -88,9 +102,8 @@ def calculation_record(
 ) -> CalculationRecord:
     """Return the record of a calculation.
 
-    Its id depends on the method, the caller's idempotency key and the inputs: the same key on the
-    same inputs is the same calculation, however often it runs. Without a key every call has an id
-    of its own.
+    Its id depends on the method, the caller's idempotency key and the inputs, so that a repeated
+    call with the same key and inputs gets the same id. Without a key every call gets a new id.
     """
     ids = {name: inputs[name] for name in inputs if name != "surface_ids"}
     named = {"method": call.method, "key": key or uuid4().hex, "inputs": ids}

@@ -1,7 +1,7 @@
-"""The admission gate: lets admitted calls wait for their turn on the event loop.
+"""The admission gate, in which admitted calls wait for their turn on the event loop.
 
-The decisions are those of `admission.FairQueue`; here are only the futures on which calls wait and
-the task that hands out the turns.
+`admission.FairQueue` makes all decisions. This module adds the futures on which calls wait and the
+task that grants the turns.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from margin_cluster.gateway.backlog import Backlog
 
 
 class Rejected(Exception):  # noqa: N818
-    """A call that was not admitted."""
+    """Raised for a call that is not admitted; `retry_seconds` is the delay suggested to it."""
 
     def __init__(self, priority: PriorityClass, reason: Reason, retry_seconds: float) -> None:
         self.summary = f"too many {priority.value} calls: the {reason.value} is reached"
@@ -27,7 +27,7 @@ class Rejected(Exception):  # noqa: N818
 
 @dataclass(slots=True, eq=False)
 class _Turn:
-    """One call that waits."""
+    """The turn of one waiting call."""
 
     granted: asyncio.Future[None]
     is_active: bool = False
@@ -72,7 +72,7 @@ class AdmissionGate:
         self.queue.give_up(caller)
 
     async def enter(self, caller: str) -> None:
-        """Wait for the turn of an admitted call; `leave` gives its place back."""
+        """Wait for the turn of an admitted call, which then holds a slot until `leave`."""
         turn = _Turn(asyncio.get_running_loop().create_future())
         self.queue.push(caller, turn)
         if self._keeper is None:
@@ -94,7 +94,7 @@ class AdmissionGate:
         await self.enter(caller)
 
     def leave(self, caller: str) -> None:
-        """Give the place back."""
+        """Release the slot of an active call."""
         self.queue.release(caller)
         self._changed.set()
 
@@ -112,31 +112,34 @@ class AdmissionGate:
             turn.is_active = True
             if not turn.granted.done():
                 turn.granted.set_result(None)
-                await asyncio.sleep(0)  # the call does its work here, up to its first wait
+                await asyncio.sleep(0)  # the call runs here, up to its first wait
         self._keeper = None
 
 
 class UploadPlace:
-    """The place of a stream of requests, which is held only while a message is processed."""
+    """The slot of a stream of requests, which is held only while a message is processed."""
 
     def __init__(self, gate: AdmissionGate, caller: str) -> None:
         self._gate, self._caller = gate, caller
         self._is_held = False
 
     async def take(self) -> None:
-        """Wait for a place."""
+        """Wait for a slot."""
         await self._gate.enter_unconditionally(self._caller)
         self._is_held = True
 
     def give_back(self) -> None:
-        """Give the place back if it is held."""
+        """Release the slot if it is held."""
         if self._is_held:
             self._is_held = False
             self._gate.leave(self._caller)
 
 
 class Admission:
-    """The gates of a gateway, and the limits outside them; belongs to one event loop."""
+    """The gates of a gateway, with the limits on uploads and on the bytes of waiting requests.
+
+    Belongs to one event loop.
+    """
 
     def __init__(
         self,
@@ -157,27 +160,27 @@ class Admission:
 
     @property
     def gates(self) -> tuple[AdmissionGate, AdmissionGate]:
-        """Return the gates of all classes that have one."""
+        """Return the gates of the unary and the streaming class."""
         return self.unary, self.streaming
 
     @property
     def active(self) -> int:
-        """Return the calls that are being worked on, status calls included."""
+        """Return the number of active calls, status calls included."""
         return self.control_active + sum(gate.queue.active for gate in self.gates)
 
     @property
     def waiting(self) -> int:
-        """Return the calls that are admitted and not being worked on."""
+        """Return the number of calls that are admitted and not active."""
         return sum(gate.queue.pending for gate in self.gates)
 
     @property
     def uploads(self) -> int:
-        """Return the open streams of requests."""
+        """Return the number of open request streams."""
         return self._uploads.total()
 
     @property
     def rejected(self) -> int:
-        """Return the calls rejected so far."""
+        """Return the number of calls rejected so far."""
         return sum(gate.queue.rejected.total() for gate in self.gates)
 
     @contextmanager
@@ -196,7 +199,7 @@ class Admission:
         Raises
         ------
         Rejected
-            If the caller, or all callers together, have too many.
+            If the caller, or all callers together, have too many open streams.
         """
         if self.uploads >= self._uploads_max or self._uploads[caller] >= self._caller_uploads_max:
             self.streaming.reject(Reason.UPLOAD_LIMIT)
@@ -211,12 +214,12 @@ class Admission:
                 del self._uploads[caller]
 
     async def enter(self, gate: AdmissionGate, caller: str, size: int) -> None:
-        """Wait for the turn of an admitted call whose request has so many bytes.
+        """Wait for the turn of an admitted call whose request has `size` bytes.
 
         Raises
         ------
         Rejected
-            If the requests that wait would hold too much memory.
+            If other requests wait, and all waiting requests together would exceed the byte limit.
         """
         if self._bytes and self._bytes + size > self._bytes_max:
             gate.give_up(caller)

@@ -1,4 +1,4 @@
-"""Whether the gateway is ready and what keeps it from working normally."""
+"""Readiness of the gateway, and the conditions that prevent normal operation."""
 
 from collections.abc import Callable
 
@@ -13,10 +13,10 @@ class HealthMonitor:
         self._ledger_fault: str | None = None
         self._cluster_fault: str | None = None
         self.on_ledger_failure: Callable[[Exception], None] | None = None
-        """Called, from any thread, whenever an operation of the ledger has failed."""
+        """Called from any thread after a ledger operation has failed."""
 
     def ledger_failed(self, error: Exception) -> None:
-        """Note that an operation of the ledger has failed; it counts as unusable until checked."""
+        """Note that a ledger operation has failed; the fault remains until a check succeeds."""
         self._ledger_fault = getattr(error, "summary", str(error))
         if self.on_ledger_failure is not None:
             self.on_ledger_failure(error)
@@ -26,7 +26,7 @@ class HealthMonitor:
         self._accepts_writes = True
 
     def set_generation(self, *, is_resident: bool) -> None:
-        """Note whether there is a generation to answer from."""
+        """Note whether a generation is resident, on which requests can be answered."""
         self._has_generation = is_resident
 
     def set_ledger_fault(self, fault: str | None) -> None:
@@ -34,7 +34,7 @@ class HealthMonitor:
         self._ledger_fault = fault
 
     def set_cluster_fault(self, fault: str | None) -> None:
-        """Note why Ray does not work as it should, or None if it does."""
+        """Note why Ray does not work normally, or None if it does."""
         self._cluster_fault = fault
 
     def set_stopping(self) -> None:
@@ -53,11 +53,11 @@ class HealthMonitor:
 
     @property
     def is_serving(self) -> bool:
-        """Return what health checks report: ready, with a generation to answer from."""
+        """Return what health checks report: ready, with a generation resident."""
         return self.is_ready and self._has_generation
 
     def problems(self) -> list[str]:
-        """Return what keeps the gateway from working normally; empty if nothing does."""
+        """Return the conditions that prevent normal operation; empty if there is none."""
         found: list[str] = []
         if not self._accepts_writes:
             found.append("start-up is not complete: changes and calculations are refused")

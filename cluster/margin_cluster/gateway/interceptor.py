@@ -1,13 +1,13 @@
-"""The one interceptor around every call: admission, id, deadline, errors, log line, metrics.
+"""The interceptor around every call: admission, id, deadline, errors, log line, metrics.
 
-The steps are in one place and in this order on purpose. A call is admitted or rejected before its
-message is read. A unary request is read before the call waits for its turn, so that a slow sender
-holds no place; a stream of requests holds a place only while one of its messages is processed.
-Every handler is registered as one that takes a stream of requests, because gRPC would otherwise
-read the message before the interceptor could know the caller.
+The order of the steps matters. A call is admitted or rejected before its message is read. A unary
+request is read before the call waits for its turn, so that a slow sender does not hold a slot. A
+stream of requests holds a slot only while one of its messages is processed. Every handler is
+registered as one that takes a stream of requests, because gRPC would otherwise read the message
+before the interceptor has identified the caller.
 
-Whatever a handler raises becomes a status by the one table. An unexpected exception is logged with
-its traceback, and the caller receives only an id.
+An exception of a handler is converted to a status by the table in `status`. An unexpected exception
+is logged with its traceback, and the caller receives only the request id.
 """
 
 import asyncio
@@ -49,12 +49,12 @@ _CHANGING = frozenset(
 """Methods that write to the ledger or change what is in use."""
 _REJECTIONS_LOG_SECONDS = 1.0
 LOGGED_PROBLEMS_MAX = 3
-"""Problems of a refused call that its log line carries."""
+"""Problems of a failed call that are written to its log line."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Method:
-    """One method of the contract."""
+    """One RPC method."""
 
     name: str
     priority: PriorityClass
@@ -73,11 +73,11 @@ class _Running:
     caller: Caller
     context: Any
     number: int
-    """In the order in which gRPC handed the calls over."""
+    """Number of the call in the order in which gRPC handed the calls over."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """See the module."""
+    """Admits, runs, logs and counts every call; see the module's docstring."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[Any], Awaitable[Any]],
         handler_call_details: Any,
     ) -> Any:
-        """Return the handler with everything around it."""
+        """Return the handler of a method, wrapped in the steps that the module describes."""
         method: str = handler_call_details.method
         known = self._handlers.get(method)
         if known is not None:
@@ -159,7 +159,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except Rejected as error:
             await self._reject(call, error, context)
         except (asyncio.CancelledError, grpc.aio.BaseError) as error:
-            # gRPC raises an error of its own where a message cannot be exchanged any more.
+            # gRPC raises its own error when a message can no longer be exchanged.
             self._finished(call, "CANCELLED")
             raise asyncio.CancelledError from error
         except Exception as error:
@@ -174,7 +174,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._is_idle.set()
 
     async def _serve(self, running: _Running) -> Any:
-        """Admit a call, and run it within its deadline: reading, waiting for its turn, handling."""
+        """Admit a call and run it within its deadline: reading, waiting for its turn, handling."""
         method, admission = running.method, self._admission
         deadline = asyncio.timeout_at(_loop_time(running.call.until))
         if method.priority is PriorityClass.CONTROL:
@@ -228,7 +228,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return received
 
     async def _messages(self, running: _Running, place: UploadPlace) -> AsyncGenerator[Any]:
-        """Yield the messages of a stream; the place is held except while waiting for them."""
+        """Yield the messages of a stream; the slot is held except while waiting for a message."""
         is_first = True
         while True:
             place.give_back()
@@ -309,11 +309,11 @@ def _request_id(context: Any) -> str:
 
 
 async def _abort(context: Any, failure: Failure) -> NoReturn:
-    """End a call with a status; raises what gRPC expects to be raised."""
+    """End a call with a status by raising the exception that gRPC expects."""
     try:
         await context.abort(failure.code, failure.message, failure.metadata)
     except grpc.aio.AbortError:
         raise
     except grpc.aio.BaseError as error:
-        raise asyncio.CancelledError from error  # the caller is gone
+        raise asyncio.CancelledError from error  # the caller has disconnected
     raise AssertionError("abort always raises")

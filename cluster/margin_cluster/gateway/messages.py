@@ -1,4 +1,4 @@
-"""Messages of a call: read and written with limits on how long the caller may take."""
+"""Reading and writing of a call's messages, with limits on how long the caller may take."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +12,7 @@ from margin_actors.errors import ClusterUnavailable, InvalidRequest, Problem
 
 T = TypeVar("T")
 DRAINING_SECONDS_MAX = 1.0
-"""Longest wait for a caller while the gateway drains."""
+"""Longest wait for a caller to send or read a message while the gateway drains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,14 @@ def tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Received]:
 
 
 class CallerWaits:
-    """Everything that waits for a caller, with a time limit each; draining shortens all limits."""
+    """Reads and writes that wait for a caller, each with a time limit.
+
+    Parameters
+    ----------
+    first_seconds_max, stall_seconds_max, unread_seconds_max : float
+        Longest wait, in seconds, for the first message of a call, for a later message, and for the
+        caller to read a message.
+    """
 
     def __init__(
         self, *, first_seconds_max: float, stall_seconds_max: float, unread_seconds_max: float
@@ -54,7 +61,7 @@ class CallerWaits:
         self._is_draining = False
 
     def drain(self) -> None:
-        """Shorten all limits, of the present waits and of later ones."""
+        """Shorten the limits of all current and later waits to `DRAINING_SECONDS_MAX`."""
         self._is_draining = True
         soon = asyncio.get_running_loop().time() + DRAINING_SECONDS_MAX
         for limit in self._limits:
@@ -82,7 +89,15 @@ class CallerWaits:
         return received
 
     async def write_all(self, responses: AsyncIterator[Any], context: Any) -> None:
-        """Write all responses; errors as `read`, if the caller does not read them."""
+        """Write all responses, and close the iterator.
+
+        Raises
+        ------
+        InvalidRequest
+            If the caller does not read a response for too long.
+        ClusterUnavailable
+            If the caller does not read a response while the gateway drains.
+        """
         try:
             async for response in responses:
                 await self._limited(

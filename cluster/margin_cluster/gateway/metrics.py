@@ -19,7 +19,7 @@ _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 3
 
 
 class Metrics:
-    """The metrics of one gateway, in a registry of their own; safe to set from any thread."""
+    """The metrics of one gateway, in a separate registry; safe to set from any thread."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -49,7 +49,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def finished(self, method: str, code: str, seconds: float) -> None:
-        """Count a finished call."""
+        """Count a finished call and record its duration in seconds."""
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
 
@@ -88,7 +88,7 @@ class Metrics:
         self._slots_free.set(free)
 
     def ledger_failed(self) -> None:
-        """Count an operation of the ledger that failed."""
+        """Count a failed ledger operation."""
         self._ledger_failures.inc()
 
     def watch_ready(self, is_ready: Callable[[], bool]) -> None:
@@ -96,7 +96,7 @@ class Metrics:
         self._ready.set_function(lambda: float(is_ready()))
 
     def listen(self, host: str, port: int, **tls: Any) -> tuple[Any, Any]:
-        """Serve the metrics over HTTP and return (server, thread)."""
+        """Serve the metrics over HTTP, or HTTPS with TLS options, and return (server, thread)."""
         return start_http_server(port, addr=host, registry=self.registry, **tls)
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:

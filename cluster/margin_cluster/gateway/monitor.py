@@ -1,4 +1,4 @@
-"""Follows the state of the cluster, the ledger and the positions, for health and metrics.
+"""Monitors the state of the cluster, the ledger and the positions, for health and metrics.
 
 A failure of the ledger is reported where it happens and makes the gateway NOT_SERVING at once. From
 then on the ledger is checked every second with a small committed write, until one succeeds.
@@ -19,15 +19,15 @@ from margin_cluster.gateway.metrics import Metrics
 FAILED_CHECK_SECONDS = 1.0
 """Interval of checks while the ledger cannot be used."""
 CHECK_SECONDS = 15.0
-"""Interval of checks while it can."""
+"""Interval of checks while the ledger can be used."""
 GCS_SECONDS_MAX = 2.0
-"""Longest answer of Ray's control store that counts as one."""
+"""Time limit for an answer of Ray's control store (GCS)."""
 STATE_SECONDS = 5.0
 """Interval at which run slots and positions are read for the metrics."""
 
 
 class Monitor:
-    """The background task that keeps `HealthMonitor` and `Metrics` true."""
+    """Background tasks that keep `HealthMonitor` and `Metrics` up to date."""
 
     def __init__(self, desk: Desk, health: HealthMonitor, metrics: Metrics) -> None:
         self._desk, self._health, self._metrics = desk, health, metrics
@@ -41,7 +41,7 @@ class Monitor:
         ]
 
     async def close(self) -> None:
-        """Stop."""
+        """Stop the background tasks."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -80,7 +80,7 @@ class Monitor:
             await asyncio.sleep(STATE_SECONDS)
 
     async def read_state(self) -> Any | None:
-        """Return the coordinator's status, or None if it does not answer; updates metrics."""
+        """Update health and metrics; return the coordinator's status, or None without an answer."""
         desk = self._desk
         fault = None
         if not await desk.cluster.control_store_answers(seconds=GCS_SECONDS_MAX):

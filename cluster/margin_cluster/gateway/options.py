@@ -1,4 +1,4 @@
-"""Settings of a gateway: where it listens and which limits it keeps."""
+"""Settings of a gateway: addresses, limits and TLS files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,42 +37,45 @@ _SECONDS_MAX = 86_400.0
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """Where a gateway listens and which limits it keeps.
+    """Addresses, limits and TLS files of a gateway.
 
     Raises
     ------
     InvalidParameters
-        If a value is out of its range, or the TLS files are incomplete; all problems at once.
+        If a value is out of range, or the TLS files are incomplete; names every problem.
     """
 
     host: str = "127.0.0.1"
     port: int = 50051
     """0 for any free port."""
     health_port: int = 50052
-    """Health only, for probes; 0 for any free port."""
+    """Port for health checks only, for probes; 0 for any free port."""
     metrics_port: int | None = None
-    """Prometheus over HTTP; 0 for any free port, None for none."""
+    """Port for Prometheus over HTTP; 0 for any free port, None for no metrics port."""
     threads: int = 2
-    """Computing threads."""
+    """Number of computing threads."""
     unary_active_max: int = 4
-    """Unary calls that are worked on at the same time."""
+    """Unary calls that are active at the same time."""
     unary_waiting_max: int = 24
     """Waiting unary calls of all callers, of which at most 4 per caller count."""
     unary_caller_waiting_max: int = 256
     """Waiting unary calls of one caller: the longest burst that is served without rejection."""
     streaming_active_max: int = 16
+    """Streaming calls that are active at the same time."""
     streaming_caller_active_max: int = 8
-    """Streaming calls of one caller that are worked on at the same time."""
+    """Streaming calls of one caller that are active at the same time."""
     streaming_waiting_max: int = 32
+    """Waiting streaming calls of all callers, of which at most 4 per caller count."""
     streaming_caller_waiting_max: int = 32
+    """Waiting streaming calls of one caller."""
     uploads_max: int = 32
     """Open streams of requests (uploads and snapshots) of all callers."""
     caller_uploads_max: int = 4
     """Open streams of requests of one caller."""
     message_bytes_max: int = 16 * 2**20
-    """Largest request message; an answer may have four times as many bytes."""
+    """Largest request message; a response message may have four times as many bytes."""
     waiting_bytes_max: int = 128 * 2**20
-    """Bytes of all requests that wait for their turn."""
+    """Bytes of all requests that wait for their turn; a request that waits alone may exceed it."""
     connection_streams_max: int = 1_000
     """Calls in progress on one connection."""
     unary_seconds_max: float = 60.0
@@ -84,15 +87,15 @@ class GatewayOptions:
     stall_seconds_max: float = 10.0
     """Longest wait for the next message of a stream of requests."""
     unread_seconds_max: float = 30.0
-    """Longest wait until the caller reads a message of the answer."""
+    """Longest wait until the caller reads a message of the response."""
     drain_seconds_max: float = 20.0
     """Longest time for calls in progress to finish after the gateway is asked to stop."""
     tls_certificate: Path | None = None
-    """PEM certificate chain; with the key, every port speaks TLS."""
+    """PEM certificate chain; if it and its key are given, every port uses TLS."""
     tls_key: Path | None = None
     """PEM key of the certificate."""
     tls_client_ca: Path | None = None
-    """PEM certificate of the authority; callers must then show a certificate signed by it."""
+    """PEM certificate of an authority; callers must then present a certificate signed by it."""
 
     def __post_init__(self) -> None:
         problems = [p for name in _COUNTS for p in self._out_of(name, 1, _COUNT_MAX)]

@@ -1,4 +1,4 @@
-"""Sizes and tokens of pages."""
+"""Page sizes and page tokens of requests for listings."""
 
 import re
 from typing import Any
@@ -7,11 +7,11 @@ from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 
 PAGE_DEFAULT, PAGE_MAX = 50, 1_000
 _TOKEN = re.compile(r"[0-9]{1,18}")
-"""Sequence numbers of the ledger; every such number fits into 64 bits."""
+"""A sequence number of the ledger; with at most 18 digits it fits into 64 bits."""
 
 
 def page_from_proto(request: Any, problems: list[Problem]) -> tuple[int, str]:
-    """Return (rows to return, page token) of a listing; adds what is wrong to `problems`.
+    """Return (rows to return, page token) of a listing; append invalid fields to `problems`.
 
     The token is empty for the first page, otherwise a decimal number of at most 18 digits.
     """

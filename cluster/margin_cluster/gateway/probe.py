@@ -15,7 +15,7 @@ from margin_actors.errors import InvalidParameters, Problem, SourceUnavailable, 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """TLS files of a caller; without any file the connection is not encrypted.
+    """TLS files of a caller; without files the connection is not encrypted.
 
     Raises
     ------
@@ -30,7 +30,7 @@ class ClientTls:
     key: Path | None = None
     """PEM key of the caller's certificate."""
     server_name: str | None = None
-    """Name in the service's certificate, if it is not that of the address."""
+    """Name in the service's certificate, if it differs from the host of the address."""
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -73,12 +73,14 @@ def service_status(
     tls: ClientTls | None = None,
     metadata: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
-    """Return the state of the service at an address, as GetStatusResponse's fields.
+    """Return the fields of the GetStatusResponse of the service at an address.
 
     Raises
     ------
     SourceUnavailable
-        If it does not answer.
+        If the service does not answer within `timeout_seconds`.
+    InvalidParameters
+        If a TLS file cannot be read.
     """
     with (tls or ClientTls()).channel(address) as channel:
         stub = stubs.OperationsServiceStub(channel)

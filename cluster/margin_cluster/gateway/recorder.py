@@ -1,4 +1,4 @@
-"""Records calculations: many in one transaction, each confirmed once it is committed."""
+"""Records calculations, many in one transaction; each is confirmed once it is committed."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from margin_actors.errors import LedgerUnavailable, MarginError, Overloaded
 from margin_cluster.ledger import CalculationRecord, Ledger
 
 WAITING_MAX = 4_096
-"""Calculations that may wait to be recorded."""
+"""Largest number of calculations that wait to be recorded."""
 TOGETHER_MAX = 256
-"""Calculations in one transaction."""
+"""Largest number of calculations in one transaction."""
 
 _Item = tuple[CalculationRecord, Future[None]]
 
 
 class Recorder:
-    """A thread that writes: flushing a disk takes as long for one row as for two hundred.
+    """A thread that records calculations in batches, in the order in which they were passed.
 
-    Calculations are recorded in the order in which they were given.
+    Batches are used because a disk flush takes as long for two hundred rows as for one.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ class Recorder:
     async def keep(self, record: CalculationRecord) -> None:
         """Return once the record is committed.
 
-        A caller that stops waiting does not take its record back.
+        Cancelling the wait does not withdraw the record.
 
         Raises
         ------
         Overloaded
             If too many calculations wait to be recorded.
         LedgerUnavailable
-            If it could not be recorded, or the recorder is closed.
+            If the record could not be committed, or the recorder is closed.
         """
         kept: Future[None] = Future()
         with self._closing:
@@ -60,11 +60,11 @@ class Recorder:
                 self._queue.put_nowait((record, kept))
             except Full:
                 raise Overloaded("too many calculations wait to be recorded") from None
-        # Shielded: a future that was cancelled cannot be answered by the thread.
+        # Shielded, because the thread cannot set the result of a cancelled future.
         await asyncio.shield(asyncio.wrap_future(kept))
 
     def close(self) -> None:
-        """Record what is waiting and stop."""
+        """Record all waiting calculations and stop the thread."""
         with self._closing:
             if self._is_closed:
                 return
@@ -83,7 +83,7 @@ class Recorder:
                 return
 
     def _waiting_with(self, first: _Item) -> tuple[list[_Item], bool]:
-        """Return what is waiting, `first` included, and whether the end has come."""
+        """Return (waiting items beginning with `first`, whether the recorder is to stop)."""
         together = [first]
         while len(together) < TOGETHER_MAX:
             try:
@@ -102,7 +102,7 @@ class Recorder:
             if self._on_failure is not None:
                 self._on_failure(error)
             if len(items) > 1 and not isinstance(error, LedgerUnavailable):
-                # One of them cannot be recorded, for example a value that is not finite.
+                # At least one record is invalid, for example because a value is not finite.
                 for item in items:
                     self._record([item])
                 return

@@ -18,7 +18,7 @@ _V1_FILE = "grpc/reflection/v1/reflection.proto"
 
 
 def enable_reflection(server: Any, names: Iterable[str]) -> None:
-    """Describe services on a server; reflection itself is added to their names."""
+    """Enable reflection of the named services, and of reflection itself, on a server."""
     _describe_v1()
     servicer = reflection.aio.ReflectionServicer((*names, *SERVICE_NAMES))
     handler = grpc.stream_stream_rpc_method_handler(
@@ -32,7 +32,7 @@ def enable_reflection(server: Any, names: Iterable[str]) -> None:
 
 
 def _describe_v1() -> None:
-    """Add the description of v1 to the default pool, unless it is there."""
+    """Add the file descriptor of v1 to the default pool unless it is already there."""
     pool = descriptor_pool.Default()
     try:
         pool.FindFileByName(_V1_FILE)

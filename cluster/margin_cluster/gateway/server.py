@@ -1,4 +1,4 @@
-"""The life of a gateway: it listens on its ports, reports its health, and drains at the end."""
+"""Life cycle of a gateway: opening its ports, reporting its health, and draining."""
 
 import asyncio
 import contextlib
@@ -46,12 +46,12 @@ _CANCELLED_SECONDS_MAX = 2.0
 
 
 class Gateway:
-    """One gateway; it keeps no state of its own, so that another may take its place at any time.
+    """One gateway. It holds no durable state, so another gateway can replace it at any time.
 
     Raises
     ------
     InvalidParameters
-        If a TLS file cannot be read or is not what it should be; nothing listens then.
+        If a TLS file cannot be read or is not valid; no port is opened then.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Gateway:
         self._log = structlog.get_logger("gateway")
         self.desk = Desk(cluster, archive, threads=options.threads)
         self._builder = builder
-        # `aio` is added to the module as it is imported.
+        # `aio` is added to the module at import time.
         self._health = health_service.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
         self._names: list[str] = []
         self.port = self.health_port = 0
@@ -109,17 +109,17 @@ class Gateway:
         return self.health.is_ready
 
     def accept_writes(self) -> None:
-        """Accept calls that change something, because start-up is complete."""
+        """Accept calls that change state from now on; called when start-up is complete."""
         self.health.accept_writes()
         self._look_again.set()
 
     async def start(self) -> None:
-        """Listen. Changes are refused until `accept_writes`; health is NOT_SERVING until then."""
+        """Open all ports. Until `accept_writes`, changes are refused and health is NOT_SERVING."""
         o = self.options
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=_channel_options(o),
-            compression=grpc.Compression.NoCompression,  # answers in the caller's own compression
+            compression=grpc.Compression.NoCompression,  # responses use the caller's compression
         )
         self._add_services(self._server)
         self._health_server = grpc.aio.server(options=[("grpc.enable_channelz", 0)])
@@ -137,13 +137,16 @@ class Gateway:
         self._monitor = Monitor(self.desk, self.health, self.metrics)
 
     async def warm(self, *, until: float) -> None:
-        """Do a little work in every process, so that the first caller need not wait."""
+        """Run a small calculation in every process, so that the first call is not slower.
+
+        `until` is the deadline, a monotonic time in seconds.
+        """
         await self.desk.warm(until=until)
 
     async def drain(self) -> None:
-        """Take no new calls, let those in progress finish, and stop.
+        """Reject new calls, wait until calls in progress have finished, and stop.
 
-        Calls that wait for their caller to send or to read are ended within a second.
+        Calls that wait for the caller to send or read a message are ended within a second.
         """
         self.health.set_stopping()
         await self._set_health(_NOT_SERVING)
@@ -151,7 +154,7 @@ class Gateway:
         self._waits.drain()
         await self._server.stop(self.options.drain_seconds_max)
         with contextlib.suppress(TimeoutError):
-            # gRPC has cancelled what was left; its tasks still run their last statements.
+            # gRPC has cancelled the remaining calls, whose tasks still run their clean-up.
             await asyncio.wait_for(self._interceptor.idle(), _CANCELLED_SECONDS_MAX)
         if self._monitor is not None:
             await self._monitor.close()
@@ -209,7 +212,7 @@ class Gateway:
             await self._health.set(name, status)
 
     async def _watch(self) -> None:
-        """Follow the generation in use, and report health as the monitor sees it."""
+        """Poll the generation in use and publish changes of health."""
         number, was_serving = 0, False
         while True:
             now = self._cluster.current

@@ -1,4 +1,4 @@
-"""The one table from the project's errors to gRPC statuses with google.rpc details."""
+"""Conversion of the project's errors to gRPC statuses with google.rpc details, by one table."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +18,14 @@ DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 SUMMARY_LENGTH_MAX = 400
 VIOLATIONS_BYTES_MAX = 5_000
-"""Violations are listed up to this size and counted beyond it: trailers are limited to 8 KB."""
+"""Violations beyond this size are counted and not listed, because trailers are limited to 8 KB."""
 
 Detail: TypeAlias = Literal["fields", "precondition", "retry", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The status of an error."""
+    """Status code and kind of details of a class of errors."""
 
     code: grpc.StatusCode
     detail: Detail = "none"
@@ -50,7 +50,7 @@ TABLE: dict[type[errors.MarginError], Row] = {
     errors.SourceUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
     errors.LedgerUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
     errors.NotStarted: Row(grpc.StatusCode.UNAVAILABLE, "retry"),
-    # Stops the start-up, so that a running service does not return it.
+    # Usually stops the start-up; returned only if damage is detected while the service runs.
     errors.LedgerDamaged: Row(grpc.StatusCode.DATA_LOSS, "fields"),
     errors.DeadlinePassed: Row(grpc.StatusCode.DEADLINE_EXCEEDED),
 }
@@ -75,12 +75,12 @@ class Failure:
 
 
 def row_of(error: errors.MarginError) -> Row:
-    """Return the row of an error's class, or INTERNAL for one that has none."""
+    """Return the table's row for the class of an error, or INTERNAL if it has none."""
     return TABLE.get(type(error), INTERNAL)
 
 
 def failure_of(error: BaseException, *, request_id: str) -> Failure:
-    """Return the status of an error; an unexpected one reveals nothing but the request id."""
+    """Return the status of an error; an unexpected exception exposes only the request id."""
     if not isinstance(error, errors.MarginError) or row_of(error) is INTERNAL:
         message = f"an internal error; the service's log has it under request id {request_id}"
         return _failure(grpc.StatusCode.INTERNAL, message, [_info("Internal")], request_id)
@@ -107,9 +107,10 @@ def failure_of(error: BaseException, *, request_id: str) -> Failure:
 
 
 def rejection(summary: str, retry_seconds: float, *, request_id: str) -> Failure:
-    """Return the failure of a rejected call; quick, because overload means many of them.
+    """Return the failure of a rejected call; fast, because there are many under overload.
 
-    Messages of protobuf may be concatenated, so only the request id is encoded for each call.
+    Encoded protobuf messages can be concatenated, so only the request id is encoded for each call
+    and the rest is cached.
     """
     prepared = _rejection(summary, round(100.0 * retry_seconds))
     packed = AnyMessage()

@@ -1,4 +1,4 @@
-"""TLS of all ports of a gateway: every file is read and checked before anything listens."""
+"""TLS of all ports of a gateway; every file is read and checked before a port is opened."""
 
 import ssl
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ _ADVICE = "give --tls-certificate and --tls-key together, and --tls-client-ca on
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """Certificate, key and, if callers must show a certificate, the authority that signs them."""
+    """Certificate and key of the server and, optionally, the authority of client certificates.
+
+    With an authority, callers must present a certificate that it has signed.
+    """
 
     certificate: Path
     key: Path
@@ -42,7 +45,7 @@ class ServerTls:
 def combination_problems(
     certificate: Path | None, key: Path | None, client_ca: Path | None
 ) -> list[Problem]:
-    """Return what is wrong with a combination of files; a part of them is never ignored."""
+    """Return the problems of a combination of files; an incomplete one is never ignored."""
     problems: list[Problem] = []
     if certificate is None and (key is not None or client_ca is not None):
         problems.append(Problem("tls_certificate", "is missing", _ADVICE))
@@ -59,7 +62,8 @@ def load_server_tls(
     Raises
     ------
     InvalidParameters
-        If the combination is incomplete, or a file cannot be read or is not what it should be.
+        If the combination is incomplete, or a file cannot be read, or a file is not a valid PEM
+        file of its kind.
     """
     problems = combination_problems(certificate, key, client_ca)
     contents: dict[str, bytes] = {}
@@ -91,12 +95,12 @@ def load_server_tls(
 def _content_problems(
     certificate: Path | None, key: Path | None, client_ca: Path | None
 ) -> list[Problem]:
-    """Return what is wrong with the content of files that can be read."""
+    """Return the problems in the content of readable files."""
     problems: list[Problem] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if certificate is not None and key is not None:
         try:
-            # An encrypted key would otherwise ask for its password on the terminal.
+            # OpenSSL would otherwise ask for the password of an encrypted key on the terminal.
             context.load_cert_chain(certificate, key, password=lambda: b"")
         except (ssl.SSLError, OSError, ValueError) as error:
             what = f"{certificate} and {key} are not a PEM certificate chain and its key: {error}"

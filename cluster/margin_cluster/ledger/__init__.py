@@ -1,4 +1,4 @@
-"""What is durable: positions, published data, calculations, and what is in use."""
+"""Durable state: positions, published data, calculations, and what is in use."""
 
 from margin_cluster.ledger.address import address_from_url, sqlite_url
 from margin_cluster.ledger.ledger import Ledger

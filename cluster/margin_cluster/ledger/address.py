@@ -13,20 +13,20 @@ from sqlalchemy.exc import ArgumentError
 from margin_cluster.ledger.failures import BUSY_SECONDS, set_up_wrongly
 
 _ANSWER_SECONDS = 30
-"""How long a PostgreSQL server may take for a connection or for one statement."""
+"""Longest time that a PostgreSQL server may take for a connection or for one statement."""
 _SSL_MODES = ("disable", "require", "verify-ca", "verify-full")
 _QUERY = ("sslmode", "sslrootcert", "application_name")
 _EXAMPLES = "give sqlite:////folder/ledger.sqlite or postgresql://user:password@host:5432/database"
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the address of a ledger in a file."""
+    """Return the URL of a ledger in a SQLite file."""
     return f"sqlite:///{path}"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a ledger is."""
+    """The location of a ledger."""
 
     url: URL
 
@@ -37,20 +37,26 @@ class Address:
 
     @cached_property
     def path(self) -> Path | None:
-        """The file of a SQLite ledger."""
+        """The file of a SQLite ledger; None for PostgreSQL."""
         if self.url.get_backend_name() != "sqlite" or self.url.database is None:
             return None
         return Path(self.url.database)
 
     @property
     def is_sqlite(self) -> bool:
-        """True for a file."""
+        """True for a SQLite file, False for PostgreSQL."""
         return self.path is not None
 
     def driver_arguments(self, *, is_bounded: bool = True) -> dict[str, Any]:
-        """Return what the driver's `connect` takes besides the URL.
+        """Return the arguments of the driver's `connect` besides the URL.
 
-        Without `is_bounded` a statement may take any time, as migrations of large ledgers do.
+        Without `is_bounded` a PostgreSQL statement has no time limit, which migrations of large
+        ledgers need.
+
+        Raises
+        ------
+        InvalidParameters
+            If the file of `sslrootcert` cannot be read.
         """
         if self.is_sqlite:
             return {"timeout": BUSY_SECONDS}
@@ -77,7 +83,7 @@ class Address:
 
     @cached_property
     def driver_url(self) -> URL:
-        """The URL for SQLAlchemy: the driver named, our own options left out."""
+        """The URL for SQLAlchemy, with the driver's name and without the options."""
         if self.is_sqlite:
             return self.url
         return self.url.set(drivername="postgresql+pg8000", query={})
@@ -89,7 +95,8 @@ def address_from_url(text: str) -> Address:
     Raises
     ------
     InvalidParameters
-        If it names neither a SQLite file nor a PostgreSQL database, or has unknown options.
+        If the text is not a URL, names neither a SQLite file nor a PostgreSQL database, or has
+        unknown options.
     """
     try:
         url = make_url(text)

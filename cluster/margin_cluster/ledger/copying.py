@@ -1,4 +1,4 @@
-"""Copies of whole ledgers: of a SQLite file in use, and of all rows into an empty database."""
+"""Copies of whole ledgers: a SQLite file in use, or all rows into an empty database."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ _TOGETHER = 1_000
 
 
 def copy_file(address: Address, target: Path) -> None:
-    """Copy a SQLite ledger of any version as it is at one moment, while others write it.
+    """Copy a SQLite ledger of any version as it is at one moment, even while others write to it.
 
     The copy is one file without a write-ahead log.
 
     Raises
     ------
     InvalidParameters
-        If there is no file.
+        If the file does not exist.
     LedgerDamaged, LedgerUnavailable
         If the file cannot be read.
     """
@@ -38,7 +38,7 @@ def copy_file(address: Address, target: Path) -> None:
             closing(sqlite3.connect(address.path, timeout=BUSY_SECONDS)) as source,
             closing(sqlite3.connect(target)) as copy,
         ):
-            # All pages in one step: the copy is of one moment, and writers are not held up.
+            # All pages in one step, so that the copy is of one moment and writers are not blocked.
             source.backup(copy, pages=-1)
             copy.execute("PRAGMA journal_mode=DELETE").close()
     except sqlite3.Error as error:
@@ -49,7 +49,7 @@ def copy_file(address: Address, target: Path) -> None:
 
 
 def make_single_file(path: Path) -> None:
-    """Take a closed SQLite database out of WAL mode, so that it is one file again."""
+    """Switch a closed SQLite database out of WAL mode, so that it is a single file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE").close()
 
@@ -81,7 +81,7 @@ def copy_rows(source: Database, target: Database) -> LedgerHead:
 
 
 def _pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of a table in the order of its key, few at a time."""
+    """Yield the rows of a table in the order of its primary key, in pages."""
     keys = list(table.primary_key.columns)
     query = select(table).order_by(*keys).limit(_TOGETHER)
     last: tuple[Any, ...] | None = None

@@ -1,7 +1,7 @@
-"""The database behind the ledger: SQLite in WAL mode, or PostgreSQL; one module for its settings.
+"""The database behind the ledger, with its settings: SQLite in WAL mode, or PostgreSQL.
 
-There is one writer at a time. Within a process a lock decides, among processes SQLite's write lock
-or the row lock of the ledger's head. Readers take no lock.
+There is one writer at a time. Threads of a process exclude each other with a lock, processes with
+SQLite's write lock or with PostgreSQL's row lock on the ledger's head. Readers take no lock.
 """
 
 import contextlib
@@ -27,17 +27,18 @@ from margin_cluster.ledger.opening import (
 from margin_cluster.ledger.writer import Writer
 
 _CHECKPOINT_SECONDS = 5
-# The pool logs a traceback for every lost connection that it then fails to close properly; the loss
-# itself is reported by our errors.
+# The pool logs a traceback for every lost connection that it then fails to close properly. The loss
+# itself is reported by the errors raised here.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 _POSTGRES_SESSION = (
     f"SET lock_timeout = '{BUSY_SECONDS}s'",
-    # A writer that no longer answers loses the lock: frozen after 30 s, disconnected after 9 s.
+    # A writer that no longer answers loses the lock after 30 s if it is frozen, and after 9 s if it
+    # is disconnected.
     "SET idle_in_transaction_session_timeout = '30s'",
     "SET tcp_keepalives_idle = 5",
     "SET tcp_keepalives_interval = 2",
     "SET tcp_keepalives_count = 2",
-    # Floats come back to the bit whatever the server's default is.
+    # Floats are returned exactly, whatever the server's default is.
     "SET extra_float_digits = 1",
 )
 
@@ -51,7 +52,16 @@ class Database:
         Address of the ledger.
     is_inspection : bool
         True for commands that report on a ledger as it is: it is neither created nor upgraded, and
-        lost entries are no error.
+        lost entries do not raise an error.
+
+    Raises
+    ------
+    InvalidParameters
+        If the URL is not valid, the login is refused, or the ledger's version is not supported.
+    LedgerDamaged
+        If committed entries are missing, or the file is not a ledger.
+    LedgerUnavailable
+        If the database does not answer.
     """
 
     def __init__(self, url: str, *, is_inspection: bool = False) -> None:
@@ -91,20 +101,21 @@ class Database:
         finally:
             engine.dispose()
         if self.head_file is not None:
-            noted = self.head_file.read()  # before the head, which may move on meanwhile
+            noted = self.head_file.read()  # before the head, which another process may move
             with self._readers.connect() as connection:
                 require_no_loss(connection, noted, self.address)
 
     @contextmanager
     def writing(self) -> Generator[Writer]:
-        """Yield the one writer; its work is committed as a whole, or not at all.
+        """Yield the writer of one transaction, which is committed at the end of the block.
 
-        The block may read through other connections of this ledger, which see the state before it.
+        An exception in the block rolls the transaction back. The block may read through other
+        connections of this ledger, which see the state before the transaction.
 
         Raises
         ------
         LedgerUnavailable
-            If another writer does not finish in time, or the database fails.
+            If another writer does not finish within `BUSY_SECONDS`, or the database fails.
         """
         where = self.address.shown
         if not self._writing.acquire(timeout=BUSY_SECONDS):
@@ -150,14 +161,14 @@ class Database:
                     connection.exec_driver_sql("ROLLBACK")
 
     def scalar(self, sql: str) -> Any:
-        """Return a query's one value, through a connection that the thread keeps for it.
+        """Return the single value of a query, over a connection that is kept for each thread.
 
         Taking a connection from the pool and compiling the query took many times as long as a small
-        query does.
+        query itself.
         """
         try:
             return self._kept_scalar(sql)
-        except Exception:  # each driver has its own; the connection may have been lost: once more
+        except Exception:  # of any driver; the connection may have been lost, so try once more
             self._forget_kept()
         with self._ours():
             return self._kept_scalar(sql)
@@ -190,9 +201,10 @@ class Database:
 
     @contextmanager
     def _ours(self, *, sockets: bool = True) -> Generator[None]:
-        """Turn errors of the database into ours; without `sockets` leave system errors alone.
+        """Convert database errors to the project's errors.
 
-        PostgreSQL's driver lets errors of its socket through; a caller's block may have its own.
+        PostgreSQL's driver raises errors of its socket as `OSError`. Without `sockets`, an
+        `OSError` is left unchanged, because it may come from the caller's block.
         """
         try:
             yield
@@ -204,7 +216,7 @@ class Database:
             raise ours from error
 
     def close(self) -> None:
-        """Close all connections; on SQLite bring everything into the database file first."""
+        """Close all connections; on SQLite, then move the write-ahead log into the file."""
         if self._is_closed:
             return
         with self._writing:
@@ -223,8 +235,8 @@ class Database:
             self.head_file.close()
 
     def _checkpoint(self) -> None:
-        # Without this, rows stay in the write-ahead log if another process has the ledger open, or
-        # is killed later, and a copy of the file alone lacks them.
+        # Otherwise rows would stay in the write-ahead log if another process has the ledger open,
+        # or is killed later, and a copy of the file alone would lack them.
         engine = _engine(self.address, isolation="AUTOCOMMIT", overflow=None)
         with contextlib.suppress(Exception), engine.connect() as connection:
             connection.execute(text(f"PRAGMA busy_timeout = {_CHECKPOINT_SECONDS * 1000}"))
@@ -235,7 +247,7 @@ class Database:
 def _engine(
     address: Address, *, isolation: Any, overflow: int | None, is_inspection: bool = False
 ) -> Engine:
-    """Return connections with this ledger's settings; without `overflow` none is kept."""
+    """Return an engine with this ledger's settings; with `overflow` None it has no pool."""
     options: dict[str, Any] = {"poolclass": NullPool}
     if overflow is not None:
         size = 5 if overflow else 1
@@ -245,7 +257,7 @@ def _engine(
             "pool_timeout": BUSY_SECONDS,
         }
     if address.is_sqlite:
-        isolation = "AUTOCOMMIT"  # transactions begin where we say so
+        isolation = "AUTOCOMMIT"  # transactions begin with explicit statements
     engine = create_engine(
         address.driver_url,
         isolation_level=isolation,
@@ -268,7 +280,8 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _set_up_sqlite_reader(connection: Any, _record: Any) -> None:
-    # Leaves the file as it is; an error of the file is found here and not in the middle of a check.
+    # Changes no setting of the file. The query reports a damaged file on connecting, and not in the
+    # middle of a check.
     connection.isolation_level = None
     connection.execute("PRAGMA schema_version").close()
 
@@ -282,8 +295,8 @@ def _set_up_postgres(connection: Any, _record: Any) -> None:
 
 
 def _require_alive(connection: Any, _record: Any, _proxy: Any) -> None:
-    # As SQLAlchemy's own check before use, which does not know that the driver lets errors of its
-    # socket through. A connection that fails is replaced by a new one.
+    # Replaces SQLAlchemy's check before use (pre-ping), which does not handle the `OSError` that
+    # the driver raises for its socket. A connection that fails is replaced by a new one.
     try:
         cursor = connection.cursor()
         cursor.execute(";")
@@ -298,7 +311,7 @@ def _note_lost_socket(context: ExceptionContext) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    # Take the write lock at once: a transaction that only reads first cannot always be upgraded.
+    # Takes the write lock at once: a transaction that reads first cannot always be upgraded.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -1,4 +1,4 @@
-"""Errors of databases in our terms: unavailable, damaged, set up wrongly, unfit value."""
+"""Conversion of database errors: unavailable, damaged, wrongly configured, or an invalid value."""
 
 import sqlite3
 from typing import Any
@@ -16,7 +16,7 @@ from margin_actors.errors import (
 )
 
 BUSY_SECONDS = 10
-"""How long a writer waits for the other writer before it gives up."""
+"""Longest time that a writer waits for another writer."""
 
 _DAMAGED = "the ledger is damaged"
 _UNAVAILABLE = "the ledger is not available"
@@ -52,7 +52,7 @@ _PG_STATES: dict[str, str] = {
     "25P03": "the server ended a transaction that was idle for too long",
 }
 _PG_UNAVAILABLE = ("08", "25", "40", "53", "55", "57", "58")
-"""Classes of states: connection, transaction, conflict, resources, locks, operator, system."""
+"""Classes of SQLSTATEs: connection, transaction, conflict, resources, locks, operator, system."""
 _PG_SET_UP: dict[str, str] = {
     "28P01": "the password is wrong",
     "28000": "the server refuses this user",
@@ -62,7 +62,7 @@ _PG_SET_UP: dict[str, str] = {
 
 
 def translated(error: BaseException, where: str, *, is_opening: bool = False) -> MarginError | None:
-    """Return our error for one of a database, or None if it is a fault of this program.
+    """Return the project's error for a database error, or None for a fault of this program.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def translated(error: BaseException, where: str, *, is_opening: bool = False) ->
     where : str
         Address of the ledger without its password.
     is_opening : bool
-        True while the ledger is being opened: a wrong password is then an error of the parameters,
-        later the database is unavailable.
+        True while the ledger is being opened. A refused login (for example a wrong password) is
+        then converted to `InvalidParameters`, later to `LedgerUnavailable`.
     """
     if isinstance(error, MarginError):
         return error
@@ -88,17 +88,17 @@ def translated(error: BaseException, where: str, *, is_opening: bool = False) ->
 
 
 def unavailable(where: str, what: str) -> LedgerUnavailable:
-    """Return the error of a ledger that cannot be read or written at the moment."""
+    """Return the error for a ledger that cannot be read or written at the moment."""
     return LedgerUnavailable(f"{_UNAVAILABLE}: {what}", [Problem(where, what, "try again later")])
 
 
 def damaged(where: str, what: str, remedy: str = _RESTORE) -> LedgerDamaged:
-    """Return the error of a ledger that does not hold what was committed."""
+    """Return the error for a ledger that does not hold what was committed."""
     return LedgerDamaged(f"{_DAMAGED}: {what}", [Problem(where, what, remedy)])
 
 
 def set_up_wrongly(where: str, what: str, remedy: str) -> InvalidParameters:
-    """Return the error of an address or database that this software cannot use as a ledger."""
+    """Return the error for an address or database that this software cannot use as a ledger."""
     return InvalidParameters(f"{_SET_UP}: {what}", [Problem(where, what, remedy)])
 
 
@@ -119,7 +119,8 @@ def _of_sqlite(error: sqlite3.Error, where: str) -> MarginError | None:
 def _of_postgres(error: pg.Error, where: str, *, is_opening: bool) -> MarginError | None:
     fields: Any = error.args[0] if error.args else ""
     if not isinstance(fields, dict):
-        # Without a state the server did not answer: the network, or a closed connection.
+        # An error without SQLSTATE is not the server's: the network failed, or the connection is
+        # closed.
         return unavailable(where, str(error))
     state, message = str(fields.get("C", "")), str(fields.get("M", ""))
     if state in _PG_SET_UP:

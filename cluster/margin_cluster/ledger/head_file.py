@@ -1,4 +1,4 @@
-"""The side file of a SQLite ledger: which entry was committed last.
+"""The side file of a SQLite ledger, which notes the entry that was committed last.
 
 SQLite reads a write-ahead log up to its first damaged frame and ignores the rest without an error,
 and a copy of the database without that log is an older state that passes every check. The side file
@@ -27,7 +27,7 @@ class HeadFile:
         self._lock = Lock()
 
     def read(self) -> tuple[int, str] | None:
-        """Return (sequence, hash) of the last commit noted, or None if there is no valid note."""
+        """Return (sequence number, hash) of the noted entry, or None if there is no valid note."""
         try:
             with self.path.open("rb") as file:
                 text = file.read(_SIZE + 1)
@@ -36,9 +36,9 @@ class HeadFile:
         return _parsed(text)
 
     def note(self, sequence: int, entry: str, *, force: bool = False) -> None:
-        """Note a commit; an older one than is noted already changes nothing unless forced.
+        """Note the last entry of a commit unless a later one is noted; `force` notes it anyway.
 
-        A failed write is ignored: the commit itself has succeeded.
+        A failed write is ignored, because the commit itself has succeeded.
         """
         with suppress(OSError), self.locked():
             kept = _parsed(os.pread(self._descriptor, _SIZE + 1, 0))
@@ -47,7 +47,7 @@ class HeadFile:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Hold the file's lock: one process at a time creates, upgrades or notes."""
+        """Hold the file's lock, with which one process at a time creates, upgrades or notes."""
         with self._lock:
             if self._descriptor < 0:
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

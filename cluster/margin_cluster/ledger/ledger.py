@@ -1,9 +1,9 @@
 """The ledger: what was published, what is in use, all positions, and every calculation.
 
-Every write is one transaction that holds the ledger's one lock, and its rows are appended to one
-hash-chained log in the order of commits. Repeating a write changes nothing: stored objects and
-calculations are named by their content, changes by the caller's idempotency key. So a request whose
-answer was lost can be sent again, through any gateway.
+Every write is one transaction that holds the ledger's only write lock, and its rows are appended to
+one hash-chained log in the order of commits. Repeating a write changes nothing: stored objects and
+calculations are identified by their content, changes by the caller's idempotency key. So a request
+whose response was lost can be sent again, through any gateway.
 """
 
 import time
@@ -55,9 +55,11 @@ _VERSION = "SELECT portfolio_version FROM ledger_head WHERE id = 1"
 
 
 class Ledger:
-    """A ledger in one database. Methods block; call them from a thread.
+    """A ledger in one database. Methods block, so an event loop calls them in a thread.
 
-    Opening creates the tables of a new ledger and upgrades those of an older one.
+    Opening creates the tables of a new ledger and upgrades those of an older one. Every method
+    raises `LedgerUnavailable` if the database does not answer, and `LedgerDamaged` if it is found
+    to be damaged.
 
     Raises
     ------
@@ -66,18 +68,18 @@ class Ledger:
     LedgerUnavailable
         If the database does not answer.
     InvalidParameters
-        If the URL, the password or the ledger's version does not suit.
+        If the URL is not valid, the password is wrong, or the ledger's version is not supported.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._database = Database(url)
         self.reads_at_once = self._database.is_sqlite
-        """True if a small read takes microseconds: from a file in memory, not over a network."""
+        """True if a small read takes microseconds, as from a local file (SQLite)."""
 
     @property
     def url(self) -> str:
-        """The address as it was given, with a password if it has one."""
+        """The address as given, including a password if there is one."""
         return self._url
 
     @property
@@ -111,14 +113,14 @@ class Ledger:
     # -- what is in use ------------------------------------------------------------------------
 
     def heads(self) -> Heads:
-        """Return what is in use."""
+        """Return the snapshot, scenario set and generation number in use."""
         with self._database.reading() as connection:
             return steps.heads_of(connection.exec_driver_sql(steps.IN_USE).first())
 
     def repeated_generation(
         self, kind: Literal["publish", "activate"], key: str, content: str
     ) -> int | None:
-        """Return the generation number that a key produced, or None if the key is new or empty.
+        """Return the generation number that a key led to, or None if the key is new or empty.
 
         Raises
         ------
@@ -136,10 +138,11 @@ class Ledger:
         allow_older: bool,
         now: datetime,
     ) -> tuple[Heads, int]:
-        """Record a stored snapshot, put it in use, and return (what is in use, number).
+        """Record a stored snapshot, put it in use, and return (heads, number).
 
-        The number is that of the generation which holds the snapshot. A repeated key returns the
-        first call's number and changes nothing.
+        The heads are what is in use after the call; the number is that of the generation that the
+        snapshot started. If the snapshot was in use already, or the key is repeated, nothing in use
+        changes, and the number is the current one or the first call's, respectively.
 
         Raises
         ------
@@ -165,7 +168,7 @@ class Ledger:
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, origin: Origin, now: datetime
     ) -> tuple[Heads, int]:
-        """Put a recorded scenario set in use; returns as `publish_snapshot`.
+        """Put a recorded scenario set in use; return values as `publish_snapshot`.
 
         Raises
         ------
@@ -187,19 +190,28 @@ class Ledger:
             )
 
     def list_generations(self, size: int, token: str) -> tuple[list[GenerationRecord], str]:
-        """Return a page of what was in use when, the latest first, and the token of the next."""
+        """Return (up to `size` generations, latest first; token of the next page).
+
+        As in all listings, an empty token requests the first page, and the returned token is empty
+        after the last page.
+
+        Raises
+        ------
+        InvalidRequest
+            If the token is not valid.
+        """
         rows, following = self._page(select(generations), generations, size, token)
         return [generation_from_row(r) for r in rows], following
 
     # -- market data and scenario sets ---------------------------------------------------------
 
     def list_snapshots(self, size: int, token: str) -> tuple[list[SnapshotRecord], str]:
-        """Return a page of snapshots, the latest first, and the token of the next."""
+        """Return (up to `size` snapshots, latest first; token); see `list_generations`."""
         rows, following = self._page(select(snapshots), snapshots, size, token)
         return [snapshot_from_row(r) for r in rows], following
 
     def add_scenario_set(self, record: ScenarioSetRecord) -> None:
-        """Record a stored scenario set; one that is recorded already stays as it is."""
+        """Record a stored scenario set; does nothing if it is recorded already."""
         row = scenario_set_to_row(record)
         with self._database.writing() as writer:
             steps.add_once(writer, "scenario_set", scenario_sets.c.scenarios_id, row)
@@ -209,7 +221,7 @@ class Ledger:
         return steps.has_scenario_set(self._first, scenarios_id)
 
     def list_scenario_sets(self, size: int, token: str) -> tuple[list[ScenarioSetRecord], str]:
-        """Return a page of scenario sets, the latest first, and the token of the next."""
+        """Return (up to `size` scenario sets, latest first; token); see `list_generations`."""
         rows, following = self._page(select(scenario_sets), scenario_sets, size, token)
         return [scenario_set_from_row(r) for r in rows], following
 
@@ -220,9 +232,9 @@ class Ledger:
         return self._database.scalar(_VERSION)
 
     def changes_since(self, version: int) -> list[Change]:
-        """Return all changes after a version, from the last upload on.
+        """Return the changes after a version, beginning with the latest upload if there is one.
 
-        Versions become visible in their order, so nothing before the last one returned is missing.
+        Versions become visible in order, so no change before the last one returned is missing.
         """
         with self._database.reading() as connection:
             start = connection.execute(
@@ -234,7 +246,7 @@ class Ledger:
             rows = connection.execute(
                 select(changes).where(changes.c.version >= first).order_by(changes.c.version)
             ).all()
-            # Nothing newer than the changes just read, whatever is committed meanwhile.
+            # Trades of changes that were committed after the first query are left out.
             last = rows[-1].version if rows else version
             held: dict[int, list[Trade]] = {}
             for t in connection.execute(
@@ -249,7 +261,7 @@ class Ledger:
     def repeated_change(
         self, kind: Literal["upload", "trades"], key: str, content: str
     ) -> ChangeResult | None:
-        """Return the change that a key produced, or None if the key is new or empty; takes no lock.
+        """Return the change that a key led to, or None if the key is new or empty; takes no lock.
 
         Raises
         ------
@@ -276,13 +288,13 @@ class Ledger:
         key : str
             Idempotency key of the caller; empty for none. A repeated key returns the first result.
         content : str
-            Content id: of the uploaded book, under which it is stored, or of the trades.
+            Content id of the uploaded book, under which it is stored, or of the trades.
         origin : Origin
         now : aware datetime
         decide : callable
-            Called with the writer's lock held, so that no other change can come between what it
-            reads and what is written. It may read this ledger, must not write it, and whatever it
-            raises ends the change.
+            Called with the writer's lock held, so that no other change can occur between what it
+            reads and what is written. It may read this ledger and must not write to it. An
+            exception that it raises aborts the change.
 
         Raises
         ------
@@ -302,7 +314,7 @@ class Ledger:
     # -- calculations --------------------------------------------------------------------------
 
     def add_calculations(self, records: Sequence[CalculationRecord]) -> None:
-        """Record calculations in one transaction; those recorded already stay as they are."""
+        """Record calculations in one transaction, except those that are recorded already."""
         rows = {r.calculation_id: calculation_to_row(r) for r in reversed(records)}
         if not rows:
             return
@@ -319,7 +331,7 @@ class Ledger:
         Raises
         ------
         UnknownCalculation
-            If none is recorded under the id.
+            If no calculation is recorded under the id.
         """
         with self._database.reading() as connection:
             row = connection.execute(
@@ -335,7 +347,10 @@ class Ledger:
     def list_calculations(
         self, size: int, token: str, *, account_id: str = "", kind: CalculationKind | None = None
     ) -> tuple[list[CalculationRecord], str]:
-        """Return a page of calculations, the latest first, and the token of the next."""
+        """Return (up to `size` calculations, latest first; token); see `list_generations`.
+
+        An empty `account_id` and a `kind` of None select all.
+        """
         query = select(calculations)
         if account_id:
             query = query.where(calculations.c.account_id == account_id)

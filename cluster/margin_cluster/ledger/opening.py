@@ -1,4 +1,4 @@
-"""Opening a ledger: create or upgrade its tables under a lock, and detect what was lost."""
+"""Opening a ledger: creates or upgrades its tables under a lock, and detects lost entries."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,22 +17,24 @@ REVISIONS = ("0001", "0002")
 VERSION_TABLE = "ledger_version"
 _FIRST_TABLES = ("about", "heads")
 _LOCK = 0x6D617267696E
-"""Number of PostgreSQL's advisory lock that creating and upgrading hold."""
+"""Key of the PostgreSQL advisory lock that is held while tables are created or upgraded."""
 _ACCEPT = "restore a backup, or accept the loss with `margin ledger verify --accept-loss`"
 
 
 def bring_up_to_date(
     engine: Engine, readers: Engine, address: Address, head_file: HeadFile | None
 ) -> None:
-    """Create the tables of a new ledger, or upgrade those of an older one; several may try at once.
+    """Create the tables of a new ledger, or upgrade those of an older one.
+
+    Several processes may call this at the same time.
 
     Raises
     ------
     InvalidParameters
-        If the ledger is newer than this software, the database is of another program, or the
-        file's folder does not exist.
+        If the ledger's version is unknown to this software, the database belongs to another
+        program, or the file's folder does not exist.
     LedgerDamaged
-        If the ledger's file is gone while its side file tells of entries.
+        If the ledger's file is missing or empty although its side file notes committed entries.
     """
     if address.path is not None:
         assert head_file is not None
@@ -54,22 +56,24 @@ def bring_up_to_date(
 
 
 def require_file(address: Address) -> None:
-    """Raise if the file of a SQLite ledger does not exist: connecting would create it.
+    """Check that the file of a SQLite ledger exists, because connecting would create it.
 
     Raises
     ------
     InvalidParameters
+        If the file does not exist.
     """
     if address.path is not None and not address.path.exists():
         raise set_up_wrongly(address.shown, "there is no ledger", "check --state and --ledger")
 
 
 def require_up_to_date(connection: Connection, address: Address) -> None:
-    """Raise if the ledger does not exist or is of another version than the newest.
+    """Check that the ledger exists and has the newest version.
 
     Raises
     ------
     InvalidParameters
+        If there is no ledger, or it has another version.
     """
     version = _version(connection, address)
     if version is None:
@@ -82,12 +86,19 @@ def require_up_to_date(connection: Connection, address: Address) -> None:
 def require_no_loss(
     connection: Connection, noted: tuple[int, str] | None, address: Address
 ) -> None:
-    """Raise if the head, the last entry and the side file's note do not belong together.
+    """Check that the head, the last entry and the side file's note agree.
+
+    Parameters
+    ----------
+    connection : Connection
+    noted : (int, str), optional
+        Sequence number and hash of the last commit that the side file notes.
+    address : Address
 
     Raises
     ------
     LedgerDamaged
-        Naming how many committed entries are missing, and how to go on.
+        If they do not agree; names how many committed entries are missing, and how to proceed.
     """
     where = address.shown
     head = connection.execute(select(ledger_head)).first()
@@ -152,7 +163,7 @@ def _version(connection: Connection, address: Address) -> str | None:
 
 
 def _upgrade(connection: Connection, version: str | None) -> None:
-    # Imported here: a ledger that is up to date, which is the usual case, needs none of it.
+    # Imported here because a ledger that is up to date, the usual case, does not need it.
     from alembic import command
     from alembic.config import Config
 

@@ -9,7 +9,7 @@ CalculationKind: TypeAlias = Literal["account", "book"]
 
 @dataclass(frozen=True)
 class CalculationRecord:
-    """A calculation; the arrays of a book are in the store under the calculation's id."""
+    """A recorded calculation; the arrays of a book are in the store, under the calculation's id."""
 
     calculation_id: str
     kind: CalculationKind
@@ -18,19 +18,25 @@ class CalculationRecord:
     account_id: str
     """Empty for books and for portfolios of requests."""
     generation: dict[str, Any]
+    """Description of the generation; values that JSON can hold."""
     inputs: dict[str, Any]
+    """Ids of all inputs; values that JSON can hold."""
     digest: str
+    """Hash of the result."""
     accounts: int
+    """Accounts that were margined."""
     positions: int
+    """Positions that were margined."""
     initial_margin_usd: float
+    """Sum over the accounts that were margined."""
     margin: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The margin of an account; empty for books."""
+    """The margin of an account, with values that JSON can hold; empty for books."""
     portfolio_version: int = 0
     """Version of the positions that were margined; 0 for portfolios of requests."""
     accounts_failed: int = 0
-    """Accounts of a book that could not be margined."""
+    """Number of accounts of a book that could not be margined."""
     expired_positions: int = 0
-    """Positions that had expired at the snapshot's time."""
+    """Number of positions that had expired at the snapshot's time."""
     failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """The accounts that could not be margined, with reasons; values that JSON can hold."""
     idempotency_key: str = ""
@@ -43,7 +49,9 @@ class SnapshotRecord:
 
     snapshot_id: str
     time: datetime
+    """Valuation time."""
     options: int
+    """Number of option quotes."""
     is_synthetic: bool
     create_time: datetime
 
@@ -56,10 +64,12 @@ class ScenarioSetRecord:
     engine: str
     underlyings: tuple[str, ...]
     scenarios: int
+    """Number of scenarios."""
     horizon_hours: float
     first_window_end: datetime | None
     """None if every scenario is simulated."""
     last_window_end: datetime | None
+    """As `first_window_end`."""
     is_synthetic: bool
     create_time: datetime
 
@@ -72,7 +82,8 @@ class Trade:
     member_id: str
     instrument_name: str
     quantity: float
-    """Added to the position; coins, or US dollars of notional for inverse futures."""
+    """Added to the position, a purchase is positive; coins, or US dollars of notional for inverse
+    futures and perpetuals."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +93,13 @@ class Change:
     version: int
     kind: Literal["upload", "trades"]
     content: str
-    """Id of the uploaded book, or of the trades."""
+    """Content id of the uploaded book, or of the trades."""
     trades: tuple[Trade, ...] = ()
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Who asked for a change; recorded for audit."""
+    """The request and the caller of a change; recorded for audit."""
 
     request_id: str = ""
     caller: str = ""
@@ -107,7 +118,7 @@ class LedgerHead:
 
 @dataclass(frozen=True)
 class PositionChange:
-    """What a change of positions records, decided while the writer's lock is held."""
+    """The content of a change of positions, decided while the writer's lock is held."""
 
     accounts: int
     """Accounts of an upload; 0 for trades."""
@@ -122,7 +133,7 @@ class ChangeResult:
 
     version: int
     was_repeated: bool
-    """True if the key had been used with the same content: nothing was changed."""
+    """True if the key had been used with the same content; nothing was changed then."""
     accounts: int
     positions: int
 
@@ -132,11 +143,11 @@ GenerationKind: TypeAlias = Literal["publish", "activate", "import"]
 
 @dataclass(frozen=True)
 class GenerationRecord:
-    """What was in use from a time on."""
+    """The snapshot and scenario set in use from `create_time` on."""
 
     number: int
     kind: GenerationKind
-    """What began it; `import` for the state of a ledger from before this history was kept."""
+    """The change that started it; `import` for the state of a ledger that had no history yet."""
     snapshot_id: str
     scenarios_id: str
     idempotency_key: str

@@ -1,4 +1,4 @@
-"""Conversions between records and rows of tables, a pair of functions for each."""
+"""Conversions between records and rows of tables."""
 
 import json
 from datetime import UTC, datetime
@@ -13,22 +13,22 @@ from margin_cluster.ledger.records import (
 )
 
 _NEVER_MS = -1
-"""Stands for no time where a column cannot be empty."""
+"""Represents a missing time in a column that cannot be null."""
 _REQUEST_ID_MAX, _CALLER_MAX = 128, 256
 
 
 def to_ms(time: datetime) -> int:
-    """Return a time in milliseconds since 1970."""
+    """Return the milliseconds from 1970-01-01 UTC to an aware time, rounded."""
     return round(time.timestamp() * 1000)
 
 
 def from_ms(ms: int) -> datetime:
-    """Return the time of milliseconds since 1970."""
+    """Return the time, in UTC, that is some milliseconds after 1970-01-01 UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def origin_to_row(origin: Origin) -> dict[str, Any]:
-    """Return the columns of who asked, cut to their lengths: they are for audit only."""
+    """Return the columns of an origin, truncated to their lengths; they are used only for audit."""
     return {
         "request_id": _printable(origin.request_id)[:_REQUEST_ID_MAX],
         "caller": _printable(origin.caller)[:_CALLER_MAX],

@@ -1,8 +1,8 @@
 """Tables of the ledger as the newest migration leaves them.
 
-Rows are inserted and never changed or deleted; triggers refuse it. The one exception is the head:
-its row is locked first by every write, which makes the log gapless and puts it in the order of
-commits.
+Rows are inserted and never changed or deleted; triggers reject updates and deletions. The only
+exception is the head. Every write locks the head's row first, which makes the log gapless and puts
+it in the order of commits.
 """
 
 from sqlalchemy import (
@@ -192,7 +192,7 @@ calculations = Table(
     Column("failures", Text, nullable=False),
     Column("idempotency_key", String(160)),
     Index(None, "account_id", "sequence"),
-    # Books are few among the calculations of accounts.
+    # A partial index, because few calculations are of books.
     Index("ix_calculations_books", "sequence", sqlite_where=_IS_BOOK, postgresql_where=_IS_BOOK),
 )
 
@@ -204,4 +204,4 @@ LOGGED: dict[str, tuple[Table, str]] = {
     "positions": (changes, "version"),
     "calculation": (calculations, "calculation_id"),
 }
-"""Kinds of entries: the table of their rows, and the column that names a row."""
+"""By kind of entry: the table of its rows, and the column that identifies a row."""

@@ -1,4 +1,4 @@
-"""Steps of the ledger's transactions: keys that were used, what is in use, and rows to append."""
+"""Steps of the ledger's transactions: look up idempotency keys and heads, and append rows."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -37,12 +37,12 @@ _CLOCK = "%Y-%m-%d %H:%M:%S"
 
 
 def heads_of(row: Any | None) -> Heads:
-    """Return what is in use, from the row of `IN_USE`."""
+    """Return what is in use from a row of the query `IN_USE`, or nothing in use for None."""
     return Heads() if row is None else Heads(*row)
 
 
 def number_of_key(first: First, kind: str, key: str, content: str) -> int | None:
-    """Return the generation number that a key produced, or None if the key is new or empty.
+    """Return the generation number that a key led to, or None if the key is new or empty.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def number_of_key(first: First, kind: str, key: str, content: str) -> int | None
 
 
 def change_of_key(first: First, kind: str, key: str, content: str) -> ChangeResult | None:
-    """Return the change of positions that a key produced, or None if the key is new or empty.
+    """Return the change of positions that a key led to, or None if the key is new or empty.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def has_scenario_set(first: First, scenarios_id: str) -> bool:
 
 
 def add_once(writer: Writer, kind: str, name: Column[str], row: dict[str, Any]) -> None:
-    """Append a row that is named by its content, unless it is there already."""
+    """Append a row unless a row with the same value in column `name` is recorded already."""
     query = f"SELECT 1 FROM {name.table} WHERE {name.name} = ?"  # noqa: S608
     if writer.first(query, [row[name.name]]) is None:
         writer.append(kind, [row])
@@ -130,10 +130,10 @@ def advance(
     origin: Origin,
     now: datetime,
 ) -> tuple[Heads, int]:
-    """Put `after` in use and return (what is in use, number).
+    """Put `after` in use and return (heads, generation number).
 
-    If it is in use already, only the key is recorded, so that a repeat changes nothing even after
-    something else was put in use.
+    If `after` is in use already, only the key is recorded, so that repeating the call changes
+    nothing even after something else has been put in use.
     """
     row: dict[str, Any] = {
         "kind": kind,
@@ -163,7 +163,7 @@ def append_change(
     origin: Origin,
     now: datetime,
 ) -> int:
-    """Append a change of the positions with its trades and return its version."""
+    """Append a change of the positions with its trades, and return the new version."""
     writer.portfolio_version += 1
     version = writer.portfolio_version
     row: dict[str, Any] = {
@@ -202,7 +202,7 @@ def sequence_of(token: str) -> int:
     Raises
     ------
     InvalidRequest
-        If the text is not a token of ours.
+        If the text is not a page token of this ledger.
     """
     is_ours = token.isascii() and token.isdecimal() and len(token) <= 19
     if not is_ours or not 0 < int(token) <= _TOKEN_MAX:

@@ -1,4 +1,4 @@
-"""Verification of a ledger: the chain of hashes, every row against its entry, and the head."""
+"""Verification of a ledger: the hash chain, every row against its entry, and the head."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +21,13 @@ from margin_cluster.ledger.schema import (
 )
 
 FINDINGS_MAX = 100
-"""Findings that are listed; the others are counted."""
+"""Largest number of findings that are listed; further findings are only counted."""
 _TOGETHER = 500
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it was committed."""
+    """One difference between the ledger and what was committed."""
 
     sequence: int
     """Number of the entry concerned; 0 if it concerns the ledger as a whole."""
@@ -45,7 +45,7 @@ class Verification:
 
     @property
     def first_bad_sequence(self) -> int:
-        """The first entry that is not as it was committed; 0 if there is none."""
+        """Number of the first entry that differs from what was committed; 0 if there is none."""
         return min((f.sequence for f in self.findings if f.sequence > 0), default=0)
 
 
@@ -63,15 +63,15 @@ class _Findings:
 def verify_ledger(
     database: Database, *, with_note: bool = True, must_hold: Sequence[tuple[int, str]] = ()
 ) -> Verification:
-    """Return everything in a ledger that is not as it was committed; others may write meanwhile.
+    """Verify a ledger and return its head and the findings; others may write at the same time.
 
     Parameters
     ----------
     database : Database
     with_note : bool
-        Also compare with the note of the last commit in the side file, if there is one.
+        True to compare also with the side file's note of the last commit, if there is one.
     must_hold : sequence of (int, str)
-        Entries that were committed, and their hashes.
+        Numbers and hashes of entries that were committed.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def verify_ledger(
         If the database cannot be read.
     """
     findings = _Findings()
-    # Noted before the state that is verified, which may then be newer but not older.
+    # Read before the state that is verified, which may then be newer than the note but not older.
     noted = database.head_file.read() if database.head_file is not None and with_note else None
     with database.snapshot() as connection:
         if database.is_sqlite:
@@ -103,7 +103,13 @@ def verify_ledger(
 
 
 def require_verified(found: Verification, where: str) -> None:
-    """Raise `LedgerDamaged` with the findings of a verification, if there are any."""
+    """Check that a verification has no findings; `where` is the ledger's address for messages.
+
+    Raises
+    ------
+    LedgerDamaged
+        With the findings, if there are any.
+    """
     if found.findings_total == 0:
         return
     count = f"{found.findings_total:,} finding{'' if found.findings_total == 1 else 's'}"

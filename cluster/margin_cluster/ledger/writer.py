@@ -1,7 +1,7 @@
 """A write transaction: it locks the ledger's head first, appends to the log, and moves the head.
 
-Statements go straight to the driver. Compiling and binding them through SQLAlchemy took longer than
-SQLite takes to carry them out, and every calculation is written here.
+Statements are passed directly to the driver, because every calculation is written here, and
+compiling and binding statements in SQLAlchemy took longer than SQLite takes to execute them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ class Writer:
     Attributes
     ----------
     sequence, hash : int, str
-        Of the last entry, those appended by this transaction included.
+        Number and hash of the last entry, including entries appended by this transaction.
     portfolio_version, generation_number : int
-        The last ones given out; the caller raises them before it appends the row.
+        The last numbers assigned; the caller increments them before it appends the row.
     """
 
     def __init__(self, cursor: Any, *, is_sqlite: bool) -> None:
@@ -51,17 +51,17 @@ class Writer:
 
     @property
     def has_appended(self) -> bool:
-        """True once there is something to commit."""
+        """True if the transaction has changed the head."""
         return self._head != self._began
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
-        """Carry out a statement with ``?`` for each value."""
+        """Execute a statement with ``?`` for each value."""
         if self._is_sqlite:
             self._cursor.execute(sql, tuple(values))
             return
         try:
             self._cursor.execute(sql.replace("?", "%s"), tuple(values))
-        except OSError as error:  # the driver lets errors of its socket through
+        except OSError as error:  # the driver does not convert errors of its socket
             raise InterfaceError(f"network error: {error}") from error
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
@@ -70,12 +70,12 @@ class Writer:
         return list(self._cursor.fetchall())
 
     def first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
-        """Return the first row of a query, or None."""
+        """Return the first row of a query with ``?`` for each value, or None."""
         rows = self.all(sql, values)
         return rows[0] if rows else None
 
     def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows; all have the same columns."""
+        """Insert rows, which must all have the same columns."""
         if not rows:
             return
         columns = tuple(c.name for c in table.columns if c.name in rows[0])
@@ -84,7 +84,7 @@ class Writer:
         if self._is_sqlite:
             self._cursor.executemany(_insert(table.name, columns, 1), values)
             return
-        # The driver sends a statement a row, so rows are put into few statements.
+        # The driver's executemany sends one statement per row, so rows are combined.
         step = max(1, _PARAMETERS_MAX // len(columns))
         for begin in range(0, len(values), step):
             some = values[begin : begin + step]
@@ -105,9 +105,9 @@ class Writer:
         kind : str
             A key of `LOGGED`.
         rows : sequence of dict
-            Columns of the table but `sequence`, which is set here.
+            Columns of the table except `sequence`, which is set here.
         parts : mapping, optional
-            What else the rows' content hash covers: the trades of a change.
+            Further content that the rows' content hash covers: the trades of a change.
         """
         table, subject = LOGGED[kind]
         log: list[dict[str, Any]] = []
@@ -121,10 +121,10 @@ class Writer:
         self.insert(table, rows)
 
     def finish(self) -> None:
-        """Move the head to the last entry; the transaction is then ready to be committed."""
+        """Move the head to the last entry; the transaction can then be committed."""
         if self.has_appended:
             self.execute(_MOVE, self._head)
-        # A query that was not read to its end would keep SQLite's read lock.
+        # An open cursor whose query was not read to its end would keep SQLite's read lock.
         self._cursor.close()
 
 
@@ -147,7 +147,7 @@ def log_entry(
 @cache
 def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     one = f"({', '.join('?' * len(columns))})"
-    # Names of tables and columns are the schema's, no input of anyone.
+    # Names of tables and columns come from the schema, never from input.
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)}"  # noqa: S608
 
 

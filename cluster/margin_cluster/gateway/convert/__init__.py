@@ -1,1 +1,4 @@
-"""Wire messages to ours and back: one module a .proto, no logic, every bad field at once."""
+"""Conversion between wire messages and the types of this project, one module per .proto file.
+
+The modules contain no business logic. Every invalid field of a request is reported at once.
+"""

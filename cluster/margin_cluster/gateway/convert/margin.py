@@ -1,4 +1,4 @@
-"""margin_service.proto."""
+"""Conversions for margin_service.proto."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -41,17 +41,18 @@ _KIND_NUMBERS = {"account": 1, "book": 2}
 
 @dataclass(frozen=True)
 class Subject:
-    """Whose margin is asked for."""
+    """The account or portfolio whose margin is requested."""
 
     account_id: str
-    """Empty for positions that came with the request."""
+    """Empty for a portfolio in the request."""
     positions: dict[str, float] | None
     """Quantity by instrument of a portfolio in the request; None for a resident account."""
     snapshot_id: str
+    """Snapshot that must be in use; empty for any."""
 
 
 def subject_from_proto(request: Any, problems: list[Problem], *, may_be_empty: bool) -> Subject:
-    """Return whose margin a request is about."""
+    """Return the subject of a request; append invalid fields to `problems`."""
     which = request.WhichOneof("subject")
     positions = None
     if which is None:
@@ -67,12 +68,12 @@ def subject_from_proto(request: Any, problems: list[Problem], *, may_be_empty: b
 
 
 def calculate_from_proto(request: Any) -> tuple[Subject, str]:
-    """Return whose margin to calculate, and the idempotency key.
+    """Return (subject, idempotency key).
 
     Raises
     ------
     InvalidRequest
-        Naming every bad field.
+        If a field is invalid; names every invalid field.
     """
     problems: list[Problem] = []
     subject = subject_from_proto(request, problems, may_be_empty=False)
@@ -82,7 +83,13 @@ def calculate_from_proto(request: Any) -> tuple[Subject, str]:
 
 
 def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str, float]]]]:
-    """Return whose margin, and the candidates' trades by instrument; checks as above."""
+    """Return (subject, candidates), each candidate as (id, traded quantity by instrument).
+
+    Raises
+    ------
+    InvalidRequest
+        If a field is invalid; names every invalid field.
+    """
     problems: list[Problem] = []
     subject = subject_from_proto(request, problems, may_be_empty=True)
     count = len(request.candidates)
@@ -99,7 +106,15 @@ def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str
 
 
 def explain_from_proto(request: Any) -> tuple[Subject, int, int | None]:
-    """Return whose margin, how many tail scenarios, and which one to trace; checks as above."""
+    """Return (subject, number of tail scenarios, index of the scenario to trace or None).
+
+    The number is 0 if the request leaves it to the service.
+
+    Raises
+    ------
+    InvalidRequest
+        If a field is invalid; names every invalid field.
+    """
     problems: list[Problem] = []
     subject = subject_from_proto(request, problems, may_be_empty=False)
     if request.scenarios_max < 0:
@@ -113,15 +128,23 @@ def explain_from_proto(request: Any) -> tuple[Subject, int, int | None]:
 
 @dataclass(frozen=True)
 class BookSubject:
-    """Which accounts of the book are asked for; none named: all."""
+    """The accounts of the book whose margins are requested: all if no id is given."""
 
     account_ids: tuple[str, ...]
     member_ids: tuple[str, ...]
+    """Members of which every account is included."""
     snapshot_id: str
+    """Snapshot that must be in use; empty for any."""
 
 
 def book_from_proto(request: Any) -> tuple[BookSubject, str]:
-    """Return which accounts, and the idempotency key; checks as above."""
+    """Return (subject, idempotency key).
+
+    Raises
+    ------
+    InvalidRequest
+        If a field is invalid; names every invalid field.
+    """
     problems: list[Problem] = []
     for name, limit in (("account_ids", ACCOUNTS_MAX), ("member_ids", MEMBERS_MAX)):
         ids = getattr(request, name)
@@ -138,7 +161,18 @@ def book_from_proto(request: Any) -> tuple[BookSubject, str]:
 def contributions_to_proto(
     book: Book, values_usd: np.ndarray, parts: Attribution
 ) -> list[pb.PositionContribution]:
-    """Return what each position of a one-account book contributes."""
+    """Return the contributions of the positions of a one-account book, in the book's order.
+
+    Parameters
+    ----------
+    book : Book
+        With one account.
+    values_usd : float64 (n_positions,), US dollars
+        Value of each position (quantity included).
+    parts : Attribution
+        Arrays of shape (n_positions,), US dollars, the marginal measures per unit of quantity; a
+        loss is positive.
+    """
     return [
         pb.PositionContribution(
             instrument_name=book.instruments[book.instrument_index[p]],
@@ -156,7 +190,7 @@ def contributions_to_proto(
 
 
 def traced_to_proto(traced: Iterable[TracedPosition]) -> list[pb.TracedPosition]:
-    """Return prices before and after a scenario; what a contract has not is left unset."""
+    """Return positions before and after a scenario; fields that are NaN are left unset."""
 
     def known(value: float) -> float | None:
         return None if math.isnan(value) else value
@@ -184,7 +218,18 @@ def traced_to_proto(traced: Iterable[TracedPosition]) -> list[pb.TracedPosition]
 def tail_to_proto(
     scenarios: ScenarioSet, margins: Margins, account: int, count: int
 ) -> list[pb.TailScenario]:
-    """Return the worst scenarios of an account with what they do to every underlying."""
+    """Return the worst core scenarios of an account, worst first, with their moves.
+
+    Parameters
+    ----------
+    scenarios : ScenarioSet
+    margins : Margins
+        Calculated with these scenarios.
+    account : int
+        Row of the account in `margins`.
+    count : int
+        Number of scenarios; fewer are returned if `margins` holds fewer.
+    """
     out: list[pb.TailScenario] = []
     for rank in range(min(count, margins.tail_usd.shape[1])):
         s = int(margins.tail_scenario[account, rank])
@@ -248,7 +293,7 @@ def summary_to_proto(record: CalculationRecord) -> pb.BookSummary:
 
 
 def kind_from_proto(number: int, problems: list[Problem]) -> CalculationKind | None:
-    """Return the kind to filter by, None for any, or note that the number denotes none."""
+    """Return the kind to filter by, or None for any; append an unknown number to `problems`."""
     if number not in _KINDS:
         problems.append(Problem("kind", f"{number} is not a CalculationKind", "give 0, 1 or 2"))
     return _KINDS.get(number)
@@ -257,7 +302,7 @@ def kind_from_proto(number: int, problems: list[Problem]) -> CalculationKind | N
 def simulated_to_proto(
     candidate_id: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> pb.SimulatedMargin:
-    """Return the effect of a candidate."""
+    """Return the margin after a candidate and its changes, after less before, in US dollars."""
     return pb.SimulatedMargin(
         candidate_id=candidate_id,
         after=margin_to_proto(after),

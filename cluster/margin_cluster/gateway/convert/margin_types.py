@@ -1,4 +1,4 @@
-"""margin_types.proto."""
+"""Conversions for margin_types.proto."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,14 +47,14 @@ _OPTIONAL = (
 
 
 def timestamp_from_time(time: datetime) -> Timestamp:
-    """Return a wire time."""
+    """Return the wire form of an aware datetime."""
     stamp = Timestamp()
     stamp.FromDatetime(time.astimezone(UTC).replace(tzinfo=None))
     return stamp
 
 
 def timestamp_from_stamp(stamp: np.datetime64) -> Timestamp | None:
-    """Return a wire time of a datetime64[ms]; None for NaT, which leaves the field unset."""
+    """Return the wire form of a datetime64 in UTC; None for NaT, which leaves the field unset."""
     if np.isnat(stamp):
         return None
     out = Timestamp()
@@ -63,7 +63,7 @@ def timestamp_from_stamp(stamp: np.datetime64) -> Timestamp | None:
 
 
 def time_from_timestamp(stamp: Timestamp, where: str, problems: list[Problem]) -> datetime:
-    """Return the time, or note why it is none and return 1970."""
+    """Return the time in UTC; if it is out of range, append a problem and return 1970-01-01."""
     try:
         return stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as fault:
@@ -72,7 +72,7 @@ def time_from_timestamp(stamp: Timestamp, where: str, problems: list[Problem]) -
 
 
 def check_id(text: str, where: str, problems: list[Problem]) -> str:
-    """Return an account or member id, or note what is wrong with it."""
+    """Return an account or member id unchanged; append its faults to `problems`."""
     if not text or text != text.strip():
         what = "is empty" if not text else f"{text[:40]!r} begins or ends with a space"
         problems.append(Problem(where, what, "give an id"))
@@ -84,7 +84,7 @@ def check_id(text: str, where: str, problems: list[Problem]) -> str:
 
 
 def check_key(key: str, problems: list[Problem], *, is_required: bool) -> str:
-    """Return an idempotency key, or note what is wrong with it."""
+    """Return an idempotency key unchanged; append its faults to `problems`."""
     if is_required and not key:
         problems.append(Problem("idempotency_key", "is empty", "choose one for every new change"))
     if len(key) > KEY_LENGTH_MAX or not key.isprintable():
@@ -99,7 +99,12 @@ def check_key(key: str, problems: list[Problem], *, is_required: bool) -> str:
 def positions_from_proto(
     positions: Sequence[Any], where: str, problems: list[Problem], *, limit: int = POSITIONS_MAX
 ) -> dict[str, float]:
-    """Return quantities by instrument; names that repeat are a fault."""
+    """Return the signed quantity by instrument name; append faults to `problems`.
+
+    Faults are repeated or malformed names, quantities that are not finite or too large, and more
+    than `limit` positions, for which the result is empty. Whether an instrument has expired is not
+    checked.
+    """
     if len(positions) > limit:
         problems.append(Problem(where, f"{len(positions):,} positions", f"at most {limit:,}"))
         return {}
@@ -126,7 +131,7 @@ def positions_to_proto(held: Mapping[str, float]) -> Iterable[Any]:
 
 
 def generation_to_mapping(generation: ResidentGeneration) -> dict[str, Any]:
-    """Return what the ledger keeps of a generation."""
+    """Return the description of a generation that the ledger stores; values that JSON can hold."""
     handle, market = generation.handle, generation.priced.market
     return {
         "number": handle.number,
@@ -143,7 +148,7 @@ def generation_to_mapping(generation: ResidentGeneration) -> dict[str, Any]:
 
 
 def generation_to_proto(kept: Mapping[str, Any]) -> pb.Generation:
-    """Return the wire form of what `generation_to_mapping` made."""
+    """Return the wire form of a result of `generation_to_mapping`."""
     fields = dict(kept)
     time = _timestamp_from_text(fields.pop("snapshot_time"))
     return pb.Generation(snapshot_time=time, **fields)
@@ -175,7 +180,22 @@ def margin_to_mapping(
     account_id: str,
     member_id: str,
 ) -> dict[str, Any]:
-    """Return one account's margin as the ledger keeps it; what the model has not is left out."""
+    """Return one account's margin as the ledger stores it; values that JSON can hold.
+
+    Amounts are US dollars with the signs of `Margins`. Optional amounts that the model does not
+    calculate (NaN) are left out. `parts` lists the core, then every other component that is not 0
+    or has inputs.
+
+    Parameters
+    ----------
+    margins : Margins
+    account : int
+        Row of the account in `margins`.
+    parameters : ModelParameters
+    scenarios : ScenarioSet
+        Those with which the margins were calculated.
+    account_id, member_id : str
+    """
     out: dict[str, Any] = {"account_id": account_id, "member_id": member_id}
     out |= {name: int(getattr(margins, name)[account]) for name in _COUNTS}
     out |= {name: float(getattr(margins, name)[account]) for name in _AMOUNTS}
@@ -201,7 +221,7 @@ def margin_to_mapping(
 
 
 def margin_to_proto(kept: Mapping[str, Any]) -> pb.AccountMargin:
-    """Return the wire form of what `margin_to_mapping` made."""
+    """Return the wire form of a result of `margin_to_mapping` or `margin_from_row`."""
     fields = dict(kept)
     parts = [
         pb.RequirementPart(
@@ -220,7 +240,16 @@ def margins_to_columns(
     members: Sequence[str],
     expired_positions: Sequence[int],
 ) -> pb.AccountMarginColumns:
-    """Return the margins of many accounts in columns."""
+    """Return margins in columns, one row per account; amounts in US dollars.
+
+    Parameters
+    ----------
+    margins : Margins
+        n_accounts rows.
+    accounts, members : sequence of str, n_accounts
+        Ids of the accounts and of their members.
+    expired_positions : sequence of int, n_accounts
+    """
     numbers = {name: getattr(margins, name).tolist() for name in (*_COUNTS, *_AMOUNTS)}
     for k, part in enumerate(PARTS):
         if part != "core":
@@ -231,7 +260,10 @@ def margins_to_columns(
 
 
 def failure_to_mapping(failure: AccountFailure) -> dict[str, Any]:
-    """Return an account that could not be margined as the ledger keeps it."""
+    """Return an account that could not be margined as the ledger stores it.
+
+    At most `PROBLEMS_SHOWN_MAX` problems are listed; `problems_total` counts all.
+    """
     shown = failure.problems[:PROBLEMS_SHOWN_MAX]
     return {
         "account_id": failure.account_id,
@@ -243,7 +275,7 @@ def failure_to_mapping(failure: AccountFailure) -> dict[str, Any]:
 
 
 def failure_to_proto(kept: Mapping[str, Any]) -> pb.AccountFailure:
-    """Return the wire form of what `failure_to_mapping` returned."""
+    """Return the wire form of a result of `failure_to_mapping`."""
     fields = dict(kept)
     problems = [
         pb.AccountProblem(instrument_name=name, description=text)
@@ -253,7 +285,11 @@ def failure_to_proto(kept: Mapping[str, Any]) -> pb.AccountFailure:
 
 
 def margins_to_table(margins: Margins, book: Book, scenarios: ScenarioSet) -> pa.Table:
-    """Return the margins of a book as the archive keeps them, a row an account."""
+    """Return the margins of a book as the archive stores them, one row per account of `book`.
+
+    Amounts are US dollars. A component is in column ``part_`` plus its name. Optional amounts that
+    are NaN for every account have no column.
+    """
     columns: dict[str, Any] = {
         "account_id": pa.array(book.accounts, pa.string()),
         "member_id": pa.array(book.members, pa.string()),
@@ -271,7 +307,11 @@ def margins_to_table(margins: Margins, book: Book, scenarios: ScenarioSet) -> pa
 
 
 def margin_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one account's margin from a row of `margins_to_table`; its inputs are not kept."""
+    """Return one account's margin from a row of `margins_to_table`.
+
+    The form is that of `margin_to_mapping`, but the inputs of the components are empty, because the
+    table does not contain them.
+    """
     kept = {name: value for name, value in row.items() if not name.startswith("part_")}
     amounts = [(part, row.get(f"part_{part}", 0.0)) for part in PARTS]
     kept["parts"] = [

@@ -1,4 +1,4 @@
-"""market_data_service.proto."""
+"""Conversions for market_data_service.proto."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,33 +28,34 @@ OPTIONS_MAX = 200_000
 OPTIONS_A_MESSAGE_MAX = 20_000
 STRIKES_MAX = 1_000
 PRICE_MIN, PRICE_MAX = 1e-6, 1e9
-"""Index prices and forwards, US dollars."""
+"""Range of index prices and forwards, US dollars."""
 QUOTE_MAX = 1e12
-"""Prices, volatilities and sizes of quotes."""
+"""Largest price, volatility or size of a quote."""
 DISCOUNT_MAX = 10.0
-"""Absolute annual rate."""
+"""Largest absolute annual discount rate, a fraction."""
 _QUOTES = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
 
 
 class SnapshotBuilder:
-    """Collects the messages of one stream and makes a snapshot of them."""
+    """Collects the messages of one stream and builds a snapshot from them."""
 
     def __init__(self) -> None:
         self.key = ""
-        """Idempotency key of the publication."""
+        """Idempotency key of the publication; empty for none."""
         self.allow_older = False
+        """True if the snapshot may be older than the one in use."""
         self._header: Any = None
         self._names: list[str] = []
         self._quotes: dict[str, list[np.ndarray]] = {name: [] for name in _QUOTES}
         self._ending = Ending()
 
     def add(self, request: Any) -> None:
-        """Take one message.
+        """Add one message.
 
         Raises
         ------
         InvalidRequest
-            If it is out of order, too large, or its columns differ in length.
+            If the message is out of order or too large, or its columns differ in length.
         """
         problems: list[Problem] = []
         which, number = request.WhichOneof("content"), self._ending.messages
@@ -94,12 +95,14 @@ class SnapshotBuilder:
         self._names.extend(quotes.instrument_name)
 
     def snapshot(self, *, origin: str) -> MarketSnapshot:
-        """Return the snapshot.
+        """Return the snapshot; `origin` describes its source.
 
         Raises
         ------
+        InvalidRequest
+            If there is no header, or no message was marked as the last.
         InvalidMarketData
-            Naming every field that cannot be.
+            If a field is invalid; names every invalid field.
         """
         header = self._header
         if header is None:
@@ -167,7 +170,7 @@ class SnapshotBuilder:
 
 
 def _header_problems(header: Any) -> list[Problem]:
-    """Return everything that is wrong with a header, field by field."""
+    """Return the problems of a header, field by field."""
     problems: list[Problem] = []
     time = datetime(1970, 1, 1, tzinfo=UTC)
     if header.HasField("time"):
@@ -211,7 +214,7 @@ def _require_price(value: float, where: str, problems: list[Problem]) -> None:
 
 
 def snapshot_summary_to_proto(record: SnapshotRecord, current: str) -> pb.SnapshotSummary:
-    """Return the wire form of a published snapshot."""
+    """Return the wire form of a published snapshot; `current` is the id of the one in use."""
     return pb.SnapshotSummary(
         snapshot_id=record.snapshot_id,
         time=timestamp_from_time(record.time),
@@ -223,12 +226,14 @@ def snapshot_summary_to_proto(record: SnapshotRecord, current: str) -> pb.Snapsh
 
 
 def surface_request_from_proto(request: Any) -> tuple[str, str, np.ndarray]:
-    """Return (underlying, snapshot id, strikes over forward).
+    """Return (underlying, snapshot id, strikes).
+
+    The strikes are float64 (n_strikes,): K / F, positive and finite; n_strikes may be 0.
 
     Raises
     ------
     InvalidRequest
-        Naming every bad field.
+        If a field is invalid; names every invalid field.
     """
     strikes = np.array(request.strike_over_forward[: STRIKES_MAX + 1], np.float64)
     problems: list[Problem] = []
@@ -247,7 +252,15 @@ def surface_request_from_proto(request: Any) -> tuple[str, str, np.ndarray]:
 def surface_to_proto(
     surface: VolatilitySurface, snapshot_id: str, strikes: np.ndarray
 ) -> pb.GetSurfaceResponse:
-    """Return the wire form of a surface, with volatilities at strikes over forward."""
+    """Return the wire form of a surface, with annual volatilities (fractions) at some strikes.
+
+    Parameters
+    ----------
+    surface : VolatilitySurface
+    snapshot_id : str
+    strikes : float64 (n_strikes,)
+        K / F, positive; may be empty, then no volatilities are returned.
+    """
     k = logarithms(strikes)[0] if strikes.size else np.empty(0)
     slices = [
         pb.SurfaceSlice(

@@ -1,4 +1,4 @@
-"""portfolio_service.proto."""
+"""Conversions for portfolio_service.proto."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ QUANTITY_MIN = 1e-9
 
 
 class UploadBuilder:
-    """Collects the messages of one upload and makes a table of them."""
+    """Collects the messages of one upload and combines them into one table."""
 
     def __init__(self) -> None:
         self.key = ""
@@ -28,12 +28,13 @@ class UploadBuilder:
         self._ending = Ending()
 
     def add(self, request: Any) -> None:
-        """Take one message.
+        """Add one message.
 
         Raises
         ------
         InvalidRequest
-            If it is too large or its columns do not fit together.
+            If the message follows the last one or is too large, its columns differ in length, an
+            index is out of range, or an id is invalid or repeated; names every problem.
         """
         problems: list[Problem] = []
         number = self._ending.messages
@@ -92,14 +93,17 @@ class UploadBuilder:
         )
 
     def table(self) -> pa.Table:
-        """Return all rows.
+        """Return all rows, in the order received.
+
+        The columns are member_id, account_id and instrument_name (dictionary-encoded strings) and
+        quantity (float64, long positive; its values are not checked here).
 
         Raises
         ------
         InvalidRequest
-            If the stream was cut off.
+            If no message was marked as the last.
         InvalidPortfolio
-            If there are none.
+            If there are no rows.
         """
         self._ending.require()
         if self._rows == 0:
@@ -132,7 +136,7 @@ def trades_from_proto(request: Any) -> tuple[str, tuple[Trade, ...]]:
     Raises
     ------
     InvalidRequest
-        Naming every bad field.
+        If a field is invalid; names every invalid field.
     """
     problems: list[Problem] = []
     key = check_key(request.idempotency_key, problems, is_required=True)

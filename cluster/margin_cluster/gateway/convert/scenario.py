@@ -1,4 +1,4 @@
-"""scenario_service.proto."""
+"""Conversions for scenario_service.proto."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ def _if_any(time: datetime | None) -> Timestamp | None:
 
 
 def scenario_set_to_proto(record: ScenarioSetRecord, active: str) -> pb.ScenarioSetSummary:
-    """Return the wire form of a stored scenario set."""
+    """Return the wire form of a stored scenario set; `active` is the id of the one in use."""
     return pb.ScenarioSetSummary(
         scenarios_id=record.scenarios_id,
         engine=record.engine,

@@ -1,4 +1,4 @@
-"""What all streams of request messages have in common."""
+"""Completeness check of streams of request messages."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 class Ending:
     """Checks that a stream is complete.
 
-    To its reader a broken stream ends like a complete one, so the last message is marked as such.
+    The receiver cannot distinguish the end of a broken stream from that of a complete one, so the
+    sender marks the last message.
     """
 
     def __init__(self) -> None:
@@ -16,12 +17,12 @@ class Ending:
         self.messages = 0
 
     def note(self, request: Any) -> None:
-        """Count one message.
+        """Count one message and check its order.
 
         Raises
         ------
         InvalidRequest
-            If the message before it was marked as the last.
+            If the previous message was marked as the last.
         """
         problems: list[Problem] = []
         if self._has_ended:

@@ -1,1 +1,4 @@
-"""Thin handlers, one module a service: convert, call the desk, convert back."""
+"""Thin handlers, one module per service: convert the request, run a use case, convert the result.
+
+Exceptions are converted to statuses by the interceptor.
+"""

@@ -43,7 +43,7 @@ class MarginService(stubs.MarginServiceServicer):
         self._accounts, self._books = AccountMargins(desk), BookMargins(desk)
 
     async def CalculateMargin(self, request: Any, context: Any) -> Any:
-        """Return the margin of one account or portfolio, recorded."""
+        """Calculate, record and return the margin of one account or portfolio."""
         subject, key = convert.calculate_from_proto(request)
         record = await self._accounts.calculate(subject, key, current.get())
         return pb.CalculateMarginResponse(
@@ -56,7 +56,7 @@ class MarginService(stubs.MarginServiceServicer):
         )
 
     async def CalculateBook(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Yield the margins of a book."""
+        """Calculate and record the margins of a book; yield them in batches."""
         subject, key = convert.book_from_proto(request)
         async with aclosing(self._books.calculate(subject, key, current.get())) as events:
             async for event in events:
@@ -64,7 +64,7 @@ class MarginService(stubs.MarginServiceServicer):
                     yield message
 
     async def SimulateMargin(self, request: Any, context: Any) -> Any:
-        """Return what trades would do."""
+        """Return the margin before and after the trades of each candidate, without recording it."""
         subject, candidates = convert.simulate_from_proto(request)
         generation, margins = await self._accounts.simulate(subject, candidates, current.get())
         before = margins[0]
@@ -78,7 +78,7 @@ class MarginService(stubs.MarginServiceServicer):
         )
 
     async def ExplainMargin(self, request: Any, context: Any) -> Any:
-        """Return why a margin is what it is."""
+        """Return the breakdown of a margin by position and scenario."""
         subject, count, traced = convert.explain_from_proto(request)
         found = await self._accounts.explain(subject, traced, current.get())
         scenarios = found.generation.priced.scenarios

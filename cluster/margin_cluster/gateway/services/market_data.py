@@ -21,7 +21,7 @@ class MarketDataService(stubs.MarketDataServiceServicer):
         self._desk, self._changes = desk, Changes(desk)
 
     async def PublishSnapshot(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
-        """Store a snapshot and make it current."""
+        """Store a snapshot and put it in use."""
         call, builder = current.get(), convert.SnapshotBuilder()
         async for request in request_iterator:
             builder.add(request)

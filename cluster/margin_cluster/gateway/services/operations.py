@@ -37,7 +37,7 @@ class OperationsService(stubs.OperationsServiceServicer):
     async def GetStatus(self, request: Any, context: Any) -> Any:
         """Return the state of this gateway and of the cluster behind it.
 
-        Whatever part of the state cannot be read is left out and named in `problems`.
+        Fields that cannot be read are left unset, and the reason is added to `problems`.
         """
         desk, problems = self._desk, self._health.problems()
         status = await self._cluster_status(problems)

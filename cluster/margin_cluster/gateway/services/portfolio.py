@@ -20,7 +20,7 @@ class PortfolioService(stubs.PortfolioServiceServicer):
         self._desk, self._changes = desk, Changes(desk)
 
     async def UploadPositions(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
-        """Replace all positions."""
+        """Replace the positions of all accounts."""
         builder = convert.UploadBuilder()
         async for request in request_iterator:
             await self._desk.store(builder.add, request)
@@ -35,7 +35,7 @@ class PortfolioService(stubs.PortfolioServiceServicer):
         )
 
     async def ApplyTrades(self, request: Any, context: Any) -> Any:
-        """Add trades once."""
+        """Add trades to the positions; a repeated idempotency key does not add them again."""
         key, trades = convert.trades_from_proto(request)
         done = await self._changes.apply_trades(key, trades, current.get())
         return pb.ApplyTradesResponse(version=done.version, was_repeated=done.was_repeated)

@@ -20,8 +20,8 @@ from margin_cluster.gateway.paging import page_of
 from margin_cluster.ledger import ScenarioSetRecord
 
 ScenarioBuilder: TypeAlias = Callable[[datetime], Callable[[Tell], ScenarioSetRecord]]
-"""Given the last moment that may be known, returns the job that builds and stores the set; the job
-is sent to another process."""
+"""Takes the latest time from which data may be used, and returns the job that builds and stores the
+scenario set. The job is pickled and run in another process."""
 
 
 class ScenarioService(stubs.ScenarioServiceServicer):
@@ -32,7 +32,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
         self._changes = Changes(desk)
 
     async def BuildScenarioSet(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        """Build a set beside the service; a caller who leaves takes the work along."""
+        """Build a scenario set in a separate process; cancelling the call stops the build."""
         as_of = await self._as_of(request)
         active = (await self._desk.store(self._desk.archive.heads)).scenarios_id
         async with aclosing(run_beside(self._builder(as_of), until=current.get().until)) as told:
@@ -62,7 +62,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
         return snapshot.time
 
     async def ListScenarioSets(self, request: Any, context: Any) -> Any:
-        """Return stored sets in pages."""
+        """Return stored scenario sets in pages."""
         size, token = page_of(request)
         ledger = self._desk.archive.ledger
         records, following = await self._desk.store(ledger.list_scenario_sets, size, token)
@@ -73,7 +73,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
         )
 
     async def ActivateScenarioSet(self, request: Any, context: Any) -> Any:
-        """Put a set to use."""
+        """Put a stored scenario set in use."""
         problems: list[Problem] = []
         key = check_key(request.idempotency_key, problems, is_required=False)
         raise_if_any(problems, InvalidRequest, "the request is not valid")
