@@ -14,7 +14,7 @@ import random
 import statistics
 import time
 
-from margin_client import BusyError, Candidate, MarginClient, Trade
+from margin_client import BusyError, Candidate, DeadlineError, MarginClient, Trade
 
 COVER = 1.02
 """Ratio of collateral to the requirement at the start."""
@@ -46,8 +46,8 @@ def main() -> None:
                     candidates=[Candidate({name: size}, "buy"), Candidate({name: -size}, "sell")],
                     timeout_seconds=1.0,
                 )
-            except BusyError as busy:
-                print(f"order {number}: no answer in time, refused ({busy})")
+            except (BusyError, DeadlineError) as late:
+                print(f"order {number}: no answer in time, refused ({late})")
                 refused += 1
                 continue
             milliseconds.append(1e3 * (time.perf_counter() - begin))

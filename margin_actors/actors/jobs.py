@@ -6,6 +6,7 @@ too, and the next book would wait for a second until a new one has started.
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenera
         If the process is lost.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    stop = Path(tempfile.gettempdir()) / f"margin-stop-{uuid4().hex}"
+    stop = Path(tempfile.gettempdir()) / f"margin-stop-{os.getpid()}-{uuid4().hex}"
     running = run_job.options(scheduling_strategy=here).remote(job, str(stop))
     is_done = False
     try:

@@ -172,6 +172,9 @@ sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
 revalue: Any = ray.remote(max_retries=-1)(_revalue)
 """Task (PreparedMarket, ScenarioSet, Span, BookInput, first, last) -> SliceBundle of accounts
 [first, last); prices the scenarios of the span itself."""
-# It reserves no processor: otherwise books would wait until a build has ended.
-run_job: Any = ray.remote(num_returns="streaming", max_retries=0, num_cpus=0)(_run_job)
+# A job reserves no processor: otherwise books would wait until a build has ended. Its workers have
+# an environment variable of their own: otherwise it would take the worker of a book, and the book
+# would wait for a second until Ray has started another.
+_JOB: dict[str, Any] = {"num_cpus": 0, "runtime_env": {"env_vars": {"MARGIN_WORKER": "jobs"}}}
+run_job: Any = ray.remote(num_returns="streaming", max_retries=0, **_JOB)(_run_job)
 """Task that runs a long job: yields ("told", (activity, done, total)), then ("done", result)."""

@@ -135,7 +135,7 @@ def book_from_table(
     name_code, names = text_codes(table, "instrument_name")
     quantity = number_column(table, "quantity")
     codes = {"member_id": member_code, "account_id": account_code, "instrument_name": name_code}
-    problems = _row_problems(where, codes, quantity)
+    problems = _row_problems(where, codes, "quantity", quantity)
     problems += [
         Problem(
             f"{where}, row {row}",
@@ -201,16 +201,18 @@ def _name_problems(
     return problems
 
 
-def _row_problems(where: str, codes: dict[str, IndexArray], quantity: FloatArray) -> list[Problem]:
+def _row_problems(
+    where: str, codes: dict[str, IndexArray], number_name: str, numbers: FloatArray
+) -> list[Problem]:
     problems: list[Problem] = []
-    bad = ~np.isfinite(quantity)
+    bad = ~np.isfinite(numbers)
     for name, code in codes.items():
         problems += [
-            Problem(f"{where}, row {row}", f"{name} is empty", "every position names it")
+            Problem(f"{where}, row {row}", f"{name} is empty", "every row needs it")
             for row in np.flatnonzero(code < 0)
         ]
     problems += [
-        Problem(f"{where}, row {row}", f"quantity is {quantity[row]}", "give a finite number")
+        Problem(f"{where}, row {row}", f"{number_name} is {numbers[row]}", "give a finite number")
         for row in np.flatnonzero(bad)
     ]
     return problems
@@ -287,7 +289,8 @@ def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
     account_code, accounts = text_codes(table, "account_id")
     asset_code, assets = text_codes(table, "asset")
     amounts = number_column(table, "amount")
-    problems = _row_problems(where, {"account_id": account_code, "asset": asset_code}, amounts)
+    codes = {"account_id": account_code, "asset": asset_code}
+    problems = _row_problems(where, codes, "amount", amounts)
     problems += [
         Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "collateral is not negative")
         for row in np.flatnonzero(amounts < 0)

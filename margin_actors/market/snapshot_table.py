@@ -15,6 +15,8 @@ _NUMBERS = ("strike_usd", "bid", "ask", "mark", "mark_vol", "open_interest", "vo
 _COLUMNS: dict[str, ColumnKind] = {
     "instrument_name": "text",
     "expiry_index": "number",
+    "is_call": "boolean",
+    "is_inverse": "boolean",
     **dict[str, ColumnKind].fromkeys(_NUMBERS, "number"),
 }
 

@@ -11,7 +11,7 @@ import pyarrow.types as pat
 from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.errors import InvalidMarketData, MarginError, Problem, raise_if_any
 
-ColumnKind: TypeAlias = Literal["number", "text", "time"]
+ColumnKind: TypeAlias = Literal["number", "text", "time", "boolean"]
 
 
 def _is_text(dtype: pa.DataType) -> bool:
@@ -25,6 +25,8 @@ def _fits(dtype: pa.DataType, kind: ColumnKind) -> bool:
         return _is_text(dtype) or pat.is_null(dtype)
     if kind == "time":
         return pat.is_timestamp(dtype) or pat.is_date(dtype)
+    if kind == "boolean":
+        return pat.is_boolean(dtype)
     return pat.is_integer(dtype) or pat.is_floating(dtype) or pat.is_null(dtype)
 
 

@@ -15,6 +15,7 @@ from margin_actors.engine.margin import (
     MarginResult,
     PricedMarket,
     assess_book,
+    attribute_account,
     calculate_margin,
     instrument_faults,
     prepare_market,
@@ -141,6 +142,20 @@ def test_an_account_of_any_size_is_found_where_prices_are_made_when_needed(
     assert calculate_margin(snapshot, unkept.scenarios, book, model()).failures == (
         assess_book(priced(snapshot), book).failures
     )
+
+
+def test_contributions_are_those_of_the_account_s_own_contracts(snapshot: MarketSnapshot) -> None:
+    """The cube still holds the contracts of an excluded account, so places in it are shifted."""
+    scenarios = made_scenarios(200)
+    book = book_of({"A": SOUND, "B": {"BTC_USDC-PERPETUAL": 1e12}})
+    result = calculate_margin(snapshot, scenarios, book, model())
+    assert [failure.account_id for failure in result.failures] == ["B"]
+    alone = calculate_margin(snapshot, scenarios, book_of({"A": SOUND}), model())
+    expected = attribute_account(alone, 0)
+    np.testing.assert_array_equal(
+        attribute_account(result, 0).component_var, expected.component_var
+    )
+    assert expected.component_var.sum() == pytest.approx(result.var_usd[0], rel=1e-9)
 
 
 def test_expired_positions_are_taken_out_and_listed(

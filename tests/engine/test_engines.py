@@ -37,6 +37,7 @@ from margin_actors.engine.scenarios.rules import span_rows, venue_grid_rows
 from margin_actors.engine.scenarios.stress_period import choose_stress_period
 from margin_actors.engine.scenarios.volatility import Recursion, ewma, fit_garch, variances
 from margin_actors.engine.scenarios.windows import all_windows, price_table, spot_returns
+from margin_actors.errors import InvalidScenario
 from margin_actors.numerics.counter_random import normals
 
 
@@ -235,6 +236,11 @@ def test_the_copula_has_tail_dependence() -> None:
     normal = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 400_000)
     edge = norm.ppf(0.005)
     assert both > 1.4 * np.mean(np.all(normal < edge, axis=1))
+
+
+def test_too_few_windows_are_refused() -> None:
+    with pytest.raises(InvalidScenario, match="20 windows"):
+        fit_monte_carlo(made_scenarios(20, 2), MonteCarloParameters())
 
 
 def test_moves_are_held_to_the_reach() -> None:

@@ -249,6 +249,10 @@ def test_a_set_that_was_changed_is_refused() -> None:
     changed = table.set_column(table.column_names.index("weight"), "weight", [np.full(40, 1 / 41)])
     with pytest.raises(InvalidScenario, match="does not hold what its id says"):
         scenario_set_from_table(changed, where="t")
+    place = table.column_names.index("BTC.provenance")
+    unknown = table.set_column(place, "BTC.provenance", [["guessed"] * 40])
+    with pytest.raises(InvalidScenario, match="unknown: guessed"):
+        scenario_set_from_table(unknown, where="t")
     with pytest.raises(InvalidScenario, match="does not hold a scenario set"):
         scenario_set_from_table(table.replace_schema_metadata({}), where="t")
 

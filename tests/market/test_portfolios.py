@@ -138,6 +138,9 @@ def test_negative_collateral_is_refused() -> None:
     with pytest.raises(InvalidPortfolio, match=r"cannot be used") as caught:
         collateral_from_table(table, where="c")
     assert "amount is -1.0" in str(caught.value)
+    table = pa.table({"account_id": ["A"], "asset": ["BTC"], "amount": [float("nan")]})
+    with pytest.raises(InvalidPortfolio, match="amount is nan"):
+        collateral_from_table(table, where="c")
 
 
 @pytest.mark.parametrize("encoded", [False, True])

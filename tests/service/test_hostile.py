@@ -1,7 +1,9 @@
 """Requests wrong, too large, cut off or abandoned: a clear status, and the server serves on."""
 
 import asyncio
+import contextlib
 import gc
+import os
 import tempfile
 import threading
 import time
@@ -260,6 +262,21 @@ async def runs_of(running: Running) -> int:
     return status.run_slots_taken
 
 
+def workers_of_ray() -> dict[int, str]:
+    """Return the titles of Ray's workers by process id."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())
+            if title.startswith("ray::"):
+                found[process.pid] = title
+    return found
+
+
+def jobs() -> list[int]:
+    return [pid for pid, title in workers_of_ray().items() if "run_job" in title]
+
+
 def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
     class EnoughError(Exception):
         pass
@@ -271,22 +288,12 @@ def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
             workers.extend(jobs())
             raise EnoughError
 
-    def jobs() -> list[int]:
-        found = []
-        for process in psutil.Process().children(recursive=True):
-            try:
-                if "run_job" in process.name() or "run_job" in " ".join(process.cmdline()):
-                    found.append(process.pid)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
     with pytest.raises(EnoughError):
         client.build_scenario_set(on_progress=stop)
     wait_until(lambda: not jobs())
     assert workers
     assert all(psutil.pid_exists(worker) for worker in workers), "the next book needs its worker"
-    wait_until(lambda: not list(Path(tempfile.gettempdir()).glob("margin-stop-*")))
+    wait_until(lambda: not list(Path(tempfile.gettempdir()).glob(f"margin-stop-{os.getpid()}-*")))
 
 
 def test_a_book_does_not_wait_for_builds(running: Running, client: MarginClient) -> None:
@@ -307,9 +314,13 @@ def test_a_book_does_not_wait_for_builds(running: Running, client: MarginClient)
         for each in builds:
             await each.aclose()
 
+    client.calculate_book()
+    before = workers_of_ray().keys()
     builds = running.do(begin())
     try:
         assert client.calculate_book(timeout_seconds=15).digest
+        assert len(jobs()) == 2
+        assert workers_of_ray().keys() - jobs() <= before, "the book started no worker"
     finally:
         running.do(end())
 

@@ -15,6 +15,8 @@ from uuid import uuid4
 from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.actors.jobs import run_beside
+from margin_actors.actors.work import Tell
 from margin_actors.engine.margin import Margins
 from margin_actors.market.books import book_of_portfolios
 from margin_actors.market.identity import content_id
@@ -56,11 +58,14 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._files, work, *args)
 
     async def warm(self, *, until: float) -> None:
-        """Load every kernel in this process and in the cluster's tasks and reducers.
+        """Load every kernel in this process and in the cluster's tasks, reducers and jobs.
 
-        A one-position account and a book with one such account per CPU are margined. `until` is the
-        deadline, a monotonic time in seconds.
+        A one-position account and a book with one such account per CPU are margined, and a job that
+        does nothing is run. `until` is the deadline, a monotonic time in seconds.
         """
+        await asyncio.gather(self._warm_margins(until), _warm_jobs(until))
+
+    async def _warm_margins(self, until: float) -> None:
         generation = await self.cluster.generation(until=until)
         contracts = generation.priced.market.contracts
         if len(contracts) == 0:
@@ -87,6 +92,15 @@ class Desk:
         if not (self.archive.ledger.reads_at_once and self.positions.is_current()):
             await self.store(self.positions.follow)
         return self.positions.held(account)
+
+
+async def _warm_jobs(until: float) -> None:
+    async for _ in run_beside(_nothing, until=until):
+        pass
+
+
+def _nothing(_report: Tell) -> None:
+    """Return at once: a job for warming up."""
 
 
 def calculation_record(

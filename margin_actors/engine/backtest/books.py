@@ -82,13 +82,13 @@ def _listed_in_both(book: Book, now: MarketSnapshot, then: MarketSnapshot) -> np
     """Return, as bool (n_instruments,), which instruments of the book are kept.
 
     A dated instrument must expire after the second date and have its expiry listed on both dates,
-    an option also a mark volatility. Perpetuals and spot require an index price on the first date.
+    an option also a mark volatility. Perpetuals and spot require an index price on both dates.
     """
     out = np.zeros(len(book.instruments), np.bool_)
     for i, name in enumerate(book.instruments):
         instrument = instrument_from_name(name)
         if instrument.expiry is None:
-            out[i] = instrument.underlying in now.index_usd
+            out[i] = all(instrument.underlying in market.index_usd for market in (now, then))
         elif instrument.expiry > then.time:
             key = instrument.underlying, instrument.expiry
             out[i] = key in now.expiry_row and key in then.expiry_row

@@ -307,13 +307,15 @@ def attribute_account(result: MarginResult, account: int) -> Attribution:
 
     The measures are those of all core rows with their weights, pooled even if the model averages
     over sub-samples. `account` is the index of the account in `result.book`; the arrays of the
-    attribution follow the order of the account's positions. The contracts of `result.cube` must be
-    the instruments of `result.book`, in the same order.
+    attribution follow the order of the account's positions.
     """
     book, cube, sample = result.book, result.cube, result.terms.sample
     held = slice(int(book.start[account]), int(book.start[account + 1]))
     index, quantity = book.instrument_index[held], book.quantity[held]
-    rows = np.array([q * cube.profits_usd(int(i)) for i, q in zip(index, quantity, strict=True)])
+    # The cube may have more contracts than the book, for example those of an excluded account.
+    place = cube.contracts.place
+    contracts = [place[book.instruments[i]] for i in index.tolist()]
+    rows = np.array([q * cube.profits_usd(c) for c, q in zip(contracts, quantity, strict=True)])
     return attribute(
         rows[:, : sample.n_scenarios],
         quantity,

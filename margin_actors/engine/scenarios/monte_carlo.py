@@ -31,7 +31,7 @@ from margin_actors.engine.scenarios.draws import (
     MAP_STEP,
     draw_rows,
 )
-from margin_actors.engine.scenarios.proxy import design_matrix, fit_proxy
+from margin_actors.engine.scenarios.proxy import WINDOWS_MIN, design_matrix, fit_proxy
 from margin_actors.engine.scenarios.scenario_set import (
     AT_MONEY,
     MONEYNESS,
@@ -41,6 +41,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     Provenance,
     ScenarioSet,
 )
+from margin_actors.errors import InvalidScenario, Problem
 
 _DOF = (2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 60)
 _EIGENVALUE_MIN = 1e-6
@@ -135,10 +136,15 @@ def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> M
 
     Raises
     ------
-    ValueError
-        If `history` moves volatility and has too few rows for `fit_proxy`.
+    InvalidScenario
+        If `history` moves volatility and has fewer rows than `WINDOWS_MIN`.
     """
     moves = history.has_surface_moves
+    if moves and len(history) < WINDOWS_MIN:
+        raise InvalidScenario(
+            "the Monte Carlo model cannot be fitted",
+            [Problem("scenarios.windows", f"{len(history)} windows", f"at least {WINDOWS_MIN}")],
+        )
     level = history.vol_change[:, :, MONTH, AT_MONEY]
     factors = np.hstack([history.spot_return, level]) if moves else history.spot_return
     lower, ranks = _dependence(factors, parameters.correlation_shrinkage)

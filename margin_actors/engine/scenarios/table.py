@@ -124,7 +124,14 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
     values = {p.name.lower(): p.value for p in Provenance}
     for i, u in enumerate(underlyings):
         spot[:, i] = number_column(table, f"{u}.spot_return")
-        provenance[:, i] = [values[w] for w in table.column(f"{u}.provenance").to_pylist()]
+        words = table.column(f"{u}.provenance").to_pylist()
+        unknown = sorted({str(word) for word in words} - set(values))
+        if unknown:
+            raise InvalidScenario(
+                f"{where} is not a valid scenario set",
+                [Problem(f"{where}, column {u}.provenance", f"unknown: {', '.join(unknown)}")],
+            )
+        provenance[:, i] = [values[word] for word in words]
         for j, hours in enumerate(path_hours):
             path[:, i, j] = number_column(table, f"{u}.path_return.{hours:g}h")
         for j, days in enumerate(tenors if has_moves else ()):

@@ -327,10 +327,10 @@ def fit_slice(
     margin = 1.0
     density, rise = 0.0, 0.0
     natural = np.zeros(5)
-    for _ in range(6):
+    for check in range(6):
         natural = natural_parameters(problem.model, best_x, problem.tenor, problem.beta)
         density, rise = worst_arbitrage(problem.model, natural, problem.check, problem.check_floor)
-        if density >= 0.0 and rise >= 0.0:
+        if (density >= 0.0 and rise >= 0.0) or check == 5:
             break
         penalty = 4.0 * penalty if penalty > 0.0 else 30.0
         margin *= 2.5
