@@ -232,7 +232,7 @@ class HostileRules(RuleBasedStateMachine):
     @rule(place=PLACES, data=st.binary(max_size=200), size=st.sampled_from([0, 0, 0, 17 * 2**20]),
           gateway=GATEWAYS)  # fmt: skip
     def garbage_bytes(self, place: int, data: bytes, size: int, gateway: int) -> None:
-        """Bytes that are no message, messages that are too large, methods that do not exist."""
+        """Bytes that are not a message, messages that are too large, methods that do not exist."""
         session = self.session
         unary = ("CalculateMargin", "SimulateMargin", "GetPortfolio", "ApplyTrades", "NoSuchMethod")
         method = unary[place % len(unary)]

@@ -9,7 +9,7 @@ arbitrage), one that pushes the total variance above that of the previous expiry
 arbitrage), and one for a soft ceiling. The weight of the first two rises until a check on a denser
 grid finds no violation, at most six times.
 
-scipy.optimize.least_squares solves the same problem, but for 24 expiries with 4 starts each it took
+scipy.optimize.least_squares solves the same problem; for 24 expiries with 4 starts each, it took
 more than the one second available per snapshot, against 0.07 s here; and its steps use BLAS, whose
 last bits depend on the processor. All steps here use this project's own exponential and a plain
 Cholesky factorisation.

@@ -238,7 +238,7 @@ def _quotes_of(
     low = black76_implied_deviation(options.bid[rows] * unit, forward, K, call) / root
     high = black76_implied_deviation(options.ask[rows] * unit, forward, K, call) / root
     no_bid, no_ask = np.isnan(options.bid[rows]), np.isnan(options.ask[rows])
-    low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # a bid below intrinsic value is no bound
+    low = np.where(np.isnan(low) & ~no_bid, 0.0, low)  # not a bound: the bid is below intrinsic
     marks = options.mark_vol[rows]
     vol = np.nan_to_num(np.where(np.isnan(marks), 0.5 * (low + high), marks))
     vega = black76_vega(forward, K, vol, np.full(rows.size, T)) / F
