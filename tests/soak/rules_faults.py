@@ -28,8 +28,8 @@ VICTIMS: dict[str, tuple[str, ...]] = {
 LEASE_SECONDS = 10.0
 """Longest that something stays taken by what no longer exists."""
 REPLACEMENT_SECONDS = 15.0
-"""Time in which killed workers of tasks are replaced: Ray starts one when a book needs it, which may
-be later than the check after the kill."""
+"""Time in which killed workers of tasks are replaced: Ray starts one when a book needs it, possibly
+later than the check after the kill."""
 STEPS_BETWEEN = 40
 """Steps between two faults, so that most of the time nothing is dead."""
 
