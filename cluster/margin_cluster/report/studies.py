@@ -145,7 +145,7 @@ def _verdicts(backtest: Backtest) -> Panel:
         )
     return Panel(
         "What the tests say",
-        f"Every {backtest.stride}nd date, so that windows do not overlap; exceptions of all dates "
+        f"One date in {backtest.stride}, so that windows do not overlap; exceptions of all dates "
         "beside them. Severity: loss beyond VaR over VaR, mean and largest. Red: coverage worse "
         "than stated, or exceptions that follow each other, at 5 %.",
         None,
