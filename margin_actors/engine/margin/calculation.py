@@ -54,8 +54,8 @@ from margin_actors.errors import (
     Problem,
     raise_if_any,
 )
+from margin_actors.market.books import Book
 from margin_actors.market.instruments import has_expired
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 

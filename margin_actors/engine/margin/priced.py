@@ -28,7 +28,7 @@ from margin_actors.engine.margin.terms import Terms, terms_of
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation import holdings_from_book
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 
 
 def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book") -> HeldPositions:
