@@ -28,7 +28,8 @@ from margin_actors.engine.margin.prepared import (
     prepare_market,
 )
 from margin_actors.engine.margin.priced import hold, market_terms
-from margin_actors.engine.margin.requirement import HeldPositions, requirements
+from margin_actors.engine.margin.records import HeldPositions
+from margin_actors.engine.margin.requirement import requirements
 from margin_actors.engine.margin.slabs import (
     Slab,
     alternative_profits,
