@@ -24,7 +24,7 @@ PHRASES = {
     r"\bfor people\b": "human-readable",
     r"\binnards\b": "internals",
     r"\bnewcomers? heard\b": "first in, first out",
-    r"\b(?:[Aa]n?|[Oo]ne) (?:row|column|line|value|number|record|slice|name|file) an? \w+": "… per …",
+    r"\b(?:[Aa]n?|[Oo]ne) (?:row|column|line|value|number|record|slice|file) an? \w+": "… per …",
     r"(?<![Tt]here )\b(?:is|are|was|were) no (?!longer|more|less|doubt)[a-z]+": "is not a …",
     r"\b(?:is|are|was|were|been) told\b": "receives, reports",
     r"\btells (?:how|what|which|whether|the|it)\b": "reports",
