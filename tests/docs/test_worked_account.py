@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+from margin_cluster.results import CalculationOutput, margin_table, part_inputs_table, pnl_table
 from worked_account import (
     CALL,
     COMPONENTS,
@@ -32,7 +33,13 @@ from worked_account import (
 )
 
 from margin_actors.engine.explain import trace_account
-from margin_actors.engine.margin import PARTS, MarginResult, calculate_margin, collateral_equity
+from margin_actors.engine.margin import (
+    PARTS,
+    Equity,
+    MarginResult,
+    calculate_margin,
+    collateral_equity,
+)
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
 from margin_actors.engine.scenarios import Provenance, ScenarioSet, Section
 from margin_actors.market.portfolios import Book, Collateral, book_from_table
@@ -298,3 +305,19 @@ def test_the_collateral_gives_the_printed_excess(result: MarginResult) -> None:
         "excess": excess,
     }.items():
         assert value[0] == pytest.approx(printed("W12", label, "USD"), abs=CENT), label
+
+
+def test_every_column_of_the_results_is_on_the_page(result: MarginResult) -> None:
+    snapshot, surfaces = market_of(Inputs())
+    equity = Equity(np.ones(1), np.zeros(1), np.zeros(1))
+    scenarios = scenarios_of(Inputs())
+    output = CalculationOutput(
+        result, model_of(TEXT), snapshot, scenarios, surfaces, (), equity, ()
+    )
+    inputs, pnl = part_inputs_table(output), pnl_table(output)
+    assert inputs is not None
+    assert pnl is not None
+    names = {*inputs.column_names, *pnl.column_names, *(f"{part}_usd" for part in PARTS)}
+    names |= {*margin_table(output).column_names, *(f"{n}_usd" for n in ("span", "venue_grid"))}
+    names |= {"long_usd", "stress_usd", "stress_row"}
+    assert not [name for name in sorted(names) if f"`{name}`" not in TEXT]
