@@ -272,13 +272,13 @@ def test_a_held_expiry_without_quotes(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ('extends = "hs-surface"\n[scenarios]\nwindows = 5000', "the model asks for 5000"),
+        ('extends = "hs-surface"\n[scenarios]\nwindows = 5000', "the model requires 5000"),
         ('extends = "hs-surface"\n[measure]\nconfidence = 1.5', "measure.confidence"),
         ('extends = "hs-surface"\n[measure]\nconfidence = 0', "measure.confidence"),
         ('extends = "hs-surface"\n[scenarios]\nhorizon_hours = 0', "scenarios.horizon_hours"),
         ('extends = "hs-surface"\n[scenarios]\nhorizon_hours = -2', "scenarios.horizon_hours"),
         ('extends = "hs-surface"\n[scenarios]\nhorizn = 2', "scenarios.horizn"),
-        ('extends = "nothing"', "no model preset 'nothing'"),
+        ('extends = "nothing"', "unknown model preset 'nothing'"),
         ("extends = ", "no TOML"),
         ('extends = "hs-surface"\n[quality]\nrepaired_fraction_max = 0.0', "quality limits"),
     ],

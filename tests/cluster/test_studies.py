@@ -83,7 +83,7 @@ def test_a_version_that_was_used_never_changes(full_run: Path, small: Path, tmp_
     changed = tmp_path / "changed.toml"
     changed.write_text(SMALL.replace("windows = 500", "windows = 400"))
     text = margin("run", "--out", tmp_path / "x", "--model", changed, code=2)
-    assert "version '1' of the model 'small' stands for other parameters" in text
+    assert "version '1' of the model 'small' is already used for other parameters" in text
     assert "scenarios.windows: was 500, is 400" in text
     assert "give the changed model a new version" in text
     assert not (tmp_path / "x").exists()

@@ -178,7 +178,7 @@ def test_a_published_snapshot_is_what_answers_come_from(client: MarginClient, wo
     assert client.calculate_book(snapshot_id=changed.id).digest == expected.digest
     newest = next(client.list_snapshots())
     assert (newest.snapshot_id, newest.is_current) == (changed.id, True)
-    with pytest.raises(NotReadyError, match="not the one in use"):
+    with pytest.raises(NotReadyError, match="requested snapshot is not in use"):
         client.calculate_margin(world.book.accounts[0], snapshot_id=world.snapshot.id)
     client.publish_snapshot(*wire(world.snapshot))
     assert client.calculate_book(snapshot_id=world.snapshot.id).digest == world.expected.digest
