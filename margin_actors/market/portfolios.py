@@ -208,7 +208,7 @@ def _row_problems(
     bad = ~np.isfinite(numbers)
     for name, code in codes.items():
         problems += [
-            Problem(f"{where}, row {row}", f"{name} is empty", "every row needs it")
+            Problem(f"{where}, row {row}", f"{name} is empty", "give a value in every row")
             for row in np.flatnonzero(code < 0)
         ]
     problems += [
@@ -250,7 +250,7 @@ def _member_conflicts(
     owner = pairs // len(members)
     shared = np.unique(owner[1:][owner[1:] == owner[:-1]])
     return [
-        Problem(where, f"account {accounts[a]} stands under more than one member", "give it one")
+        Problem(where, f"account {accounts[a]} has more than one member", "assign it to one")
         for a in shared
     ]
 
