@@ -190,7 +190,7 @@ def test_a_surface_is_the_fitted_one(client: MarginClient, world: World) -> None
     assert surface.surface_id in client.calculate_margin(world.book.accounts[0]).inputs.surface_ids
     assert surface.surface_id in world.expected.surface_ids
     assert all(len(s.volatility) == 3 and min(s.volatility) > 0 for s in surface.slices)
-    with pytest.raises(InvalidRequestError, match="no such surface"):
+    with pytest.raises(InvalidRequestError, match="no surface of this underlying"):
         client.get_surface("DOGE")
 
 
