@@ -292,7 +292,7 @@ def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
     codes = {"account_id": account_code, "asset": asset_code}
     problems = _row_problems(where, codes, "amount", amounts)
     problems += [
-        Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "collateral is not negative")
+        Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "give an amount of at least 0")
         for row in np.flatnonzero(amounts < 0)
     ]
     raise_if_any(problems, InvalidPortfolio, f"the collateral file {where} cannot be used")
