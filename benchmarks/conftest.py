@@ -64,30 +64,31 @@ def pytest_sessionfinish(session: Any) -> None:
         + ", ".join(
             f"{p} {version(p)}" for p in ("numpy", "numba", "llvmlite", "scipy", "QuantLib")
         )
-        + ". Medians over repeats in one session; machines differ, ratios less so.",
+        + ". Medians over repeats in one session; times differ between machines, ratios less.",
         "",
         "## Kernel: 200 options × 2,500 scenarios, one thread",
         "",
-        "| who | ns a price | times ours |",
+        "| implementation | ns per price | relative to ours |",
         "|---|---:|---:|",
         *[_row(n, f"{v:.2f}", f"{v / base:.2f}") for n, v in kernel.items()],
         "",
-        f"Error over a hard grid of {grid['points']:,} points (1 minute to 3 years, volatility 1 % "
-        "to 500 %, to 30 standard deviations and strikes from 1 % to 10,000 % of the forward) "
-        f"against 50 digits: {grid['absolute']:.2g} of max(F, K); relative "
+        f"Error on a difficult grid of {grid['points']:,} points (1 minute to 3 years, volatility "
+        "1 % to 500 %, up to 30 standard deviations, strikes from 1 % to 10,000 % of the forward) "
+        f"against arithmetic with 50 digits: {grid['absolute']:.2g} of max(F, K); relative "
         f"{grid['relative']:.2g} where the price exceeds 1e-8 F; "
         f"{grid['negative']} negative prices.",
         "",
         "## VaR and ES of an account: 505 positions × 2,560 scenarios, one thread",
         "",
-        "| who | µs an account | times ours |",
+        "| implementation | µs per account | relative to ours |",
         "|---|---:|---:|",
         *[_row(n, f"{v:.1f}", f"{v / aggregation['ours']:.2f}") for n, v in aggregation.items()],
         "",
         "## 10,000 accounts: 1,000,000 positions × 2,000 instruments × 2,560 scenarios",
         "",
-        "From snapshot, scenarios and parsed book in memory to every margin in memory, smiles "
-        "fitted on the way. The bare kernels are timed in between, on prepared arrays, one thread.",
+        "Time from snapshot, scenarios and parsed book in memory to all margins in memory, "
+        "including the fit of the smiles. The bare kernels are timed between these runs on "
+        "prepared arrays, with one thread.",
         "",
         "| what | seconds |",
         "|---|---:|",
@@ -109,7 +110,7 @@ def pytest_sessionfinish(session: Any) -> None:
             for n, f in fits.items()
         ],
         "",
-        "## Cleansing five years of minutes from two sources",
+        "## Cleansing of five years of minute prices from two sources",
         "",
         f"{minutes['median']:.2f} s (the first call, which loads the kernels, "
         f"{minutes['first']:.2f} s), peak memory of the process {minutes['peak_gib']:.2f} GiB.",
@@ -147,8 +148,8 @@ def pytest_sessionfinish(session: Any) -> None:
             0.975,
             at_least=True,
         ),
-        _bound("cleansing minutes, s", minutes["first"], 20),
-        _bound("cleansing minutes, GiB", minutes["peak_gib"], 2),
+        _bound("cleansing of minute prices, s", minutes["first"], 20),
+        _bound("cleansing of minute prices, GiB", minutes["peak_gib"], 2),
         _bound("reading and writing, s", figures["reading"] + figures["writing"], 5),
         "",
     ]

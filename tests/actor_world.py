@@ -22,7 +22,8 @@ from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import Layout
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import synthetic_market
 

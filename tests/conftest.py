@@ -12,7 +12,8 @@ from postgres_server import (  # noqa: F401
     pytest_terminal_summary,
 )
 
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
 

@@ -30,7 +30,8 @@ from margin_actors.actors.generation import Layout
 from margin_actors.engine.margin import MarginResult, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshots import MarketSnapshot, OptionQuotes, tenor_years
 from margin_actors.market.synthetic import SyntheticMarket
 

@@ -21,7 +21,8 @@ from margin_actors.errors import (
     Problem,
     UnknownScenarioSet,
 )
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book, book_of_grouped_rows
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table, snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.tables import text_codes
@@ -227,14 +228,14 @@ def book_in_stored_order(table: pa.Table) -> Book:
     codes, accounts = text_codes(table, "account_id")
     member_codes, members = text_codes(table, "member_id")
     names, instruments = text_codes(table, "instrument_name")
-    start = np.searchsorted(codes, np.arange(len(accounts) + 1)).astype(np.int64)
-    return Book(
-        accounts=tuple(accounts),
-        members=tuple(members[m] for m in member_codes[np.minimum(start[:-1], len(codes) - 1)]),
-        instruments=tuple(instruments),
-        start=start,
-        instrument_index=names,
-        quantity=table.column("quantity").to_numpy(),
+    firsts = np.searchsorted(codes, np.arange(len(accounts)))
+    return book_of_grouped_rows(
+        accounts,
+        [members[m] for m in member_codes[firsts].tolist()],
+        instruments,
+        codes,
+        names,
+        table.column("quantity").to_numpy(),
     )
 
 

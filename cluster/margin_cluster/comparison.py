@@ -13,8 +13,8 @@ from margin_actors.engine.margin.prepared import fit_smiles
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, Problem
+from margin_actors.market.books import Book, select_positions
 from margin_actors.market.instruments import has_expired
-from margin_actors.market.portfolios import Book, part_of_book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.wiring import (
     RunRequest,
@@ -110,5 +110,5 @@ def _margined_by_all(
         return book, (), 0
     chosen = np.array([a not in failures for a in book.accounts], np.bool_)
     past = np.array([has_expired(name, market.time) for name in book.instruments], np.bool_)
-    margined = part_of_book(book, chosen, ~past[book.instrument_index])
+    margined = select_positions(book, chosen, ~past[book.instrument_index])
     return margined, tuple(failures[a] for a in sorted(failures)), expired

@@ -23,7 +23,8 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import Attribution
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book, select_account
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table
 from margin_cluster.sources import ParquetStore
 from margin_cluster.wiring import Workplace, load_scenarios
@@ -160,14 +161,4 @@ def _alone(book: Book, account: str, run: Path) -> Book:
                 )
             ],
         )
-    place = book.accounts.index(account)
-    held = slice(int(book.start[place]), int(book.start[place + 1]))
-    used, index = np.unique(book.instrument_index[held], return_inverse=True)
-    return Book(
-        (account,),
-        (book.members[place],),
-        tuple(book.instruments[i] for i in used),
-        np.array([0, index.size], np.int64),
-        index.astype(np.int32),
-        book.quantity[held].copy(),
-    )
+    return select_account(book, book.accounts.index(account))

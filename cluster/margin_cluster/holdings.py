@@ -7,12 +7,8 @@ from typing import Literal, TypeAlias
 
 from margin_actors.engine.margin import check_collateral
 from margin_actors.errors import InvalidPortfolio, Problem
-from margin_actors.market.portfolios import (
-    Book,
-    Collateral,
-    book_from_table,
-    collateral_from_table,
-)
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import Collateral, book_from_table, collateral_from_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.tables import text_codes
 from margin_cluster.archive import book_to_table

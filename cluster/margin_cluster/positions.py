@@ -20,10 +20,10 @@ from margin_actors.errors import (
     UnknownAccount,
     raise_if_any,
 )
-from margin_actors.market.books import account_book, assemble_book, book_of_portfolios
+from margin_actors.market.books import Book, account_book, assemble_book, book_of_portfolios
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import holding_fault
-from margin_actors.market.portfolios import QUANTITY_MAX, Book
+from margin_actors.market.portfolios import QUANTITY_MAX
 from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import Trade
 
@@ -304,10 +304,12 @@ def _position_problems(
     if problems:
         return problems
     accounts = sorted({account for account, _ in last})
-    found = eligibility(book_of_portfolios((account, after[account]) for account in accounts))
+    found = eligibility(book_of_portfolios((account, "", after[account]) for account in accounts))
     if not found:
         return []
-    earlier = eligibility(book_of_portfolios((account, before[account]) for account in accounts))
+    earlier = eligibility(
+        book_of_portfolios((account, "", before[account]) for account in accounts)
+    )
     for (account, name), reason in sorted(found.items()):
         if name and (account, name) in last:
             was, total = before[account].get(name, 0.0), after[account].get(name, 0.0)

@@ -35,6 +35,7 @@ from margin_actors.errors import (
     Problem,
     raise_if_any,
 )
+from margin_actors.market.books import Book
 from margin_actors.market.chains import snapshot_to_chain
 from margin_actors.market.cleansing import (
     CleansingRules,
@@ -43,7 +44,6 @@ from margin_actors.market.cleansing import (
     QualityReport,
     aggregate_prices,
 )
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces

@@ -36,7 +36,7 @@ from margin_actors.engine.margin.eligibility import TOO_LARGE
 from margin_actors.engine.margin.margins import concatenate_margins
 from margin_actors.engine.pricing import TILE
 from margin_actors.errors import ClusterUnavailable, InvalidPortfolio
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 
 POSITIONS_A_PART = 250_000
 """Maximum positions of a work item: about 50 ms over 1,280 scenarios, compared with 1 ms for a

@@ -1,4 +1,4 @@
-"""Books of positions, and collateral."""
+"""Books and collateral read from tables."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,86 +8,15 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
+from margin_actors.arrays import FloatArray, IndexArray, IntArray
 from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.market.books import Book, book_of_grouped_rows, select_positions
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import holding_fault
 from margin_actors.market.tables import ColumnKind, number_column, require_columns, text_codes
 
 QUANTITY_MAX = 1e12
 """Largest absolute quantity of a position, and of the sum of its trades, in instrument units."""
-
-
-@dataclass(frozen=True)
-class Book:
-    """Positions of many accounts, grouped by account.
-
-    The positions of an account are in the order of `instruments`, which is the order of summation.
-    """
-
-    accounts: tuple[str, ...]
-    """Account ids, n_accounts; sorted by code point in books built by `book_from_table`."""
-    members: tuple[str, ...]
-    """Clearing member of each account, n_accounts."""
-    instruments: tuple[str, ...]
-    """Names of all instruments held, sorted, n_instruments."""
-    start: IntArray
-    """int64 (n_accounts + 1,): account a holds positions start[a] to start[a + 1] - 1."""
-    instrument_index: IndexArray
-    """int32 (n_positions,): index into `instruments`."""
-    quantity: FloatArray
-    """float64 (n_positions,), positive if long: US dollars of notional for inverse futures and
-    perpetuals, coins for all other instruments."""
-
-    @cached_property
-    def id(self) -> str:
-        """Content id."""
-        return content_id(
-            "book",
-            {
-                "accounts": self.accounts,
-                "members": self.members,
-                "instruments": self.instruments,
-                "positions": [self.start, self.instrument_index, self.quantity],
-            },
-        )
-
-    @property
-    def n_positions(self) -> int:
-        """Total number of positions."""
-        return int(self.quantity.size)
-
-
-def part_of_book(book: Book, accounts: BoolArray, positions: BoolArray) -> Book:
-    """Return the selected accounts with their selected positions.
-
-    A selected account is kept even if none of its positions is selected; instruments that are no
-    longer held are dropped.
-
-    Parameters
-    ----------
-    book : Book
-    accounts : bool array of shape (n_accounts,)
-    positions : bool array of shape (n_positions,)
-    """
-    account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
-    kept = positions & accounts[account]
-    at = np.flatnonzero(accounts)
-    counts = np.bincount(account[kept], minlength=len(book.accounts))
-    start = np.zeros(at.size + 1, np.int64)
-    np.cumsum(counts[at], out=start[1:])
-    held = book.instrument_index[kept]
-    used = np.flatnonzero(np.bincount(held, minlength=len(book.instruments)))
-    place = np.zeros(len(book.instruments), np.int32)
-    place[used] = np.arange(used.size, dtype=np.int32)
-    return Book(
-        accounts=tuple(book.accounts[a] for a in at),
-        members=tuple(book.members[a] for a in at),
-        instruments=tuple(book.instruments[i] for i in used),
-        start=start,
-        instrument_index=place[held],
-        quantity=book.quantity[kept],
-    )
 
 
 BOOK_COLUMNS: dict[str, ColumnKind] = {
@@ -160,24 +89,20 @@ def book_from_table(
     problems += _member_conflicts(where, accounts, members, account_code[named], member_code[named])
     raise_if_any(problems, InvalidPortfolio, f"the book {where} cannot be used")
 
-    is_held = quantity[order] != 0.0
-    order = order[is_held]
-    account, instrument = account[sorting][is_held], instrument[sorting][is_held]
-    counts = np.bincount(account, minlength=len(accounts))
-    kept = np.flatnonzero(counts)
-    start = np.zeros(kept.size + 1, np.int64)
-    np.cumsum(counts[kept], out=start[1:])
-    used = np.flatnonzero(np.bincount(instrument, minlength=len(names)))
-    place = np.zeros(len(names), np.int32)
-    place[used] = np.arange(used.size, dtype=np.int32)
-    return Book(
-        accounts=tuple(sorted_accounts[a] for a in kept),
-        members=tuple(members[member_code[row]] for row in order[start[:-1]]),
-        instruments=tuple(sorted_names[i] for i in used),
-        start=start,
-        instrument_index=place[instrument],
-        quantity=np.ascontiguousarray(quantity[order]),
+    held = np.flatnonzero(quantity[order] != 0.0)
+    order = order[held]
+    account, instrument = account[sorting][held], instrument[sorting][held]
+    member_of = np.zeros(len(accounts), np.int64)
+    member_of[account] = member_code[order]
+    book = book_of_grouped_rows(
+        sorted_accounts,
+        [members[m] for m in member_of.tolist()],
+        sorted_names,
+        account,
+        instrument,
+        quantity[order],
     )
+    return select_positions(book, np.diff(book.start) > 0, np.ones(order.size, np.bool_))
 
 
 def _ranks(values: list[str]) -> tuple[IndexArray, list[str]]:

@@ -112,6 +112,8 @@ def test_accounts_that_are_not_margined_are_listed_with_reasons(
     assert "Incomplete: 3 of 14 accounts could not be margined" in body
     assert body.index("Incomplete: 3 of 14") < body.index("Largest requirements")
     assert "DOGE has no index price" in body
+    inputs = json.loads((out / "inputs.json").read_text())
+    assert inputs["book"]["id"] in body, "the whole book, as in the record"
 
 
 def test_an_expired_position_is_noted_and_does_not_make_a_run_incomplete(

@@ -18,7 +18,8 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import value_at_risk
 from margin_actors.engine.parameters import AddOnParameters
 from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.portfolios import Book, Collateral
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import Collateral
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_delta, black76_price, black76_vega
 

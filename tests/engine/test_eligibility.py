@@ -24,7 +24,7 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.engine.pricing import TILE
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import fit_surfaces
 

@@ -11,7 +11,7 @@ from made import made_scenarios, model_from, sections
 from margin_actors.engine.explain import STEPS, State, changes_of_margin, trace_account
 from margin_actors.engine.margin import calculate_margin, prepare_market
 from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.numerics.black76 import black76_price
 
 

@@ -14,7 +14,7 @@ from margin_actors.engine.measures import (
     value_at_risk,
 )
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 
 profits = st.integers(0, 2**32 - 1).map(

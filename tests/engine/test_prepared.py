@@ -15,7 +15,7 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import attribute
 from margin_actors.engine.pricing import TILE
 from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 
 BESPOKE = {"unlisted_options": "surface"}

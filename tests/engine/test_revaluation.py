@@ -18,7 +18,7 @@ from margin_actors.engine.parameters import RevaluationParameters, parameters_fr
 from margin_actors.engine.revaluation import aggregate_book, build_cube, contracts_from_names
 from margin_actors.engine.scenarios import MONEYNESS, TENORS_DAYS, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import black76_price

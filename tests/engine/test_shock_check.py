@@ -6,7 +6,7 @@ from made import made_scenarios, model
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.revaluation import repair_shocked_surfaces
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import fit_surfaces
 

@@ -16,7 +16,7 @@ from margin_actors.engine.span import (
     risk_arrays_to_table,
     span_charges,
 )
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_delta
 

@@ -36,7 +36,8 @@ from margin_cluster.ledger import (
 from postgres_server import PostgresServer
 from typer.testing import CliRunner, Result
 
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
 
 TABLES = ("snapshots", "scenario_sets", "portfolio_changes", "trades", "calculations", "entries")

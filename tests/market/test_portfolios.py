@@ -7,11 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.portfolios import (
-    QUANTITY_MAX,
-    book_from_table,
-    collateral_from_table,
-)
+from margin_actors.market.portfolios import QUANTITY_MAX, book_from_table, collateral_from_table
 
 X, Y, Z = "BTC-PERPETUAL", "ETH-PERPETUAL", "SOL-PERPETUAL"
 

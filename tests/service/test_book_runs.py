@@ -35,7 +35,7 @@ from margin_actors.errors import (
     DeadlinePassed,
     Overloaded,
 )
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 
 
 @pytest.fixture(scope="module")

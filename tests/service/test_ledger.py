@@ -13,7 +13,8 @@ from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
 from margin_cluster.positions import Positions, add_quantities, trades_id
 
 from margin_actors.errors import InvalidPortfolio, UnknownAccount
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import book_from_table
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL", "BTC-30JAN26-100000-C")

@@ -16,8 +16,7 @@ from service_calls import Service, violations_of
 from service_world import Running, World, moved_by, served
 
 from margin_actors.engine.margin import calculate_margin
-from margin_actors.market.books import assemble_book
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book, assemble_book
 
 UNLISTED = "BTC-13MAR31-100000-C"
 

@@ -19,7 +19,7 @@ from actor_world import (
 
 from margin_actors.actors.book_run import Batch, Completed, Failures
 from margin_actors.engine.margin import assess_book, calculate_margin
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 
 
 @pytest.fixture(scope="module")

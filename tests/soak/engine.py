@@ -12,8 +12,8 @@ from margin_actors.engine.margin.prepared import prepare_market
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import MarginError
+from margin_actors.market.books import Book
 from margin_actors.market.instruments import Kind, instrument_from_name
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 

@@ -27,6 +27,9 @@ VICTIMS: dict[str, tuple[str, ...]] = {
 }
 LEASE_SECONDS = 10.0
 """Longest that something stays taken by what no longer exists."""
+REPLACEMENT_SECONDS = 15.0
+"""Time in which killed workers of tasks are replaced: Ray starts one when a book needs it, possibly
+later than the check after the kill."""
 STEPS_BETWEEN = 40
 """Steps between two faults, so that most of the time nothing is dead."""
 
@@ -127,6 +130,8 @@ class FaultRules(RuleBasedStateMachine):
         killed = kill_titled(session.roots, *VICTIMS[victim])
         session.record.event(f"killed {victim}" if killed else f"found no {victim}")
         began = time.monotonic()
+        if set(WORKERS) <= set(VICTIMS[victim]):
+            session.replaced_by = began + REPLACEMENT_SECONDS
         beside.finish(is_calm=False)
         right_again(session, f"killed {victim}", began)
         session.is_disturbed = False

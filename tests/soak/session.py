@@ -1,10 +1,8 @@
 """One run: the service under test, the model beside it, and what both have in common."""
 
 import itertools
-import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from margin_protos.v1 import operations_service_pb2 as operations_pb
 from margin_protos.v1 import portfolio_service_pb2 as portfolio_pb
 from soak.calls import Caller, Outcome
 from soak.engine import Engine
+from soak.heartbeat import Heartbeat
 from soak.market import Seed, write_seed
 from soak.model import Model, Positions
 from soak.record import Record, Sample
@@ -42,47 +41,6 @@ UNDECIDED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURC
 """Statuses that leave open whether a change was made."""
 SAMPLE_SECONDS = 5.0
 PROBE_SECONDS = 0.5
-_BEAT_SECONDS = 0.02
-_PROCESSORS = len(os.sched_getaffinity(0))
-
-
-class Heartbeat:
-    """Measures how busy the machine is, for on a busy one everything takes longer.
-
-    Fifty times a second a thread notes how late it runs itself and how many threads of
-    the machine want a processor.
-    """
-
-    def __init__(self) -> None:
-        self._beats: deque[tuple[float, float, int]] = deque(maxlen=60_000)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            started = time.monotonic()
-            time.sleep(_BEAT_SECONDS)
-            late = time.monotonic() - started - _BEAT_SECONDS
-            running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
-            self._beats.append((started, late, running))
-
-    def allowed(self, seconds: float, begin: float, end: float) -> float:
-        """Return a bound of so many seconds as it is on the machine as busy as it was.
-
-        Up to two threads a processor are the service's own.
-        """
-        beats = list(itertools.takewhile(lambda b: b[0] + 1.0 >= begin, reversed(self._beats)))
-        beats = [b for b in beats if b[0] <= end + 1.0]
-        if not beats:
-            return seconds
-        late = sum(late for _, late, _ in beats if late > 0.005)
-        share = sum(running for _, _, running in beats) / len(beats) / (2 * _PROCESSORS)
-        return seconds * max(1.0, share) + 2 * late
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 @dataclass(frozen=True)
@@ -116,6 +74,8 @@ class Session:
     calculations: dict[str, Any] = field(default_factory=dict)
     """What was returned with each recorded calculation, by its id."""
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    replaced_by: float = float("-inf")
+    """Until then Ray may start workers in place of killed ones, which takes seconds."""
     steps_since_kill: int = 0
     steps_since_build: int = 0
     stalled: list[Any] = field(default_factory=list)
@@ -303,6 +263,8 @@ class Session:
         if usual is not None and not kind.startswith(SLOW_KINDS):
             usual = min(usual, USUAL_SECONDS_MAX)
         plain = FIRST_SECONDS if usual is None else 2 * usual + ALLOWANCE_SECONDS
+        if began < self.replaced_by:
+            plain = max(plain, RECOVERY_SECONDS)
         bound = self.heartbeat.allowed(plain, began, began + seconds)
         if seconds > bound:
             self.record.violation(

@@ -123,7 +123,7 @@ def workplace(data: Path | None, *, quiet: bool) -> Generator[tuple[Workplace, S
 
 def synthetic_banner() -> Panel:
     """Return the label that is printed above all results from synthetic data."""
-    text = Text("SYNTHETIC DATA: generated, not market prices", "bold black")
+    text = Text("SYNTHETIC DATA: generated; no price was observed in a market", "bold black")
     return Panel(text, style="on yellow", expand=False)
 
 

@@ -107,8 +107,8 @@ def _show(found: ExplainedAccount, account: str) -> None:
     out.print(parts)
     given = list(r.inputs.rows())
     if given:
-        table = Table(title="Inputs of the components", title_justify="left")
-        for name in ("component", "subject", "input", "value"):
+        table = Table(title="Figures of the components", title_justify="left")
+        for name in ("component", "refers to", "figure", "value"):
             table.add_column(name, justify="right" if name == "value" else "left")
         for _, part, label, figure, value in given:
             table.add_row(part.replace("_", " "), label, figure, f"{value:,.6g}")

@@ -12,8 +12,7 @@ from margin_actors.engine.explain import TracedPosition, trace_account
 from margin_actors.engine.margin import LaidOut, Margins, assess_book, result_digest
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, MissingMarketData, Problem
-from margin_actors.market.books import book_of_portfolios
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book, book_of_portfolios
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.margin import Subject
 from margin_cluster.gateway.convert.margin_types import inputs_to_mapping, margin_to_mapping
@@ -196,10 +195,10 @@ class AccountMargins:
                     )
                 ],
             )
-        sides = [("before", held)]
+        sides = [("before", "", held)]
         for number, (candidate_id, trades) in enumerate(candidates):
             name = f"candidates[{number}] {candidate_id}".strip()
-            sides.append((name, add_quantities(held, trades.items())))
+            sides.append((name, "", add_quantities(held, trades.items())))
         margins = generation.priced.margins(book_of_portfolios(sides), where="simulation")
         return [
             account_margin(generation, margins, a, holding, account.expired)

@@ -11,7 +11,7 @@ from margin_actors.actors.book_run import Batch, Completed, Failures, Progress, 
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
-from margin_actors.market.portfolios import Book, part_of_book
+from margin_actors.market.books import Book, select_positions
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.margin import BookSubject
 from margin_cluster.gateway.convert.margin_types import (
@@ -121,7 +121,7 @@ class BookMargins:
             a in wanted or m in members for a, m in zip(book.accounts, book.members, strict=True)
         ]
         everything = np.ones(book.n_positions, np.bool_)
-        return part_of_book(book, np.array(chosen, np.bool_), everything), version
+        return select_positions(book, np.array(chosen, np.bool_), everything), version
 
     def _save_margins(
         self, calculation_id: str, book: Book, margins: Margins, generation: ResidentGeneration

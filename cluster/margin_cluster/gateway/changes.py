@@ -13,7 +13,8 @@ import pyarrow as pa
 from margin_actors.actors.generation import Published, ResidentGeneration
 from margin_actors.engine.margin import BookAssessment, PricedMarket, assess_book
 from margin_actors.errors import InvalidMarketData, InvalidPortfolio, Problem, raise_if_any
-from margin_actors.market.portfolios import Book, book_from_table
+from margin_actors.market.books import Book
+from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshots import MarketSnapshot, publishable_faults
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call

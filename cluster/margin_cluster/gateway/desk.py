@@ -73,7 +73,7 @@ class Desk:
         held = {contracts.names[0]: float(contracts.lot[0])}
         await self.compute(generation.priced.margins, Holding("", "", held).book)
         cpus = int(self.cluster.cpus)
-        book = book_of_portfolios((f"warm{i}", held) for i in range(cpus))
+        book = book_of_portfolios((f"warm{i}", "", held) for i in range(cpus))
         async for _ in run_book(self.cluster, generation, book, until=until):
             pass
 

@@ -305,7 +305,7 @@ def _inputs(output: CalculationOutput) -> list[tuple[str, str]]:
         ("snapshot", r.snapshot_id),
         ("scenario set", r.scenarios_id),
         ("model", r.model_id),
-        ("book", r.book.id),
+        ("book", r.assessment.book_id),
         *surfaces,
         ("result digest", r.digest),
     ]

@@ -61,5 +61,5 @@ def write_synthetic_folder(path: Path, *, seed: int, n_accounts: int = 100) -> N
         write(aside, "portfolios/collateral.parquet", market.collateral)
         (aside / "README.txt").write_text(
             "Synthetic data: written by this project's generator, deterministic in its seed "
-            f"({seed}). The prices are not market prices.\n"
+            f"({seed}). No price was observed in a market.\n"
         )

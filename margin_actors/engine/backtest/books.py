@@ -19,8 +19,8 @@ from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import total_deviations
 from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.books import Book, select_instruments
 from margin_actors.market.instruments import Kind, instrument_from_name
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_price
 
@@ -62,7 +62,7 @@ def margin_and_outcome(
         Confidence levels of VaR and ES, each in (0, 1).
     """
     kept = _listed_in_both(book, now, then)
-    part = _only(book, kept)
+    part = select_instruments(book, kept)
     shape = (len(engines), len(confidences), len(book.accounts))
     var, es = np.zeros(shape), np.zeros(shape)
     for e, (model, scenarios) in enumerate(engines.values()):
@@ -98,21 +98,6 @@ def _listed_in_both(book: Book, now: MarketSnapshot, then: MarketSnapshot) -> np
                     has_mark = row is not None and np.isfinite(market.options.mark_vol[row])
                     out[i] = out[i] and has_mark
     return out
-
-
-def _only(book: Book, kept: np.ndarray) -> Book:
-    """Return the book restricted to the instruments marked in `kept`; all accounts remain."""
-    positions = kept[book.instrument_index]
-    place = np.cumsum(kept) - 1
-    before = np.append(0, np.cumsum(positions))
-    return Book(
-        book.accounts,
-        book.members,
-        tuple(n for n, k in zip(book.instruments, kept, strict=True) if k),
-        before[book.start].astype(np.int64),
-        place[book.instrument_index[positions]].astype(np.int32),
-        book.quantity[positions],
-    )
 
 
 def _unit_profits(

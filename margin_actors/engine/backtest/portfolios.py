@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from margin_actors.market.books import Book, book_of_portfolios
 from margin_actors.market.instruments import expiry_label
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import tenor_years
 from margin_actors.numerics.black76 import black76_delta
 
@@ -136,15 +136,4 @@ A portfolio is long unless its name says otherwise.
 
 def benchmark_book(at: Strike) -> Book:
     """Return a book with one account per benchmark portfolio, in the order of `PORTFOLIOS`."""
-    held = {name: make(at) for name, make in PORTFOLIOS.items()}
-    instruments = tuple(sorted({n for positions in held.values() for n in positions}))
-    place = {name: i for i, name in enumerate(instruments)}
-    rows = [sorted((place[n], q) for n, q in positions.items()) for positions in held.values()]
-    return Book(
-        accounts=tuple(held),
-        members=tuple("benchmark" for _ in held),
-        instruments=instruments,
-        start=np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64),
-        instrument_index=np.array([i for r in rows for i, _ in r], np.int32),
-        quantity=np.array([q for r in rows for _, q in r], np.float64),
-    )
+    return book_of_portfolios((name, "benchmark", make(at)) for name, make in PORTFOLIOS.items())

@@ -29,7 +29,7 @@ from margin_actors.engine.scenarios.historical import SurfaceSources, historical
 from margin_actors.engine.scenarios.stress_period import choose_stress_period
 from margin_actors.engine.scenarios.volatility import Recursion
 from margin_actors.engine.scenarios.windows import Windows, all_windows, recent_windows
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.numerics.elementary import exponentials
 
 TOOLS: tuple[str, ...] = (

@@ -39,9 +39,9 @@ from margin_actors.engine.scenarios.windows import (
     recent_windows,
 )
 from margin_actors.errors import InvalidScenario, Problem
+from margin_actors.market.books import Book
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.market.instruments import EXPIRY_HOUR_UTC
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import (
     ExpiryForward,
     MarketSnapshot,

@@ -21,8 +21,8 @@ from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.books import Book, concat_books, split_accounts
 from margin_actors.market.instruments import instrument_from_name
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 
 LEVELS: tuple[str, ...] = ("account", "underlyings", "expiries", "positions")
@@ -86,7 +86,8 @@ def compare_methods(
     """
     cuts = {level: split_book(book, level) for level in LEVELS}
     owners = np.concatenate([owner for _, owner in cuts.values()])
-    everything, sizes = _side_by_side([part for part, _ in cuts.values()])
+    everything = concat_books([split for split, _ in cuts.values()])
+    sizes = [len(split.accounts) for split, _ in cuts.values()]
     level_of = np.repeat(np.arange(len(LEVELS)), sizes)
     found: list[MethodMargins] = []
     for number, (name, (parameters, scenarios)) in enumerate(methods.items()):
@@ -127,40 +128,4 @@ def split_book(book: Book, level: str) -> tuple[Book, IntArray]:
     else:
         keys = list(book.instruments)
     number = {key: n for n, key in enumerate(dict.fromkeys(keys))}
-    group = np.array([number[key] for key in keys], np.int64)[book.instrument_index]
-    account = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
-    order = np.lexsort((book.instrument_index, group, account))
-    cell = account[order] * (len(number) + 1) + group[order]
-    starts = np.flatnonzero(np.append(True, np.diff(cell) != 0))
-    owner = account[order][starts]
-    names = list(number)
-    labels = [
-        f"{book.accounts[a]}|{names[g]}" for a, g in zip(owner, group[order][starts], strict=True)
-    ]
-    part = Book(
-        tuple(labels),
-        tuple(book.members[a] for a in owner),
-        book.instruments,
-        np.append(starts, cell.size).astype(np.int64),
-        book.instrument_index[order],
-        book.quantity[order],
-    )
-    return part, owner.astype(np.int64)
-
-
-def _side_by_side(books: list[Book]) -> tuple[Book, list[int]]:
-    """Return the concatenation of books with the same instruments, and the size of each.
-
-    The size is the number of accounts.
-    """
-    firsts = np.cumsum([0, *(b.n_positions for b in books)])
-    starts = [b.start[:-1] + first for b, first in zip(books, firsts, strict=False)]
-    whole = Book(
-        tuple(a for b in books for a in b.accounts),
-        tuple(m for b in books for m in b.members),
-        books[0].instruments,
-        np.concatenate([*starts, [firsts[-1]]]).astype(np.int64),
-        np.concatenate([b.instrument_index for b in books]),
-        np.concatenate([b.quantity for b in books]),
-    )
-    return whole, [len(b.accounts) for b in books]
+    return split_accounts(book, [number[key] for key in keys], [str(key) for key in number])

@@ -15,7 +15,7 @@ from margin_actors.engine.margin import PARTS, MarginResult, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, MarginError, Problem
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book, account_book, select_account
 from margin_actors.market.snapshots import MarketSnapshot
 
 STEPS: tuple[str, ...] = ("positions", "market", "scenarios", "parameters")
@@ -144,18 +144,8 @@ def _margin(state: State) -> tuple[float, FloatArray]:
 def _alone(state: State, account: str) -> State:
     """Return the state with a book of that account alone, empty if the account is not in it."""
     book = state.book
-    place = book.accounts.index(account) if account in book.accounts else -1
-    held = slice(0, 0)
-    if place >= 0:
-        held = slice(int(book.start[place]), int(book.start[place + 1]))
-    index, quantity = book.instrument_index[held], book.quantity[held]
-    used = np.unique(index)
-    alone = Book(
-        (account,),
-        (book.members[place] if place >= 0 else "",),
-        tuple(book.instruments[i] for i in used),
-        np.array([0, index.size], np.int64),
-        np.searchsorted(used, index).astype(np.int32),
-        quantity.copy(),
-    )
+    if account in book.accounts:
+        alone = select_account(book, book.accounts.index(account))
+    else:
+        alone = account_book(account, "", {})
     return replace(state, book=alone)

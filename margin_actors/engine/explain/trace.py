@@ -11,7 +11,7 @@ from margin_actors.engine.pricing import FIELDS, LINEAR
 from margin_actors.engine.revaluation import build_cube, total_deviations
 from margin_actors.engine.revaluation.states import curve_states
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.numerics.black76 import black76_implied_deviation, black76_price
 
 

@@ -37,11 +37,8 @@ from margin_actors.engine.margin.prepared import (
     prepare_market,
 )
 from margin_actors.engine.margin.priced import LaidOut, PricedMarket, hold, market_terms
-from margin_actors.engine.margin.requirement import (
-    BookProfits,
-    HeldPositions,
-    requirements,
-)
+from margin_actors.engine.margin.records import BookProfits, HeldPositions
+from margin_actors.engine.margin.requirement import requirements
 from margin_actors.engine.margin.slabs import (
     Slab,
     SlabPrices,

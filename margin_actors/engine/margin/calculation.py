@@ -28,7 +28,8 @@ from margin_actors.engine.margin.prepared import (
     prepare_market,
 )
 from margin_actors.engine.margin.priced import hold, market_terms
-from margin_actors.engine.margin.requirement import HeldPositions, requirements
+from margin_actors.engine.margin.records import HeldPositions
+from margin_actors.engine.margin.requirement import requirements
 from margin_actors.engine.margin.slabs import (
     Slab,
     alternative_profits,
@@ -54,8 +55,8 @@ from margin_actors.errors import (
     Problem,
     raise_if_any,
 )
+from margin_actors.market.books import Book
 from margin_actors.market.instruments import has_expired
-from margin_actors.market.portfolios import Book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 

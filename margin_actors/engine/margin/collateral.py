@@ -17,7 +17,8 @@ import numpy as np
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
-from margin_actors.market.portfolios import Book, Collateral
+from margin_actors.market.books import Book, add_positions
+from margin_actors.market.portfolios import Collateral
 from margin_actors.market.snapshots import MarketSnapshot
 
 USD_ASSETS = ("USD", "USDC", "USDT")
@@ -174,28 +175,7 @@ def with_collateral(book: Book, collateral: Collateral, parameters: ModelParamet
             coins[name] = coins.get(name, 0.0) + _whole_lots(float(amount), parameters)
     if not added:
         return book
-    instruments = tuple(sorted({*book.instruments, *(n for c in added.values() for n in c)}))
-    place = {name: i for i, name in enumerate(instruments)}
-    moved = np.array([place[name] for name in book.instruments], np.int32)
-    start, index, quantity = [0], list[int](), list[float]()
-    for a in range(len(book.accounts)):
-        own = slice(int(book.start[a]), int(book.start[a + 1]))
-        places = moved[book.instrument_index[own]].tolist()
-        held = dict(zip(places, book.quantity[own].tolist(), strict=True))
-        for name, amount in added.get(a, {}).items():
-            held[place[name]] = held.get(place[name], 0.0) + amount
-        for i in sorted(held):
-            index.append(i)
-            quantity.append(held[i])
-        start.append(len(index))
-    return Book(
-        book.accounts,
-        book.members,
-        instruments,
-        np.array(start, np.int64),
-        np.array(index, np.int32),
-        np.array(quantity, np.float64),
-    )
+    return add_positions(book, added)
 
 
 def _is_simulated(asset: str, parameters: ModelParameters) -> bool:

@@ -27,8 +27,9 @@ from margin_actors.engine.revaluation import (
 )
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import Problem
+from margin_actors.market.books import Book, select_positions
 from margin_actors.market.instruments import has_expired, instrument_from_name
-from margin_actors.market.portfolios import QUANTITY_MAX, Book, part_of_book
+from margin_actors.market.portfolios import QUANTITY_MAX
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 
@@ -72,7 +73,7 @@ class BookAssessment:
         everything = np.ones(self.book.n_positions, np.bool_)
         return replace(
             self,
-            book=part_of_book(self.book, ~chosen, everything),
+            book=select_positions(self.book, ~chosen, everything),
             failures=tuple(sorted((*self.failures, *more), key=lambda f: f.account_id)),
         )
 
@@ -201,7 +202,7 @@ def _assess(book: Book, names: _Names) -> BookAssessment:
     excluded[account] = True
     return BookAssessment(
         held=book,
-        book=part_of_book(book, ~excluded, ~expired),
+        book=select_positions(book, ~excluded, ~expired),
         failures=_failures(book, names, at, account),
         expired=_names_by_account(book, np.flatnonzero(expired)),
         expired_positions=int(np.count_nonzero(expired)),

@@ -13,7 +13,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.addons import MarketDepth, market_depth
-from margin_actors.engine.margin.requirement import EXPIRING
+from margin_actors.engine.margin.records import EXPIRING
 from margin_actors.engine.margin.terms import needs_contract_risk
 from margin_actors.engine.parameters import ModelParameters, RevaluationParameters
 from margin_actors.engine.revaluation import (

@@ -15,7 +15,8 @@ from margin_actors.arrays import FloatArray
 from margin_actors.engine.addons import account_groups
 from margin_actors.engine.margin.margins import Margins, Sample, position_sums, sample_of
 from margin_actors.engine.margin.prepared import PreparedMarket
-from margin_actors.engine.margin.requirement import BookProfits, HeldPositions, requirements
+from margin_actors.engine.margin.records import BookProfits, HeldPositions
+from margin_actors.engine.margin.requirement import requirements
 from margin_actors.engine.margin.slabs import (
     Slab,
     SlabPrices,
@@ -28,7 +29,7 @@ from margin_actors.engine.margin.terms import Terms, terms_of
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation import holdings_from_book
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 
 
 def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book") -> HeldPositions:

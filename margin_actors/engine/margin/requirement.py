@@ -5,15 +5,12 @@ one off never raises the requirement.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.arrays import FloatArray, IndexArray
 from margin_actors.engine.addons import (
-    AccountGroups,
-    Charge,
     GroupKind,
     bucket_exposures,
     concentration_charges,
@@ -21,6 +18,8 @@ from margin_actors.engine.addons import (
 )
 from margin_actors.engine.margin.margins import Margins, Sample, measures_of
 from margin_actors.engine.margin.parts import PARTS, InputRows
+from margin_actors.engine.margin.records import EXPIRING, BookProfits, HeldPositions
+from margin_actors.engine.margin.sheet import Sheet
 from margin_actors.engine.margin.terms import Terms
 from margin_actors.engine.measures import (
     es_standard_error_from_tail,
@@ -31,70 +30,6 @@ from margin_actors.engine.measures import (
 from margin_actors.engine.revaluation import AccountProfits, Holdings, select_tails
 from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD
 from margin_actors.engine.span import grid_charges, span_charges
-
-EXPIRING = "expiring options settled"
-"""Label of the alternative in which options that expire within the horizon are settled."""
-
-
-@dataclass(frozen=True)
-class BookProfits:
-    """Profits of a book's accounts, of account groups, and of accounts under each alternative."""
-
-    accounts: AccountProfits
-    """With the profit in every row if `Sample.needs_all` is true."""
-    groups: AccountProfits | None
-    alternatives: tuple[tuple[str, AccountProfits], ...] = ()
-    """Pairs (label, profits)."""
-
-
-@dataclass(frozen=True)
-class HeldPositions:
-    """A book's positions in the contracts of a `Terms`."""
-
-    holdings: Holdings
-    quantity: FloatArray
-    """float64 (n_positions,): units; long is positive."""
-    groups: AccountGroups | None
-    value_usd: FloatArray
-    """float64 (n_accounts,): value of options and spot, US dollars."""
-    positions: IntArray
-    """int64 (n_accounts,): number of positions."""
-
-    def part(self, first: int, last: int) -> "HeldPositions":
-        """Return the positions of accounts [first, last)."""
-        begin, end = (int(self.holdings.start[a]) for a in (first, last))
-        return HeldPositions(
-            self.holdings.part(first, last),
-            self.quantity[begin:end],
-            None if self.groups is None else self.groups.part(first, last),
-            self.value_usd[first:last],
-            self.positions[first:last],
-        )
-
-
-@dataclass
-class _Sheet:
-    """Requirement components of all accounts, (n_accounts, len(PARTS)), filled step by step."""
-
-    parts: FloatArray
-    rows: InputRows
-
-    def __getitem__(self, part: str) -> FloatArray:
-        return self.parts[:, PARTS.index(part)]
-
-    def so_far(self) -> FloatArray:
-        total = np.zeros(self.parts.shape[0])
-        for column in range(self.parts.shape[1]):  # in a fixed order
-            total += self.parts[:, column]
-        return total
-
-    def figure(self, part: str, name: str, value: FloatArray, label: str = "") -> None:
-        self.rows.add(part, name, np.arange(value.size), value, label)
-
-    def charge(self, part: str, charge: Charge) -> None:
-        self[part][:] = charge.amount
-        for item in charge.figures:
-            self.rows.add(part, item.name, item.account, item.value, item.labels, item.of)
 
 
 def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Margins:
@@ -143,7 +78,7 @@ def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Mar
             parts_usd=parts,
             initial_margin_usd=core.copy(),
         )
-    sheet = _Sheet(np.zeros((n_accounts, len(PARTS))), InputRows())
+    sheet = Sheet(np.zeros((n_accounts, len(PARTS))), InputRows())
     measure = es if parameters.measure.core in ("es",) else var
     long = _section_measure(pnl, terms, LONG, sample.confidence, unknown)
     stressed = _section_measure(
@@ -227,7 +162,7 @@ def _stress(pnl: FloatArray | None, terms: Terms, n_accounts: int) -> tuple[Floa
 
 
 def _written_down(
-    held: HeldPositions, terms: Terms, sheet: _Sheet, unknown: FloatArray
+    held: HeldPositions, terms: Terms, sheet: Sheet, unknown: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return (SPAN, venue grid), `unknown` if not required; add their inputs to the sheet."""
     at = held.holdings.start, held.holdings.index, held.quantity
@@ -257,7 +192,7 @@ def _written_down(
 
 
 def _diversify(
-    sheet: _Sheet,
+    sheet: Sheet,
     measure: FloatArray,
     core: FloatArray,
     profits: BookProfits,
@@ -291,7 +226,7 @@ def _diversify(
 
 
 def _procyclicality(
-    sheet: _Sheet,
+    sheet: Sheet,
     pnl: FloatArray | None,
     stressed: FloatArray,
     long: FloatArray,
@@ -354,7 +289,7 @@ def _with_stressed_observations(pnl: FloatArray | None, terms: Terms) -> FloatAr
 
 
 def _add_ons(
-    sheet: _Sheet, var: FloatArray, profits: BookProfits, held: HeldPositions, terms: Terms
+    sheet: Sheet, var: FloatArray, profits: BookProfits, held: HeldPositions, terms: Terms
 ) -> None:
     addons, sample = terms.parameters.addons, terms.sample
     if addons.concentration.enabled or addons.liquidity.enabled:

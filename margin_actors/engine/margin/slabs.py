@@ -15,7 +15,7 @@ from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.addons import AccountGroups
 from margin_actors.engine.margin.margins import Sample
 from margin_actors.engine.margin.prepared import Alternative, PreparedMarket
-from margin_actors.engine.margin.requirement import BookProfits
+from margin_actors.engine.margin.records import BookProfits
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation import (
     AccountProfits,

@@ -22,7 +22,7 @@ from margin_actors.engine.revaluation.profits import (
     SliceProfits,
     join_profits,
 )
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 

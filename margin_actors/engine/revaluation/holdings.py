@@ -7,7 +7,7 @@ import numpy as np
 from margin_actors.arrays import FloatArray, IndexArray, IntArray
 from margin_actors.engine.revaluation.contracts import Contracts
 from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 
 
 @dataclass(frozen=True)

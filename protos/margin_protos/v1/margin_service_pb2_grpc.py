@@ -6,7 +6,7 @@ from margin_protos.v1 import margin_service_pb2 as margin__protos_dot_v1_dot_mar
 
 
 class MarginServiceStub(object):
-    """Calculates and explains initial margin. Every answer comes from exactly one generation.
+    """Calculates and explains initial margin. Every answer is computed from exactly one generation.
     """
 
     def __init__(self, channel):
@@ -48,33 +48,33 @@ class MarginServiceStub(object):
 
 
 class MarginServiceServicer(object):
-    """Calculates and explains initial margin. Every answer comes from exactly one generation.
+    """Calculates and explains initial margin. Every answer is computed from exactly one generation.
     """
 
     def CalculateMargin(self, request, context):
-        """Returns the margin of one account, or of a portfolio in the request, and records it.
+        """Returns the margin of one account or of a portfolio in the request, and records it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CalculateBook(self, request, context):
-        """Returns the margins of all accounts, or of some, with progress; recorded once, when complete.
+        """Returns the margins of all or some accounts, with progress; recorded once, when it is complete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SimulateMargin(self, request, context):
-        """Returns what proposed trades would do to an account's margin; several candidates in one call.
-        Not recorded.
+        """Returns the effect of proposed trades on the margin of an account, for one or more candidates per
+        call. Not recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainMargin(self, request, context):
-        """Returns which positions and which scenarios make an account's margin. Not recorded.
+        """Returns the contributions of positions and the tail scenarios of a margin. Not recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +88,7 @@ class MarginServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListCalculations(self, request, context):
-        """Returns recorded calculations, the latest first, in pages.
+        """Returns recorded calculations in pages, the most recently recorded first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +135,7 @@ def add_MarginServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MarginService(object):
-    """Calculates and explains initial margin. Every answer comes from exactly one generation.
+    """Calculates and explains initial margin. Every answer is computed from exactly one generation.
     """
 
     @staticmethod

@@ -6,7 +6,7 @@ from margin_protos.v1 import market_data_service_pb2 as margin__protos_dot_v1_do
 
 
 class MarketDataServiceStub(object):
-    """Takes market snapshots and shows what was made of them.
+    """Accepts market snapshots and returns the surfaces fitted to them.
     """
 
     def __init__(self, channel):
@@ -33,20 +33,21 @@ class MarketDataServiceStub(object):
 
 
 class MarketDataServiceServicer(object):
-    """Takes market snapshots and shows what was made of them.
+    """Accepts market snapshots and returns the surfaces fitted to them.
     """
 
     def PublishSnapshot(self, request_iterator, context):
-        """Stores a snapshot and makes it current: a header first, then quotes in chunks. All or nothing.
-        Publishing the current content again changes nothing. A snapshot with an earlier time than the
-        current one is refused with FAILED_PRECONDITION unless allow_older is set.
+        """Stores a snapshot and makes it current. The stream is a header followed by quotes in chunks; it is
+        stored as a whole or not at all. Publishing the current content again changes nothing. A snapshot
+        with an earlier time than the current one is refused with FAILED_PRECONDITION unless allow_older is
+        set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSnapshots(self, request, context):
-        """Returns published snapshots, the latest first, in pages.
+        """Returns published snapshots in pages, the most recently published first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +86,7 @@ def add_MarketDataServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MarketDataService(object):
-    """Takes market snapshots and shows what was made of them.
+    """Accepts market snapshots and returns the surfaces fitted to them.
     """
 
     @staticmethod

@@ -6,7 +6,7 @@ from margin_protos.v1 import operations_service_pb2 as margin__protos_dot_v1_dot
 
 
 class OperationsServiceStub(object):
-    """Tells how the service is.
+    """Reports the state of the service.
     """
 
     def __init__(self, channel):
@@ -23,11 +23,12 @@ class OperationsServiceStub(object):
 
 
 class OperationsServiceServicer(object):
-    """Tells how the service is.
+    """Reports the state of the service.
     """
 
     def GetStatus(self, request, context):
-        """Returns the state of the gateway that answers and of the cluster behind it.
+        """Returns the state of the gateway that answers and of the cluster behind it. Fields whose source
+        does not respond are left unset, and the reason is listed in `problems`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -49,7 +50,7 @@ def add_OperationsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperationsService(object):
-    """Tells how the service is.
+    """Reports the state of the service.
     """
 
     @staticmethod

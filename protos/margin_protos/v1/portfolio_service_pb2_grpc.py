@@ -37,25 +37,26 @@ class PortfolioServiceServicer(object):
     """
 
     def UploadPositions(self, request_iterator, context):
-        """Replaces the positions of all accounts by those of the stream. All or nothing: every position
-        must be priceable on the current market, in whole lots and within the limits, or have expired.
+        """Replaces the positions of all accounts by those of the stream, all or none. On the current market
+        every position must be priceable, a whole number of lots and within the limits, or have expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyTrades(self, request, context):
-        """Adds trades to positions, all or none. A repeated idempotency key changes nothing. Positions
-        after the trades must be priceable on the current market, in whole lots and within the limits, and
-        an account's profits small enough to be summed exactly. A position that is not (because it has
-        expired, for example) may still be reduced.
+        """Adds trades to positions, all or none. A repeated idempotency key changes nothing. On the current
+        market every position after the trades must be priceable, a whole number of lots and within the
+        limits, and an account's profits small enough to be summed exactly. A position that does not
+        satisfy this (for example because it has expired) may still be reduced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPortfolio(self, request, context):
-        """Returns the positions of one account.
+        """Returns the positions of one account; NOT_FOUND if it is neither in the last upload nor in a later
+        trade.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -6,7 +6,7 @@ from margin_protos.v1 import scenario_service_pb2 as margin__protos_dot_v1_dot_s
 
 
 class ScenarioServiceStub(object):
-    """Builds scenario sets and chooses the one in use.
+    """Builds scenario sets and selects the one in use.
     """
 
     def __init__(self, channel):
@@ -33,26 +33,26 @@ class ScenarioServiceStub(object):
 
 
 class ScenarioServiceServicer(object):
-    """Builds scenario sets and chooses the one in use.
+    """Builds scenario sets and selects the one in use.
     """
 
     def BuildScenarioSet(self, request, context):
-        """Builds a scenario set with the service's model and stores it; cancel the call to stop the work.
-        A set is named by its content: building what is stored already stores nothing new.
+        """Builds a scenario set with the service's model and stores it; cancelling the call stops the build.
+        A set is identified by its content: building a stored set again stores nothing new.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListScenarioSets(self, request, context):
-        """Returns stored scenario sets, the latest first, in pages.
+        """Returns stored scenario sets in pages, the most recently stored first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ActivateScenarioSet(self, request, context):
-        """Makes a stored set the one in use. Activating the set in use changes nothing.
+        """Puts a stored set in use. Activating the set in use changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,7 +84,7 @@ def add_ScenarioServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ScenarioService(object):
-    """Builds scenario sets and chooses the one in use.
+    """Builds scenario sets and selects the one in use.
     """
 
     @staticmethod

@@ -18,7 +18,7 @@ from margin_actors.engine.scenarios import (
     ScenarioSet,
 )
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
-from margin_actors.market.portfolios import Book
+from margin_actors.market.books import Book
 from margin_cluster.gateway.convert.margin_types import (
     check_id,
     check_key,

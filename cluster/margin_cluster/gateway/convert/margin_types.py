@@ -16,8 +16,9 @@ from margin_actors.engine.margin import PARTS, AccountFailure, Margins
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import Problem
+from margin_actors.market.books import Book
 from margin_actors.market.instruments import holding_fault
-from margin_actors.market.portfolios import QUANTITY_MAX, Book
+from margin_actors.market.portfolios import QUANTITY_MAX
 
 POSITIONS_MAX = 50_000
 ID_LENGTH_MAX = 128
