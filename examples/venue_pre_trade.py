@@ -47,7 +47,7 @@ def main() -> None:
                     timeout_seconds=1.0,
                 )
             except (BusyError, DeadlineError) as late:
-                print(f"order {number}: no answer in time, refused ({late})")
+                print(f"order {number}: no response in time, rejected ({late})")
                 refused += 1
                 continue
             milliseconds.append(1e3 * (time.perf_counter() - begin))
@@ -57,7 +57,7 @@ def main() -> None:
                 if refused <= 5:
                     print(
                         f"order {number}: {account} quotes {size:g} {name}: would need "
-                        f"{needed:,.0f}, has {collateral[account]:,.0f}; refused"
+                        f"{needed:,.0f}, has {collateral[account]:,.0f}; rejected"
                     )
                 continue
             let_in += 1
@@ -65,9 +65,9 @@ def main() -> None:
                 side = chance.choice((1.0, -1.0))
                 client.apply_trades([Trade(account, name, side * size)])
                 filled += 1
-    print(f"{let_in} quotes let in, {refused} refused, {filled} filled")
+    print(f"{let_in} quotes accepted, {refused} rejected, {filled} filled")
     print(
-        f"answer after {statistics.median(milliseconds):.1f} ms (median), "
+        f"response after {statistics.median(milliseconds):.1f} ms (median), "
         f"{sorted(milliseconds)[int(0.99 * len(milliseconds))]:.1f} ms (99 of 100)"
     )
 

@@ -204,7 +204,7 @@ def list_calculations(
         CalculationKind.BOOK: 2,
     }
     if kind not in numbers:
-        raise ValueError(f"kind: {kind} cannot be asked for")
+        raise ValueError(f"kind: {kind} is not a kind of calculation to list")
     return Paged(
         MARGIN,
         "ListCalculations",

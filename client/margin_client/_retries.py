@@ -85,7 +85,7 @@ class Attempts:
     def passed(self) -> DeadlineError:
         """Return the error for a deadline that passed before the call was sent."""
         return DeadlineError(
-            "the time allowed passed",
+            "the time limit passed before the call was sent",
             code="DEADLINE_EXCEEDED",
             request_id=self.request_id,
             attempts=self._made,

@@ -173,8 +173,10 @@ def _columns_of_frame(part: Any, names: list[str]) -> margin_types_pb2.PositionC
     first = ~accounts.duplicated().to_numpy()
     member_ids = members.to_numpy()[first].tolist()
     expected = [member_ids[place] for place in account]
-    if expected != members.tolist():
-        raise ValueError("positions: an account has two members")
+    given = members.tolist()
+    if expected != given:
+        row = next(i for i, member in enumerate(given) if member != expected[i])
+        raise ValueError(f"positions: account {accounts.iloc[row]} has more than one member")
     return margin_types_pb2.PositionColumns(
         account_ids=account_ids,
         member_ids=member_ids,
@@ -194,7 +196,7 @@ def _columns_of_rows(part: Sequence[AccountPosition]) -> margin_types_pb2.Positi
         if place == len(members):
             members.append(row.member_id)
         elif members[place] != row.member_id:
-            raise ValueError(f"positions: account {row.account_id} has two members")
+            raise ValueError(f"positions: account {row.account_id} has more than one member")
         instruments.setdefault(row.instrument_name, len(instruments))
     return margin_types_pb2.PositionColumns(
         account_ids=list(accounts),

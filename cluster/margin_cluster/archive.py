@@ -179,7 +179,13 @@ class StoreArchive:
         if not is_object_id(scenarios_id) or not self.store.has("scenarios", scenarios_id):
             raise UnknownScenarioSet(
                 "there is no such scenario set",
-                [Problem("scenarios_id", scenarios_id[:80], "ListScenarioSets returns those kept")],
+                [
+                    Problem(
+                        "scenarios_id",
+                        scenarios_id[:80],
+                        "ListScenarioSets returns the stored sets",
+                    )
+                ],
             )
         table = self.store.get("scenarios", scenarios_id)
         scenarios = scenario_set_from_table(table, where=f"scenario set {scenarios_id}")

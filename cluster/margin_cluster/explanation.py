@@ -152,7 +152,13 @@ def explain_changes(place: Workplace, before: Path, after: Path, account: str) -
 def _alone(book: Book, account: str, run: Path) -> Book:
     if account not in book.accounts:
         raise InvalidPortfolio(
-            f"{run} did not margin the account {account}",
-            [Problem("--account", account, f"it has {len(book.accounts)}, as {book.accounts[0]}")],
+            f"account {account} is not in the calculation {run}",
+            [
+                Problem(
+                    "--account",
+                    account,
+                    f"it has {len(book.accounts)} accounts, for example {book.accounts[0]}",
+                )
+            ],
         )
     return select_account(book, book.accounts.index(account))

@@ -67,8 +67,8 @@ def read_book(store: ParquetStore, path: Path | None, *, as_of: datetime | None 
     """
     if path is None:
         raise InvalidPortfolio(
-            "there is no book to margin",
-            [Problem("--book", "not given", "name a Parquet or CSV file of positions")],
+            "no file of positions was given",
+            [Problem("--book", "not given", "give a Parquet or CSV file of positions")],
         )
     table = read_table(path, what="book", error=InvalidPortfolio)
     book = book_from_table(

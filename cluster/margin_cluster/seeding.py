@@ -136,9 +136,9 @@ def require_same_model(archive: StoreArchive, seeds: Seeds) -> None:
             [
                 Problem(
                     "--model",
-                    f"{model.name} ({model.id}), but {archive.root} was served with "
-                    f"{kept['name']} ({kept['id']})",
-                    "start with that model, or add --replace-snapshot to build its scenarios anew",
+                    f"{model.name} ({model.id}), but the service in {archive.root} ran "
+                    f"{kept['name']} ({kept['id']}) before",
+                    "start with that model, or add --replace-snapshot to rebuild the scenarios",
                 )
             ],
         )

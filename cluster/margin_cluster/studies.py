@@ -93,7 +93,7 @@ def engines_of(
     unknown = [n for n in names if n not in ENGINES]
     if unknown:
         raise InvalidParameters(
-            "there are no such engines",
+            "unknown engines",
             [Problem("--engine", name, f"one of: {', '.join(ENGINES)}") for name in unknown],
         )
     core = _replayed_model(model) if replayed else model.core_only()
@@ -134,7 +134,7 @@ def load_replay(
     missing = [u for u in lead.scenarios.underlyings if u not in indices]
     if missing:
         raise MissingMarketData(
-            "a replay needs the volatility index of every underlying",
+            "a replay requires the volatility index of every underlying",
             [
                 Problem(f"volatility index of {u}", ", ".join(lead.scenarios.vol_index_sources))
                 for u in missing

@@ -196,7 +196,7 @@ def load_history(
 def require_quality(reports: list[QualityReport]) -> None:
     """Raise DataQualityFailure if a quality limit is exceeded."""
     problems = [
-        Problem("data quality", breach, "mend the data, or change the model's quality limits")
+        Problem("data quality", breach, "correct the data, or change the model's quality limits")
         for report in reports
         for breach in report.breaches
     ]

@@ -307,7 +307,9 @@ class _Run:
             else:
                 return margins
             if seconds_left(self.until) <= backoff_seconds(attempt):
-                raise ClusterUnavailable("parts of the cluster were lost and not replaced in time")
+                raise ClusterUnavailable(
+                    "components of the cluster were lost and not replaced before the deadline"
+                )
             await asyncio.sleep(backoff_seconds(attempt))
             attempt += 1
 

@@ -97,8 +97,14 @@ class Cluster:
         model_id = await self._ask("model_id", until=time.monotonic() + _START_SECONDS)
         if model_id != parameters.id:
             raise InvalidParameters(
-                "the cluster runs another model",
-                [Problem("--model", parameters.id, f"it runs {model_id}; stop it first")],
+                "the cluster runs a different model",
+                [
+                    Problem(
+                        "--model",
+                        parameters.id,
+                        f"the cluster runs {model_id}; stop it, or use that model",
+                    )
+                ],
             )
         self._watcher = asyncio.create_task(self._watch())
         return self
@@ -156,8 +162,12 @@ class Cluster:
             )
         if snapshot_id and heads.snapshot_id != snapshot_id:
             raise NotReady(
-                "the snapshot asked for is not the one in use",
-                [Problem("snapshot_id", snapshot_id, f"in use is {heads.snapshot_id}")],
+                "the requested snapshot is not in use",
+                [
+                    Problem(
+                        "snapshot_id", snapshot_id, f"the snapshot in use is {heads.snapshot_id}"
+                    )
+                ],
             )
         fault = await self._ask("fault_of", heads.snapshot_id, until=until)
         if fault is not None:
@@ -231,7 +241,7 @@ class Cluster:
         try:
             wait = await self._ask("take_slot", run_id, until=until)
             if wait > 0.0:
-                busy = Overloaded("as many books are being margined as may be at once")
+                busy = Overloaded("the maximum number of book runs is in progress")
                 busy.retry_seconds = wait
                 raise busy
             renewing = asyncio.create_task(self._renew_slot(run_id, until))
@@ -286,7 +296,7 @@ class Cluster:
             if now is not None and (now.handle.number, now.handle.revision) != seen:
                 if now.handle.number == seen[0]:
                     return now
-                raise ClusterUnavailable("prices were lost and a new generation has begun")
+                raise ClusterUnavailable("prices were lost, and another generation is now in use")
             async with self._changed:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), min(1.0, seconds_left(until)))
@@ -304,7 +314,7 @@ class Cluster:
                 if not is_loss(error):
                     raise
             if time.monotonic() + backoff_seconds(attempt) >= until:
-                raise ClusterUnavailable("the cluster's coordinator does not answer")
+                raise ClusterUnavailable("the coordinator of the cluster does not respond")
             await asyncio.sleep(backoff_seconds(attempt))
             attempt += 1
 
@@ -359,7 +369,7 @@ async def finished(ref: Any, *, until: float) -> Any:
     try:
         return await asyncio.wait_for(asyncio.wrap_future(ref.future()), left)
     except TimeoutError:
-        raise DeadlinePassed("the deadline passed before the cluster answered") from None
+        raise DeadlinePassed("the deadline passed before the cluster responded") from None
 
 
 __all__ = ["Cluster", "MarginError", "finished", "seconds_left"]

@@ -129,8 +129,14 @@ class Coordinator:
         if self._maker.market is not None:
             missing = _unmoved(self._maker.market.size.underlyings, scenarios.underlyings)
             if missing:
-                remedy = f"the set moves {', '.join(scenarios.underlyings)}; build one with more"
-                problems = [Problem(f"scenario set {scenarios_id}", f"{missing} stay", remedy)]
+                remedy = f"build a set that includes {missing}"
+                problems = [
+                    Problem(
+                        f"scenario set {scenarios_id}",
+                        f"it moves only {', '.join(scenarios.underlyings)}",
+                        remedy,
+                    )
+                ]
                 raise InvalidScenario(f"the scenarios do not move {missing}", problems)
         store = partial(
             self._archive.activate_scenarios,
@@ -278,8 +284,8 @@ class Coordinator:
             return
         missing = _unmoved(market.size.underlyings, scenarios.underlyings)
         if missing:
-            remedy = "activate a scenario set with them first, or leave them out"
-            problems = [Problem("underlyings", f"{missing} have no scenarios", remedy)]
+            remedy = "activate a scenario set that includes them, or omit them from the snapshot"
+            problems = [Problem("underlyings", f"no scenarios for {missing}", remedy)]
             raise MissingMarketData(f"the scenarios in use do not move {missing}", problems)
 
     # -- creation of generations ---------------------------------------------------------------
@@ -296,7 +302,9 @@ class Coordinator:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # the next check may succeed
-                self._check_fault = f"the cluster could not be checked: {cause_of(error)}"
+                self._check_fault = (
+                    f"the nodes or the inputs in use could not be checked: {cause_of(error)}"
+                )
 
     async def _make_if_wanted(self) -> None:
         are_moved = await self._fleet.check_nodes()
@@ -353,8 +361,8 @@ def _fault_from(wanted: Heads, error: BaseException) -> MarginError:
     where = f"snapshot {wanted.snapshot_id}, scenario set {wanted.scenarios_id}"
     remedy = "publish another snapshot or activate another scenario set"
     return NotReady(
-        f"what is in use cannot be priced: {summary}",
-        [*problems, Problem(where, f"generation {wanted.number} cannot be made", remedy)],
+        f"the snapshot and scenario set in use cannot be priced: {summary}",
+        [*problems, Problem(where, f"generation {wanted.number} cannot be created", remedy)],
     )
 
 

@@ -56,7 +56,7 @@ async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenera
             is_done = kind == "done"
             yield value
             if seconds_left(until) <= 0.0:
-                raise DeadlinePassed("the deadline passed before the job was done")
+                raise DeadlinePassed("the deadline passed before the job was complete")
     except Exception as error:
         if is_ours(error):
             raise cause_of(error) from None

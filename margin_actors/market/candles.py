@@ -209,8 +209,12 @@ def interval_from_times(times: TimeArray, *, where: str) -> int:
     steps = steps[steps > 0]
     if steps.size == 0:
         raise InvalidMarketData(
-            f"{where} has too few rows to tell its interval",
-            [Problem(where, f"{times.size} rows with different times", "give at least two")],
+            f"{where} has too few rows to determine its interval",
+            [
+                Problem(
+                    where, f"{times.size} rows, fewer than two different times", "give at least two"
+                )
+            ],
         )
     values, counts = np.unique(steps, return_counts=True)
     return int(values[counts.argmax()] // 1000)

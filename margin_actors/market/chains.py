@@ -183,11 +183,11 @@ def snapshot_from_chain(
 def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
     """Return one problem, which names the (at most three) times nearest to `wanted`."""
     if times.size == 0:
-        return [Problem(origin, "holds no snapshot at all")]
+        return [Problem(origin, "contains no snapshots")]
     stamp = np.datetime64(wanted.astimezone(UTC).replace(tzinfo=None), "ms")
     order = np.argsort(np.abs(times - stamp))[:3]
     nearest = ", ".join(f"{np.datetime_as_string(t, 's')}Z" for t in np.sort(times[order]))
-    return [Problem(origin, "no such time", f"the nearest are {nearest}")]
+    return [Problem(origin, "has no snapshot at this time", f"the nearest are {nearest}")]
 
 
 def _options_of(
@@ -206,7 +206,9 @@ def _options_of(
         if instrument.kind is not Kind.OPTION:
             problems.append(Problem(f"{origin}, row {row}", f"{name} is not an option"))
         elif instrument.name in seen:
-            problems.append(Problem(f"{origin}, row {row}", f"{name} stands twice in one snapshot"))
+            problems.append(
+                Problem(f"{origin}, row {row}", f"{name} appears twice in one snapshot")
+            )
         elif instrument.expiry is not None and instrument.expiry > time:
             seen.add(instrument.name)
             instruments.append(instrument)

@@ -31,7 +31,7 @@ def _feed(update: Any, value: Any) -> None:
     elif isinstance(value, np.ndarray):
         array = np.ascontiguousarray(value)
         if array.dtype.kind not in "biufM":
-            raise TypeError(f"an id cannot be made of an array of {array.dtype}")
+            raise TypeError(f"cannot compute a content id of an array of {array.dtype}")
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         update(f"array {array.dtype.str[1:]} {array.shape};".encode())
         update(little.tobytes())
@@ -48,4 +48,4 @@ def _feed(update: Any, value: Any) -> None:
         text = f"{kind.__name__} {value!r}".encode()
         update(f"{len(text)}:".encode() + text)
     else:
-        raise TypeError(f"an id cannot be made of a {type(value).__name__}")
+        raise TypeError(f"cannot compute a content id of a {type(value).__name__}")

@@ -126,7 +126,7 @@ def holding_fault(name: str, now: datetime | None) -> tuple[str, str] | None:
     if now is not None and instrument.expiry is not None and instrument.expiry <= now:
         return (
             f"{name} expired at {instrument.expiry:%Y-%m-%d %H:%M} UTC",
-            f"the valuation time is {now:%Y-%m-%d %H:%M}; settle it first",
+            f"remove or settle the position; the valuation time is {now:%Y-%m-%d %H:%M}",
         )
     return None
 

@@ -133,7 +133,7 @@ def _row_problems(
     bad = ~np.isfinite(numbers)
     for name, code in codes.items():
         problems += [
-            Problem(f"{where}, row {row}", f"{name} is empty", "every row needs it")
+            Problem(f"{where}, row {row}", f"{name} is empty", "give a value in every row")
             for row in np.flatnonzero(code < 0)
         ]
     problems += [
@@ -175,7 +175,7 @@ def _member_conflicts(
     owner = pairs // len(members)
     shared = np.unique(owner[1:][owner[1:] == owner[:-1]])
     return [
-        Problem(where, f"account {accounts[a]} stands under more than one member", "give it one")
+        Problem(where, f"account {accounts[a]} has more than one member", "assign it to one")
         for a in shared
     ]
 
@@ -217,7 +217,7 @@ def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
     codes = {"account_id": account_code, "asset": asset_code}
     problems = _row_problems(where, codes, "amount", amounts)
     problems += [
-        Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "collateral is not negative")
+        Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "give an amount of at least 0")
         for row in np.flatnonzero(amounts < 0)
     ]
     raise_if_any(problems, InvalidPortfolio, f"the collateral file {where} cannot be used")

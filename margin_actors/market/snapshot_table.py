@@ -80,7 +80,7 @@ def snapshot_from_table(table: pa.Table, *, where: str) -> MarketSnapshot:
     )
     if snapshot.id != meta["id"]:
         raise InvalidMarketData(
-            f"{where} does not hold what its id says",
-            [Problem(where, f"claims {meta['id']}, hashes to {snapshot.id}")],
+            f"the content of {where} does not match its id",
+            [Problem(where, f"stated id {meta['id']}, computed id {snapshot.id}")],
         )
     return snapshot

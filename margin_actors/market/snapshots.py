@@ -199,7 +199,7 @@ def _time_faults(time: datetime, current_time: datetime | None, now: datetime) -
 def _price_faults(snapshot: MarketSnapshot) -> list[Problem]:
     problems: list[Problem] = []
     if not snapshot.index_usd:
-        problems.append(Problem("index prices", "there is none", "give one for every underlying"))
+        problems.append(Problem("index prices", "none given", "give one for every underlying"))
     prices = [(f"index of {name}", price) for name, price in snapshot.index_usd.items()]
     prices += [
         (f"forward of {e.underlying} {e.expiry:%Y-%m-%d}", e.forward_usd) for e in snapshot.expiries
@@ -228,7 +228,7 @@ def _option_faults(snapshot: MarketSnapshot) -> list[Problem]:
     quoted |= np.isfinite(options.bid) & np.isfinite(options.ask)
     problems: list[Problem] = []
     if not len(options):
-        problems.append(Problem("options", "there is none", "give the option chains"))
+        problems.append(Problem("options", "none given", "give the option chains"))
     elif not np.any(quoted):
         problems.append(
             Problem("options", "none has a mark or both quotes", "give marks, or bid and ask")

@@ -184,7 +184,9 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     values = np.ascontiguousarray(x, dtype=np.float64)
     if not np.all((values > 0.0) & (values < np.inf)):
         bad = values[~((values > 0.0) & (values < np.inf))]
-        raise ValueError(f"a logarithm needs positive finite numbers, got {bad.flat[0]!r}")
+        raise ValueError(
+            f"the argument of a logarithm must be positive and finite, got {bad.flat[0]!r}"
+        )
     high, low = np.empty_like(values), np.empty_like(values)
     subnormal = values < np.finfo(np.float64).tiny
     has_subnormal = bool(np.any(subnormal))

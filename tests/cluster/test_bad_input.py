@@ -266,20 +266,20 @@ def test_a_held_expiry_without_quotes(tmp_path: Path, folder: Path) -> None:
             table.column_names.index(name), name, pa.array(column, from_pandas=True)
         )
     pq.write_table(table, chain)
-    assert f"{label}: 0 usable quotes" in refuse(tmp_path, copy)
+    assert f"{label}: 0 of " in refuse(tmp_path, copy)
 
 
 @pytest.mark.parametrize(
     ("model", "text"),
     [
-        ('extends = "hs-surface"\n[scenarios]\nwindows = 5000', "the model asks for 5000"),
+        ('extends = "hs-surface"\n[scenarios]\nwindows = 5000', "the model requires 5000"),
         ('extends = "hs-surface"\n[measure]\nconfidence = 1.5', "measure.confidence"),
         ('extends = "hs-surface"\n[measure]\nconfidence = 0', "measure.confidence"),
         ('extends = "hs-surface"\n[scenarios]\nhorizon_hours = 0', "scenarios.horizon_hours"),
         ('extends = "hs-surface"\n[scenarios]\nhorizon_hours = -2', "scenarios.horizon_hours"),
         ('extends = "hs-surface"\n[scenarios]\nhorizn = 2', "scenarios.horizn"),
-        ('extends = "nothing"', "no model preset 'nothing'"),
-        ("extends = ", "no TOML"),
+        ('extends = "nothing"', "unknown model preset 'nothing'"),
+        ("extends = ", "not valid TOML"),
         ('extends = "hs-surface"\n[quality]\nrepaired_fraction_max = 0.0', "quality limits"),
     ],
 )
@@ -318,8 +318,8 @@ def test_requests_that_cannot_be_met(
 
 
 def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
-    assert "has no option chain" in refuse(tmp_path, tmp_path)
-    assert "is no folder" in refuse(tmp_path, tmp_path / "absent")
+    assert "has no option chains" in refuse(tmp_path, tmp_path)
+    assert "is not a folder" in refuse(tmp_path, tmp_path / "absent")
 
 
 def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> None:
@@ -333,14 +333,14 @@ def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> N
     )
     text = refuse(tmp_path, folder, "--snapshot", path)
     for part in (
-        "has no zone",
+        "has no time zone",
         "has expired",
         "volatility is -1",
         "[index] has no ETH",
         "'x' is not",
         "unknown field 'colour'",
         "price is -1",
-        "BTC-PERPETUAL is no future",
+        "BTC-PERPETUAL is not a future",
     ):
         assert part in text
 

@@ -58,7 +58,7 @@ def test_the_report_needs_nothing_from_outside_and_says_synthetic(synthetic_run:
     assert "SYNTHETIC DATA" in body
     assert "src=" not in body
     assert "<link" not in html[:3000]
-    for part in ("resources of the largest accounts", "windows that make the tails",
+    for part in ("resources of the largest accounts", "Scenarios in the tails",
                  "volatility surface", "Data quality", "Profit and loss distribution"):  # fmt: skip
         assert part in body
 

@@ -146,7 +146,7 @@ def test_a_book_of_expired_positions_alone_needs_no_margin(folder: Path, tmp_pat
     out = tmp_path / "out"
     found = json.loads(margin("run", "--data", folder, "--book", book, "--out", out, "--json"))
     assert (found["initial_margin_usd"], found["accounts"]) == (0.0, 1)
-    assert "What makes the requirement" not in body_of(out / "report.html")
+    assert "Contributions to the VaR and ES" not in body_of(out / "report.html")
     assert "every position has expired" in margin(
         "compare", "--data", folder, "--book", book, "--out", tmp_path / "y", "--method", "span",
         code=2,

@@ -97,13 +97,13 @@ def test_bitfinex_arrays_stand_in_their_own_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("x.csv", b"", "holds no row"),
+        ("x.csv", b"", "has no rows"),
         ("x.csv", b"a,b,c\n1,2,3\n", "column 'timestamp' is missing"),
         ("x.csv", b"1,2,3\n", "no header and 3 columns"),
         ("x.zip", b"PK\x03\x04rubbish", "damaged"),
         ("x.csv.gz", b"\x1f\x8brubbish", "damaged"),
-        ("x.json", b"{", "no JSON"),
-        ("x.json", b"{}", "is no list of"),
+        ("x.json", b"{", "not valid JSON"),
+        ("x.json", b"{}", "is not a list of"),
     ],
 )
 def test_files_that_hold_no_candles_are_refused(

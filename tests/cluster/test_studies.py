@@ -49,7 +49,7 @@ def full_run(tmp_path_factory: pytest.TempPathFactory, store_root: Path, small: 
         patch.delenv("MARGIN_DATA", raising=False)
         patch.setenv("COLUMNS", "160")
         text = margin("run", "--out", folder, "--model", small)
-    assert "Requirements are made of: core" in text
+    assert "Requirement components: core" in text
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_full_run_keeps_the_figures_of_every_part(full_run: Path) -> None:
     assert pc.sum(charges.column("value")).as_py() == pytest.approx(expected)
     html = (full_run / "report.html").read_text()
     body = html[html.index("</script>") :]
-    for part in ("What the requirements are made of", "How the requirement of", "Stress"):
+    for part in ("Components of the requirements", "How the requirement of", "Stress"):
         assert part in body
     kept = json.loads((full_run / "inputs.json").read_text())
     assert kept["model"]["version"] == "1"
@@ -83,7 +83,7 @@ def test_a_version_that_was_used_never_changes(full_run: Path, small: Path, tmp_
     changed = tmp_path / "changed.toml"
     changed.write_text(SMALL.replace("windows = 500", "windows = 400"))
     text = margin("run", "--out", tmp_path / "x", "--model", changed, code=2)
-    assert "version '1' of the model 'small' stands for other parameters" in text
+    assert "version '1' of the model 'small' is already used for other parameters" in text
     assert "scenarios.windows: was 500, is 400" in text
     assert "give the changed model a new version" in text
     assert not (tmp_path / "x").exists()
@@ -97,7 +97,7 @@ def test_a_version_that_was_used_never_changes(full_run: Path, small: Path, tmp_
     mine = [(v["version"], v["approved_by"]) for v in versions if v["name"] == "small"]
     assert mine == [("1", ""), ("2", "risk committee")]
     assert "The two models have the same parameters" in margin("model", "diff", small, small)
-    assert "was never used here" in margin("model", "diff", "small@9", small, code=2)
+    assert "is not recorded in this store" in margin("model", "diff", "small@9", small, code=2)
 
 
 def test_any_number_of_a_run_can_be_traced(full_run: Path) -> None:
@@ -113,7 +113,7 @@ def test_any_number_of_a_run_can_be_traced(full_run: Path) -> None:
     text = margin("explain", "account", full_run, "--account", account, "--scenario", 3)
     assert "Prices in row 3" in text
     assert "Contributions" in text
-    assert "did not margin the account nobody" in margin(
+    assert "account nobody is not in the calculation" in margin(
         "explain", "account", full_run, "--account", "nobody", code=2
     )
     assert "there is no such scenario" in margin(
@@ -183,7 +183,7 @@ def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:
     assert all(r["all_dates"] == 61 and r["dates"] == 31 for r in rows)
     series = pq.read_table(out / "series.parquet")
     assert series.num_rows == 61
-    assert "What the tests say" in (out / "report.html").read_text()
+    assert "Test results" in (out / "report.html").read_text()
     text = margin("backtest", "--out", tmp_path / "y", "--engine", "crystal ball", code=2)
     assert "one of: historical, filtered EWMA, filtered GARCH, Monte Carlo" in text
 

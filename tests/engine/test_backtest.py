@@ -196,10 +196,10 @@ def test_profits_are_what_the_prices_did() -> None:
 
 def test_dates_beyond_the_data_are_refused() -> None:
     inputs = inputs_of()
-    with pytest.raises(InvalidScenario, match="no price closes the window"):
+    with pytest.raises(InvalidScenario, match="the window that starts at"):
         replay_dates(inputs, np.array([inputs.table.time[-1]]))
     other = model_from("hs-surface", scenarios={"windows": 300, "surface_moves": "index"})
-    with pytest.raises(InvalidScenario, match="look at different windows"):
+    with pytest.raises(InvalidScenario, match="use different windows"):
         replay_inputs(grids(1500), indices(1500), {**inputs.models, "other": other}, (0.99,))
 
 
@@ -291,7 +291,7 @@ def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
         ]
     )
     np.testing.assert_allclose(share, np.where(holds_btc, 0.2, 0.05), rtol=1e-9)
-    with pytest.raises(InvalidScenario, match="has no state of the buffer"):
+    with pytest.raises(InvalidScenario, match="has no calibrated buffer shares"):
         calculate_margin(snapshot, made_scenarios(300), book, parameters)
 
 

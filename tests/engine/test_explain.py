@@ -101,7 +101,7 @@ def test_an_account_may_be_new_or_gone(snapshot, book) -> None:
     assert opened.requirement_usd[-1] > 0.0
     closed = changes_of_margin(after, replace(before, book=smaller), last)
     assert closed.requirement_usd[-1] == 0.0
-    with pytest.raises(InvalidPortfolio, match="holds nothing in either"):
+    with pytest.raises(InvalidPortfolio, match="has no positions in either"):
         changes_of_margin(before, after, "nobody")
 
 

@@ -118,9 +118,9 @@ def test_steps_samplings_and_extensions(
 
 def test_a_history_too_short_or_too_coarse_is_refused() -> None:
     prices = {"BTC": grid("BTC", walk(40, 1))}
-    with pytest.raises(InvalidScenario, match="38 windows, the model asks for 50"):
+    with pytest.raises(InvalidScenario, match="38 windows, the model requires 50"):
         build_historical(prices, params(underlyings=("BTC",)), as_of=FUTURE)
-    with pytest.raises(InvalidScenario, match="does not fit"):
+    with pytest.raises(InvalidScenario, match="not a whole number of grid intervals"):
         build_historical(prices, params(underlyings=("BTC",), step_hours=1.0), as_of=FUTURE)
     with pytest.raises(MissingMarketData, match="every underlying"):
         build_historical(prices, params(), as_of=FUTURE)
@@ -217,7 +217,7 @@ def test_rows_are_observed_where_the_chain_was_recorded_and_proxied_elsewhere(
 def test_surface_moves_without_a_chain_are_refused() -> None:
     prices = {"BTC": grid("BTC", walk(80, 1))}
     wanted = params(underlyings=("BTC",), surface_moves="history")
-    with pytest.raises(MissingMarketData, match="need a chain history"):
+    with pytest.raises(MissingMarketData, match="require a chain history"):
         build_historical(prices, wanted, as_of=FUTURE)
 
 
@@ -247,13 +247,13 @@ def test_a_set_is_the_same_after_being_a_table(surface: bool) -> None:
 def test_a_set_that_was_changed_is_refused() -> None:
     table = scenario_set_to_table(made_scenarios(40))
     changed = table.set_column(table.column_names.index("weight"), "weight", [np.full(40, 1 / 41)])
-    with pytest.raises(InvalidScenario, match="does not hold what its id says"):
+    with pytest.raises(InvalidScenario, match="does not match its id"):
         scenario_set_from_table(changed, where="t")
     place = table.column_names.index("BTC.provenance")
     unknown = table.set_column(place, "BTC.provenance", [["guessed"] * 40])
     with pytest.raises(InvalidScenario, match="unknown: guessed"):
         scenario_set_from_table(unknown, where="t")
-    with pytest.raises(InvalidScenario, match="does not hold a scenario set"):
+    with pytest.raises(InvalidScenario, match="is not a scenario set"):
         scenario_set_from_table(table.replace_schema_metadata({}), where="t")
 
 

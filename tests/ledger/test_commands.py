@@ -210,7 +210,7 @@ def test_modified_rows_and_objects_are_listed(
     objects["calculations"].write_bytes(b"x" * 100)
     objects["scenarios"].write_bytes(objects["market_snapshots"].read_bytes())
     shown = margin("verify", *state.options, code=2)
-    assert "NOT as it was committed: 4 findings" in shown.stdout
+    assert "DAMAGED: 4 differences from what was committed" in shown.stdout
     assert "the row of positions 5 was modified" in shown.stdout
     assert "the object is missing" in shown.stdout
     found = json.loads(margin("verify", *state.options, "--json", code=2).stdout)

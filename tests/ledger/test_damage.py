@@ -164,7 +164,7 @@ CHANGES = {
     ),
     "the last version": (
         "UPDATE ledger_head SET portfolio_version = 2",
-        "the head says version 2 of the positions, the last is 3",
+        "the head records version 2 of the positions, but the last one is 3",
     ),
     "a snapshot's flag": (
         "UPDATE snapshots SET is_synthetic = (sequence < 0)",
@@ -249,10 +249,10 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
+        ("sqlite://", "does not name a file"),
+        ("sqlite:///:memory:", "does not name a file"),
         ("mysql://u:secret@host/db", "mysql is not supported"),
-        ("postgresql://u:secret@host", "lacks a user or a database"),
+        ("postgresql://u:secret@host", "has no user or no database"),
         ("postgresql://u:secret@host/db?sslmod=x", "unknown option sslmod"),
         ("postgresql://u:secret@host/db?sslmode=prefer", "sslmode prefer"),
         ("postgresql://u:secret@host/db?sslmode=require&sslrootcert=/no/such", "sslrootcert"),

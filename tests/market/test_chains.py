@@ -71,7 +71,7 @@ def test_expired_rows_are_left_out_and_bad_names_are_all_named(snapshot: MarketS
         )
     text = str(caught.value)
     assert "c.parquet, row 5: 'what' is not" in text
-    assert f"{names[8]} stands twice" in text
+    assert f"{names[8]} appears twice" in text
     assert "row 12: ''" in text
 
 

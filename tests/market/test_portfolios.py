@@ -111,7 +111,7 @@ def test_a_repeated_position_and_an_account_of_two_members_are_refused() -> None
     with pytest.raises(InvalidPortfolio) as caught:
         book_from_table(table, where="b")
     assert "row 1: account A already has a position in BTC-PERPETUAL" in str(caught.value)
-    assert "account A stands under more than one member" in str(caught.value)
+    assert "account A has more than one member" in str(caught.value)
 
 
 def test_an_empty_book_is_refused() -> None:
@@ -177,7 +177,7 @@ def test_faults_of_every_kind_are_named_in_one_message() -> None:
         "b, row 3: BTC-2JAN26-90000-C expired at 2026-01-02 08:00 UTC",
         "b, row 5: account C already has a position in BTC-PERPETUAL",
         "b, row 7: account_id is empty",
-        "account C stands under more than one member",
+        "account C has more than one member",
     ):
         assert part in text
     with pytest.raises(InvalidPortfolio, match="5 problems"):

@@ -34,7 +34,7 @@ def test_an_empty_snapshot_of_1970_has_every_fault_named_at_once() -> None:
     """Regression test for item A5 of the operator's review."""
     empty = MarketSnapshot(datetime(1970, 1, 1, tzinfo=UTC), {}, (), NO_OPTIONS)
     found = "\n".join(faults(empty))
-    for part in ("time: 1970-01-01", "index prices: there is none", "options: there is none"):
+    for part in ("time: 1970-01-01", "index prices: none given", "options: none given"):
         assert part in found
 
 

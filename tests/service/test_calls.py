@@ -178,7 +178,7 @@ def test_a_published_snapshot_is_what_answers_come_from(client: MarginClient, wo
     assert client.calculate_book(snapshot_id=changed.id).digest == expected.digest
     newest = next(client.list_snapshots())
     assert (newest.snapshot_id, newest.is_current) == (changed.id, True)
-    with pytest.raises(NotReadyError, match="not the one in use"):
+    with pytest.raises(NotReadyError, match="requested snapshot is not in use"):
         client.calculate_margin(world.book.accounts[0], snapshot_id=world.snapshot.id)
     client.publish_snapshot(*wire(world.snapshot))
     assert client.calculate_book(snapshot_id=world.snapshot.id).digest == world.expected.digest
@@ -190,7 +190,7 @@ def test_a_surface_is_the_fitted_one(client: MarginClient, world: World) -> None
     assert surface.surface_id in client.calculate_margin(world.book.accounts[0]).inputs.surface_ids
     assert surface.surface_id in world.expected.surface_ids
     assert all(len(s.volatility) == 3 and min(s.volatility) > 0 for s in surface.slices)
-    with pytest.raises(InvalidRequestError, match="no such surface"):
+    with pytest.raises(InvalidRequestError, match="no surface of this underlying"):
         client.get_surface("DOGE")
 
 

@@ -89,7 +89,7 @@ def test_the_readme_s_ten_lines_and_the_venue(served_command: Command) -> None:
         check=True,
         timeout=60,
     )
-    assert re.search(r"\d+ quotes let in, \d+ refused", done.stdout)
+    assert re.search(r"\d+ quotes accepted, \d+ rejected", done.stdout)
 
 
 def test_a_scenario_set_is_built_again_under_its_name(served_command: Command) -> None:

@@ -141,7 +141,7 @@ def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recover
         content = path.read_bytes()
         path.write_bytes(b"damaged")
         async with connected(archive, small) as cluster:
-            with pytest.raises(NotReady, match="what is in use cannot be priced"):
+            with pytest.raises(NotReady, match="snapshot and scenario set in use cannot be priced"):
                 await cluster.generation(until=soon())
             status = await cluster.status(until=soon())
             assert status.heads == heads

@@ -209,7 +209,7 @@ def test_an_upload_cut_off_changes_nothing(channel: grpc.Channel, client: Margin
         stub.UploadPositions(
             iter([portfolio_service_pb2.UploadPositionsRequest(positions=columns)]), timeout=10
         )
-    assert "cut off" in caught.value.details()
+    assert "incomplete" in caught.value.details()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert client.get_status().portfolio_version == version
 

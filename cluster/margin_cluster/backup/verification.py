@@ -108,7 +108,9 @@ def accept_loss(ledger_url: str) -> tuple[int, int]:
         if database.head_file is None:
             what = "only SQLite ledgers have a side file that reveals a loss"
             where = database.address.shown
-            raise InvalidParameters("there is nothing to accept", [Problem(where, what)])
+            raise InvalidParameters(
+                "--accept-loss applies only to SQLite ledgers", [Problem(where, what)]
+            )
         found = verify_ledger(database, with_note=False)
         require_verified(found, database.address.shown)
         noted = database.head_file.read() or (found.head.sequence, "")

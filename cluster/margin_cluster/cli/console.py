@@ -60,9 +60,9 @@ err = Console(stderr=True)
 
 DataOption = typer.Option(
     "--data",
-    help="Folder of market data, or MARGIN_DATA; without either the synthetic set.",
+    help="Folder of market data; default MARGIN_DATA, otherwise synthetic data.",
 )
-JsonOption = typer.Option("--json", help="Print JSON for machines instead of tables.")
+JsonOption = typer.Option("--json", help="Print JSON instead of tables.")
 
 
 def settings() -> Settings:
@@ -123,7 +123,7 @@ def workplace(data: Path | None, *, quiet: bool) -> Generator[tuple[Workplace, S
 
 def synthetic_banner() -> Panel:
     """Return the label that is printed above all results from synthetic data."""
-    text = Text("SYNTHETIC DATA — made up by the generator, no price was ever paid", "bold black")
+    text = Text("SYNTHETIC DATA: generated; no price was observed in a market", "bold black")
     return Panel(text, style="on yellow", expand=False)
 
 

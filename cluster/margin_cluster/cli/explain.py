@@ -18,7 +18,9 @@ from margin_cluster.cli.console import (
 )
 from margin_cluster.explanation import ExplainedAccount, explain_account, explain_changes
 
-explain_app = typer.Typer(help="Where a number comes from.", no_args_is_help=True)
+explain_app = typer.Typer(
+    help="Explain a requirement, or its change between two calculations.", no_args_is_help=True
+)
 
 Run: TypeAlias = Annotated[Path, typer.Argument(help="Folder that `margin run` wrote.")]
 Account: TypeAlias = Annotated[str, typer.Option(help="Account to explain.")]
@@ -33,7 +35,10 @@ def account_command(
     run: Run,
     account: Account,
     scenario: Annotated[
-        int | None, typer.Option(help="Row to trace; default the one that is the VaR.")
+        int | None,
+        typer.Option(
+            help="Index of the scenario to trace; default the tail scenario closest to VaR."
+        ),
     ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
@@ -94,7 +99,7 @@ def _show(found: ExplainedAccount, account: str) -> None:
         f"{shown_as(float(r.var_usd[0]))}, ES {shown_as(float(r.es_usd[0]))} ({unit})",
         highlight=False,
     )
-    parts = Table(title="Made of", title_justify="left", show_header=False)
+    parts = Table(title="Requirement components", title_justify="left", show_header=False)
     parts.add_column()
     parts.add_column(justify="right")
     for name, value in _parts(found):
@@ -102,8 +107,8 @@ def _show(found: ExplainedAccount, account: str) -> None:
     out.print(parts)
     given = list(r.inputs.rows())
     if given:
-        table = Table(title="From these figures", title_justify="left")
-        for name in ("part", "of", "figure", "value"):
+        table = Table(title="Figures of the components", title_justify="left")
+        for name in ("component", "refers to", "figure", "value"):
             table.add_column(name, justify="right" if name == "value" else "left")
         for _, part, label, figure, value in given:
             table.add_row(part.replace("_", " "), label, figure, f"{value:,.6g}")
@@ -122,7 +127,9 @@ def _show(found: ExplainedAccount, account: str) -> None:
 def _show_positions(found: ExplainedAccount, shown_as: Any) -> None:
     r, a = found.result, found.attribution
     order = np.argsort(-np.abs(a.component_es), kind="stable")[:_POSITIONS]
-    table = Table(title="Contributions; components add up", title_justify="left")
+    table = Table(
+        title="Contributions of positions (component VaR and ES add up)", title_justify="left"
+    )
     for name in ("instrument", "quantity", "component VaR", "component ES", "incremental ES"):
         table.add_column(name, justify="left" if name == "instrument" else "right", no_wrap=True)
     for p in order.tolist():
@@ -171,7 +178,7 @@ def _show_trace(found: ExplainedAccount, shown_as: Any) -> None:
 @reporting_errors
 def changes_command(
     before: Annotated[Path, typer.Argument(help="Folder of the earlier calculation.")],
-    after: Annotated[Path, typer.Argument(help="Folder of the later one.")],
+    after: Annotated[Path, typer.Argument(help="Folder of the later calculation.")],
     account: Account,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:

@@ -90,12 +90,14 @@ def verify_command(
     state: StateOption = None,
     expect: Annotated[
         str | None,
-        typer.Option(metavar="SEQ:HASH", help="An entry that must be there, as printed before."),
+        typer.Option(
+            metavar="SEQ:HASH", help="Entry that the ledger must hold, as printed before."
+        ),
     ] = None,
     accept: Annotated[
         bool,
         typer.Option(
-            "--accept-loss", help="Go on with a SQLite ledger that lost its last entries."
+            "--accept-loss", help="Accept that a SQLite ledger has lost its last entries."
         ),
     ] = False,
     as_json: Annotated[bool, JsonOption] = False,
@@ -135,7 +137,7 @@ def _print_verification(found: ServiceVerification) -> None:
         first = found.ledger.first_bad_sequence
         where = f"; the first entry concerned is {first}" if first else ""
         count = found.ledger.findings_total + found.object_findings_total
-        _print_line(f"NOT as it was committed: {count:,} findings{where}")
+        _print_line(f"DAMAGED: {count:,} differences from what was committed{where}")
         for finding in found.ledger.findings:
             name = f"entry {finding.sequence}" if finding.sequence else "ledger"
             _print_line(f"  {name}: {finding.what}")

@@ -38,10 +38,17 @@ surface_app = typer.Typer(help="Volatility surfaces.", no_args_is_help=True)
 def check(
     data: Annotated[Path | None, DataOption] = None,
     snapshot: Annotated[
-        str | None, typer.Option("--snapshot", help="Judge up to this time.")
+        str | None,
+        typer.Option(
+            "--snapshot",
+            help="Time up to which data are checked, or a .toml file; default the latest.",
+        ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="Whose sources and limits.")
+        str,
+        typer.Option(
+            "--model", help="Preset or TOML file; its price sources and quality limits are used."
+        ),
     ] = DEFAULT_PRESET,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
@@ -64,7 +71,7 @@ def check(
 def _show_quality(report: QualityReport) -> None:
     table = Table(
         title=f"{report.underlying}, every {report.frequency_seconds:,} s: {report.grid_points:,} "
-        f"points judged, {report.missing} missing, {report.dropped} dropped, {report.filled} "
+        f"points checked, {report.missing} missing, {report.dropped} dropped, {report.filled} "
         f"filled, last price {report.end_age_hours:.1f} h old",
         title_justify="left",
     )
@@ -90,15 +97,15 @@ def _show_quality(report: QualityReport) -> None:
     for name in sorted(named):
         out.print(f"  [dim]{name}: {FAULT_MEANING[name]}[/]", highlight=False)
     for breach in report.breaches:
-        out.print(f"  [bold red]limit broken:[/] {breach}", highlight=False)
+        out.print(f"  [bold red]limit exceeded:[/] {breach}", highlight=False)
 
 
 @data_app.command("generate")
 @reporting_errors
 def generate(
-    target: Annotated[Path, typer.Option("--out", help="New folder.")],
+    target: Annotated[Path, typer.Option("--out", help="New folder for the data.")],
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Equal seeds, equal files.")
+        int, typer.Option("--seed", min=0, help="Random seed; the same seed gives the same files.")
     ] = 20260116,
     accounts: Annotated[int, typer.Option("--accounts", min=10, max=10_000)] = 100,
 ) -> None:
@@ -114,7 +121,9 @@ def generate(
 @reporting_errors
 def fetch(
     target: Annotated[Path, typer.Option("--out", help="Data folder to add the chain to.")],
-    currency: Annotated[list[str], typer.Option("--currency", help="Repeat for more.")] = [  # noqa: B006
+    currency: Annotated[
+        list[str], typer.Option("--currency", help="Currency; repeat for several.")
+    ] = [  # noqa: B006
         "BTC",
         "ETH",
     ],
@@ -141,7 +150,9 @@ def show(
         str | None, typer.Option("--snapshot", help="Time or .toml file; default the latest.")
     ] = None,
     smile: Annotated[str, typer.Option("--smile", help="svi or sabr.")] = "svi",
-    beta: Annotated[float, typer.Option("--beta", min=0.0, max=1.0, help="SABR's exponent.")] = 1.0,
+    beta: Annotated[
+        float, typer.Option("--beta", min=0.0, max=1.0, help="Exponent of SABR.")
+    ] = 1.0,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Fit the smiles of a snapshot and show how well they reprice the quotes."""

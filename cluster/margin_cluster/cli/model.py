@@ -36,7 +36,7 @@ scenarios_app = typer.Typer(help="Scenario sets.", no_args_is_help=True)
 @reporting_errors
 def show_model(
     model: Annotated[
-        str | None, typer.Argument(help="Preset or TOML file; none lists presets.")
+        str | None, typer.Argument(help="Preset or TOML file; omit it to list the presets.")
     ] = None,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
@@ -82,8 +82,10 @@ def _show_sections(part: BaseModel, where: str) -> None:
 @model_app.command("diff")
 @reporting_errors
 def diff_models(
-    before: Annotated[str, typer.Argument(help="Preset, TOML file, or NAME@VERSION once used.")],
-    after: Annotated[str, typer.Argument(help="The same of the other model.")],
+    before: Annotated[
+        str, typer.Argument(help="Preset, TOML file, or NAME@VERSION of a recorded model.")
+    ],
+    after: Annotated[str, typer.Argument(help="The other model, in the same form.")],
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:
     """Show every parameter that differs between two models."""
@@ -109,8 +111,8 @@ def _find_model(name: str) -> ModelParameters:
     record = ModelRegistry(settings().store).find(known, version)
     if record is None:
         raise InvalidParameters(
-            f"version {version!r} of the model {known!r} was never used here",
-            [Problem("model", name, "`margin model versions` lists those that were")],
+            f"version {version!r} of the model {known!r} is not recorded in this store",
+            [Problem("model", name, "`margin model versions` lists the recorded versions")],
         )
     return record.parameters
 
@@ -125,7 +127,9 @@ def register_model(
     record = ModelRegistry(settings().store).use(load_model(model), approved_by=approved_by)
     p = record.parameters
     who = f", approved by {record.approved_by}" if record.approved_by else ""
-    out.print(f"{p.name} {p.version}: {record.model_id}, kept since {record.first_used:%F %T}{who}")
+    out.print(
+        f"{p.name} {p.version}: {record.model_id}, recorded since {record.first_used:%F %T}{who}"
+    )
 
 
 @model_app.command("versions")
@@ -173,7 +177,11 @@ def _plain(value: Any) -> str:
 def build(
     data: Annotated[Path | None, DataOption] = None,
     snapshot: Annotated[
-        str | None, typer.Option("--snapshot", help="Nothing later is used.")
+        str | None,
+        typer.Option(
+            "--snapshot",
+            help="Time up to which data are used, or a .toml file; default the latest.",
+        ),
     ] = None,
     model: Annotated[str, typer.Option("--model", help="Preset or TOML file.")] = DEFAULT_PRESET,
     as_json: Annotated[bool, JsonOption] = False,

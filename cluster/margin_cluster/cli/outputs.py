@@ -229,7 +229,10 @@ def _exchange(path: Path, aside: Path, target: Path) -> None:
     if any(old.iterdir()):
         what = f"files that were added while it was replaced are kept in {old}"
         raise _refusal(
-            path, what, "move them elsewhere; the new results are complete", verb="empty"
+            path,
+            what,
+            "move them elsewhere; the new results are complete",
+            verb="remove all old files of",
         )
     old.rmdir()
 

@@ -28,12 +28,12 @@ Snapshot: TypeAlias = Annotated[
     typer.Option(help="Valuation time (2026-05-15T11:27:31Z) or a .toml file; default the latest."),
 ]
 BookFile: TypeAlias = Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")]
-CollateralFile: TypeAlias = Annotated[Path | None, typer.Option(help="Deposits: CSV or Parquet.")]
+CollateralFile: TypeAlias = Annotated[Path | None, typer.Option(help="Collateral: CSV or Parquet.")]
 ListUnknown: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--list-unknown-collateral",
-        help="List and leave out collateral of accounts that are not in the book; default refuse.",
+        help="List and omit collateral of accounts that are not in the book; by default an error.",
     ),
 ]
 Model: TypeAlias = Annotated[
@@ -54,7 +54,10 @@ def run(
     list_unknown_collateral: ListUnknown = False,
     pnl: Annotated[
         bool | None,
-        typer.Option("--pnl/--no-pnl", help="Write every profit; default up to 1,000 accounts."),
+        typer.Option(
+            "--pnl/--no-pnl",
+            help="Write the profits in every scenario; default: up to 1,000 accounts.",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier command.")

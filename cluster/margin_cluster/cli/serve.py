@@ -43,14 +43,14 @@ def serve_command(
     snapshot: Annotated[
         str | None,
         typer.Option(
-            help="Snapshot of an empty ledger: a time or a .toml file; default the latest."
+            help="Initial snapshot if the ledger is empty: time or .toml file; default the latest."
         ),
     ] = None,
     book: Annotated[
-        Path | None, typer.Option(help="Positions of an empty ledger: Parquet or CSV.")
+        Path | None, typer.Option(help="Initial positions if the ledger is empty: Parquet or CSV.")
     ] = None,
     scenarios: Annotated[
-        str | None, typer.Option(help="Scenario set of an empty ledger: id of a built one.")
+        str | None, typer.Option(help="Id of the initial scenario set if the ledger is empty.")
     ] = None,
     replace_snapshot: Annotated[
         bool,
@@ -65,19 +65,23 @@ def serve_command(
     ] = False,
     model: Annotated[str, typer.Option(help="Preset or TOML file.")] = DEFAULT_PRESET,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="gRPC port; 0 for any.")] = 50051,
-    health_port: Annotated[int, typer.Option(help="Port of health alone; 0 for any.")] = 50052,
+    port: Annotated[int, typer.Option(help="gRPC port; 0 for any free port.")] = 50051,
+    health_port: Annotated[
+        int, typer.Option(help="Port of health checks; 0 for any free port.")
+    ] = 50052,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Prometheus over HTTP; default none.")
+        int | None, typer.Option(help="Port of Prometheus metrics over HTTP; default none.")
     ] = None,
     ray_address: Annotated[
         str | None,
-        typer.Option(help="A running Ray cluster; default one inside this process."),
+        typer.Option(help="Address of a running Ray cluster; default: start a local one."),
     ] = None,
     cpus: Annotated[
-        int | None, typer.Option(min=1, help="Processors of the embedded cluster; default all.")
+        int | None, typer.Option(min=1, help="Processors of the local cluster; default all.")
     ] = None,
-    shards: Annotated[int, typer.Option(min=0, help="Scenario shards; 0 for one a processor.")] = 0,
+    shards: Annotated[
+        int, typer.Option(min=0, help="Number of scenario shards; 0 for one per processor.")
+    ] = 0,
     state: Annotated[
         Path | None, typer.Option(help="Folder of the ledger and of stored objects.")
     ] = None,
@@ -93,25 +97,30 @@ def serve_command(
     ] = None,
     tls_client_ca: Annotated[
         Path | None,
-        typer.Option(help="PEM authority; callers must show a certificate signed by it.", **_TLS),
+        typer.Option(
+            help="PEM file of authorities; callers must present a certificate signed by one.",
+            **_TLS,
+        ),
     ] = None,
     unary_active: Annotated[
-        int, typer.Option(help="Unary calls worked on at the same time.", **_LIMITS)
+        int, typer.Option(help="Unary calls processed at the same time.", **_LIMITS)
     ] = _DEFAULTS.unary_active_max,
     unary_waiting: Annotated[
-        int, typer.Option(help="Waiting unary calls; at most 4 per caller count.", **_LIMITS)
+        int, typer.Option(help="Waiting unary calls, counting at most 4 of each caller.", **_LIMITS)
     ] = _DEFAULTS.unary_waiting_max,
     unary_caller_waiting: Annotated[
         int, typer.Option(help="Waiting unary calls of one caller.", **_LIMITS)
     ] = _DEFAULTS.unary_caller_waiting_max,
     streaming_active: Annotated[
-        int, typer.Option(help="Streaming calls worked on at the same time.", **_LIMITS)
+        int, typer.Option(help="Streaming calls processed at the same time.", **_LIMITS)
     ] = _DEFAULTS.streaming_active_max,
     streaming_caller_active: Annotated[
-        int, typer.Option(help="Those of one caller.", **_LIMITS)
+        int,
+        typer.Option(help="Streaming calls of one caller processed at the same time.", **_LIMITS),
     ] = _DEFAULTS.streaming_caller_active_max,
     streaming_waiting: Annotated[
-        int, typer.Option(help="Waiting streaming calls; at most 4 per caller count.", **_LIMITS)
+        int,
+        typer.Option(help="Waiting streaming calls, counting at most 4 of each caller.", **_LIMITS),
     ] = _DEFAULTS.streaming_waiting_max,
     streaming_caller_waiting: Annotated[
         int, typer.Option(help="Waiting streaming calls of one caller.", **_LIMITS)
@@ -120,16 +129,16 @@ def serve_command(
         int, typer.Option(help="Open uploads and publications.", **_LIMITS)
     ] = _DEFAULTS.uploads_max,
     caller_uploads: Annotated[
-        int, typer.Option(help="Those of one caller.", **_LIMITS)
+        int, typer.Option(help="Open uploads and publications of one caller.", **_LIMITS)
     ] = _DEFAULTS.caller_uploads_max,
     connection_streams: Annotated[
         int, typer.Option(help="Calls in progress on one connection.", **_LIMITS)
     ] = _DEFAULTS.connection_streams_max,
     message_bytes: Annotated[
-        int, typer.Option(help="Largest request message.", **_LIMITS)
+        int, typer.Option(help="Maximum size of a request message, bytes.", **_LIMITS)
     ] = _DEFAULTS.message_bytes_max,
     waiting_bytes: Annotated[
-        int, typer.Option(help="Bytes of all requests that wait.", **_LIMITS)
+        int, typer.Option(help="Maximum total size of waiting requests, bytes.", **_LIMITS)
     ] = _DEFAULTS.waiting_bytes_max,
     first_message_seconds: Annotated[
         float, typer.Option(help="Longest wait for a call's first message.", **_TIMES)
@@ -138,7 +147,7 @@ def serve_command(
         float, typer.Option(help="Longest wait for an upload's next message.", **_TIMES)
     ] = _DEFAULTS.stall_seconds_max,
     unread_seconds: Annotated[
-        float, typer.Option(help="Longest wait until an answer is read.", **_TIMES)
+        float, typer.Option(help="Longest wait until a response is read.", **_TIMES)
     ] = _DEFAULTS.unread_seconds_max,
     drain_seconds: Annotated[
         float, typer.Option(help="Longest time to finish calls after SIGTERM.", **_TIMES)
@@ -292,7 +301,7 @@ def status_command(
         facts.add_row(f"[dim]{name}[/]", value)
     out.print(facts)
     shards = Table(title="Scenario shards", title_justify="left")
-    for name in ("shard", "scenarios", "slabs priced", "node"):
+    for name in ("shard", "scenarios", "slices priced", "node"):
         shards.add_column(name, justify="left" if name == "node" else "right")
     for s in found["shards"]:
         first, count = s["first_scenario"], s["scenarios"]

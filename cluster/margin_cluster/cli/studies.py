@@ -79,7 +79,7 @@ def backtest(
     ] = None,
     book: Annotated[
         Path | None,
-        typer.Option(help="Test this book's accounts over the recorded chains instead."),
+        typer.Option(help="Backtest the accounts of this book over the recorded option chains."),
     ] = None,
     force: Force = False,
     as_json: Annotated[bool, JsonOption] = False,
@@ -337,7 +337,7 @@ def _show_comparison(totals: dict[str, FloatArray]) -> None:
     for name, t in totals.items():
         shown.add_row(name, *(shown_as(float(x)) for x in t))
     out.print(shown)
-    out.print("Offset recognised = sum of the requirements of the parts - requirement.")
+    out.print("Offset recognised = sum of the requirements of the sub-portfolios - requirement.")
 
 
 def _comparison_table(found: Comparison) -> pa.Table:

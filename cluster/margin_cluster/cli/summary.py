@@ -41,7 +41,7 @@ def show_calculation(output: CalculationOutput) -> None:
     parts = summary["parts_usd"]
     if len(parts) > 1:
         shown = ", ".join(f"{p.replace('_', ' ')} {shown_as(parts[p])}" for p in parts)
-        out.print(f"Requirements are made of: {shown} ({unit})", highlight=False)
+        out.print(f"Requirement components: {shown} ({unit})", highlight=False)
     for note in output.notes:
         out.print(f"[dim]{escape(note)}[/]", highlight=False)
     repairs = sum(len(q.repairs) for q in output.quality)
@@ -160,8 +160,8 @@ def _show_deficits(output: CalculationOutput, unit: str, shown_as: Amount) -> No
         return
     out.print(
         f"[bold red]In deficit: {short:,} of {counted(summary['accounts'], 'account')}, "
-        f"{shown_as(summary['deficit_usd'])} {unit} in total[/]; the excess of other accounts is "
-        "not set against it.",
+        f"{shown_as(summary['deficit_usd'])} {unit} in total[/]; the excess of other accounts does "
+        "not offset it.",
         highlight=False,
     )
 

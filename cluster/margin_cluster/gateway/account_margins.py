@@ -190,8 +190,8 @@ class AccountMargins:
                 [
                     Problem(
                         "candidates",
-                        f"{len(candidates)} on {len(held):,} positions",
-                        f"at most {SIMULATED_POSITIONS_MAX:,} positions in all; split the call",
+                        f"{len(candidates)} candidates and {len(held):,} positions held",
+                        f"at most {SIMULATED_POSITIONS_MAX:,} positions in total; split the call",
                     )
                 ],
             )
@@ -216,7 +216,13 @@ class AccountMargins:
             if traced >= len(priced.scenarios):
                 raise InvalidRequest(
                     "the request is not valid",
-                    [Problem("traced_scenario", str(traced), f"below {len(priced.scenarios)}")],
+                    [
+                        Problem(
+                            "traced_scenario",
+                            f"{traced} is out of range",
+                            f"give 0 to {len(priced.scenarios) - 1}",
+                        )
+                    ],
                 )
             own = priced.market.lay_out(book.instruments)
             trace = trace_account(own, book, 0, priced.scenarios, traced)

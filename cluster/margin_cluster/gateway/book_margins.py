@@ -114,7 +114,7 @@ class BookMargins:
         unknown += sorted(members - set(book.members))
         if unknown:
             raise UnknownAccount(
-                "there are no such accounts or members",
+                "unknown accounts or members",
                 [Problem("account_ids, member_ids", name[:128], "unknown") for name in unknown],
             )
         chosen = [
@@ -142,8 +142,8 @@ class BookMargins:
         unknown = [a for a in accounts if a not in place]
         if unknown:
             raise UnknownAccount(
-                "the calculation has no margins of such accounts",
-                [Problem("account_ids", a[:128], "not margined in it") for a in unknown],
+                "the calculation does not contain these accounts",
+                [Problem("account_ids", a[:128], "not in the calculation") for a in unknown],
             )
         rows = table.take(pa.array([place[a] for a in accounts], pa.int64())).to_pylist()
         return [margin_from_row(row) for row in rows]

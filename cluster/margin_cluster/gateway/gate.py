@@ -20,7 +20,7 @@ class Rejected(Exception):  # noqa: N818
     """Raised for a call that is not admitted; `retry_seconds` is the delay suggested to it."""
 
     def __init__(self, priority: PriorityClass, reason: Reason, retry_seconds: float) -> None:
-        self.summary = f"too many {priority.value} calls: the {reason.value} is reached"
+        self.summary = f"too many {priority.value} calls: the {reason.value} has been reached"
         super().__init__(self.summary)
         self.priority, self.reason, self.retry_seconds = priority, reason, retry_seconds
 

@@ -62,7 +62,9 @@ class HealthMonitor:
         if not self._accepts_writes:
             found.append("start-up is not complete: changes and calculations are refused")
         if not self._has_generation:
-            found.append("no market snapshot and scenario set are in use yet")
+            found.append(
+                "no generation is in use: a market snapshot and a scenario set are required"
+            )
         if self._ledger_fault is not None:
             found.append(f"the ledger cannot be used: {self._ledger_fault}")
         if self._cluster_fault is not None:

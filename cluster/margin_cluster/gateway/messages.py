@@ -84,8 +84,10 @@ class CallerWaits:
         if received is grpc.aio.EOF:  # pyright: ignore[reportAttributeAccessIssue]
             return None
         if received.message is None:
-            problems = [Problem("request", received.fault, "send a message of the contract")]
-            raise InvalidRequest("the bytes are not a valid message", problems)
+            problems = [
+                Problem("request", received.fault, "send a message of the type in the .proto file")
+            ]
+            raise InvalidRequest("the request cannot be parsed", problems)
         return received
 
     async def write_all(self, responses: AsyncIterator[Any], context: Any) -> None:
@@ -101,7 +103,7 @@ class CallerWaits:
         try:
             async for response in responses:
                 await self._limited(
-                    context.write(response), self._unread, "the answer was not read", "read"
+                    context.write(response), self._unread, "the response was not read", "read"
                 )
         finally:
             await responses.aclose()  # pyright: ignore[reportAttributeAccessIssue]
@@ -118,6 +120,10 @@ class CallerWaits:
                     self._limits.discard(limit)
         except TimeoutError:
             if self._is_draining:
-                raise ClusterUnavailable("this gateway is stopping; call again") from None
-            problems = [Problem("stream", f"{what} for {seconds:g} s", f"{verb} without pauses")]
+                raise ClusterUnavailable("this gateway is stopping; retry") from None
+            problems = [
+                Problem(
+                    "stream", f"{what} for {seconds:g} s", f"{verb} messages at shorter intervals"
+                )
+            ]
             raise InvalidRequest("the stream stalled", problems) from None

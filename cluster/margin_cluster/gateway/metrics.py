@@ -32,8 +32,8 @@ class Metrics:
             registry=self.registry,
         )
         self._rejected = self._counter("rejections", "Rejected calls", "class", "reason")
-        self._active = self._gauge("calls_active", "Calls being worked on", "class")
-        self._waiting = self._gauge("calls_waiting", "Admitted calls that wait", "class")
+        self._active = self._gauge("calls_active", "Active calls", "class")
+        self._waiting = self._gauge("calls_waiting", "Admitted calls that are waiting", "class")
         self._generation = self._gauge("generation", "Number of the generation in use")
         self._snapshot_age = self._gauge(
             "snapshot_age_seconds", "Seconds since the time of the current snapshot; NaN before it"
@@ -41,8 +41,10 @@ class Metrics:
         self._snapshot_age.set(float("nan"))
         self._accounts = self._gauge("accounts", "Accounts with positions")
         self._positions = self._gauge("positions", "Positions of all accounts")
-        self._slots = self._gauge("run_slots", "Books that may run at the same time")
-        self._slots_free = self._gauge("run_slots_free", "Books that may start at the moment")
+        self._slots = self._gauge(
+            "run_slots", "Run slots: book calculations that may run at the same time"
+        )
+        self._slots_free = self._gauge("run_slots_free", "Free run slots")
         self._ledger_failures = self._counter("ledger_failures", "Failed ledger operations")
         self._ready = self._gauge("ready", "1 if changes are accepted, else 0")
         self._rejections: dict[tuple[str, Reason], tuple[Counter, ...]] = {}

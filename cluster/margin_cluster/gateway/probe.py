@@ -40,7 +40,7 @@ class ClientTls:
             problems.append(Problem("tls_key", "is missing", "give it with --tls-certificate"))
         if self.ca is None and (self.certificate or self.key or self.server_name):
             problems.append(Problem("tls_ca", "is missing", "give the authority of the service"))
-        raise_if_any(problems, InvalidParameters, "TLS is not configured completely")
+        raise_if_any(problems, InvalidParameters, "the TLS configuration is incomplete")
 
     def channel(self, address: str) -> grpc.Channel:
         """Return a channel to an address.

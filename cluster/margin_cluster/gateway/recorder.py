@@ -55,7 +55,9 @@ class Recorder:
         kept: Future[None] = Future()
         with self._closing:
             if self._is_closed:
-                raise LedgerUnavailable("the service is stopping and records nothing more")
+                raise LedgerUnavailable(
+                    "the service is stopping and no longer records calculations"
+                )
             try:
                 self._queue.put_nowait((record, kept))
             except Full:

@@ -82,7 +82,7 @@ def row_of(error: errors.MarginError) -> Row:
 def failure_of(error: BaseException, *, request_id: str) -> Failure:
     """Return the status of an error; an unexpected exception exposes only the request id."""
     if not isinstance(error, errors.MarginError) or row_of(error) is INTERNAL:
-        message = f"an internal error; the service's log has it under request id {request_id}"
+        message = f"internal error; see request id {request_id} in the service's log"
         return _failure(grpc.StatusCode.INTERNAL, message, [_info("Internal")], request_id)
     row = row_of(error)
     extra: list[Message] = [_info(type(error).__name__)]
@@ -140,7 +140,7 @@ def _violations(
         item = details.BadRequest.FieldViolation(field=problem.where[:200], description=what[:400])
         used += item.ByteSize()
         if used > VIOLATIONS_BYTES_MAX:
-            rest = f"{len(problems) - number:,} more problems of {len(problems):,}"
+            rest = f"and {len(problems) - number:,} more of {len(problems):,} problems"
             listed.append(details.BadRequest.FieldViolation(field="…", description=rest))
             break
         listed.append(item)

@@ -79,7 +79,9 @@ def load_server_tls(
     if not problems:
         problems = _content_problems(certificate, key, client_ca)
     if problems:
-        raise InvalidParameters("TLS is not configured completely; nothing listens", problems)
+        raise InvalidParameters(
+            "the TLS configuration is incomplete or invalid; no port was opened", problems
+        )
     if certificate is None or key is None:
         return None
     return ServerTls(
@@ -110,6 +112,6 @@ def _content_problems(
         try:
             context.load_verify_locations(client_ca)
         except (ssl.SSLError, OSError, ValueError) as error:
-            what = f"{client_ca} holds no PEM certificate: {error}"
+            what = f"{client_ca} does not contain a PEM certificate: {error}"
             problems.append(Problem("tls_client_ca", what, "give the authority's certificate"))
     return problems

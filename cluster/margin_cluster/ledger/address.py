@@ -106,7 +106,7 @@ def address_from_url(text: str) -> Address:
     shown = url.render_as_string(hide_password=True)
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         if not url.database or url.database == ":memory:" or url.query:
-            raise set_up_wrongly(shown, "the URL names no file", _EXAMPLES)
+            raise set_up_wrongly(shown, "the URL does not name a file", _EXAMPLES)
         return Address(url)
     if url.drivername not in ("postgresql", "postgres", "postgresql+pg8000"):
         raise set_up_wrongly(shown, f"{url.drivername} is not supported", _EXAMPLES)
@@ -118,7 +118,7 @@ def address_from_url(text: str) -> Address:
         what = f"sslmode {url.query['sslmode']} is not supported"
         raise set_up_wrongly(shown, what, f"modes are {', '.join(_SSL_MODES)}")
     if not url.username or not url.database:
-        raise set_up_wrongly(shown, "the URL lacks a user or a database", _EXAMPLES)
+        raise set_up_wrongly(shown, "the URL has no user or no database", _EXAMPLES)
     return Address(url)
 
 

@@ -57,7 +57,7 @@ _PG_SET_UP: dict[str, str] = {
     "28P01": "the password is wrong",
     "28000": "the server refuses this user",
     "3D000": "the database does not exist; create it first",
-    "42501": "the user lacks a right; it must own the database's tables",
+    "42501": "the user lacks a privilege; it must own the database's tables",
 }
 
 

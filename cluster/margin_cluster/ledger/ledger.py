@@ -340,7 +340,13 @@ class Ledger:
         if row is None:
             raise UnknownCalculation(
                 "there is no such calculation",
-                [Problem("calculation_id", calculation_id, "ListCalculations returns those kept")],
+                [
+                    Problem(
+                        "calculation_id",
+                        calculation_id,
+                        "ListCalculations returns the recorded ones",
+                    )
+                ],
             )
         return calculation_from_row(row)
 

@@ -153,11 +153,11 @@ def _version(connection: Connection, address: Address) -> str | None:
         others = tables if address.is_sqlite else tables & {*metadata.tables, *_FIRST_TABLES}
         if others:
             what = f"the database holds tables of another program: {', '.join(sorted(others)[:5])}"
-            raise set_up_wrongly(address.shown, what, "name a database of the ledger's own")
+            raise set_up_wrongly(address.shown, what, "use a separate database for the ledger")
         return None
     if found not in REVISIONS:
         what = f"it was written by another version of this software ({found})"
-        remedy = f"this version knows {', '.join(REVISIONS)}; install the version that wrote it"
+        remedy = f"this version supports {', '.join(REVISIONS)}; install the version that wrote it"
         raise set_up_wrongly(address.shown, what, remedy)
     return found
 

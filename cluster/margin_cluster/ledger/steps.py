@@ -207,7 +207,7 @@ def sequence_of(token: str) -> int:
     is_ours = token.isascii() and token.isdecimal() and len(token) <= 19
     if not is_ours or not 0 < int(token) <= _TOKEN_MAX:
         raise InvalidRequest(
-            "the page token is not one of ours",
+            "the page token is not valid",
             [Problem("page_token", token[:64], "return next_page_token unchanged")],
         )
     return int(token)

@@ -95,8 +95,8 @@ def verify_ledger(
         if row is not None:
             number = connection.execute(select(func.max(generations.c.number))).scalar() or 0
             if row.generation_number != number:
-                what = f"the head says generation {row.generation_number}, the last is {number}"
-                findings.add(0, what)
+                what = f"the head records generation {row.generation_number}, but the last one is"
+                findings.add(0, f"{what} {number}")
         for sequence, known in (*must_hold, *(() if noted is None else (noted,))):
             _check_known(connection, findings, sequence, known, head)
     return Verification(head, tuple(findings.kept), findings.total)
@@ -163,7 +163,7 @@ def _check_log(connection: Connection, findings: _Findings) -> tuple[int, str]:
 
 def _check_entry(findings: _Findings, entry: Any, previous: str) -> None:
     if entry.previous_hash != previous:
-        findings.add(entry.sequence, "the entry does not follow the one before it")
+        findings.add(entry.sequence, "the entry's previous hash is not that of the preceding entry")
     found = entry_hash(
         entry.sequence,
         entry.kind,
@@ -200,8 +200,8 @@ def _check_head(
         findings.add(head.sequence, f"the head is {head.sequence}, the last entry is {last[0]}")
     version = connection.execute(select(func.max(changes.c.version))).scalar() or 0
     if head.portfolio_version != version:
-        what = f"the head says version {head.portfolio_version} of the positions, the last is"
-        findings.add(0, f"{what} {version}")
+        what = f"the head records version {head.portfolio_version} of the positions"
+        findings.add(0, f"{what}, but the last one is {version}")
 
 
 def _check_known(

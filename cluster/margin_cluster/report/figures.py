@@ -128,7 +128,7 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
         )
     )
     x = f"{output.scenarios.underlyings[0]} move, %" if drawn else "window closes"
-    return finish(figure, height=380, x=x, y="accounts with it in their tail")
+    return finish(figure, height=380, x=x, y="accounts with the scenario in their tail")
 
 
 def requirements_and_resources(output: CalculationOutput) -> go.Figure:

@@ -108,15 +108,15 @@ def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "
         panels.append(
             Panel(
                 portfolio,
-                f"VaR at {100 * level:g} % against the loss over the two days that followed, US "
+                f"VaR at {100 * level:g} % and the loss over the following margin period, US "
                 "dollars; crosses are exceptions.",
                 _figure(figures.finish(figure, height=330, y="USD")),
             )
         )
     return _page(
         "Backtest",
-        f"{model.name}, {replay.time.size:,} dates from {first} to {last}; only what was known on "
-        f"each date was used{'; ' + remark if remark else ''}",
+        f"{model.name}, {replay.time.size:,} dates from {first} to {last}; each date uses only "
+        f"the data available on it{'; ' + remark if remark else ''}",
         panels,
     )
 
@@ -144,10 +144,10 @@ def _verdicts(backtest: Backtest) -> Panel:
             ]
         )
     return Panel(
-        "What the tests say",
-        f"One date in {backtest.stride}, so that windows do not overlap; exceptions of all dates "
-        "beside them. Severity: loss beyond VaR over VaR, mean and largest. Red: coverage worse "
-        "than stated, or exceptions that follow each other, at 5 %.",
+        "Test results",
+        f"One date in {backtest.stride}, so that windows do not overlap; the exceptions of all "
+        "dates are listed too. Severity: loss beyond VaR divided by VaR, mean and largest. Red: "
+        "coverage worse than stated, or clustered exceptions, at the 5 % level.",
         None,
         (
             "portfolio",
@@ -264,7 +264,7 @@ def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure
         figure.add_bar(
             x=[m.name for m in methods],
             y=(totals[:, level] / 1e6).tolist(),
-            name="accounts as they are" if level == 0 else f"sum over {name}",
+            name="whole accounts" if level == 0 else f"sum over {name}",
             marker_color=_COLOURS[level],
         )
     figure.update_layout(barmode="group")
@@ -289,20 +289,20 @@ def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure
             + [Cell(f"{high / low:.2f}" if low > 0 else "")]
         )
     return _page(
-        "Methods side by side",
+        "Comparison of methods",
         f"{_counted(len(book.accounts), 'account')}, {_counted(book.n_positions, 'position')}",
         [
             *_failures(failures, len(book.accounts)),
             Panel(
                 "Requirement of all accounts, million US dollars",
-                "Of the accounts as they are, and summed over their parts. Offset recognised = "
-                "sum of the requirements of the parts - requirement of the account.",
+                "Of whole accounts, and summed over their sub-portfolios. Offset recognised = sum "
+                "of the requirements of the sub-portfolios - requirement of the account.",
                 _figure(figures.finish(figure, height=380, y="million USD")),
             ),
             Panel(
                 "Offsets recognised",
                 "Between underlyings, between expiries of one underlying, and between positions of "
-                "one expiry; in brackets as a share of the parts.",
+                "one expiry; in brackets as a share of the sum over the sub-portfolios.",
                 None,
                 (
                     "method",
@@ -315,8 +315,8 @@ def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure
             ),
             Panel(
                 "Accounts",
-                f"US dollars, the largest {len(rows):,} by {methods[0].name}; red is the method "
-                "that asks for most; the last column is most over least.",
+                f"US dollars, the largest {len(rows):,} by {methods[0].name}; red: the highest "
+                "requirement; last column: highest divided by lowest.",
                 None,
                 ("account", *(m.name for m in methods), "spread"),
                 rows,

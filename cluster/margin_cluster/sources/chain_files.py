@@ -90,8 +90,8 @@ def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path)
     """
     if not files:
         raise MissingMarketData(
-            f"{root} has no option chain",
-            [Problem(str(root / "options"), "no file *chain*.parquet", "check --data")],
+            f"{root} has no option chains",
+            [Problem(str(root / "options"), "no file matches *chain*.parquet", "check --data")],
         )
     wanted = (
         max(f.times[-1] for f in files)

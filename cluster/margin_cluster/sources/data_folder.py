@@ -45,8 +45,8 @@ class DataFolder:
     def __post_init__(self) -> None:
         if not self.root.is_dir():
             raise MissingMarketData(
-                "there is no data folder",
-                [Problem(str(self.root), "is no folder", "check --data or MARGIN_DATA")],
+                "the data folder does not exist",
+                [Problem(str(self.root), "is not a folder", "check --data or MARGIN_DATA")],
             )
 
     @cached_property
@@ -84,7 +84,7 @@ class DataFolder:
             used.append(UsedFile("prices", str(item.path), sha))
         if not candles:
             wanted = ", ".join(p.replace("{u}", underlying) for p in patterns)
-            have = ", ".join(f.name for f in self.prices) or "no price file"
+            have = ", ".join(f.name for f in self.prices) or "no price files"
             raise MissingMarketData(
                 f"there are no prices of {underlying}",
                 [Problem(str(self.root), f"nothing matches {wanted}", f"it has {have}")],

@@ -63,18 +63,18 @@ class DeribitClient:
         """Return the ticker of one contract."""
         result = self._get("ticker", {"instrument_name": instrument_name})
         if not isinstance(result, dict):
-            raise self._malformed("ticker", "the result is no object")
+            raise self._malformed("ticker", "the result is not an object")
         return cast("dict[str, Any]", result)
 
     def _rows(self, method: str, fields: dict[str, str]) -> list[dict[str, Any]]:
         result = self._get(method, fields)
         if not (isinstance(result, list) and all(isinstance(r, dict) for r in result)):
-            raise self._malformed(method, "the result is no list of objects")
+            raise self._malformed(method, "the result is not a list of objects")
         return cast("list[dict[str, Any]]", result)
 
     def _malformed(self, method: str, what: str) -> InvalidMarketData:
         return InvalidMarketData(
-            "the exchange's answer cannot be read",
+            "the response of the exchange cannot be read",
             [Problem(f"{self.base_url}/public/{method}", what, "check the base address")],
         )
 
@@ -98,7 +98,7 @@ class DeribitClient:
             if not retry:
                 return result
         raise SourceUnavailable(
-            "the exchange does not answer",
+            "the exchange is not available",
             [Problem(url, f"{fault} after {self.attempts} attempts", "try again later")],
         )
 
@@ -114,13 +114,13 @@ class DeribitClient:
             if code == _TOO_MANY_REQUESTS or status == 429 or status >= 500:
                 return True, f"{message} ({code})", None
             raise InvalidMarketData(
-                "the exchange refuses the request",
+                "the exchange rejected the request",
                 [Problem(f"{self.base_url}/public/{method}", f"{message} (code {code})")],
             )
         if status == 429 or status >= 500:
             return True, f"status {status}", None
         if status != 200 or not isinstance(body, dict) or "result" not in body:
-            raise self._malformed(method, f"status {status}, no JSON-RPC result")
+            raise self._malformed(method, f"status {status}, not a JSON-RPC result")
         return False, "", body["result"]
 
     def _pace(self) -> None:
@@ -153,13 +153,13 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
                     rows.append(_chain_row(summary, index, currency))
         except (KeyError, TypeError, ValueError) as fault:
             raise InvalidMarketData(
-                "the exchange's answer cannot be read",
+                "the response of the exchange cannot be read",
                 [Problem(f"{client.base_url}, {currency}", f"{type(fault).__name__}: {fault}")],
             ) from fault
     if not rows:
         raise InvalidMarketData(
-            "the exchange lists no option",
-            [Problem(client.base_url, f"no live option of {', '.join(currencies)}")],
+            "the exchange lists no options",
+            [Problem(client.base_url, f"no unexpired options of {', '.join(currencies)}")],
         )
     time_of = datetime.fromtimestamp(max(stamps) // 1000, UTC)
     table = pa.Table.from_pylist([{"snapshot": time_of, **row} for row in rows])

@@ -64,7 +64,7 @@ def read_parquet(
             [
                 Problem(
                     str(path),
-                    f"damaged or no Parquet file: {str(fault).splitlines()[0][:200]}",
+                    f"damaged, or not a Parquet file: {str(fault).splitlines()[0][:200]}",
                     "fetch or write it again",
                 )
             ],
@@ -99,8 +99,8 @@ def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarke
             [
                 Problem(
                     str(path),
-                    f"damaged or no CSV file: {str(fault).splitlines()[0][:200]}",
-                    "it needs a header line and as many fields in every row",
+                    f"damaged, or not a CSV file: {str(fault).splitlines()[0][:200]}",
+                    "it needs a header line and the same number of fields in every row",
                 )
             ],
         ) from fault
@@ -145,7 +145,9 @@ def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, A
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise error(f"cannot read the {what}", [Problem(str(path), f"no TOML: {fault}")]) from fault
+        raise error(
+            f"cannot read the {what}", [Problem(str(path), f"not valid TOML: {fault}")]
+        ) from fault
 
 
 def read_json(path: Path, *, what: str) -> Any:
@@ -156,5 +158,5 @@ def read_json(path: Path, *, what: str) -> Any:
         return json.loads(raw)
     except (ValueError, OSError, EOFError) as fault:
         raise InvalidMarketData(
-            f"cannot read the {what}", [Problem(str(path), f"no JSON: {fault}")]
+            f"cannot read the {what}", [Problem(str(path), f"not valid JSON: {fault}")]
         ) from fault

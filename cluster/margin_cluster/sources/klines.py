@@ -76,7 +76,7 @@ def _bitfinex(path: Path) -> dict[str, list[str]]:
     if not (isinstance(rows, list) and all(isinstance(r, list) and len(r) >= 6 for r in rows)):
         raise InvalidMarketData(
             "cannot read the candles",
-            [Problem(str(path), "is no list of [ms, open, close, high, low, volume]")],
+            [Problem(str(path), "is not a list of [ms, open, close, high, low, volume]")],
         )
     order = ("timestamp", "open", "close", "high", "low", "volume")
     return {name: [str(row[i]) for row in rows] for i, name in enumerate(order)}
@@ -94,7 +94,7 @@ def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, 
     if rows and len(rows[0]) <= 2 and not _is_number(rows[0][0]):
         rows = rows[1:]  # a notice or an address above the header
     if not rows:
-        raise InvalidMarketData("cannot read the candles", [Problem(where, "holds no row")])
+        raise InvalidMarketData("cannot read the candles", [Problem(where, "has no rows")])
     if all(_is_number(cell) for cell in rows[0]):
         if len(rows[0]) < 6:
             raise InvalidMarketData(

@@ -46,7 +46,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
         problems.append(Problem(where, "time is missing", "give time = 2024-02-15T08:00:00Z"))
         time = datetime(1970, 1, 1, tzinfo=UTC)
     elif time.tzinfo is None:
-        problems.append(Problem(where, f"time {time} has no zone", "end it with Z"))
+        problems.append(Problem(where, f"time {time} has no time zone", "end it with Z"))
         time = time.replace(tzinfo=UTC)
     index = content.get("index")
     prices: dict[str, float] = {}
@@ -56,7 +56,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
     if not prices:
         problems.append(Problem(where, "[index] is missing", "give a price for each underlying"))
     if not isinstance(rows, list) or not rows:
-        problems.append(Problem(where, "no [[option]]", "give at least one"))
+        problems.append(Problem(where, "[[option]] is missing", "give at least one"))
         rows = []
     instruments: list[Instrument] = []
     values: list[dict[str, float]] = []
@@ -98,7 +98,9 @@ def _read_futures(
             problems.append(Problem(f"{where}, future {number}", str(fault)))
             continue
         if instrument.kind is not Kind.FUTURE or instrument.expiry is None:
-            problems.append(Problem(f"{where}, future {number}", f"{instrument.name} is no future"))
+            problems.append(
+                Problem(f"{where}, future {number}", f"{instrument.name} is not a future")
+            )
         elif not isinstance(price, (int, float)) or not price > 0:
             problems.append(Problem(f"{where}, future {number}", f"price is {price!r}"))
         else:
@@ -116,7 +118,7 @@ def _read_option(
     problems: list[Problem],
 ) -> None:
     if not isinstance(row, dict):
-        problems.append(Problem(where, "is no table"))
+        problems.append(Problem(where, "is not a table"))
         return
     try:
         instrument = instrument_from_name(str(row.get("name", "")))

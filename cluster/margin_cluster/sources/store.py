@@ -54,8 +54,12 @@ class ParquetStore:
         path = self.path(kind, object_id)
         if not path.exists():
             raise InvalidMarketData(
-                f"the store has no {kind} {object_id}",
-                [Problem(str(self.root), "no such object", f"it has {len(self.ids(kind))} {kind}")],
+                f"the object {kind} {object_id} is not in the store",
+                [
+                    Problem(
+                        str(self.root), "not found", f"the store has {len(self.ids(kind))} {kind}"
+                    )
+                ],
             )
         return read_parquet(path, what=kind)
 

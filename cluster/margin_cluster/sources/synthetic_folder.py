@@ -60,6 +60,6 @@ def write_synthetic_folder(path: Path, *, seed: int, n_accounts: int = 100) -> N
         write(aside, "portfolios/book.parquet", market.book)
         write(aside, "portfolios/collateral.parquet", market.collateral)
         (aside / "README.txt").write_text(
-            "Synthetic data: made up by this project's generator, deterministic in its seed "
-            f"({seed}). No price in it was ever paid.\n"
+            "Synthetic data: written by this project's generator, deterministic in its seed "
+            f"({seed}). No price was observed in a market.\n"
         )

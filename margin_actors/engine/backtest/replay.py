@@ -126,7 +126,7 @@ def replay_inputs(
         if getattr(model.scenarios, field) != getattr(lead.scenarios, field)
     ]
     if problems:
-        raise InvalidScenario("the engines to compare look at different windows", problems)
+        raise InvalidScenario("the models to compare use different windows", problems)
     last = max(grid.time[-1] for grid in prices.values())
     table = price_table(prices, lead.scenarios, last)
     return ReplayInputs(table, vol_index, dict(models), tuple(confidences))
@@ -258,12 +258,12 @@ def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> F
     values = index_at(index.time, logarithms(index.value)[0], wanted)
     if np.isnan(values).any():
         raise InvalidScenario(
-            f"the volatility index of {underlying} is not known on every date",
+            f"the volatility index of {underlying} does not cover every date",
             [
                 Problem(
                     "dates",
                     f"{wanted[np.isnan(values)][0]}",
-                    f"the index runs from {index.time[0]} to {index.time[-1]}",
+                    f"choose dates from {index.time[0]} to {index.time[-1]}",
                 )
             ],
         )
@@ -339,7 +339,7 @@ def _what_came(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:
     end = start + table.length
     if end >= table.time.size or not table.complete[[start, end]].all():
         raise InvalidScenario(
-            f"no price closes the window that opens at {now}",
+            f"a price at the start or the end of the window that starts at {now} is missing",
             [Problem("dates", str(now), "end the dates earlier")],
         )
     window = Windows(np.array([start]), np.array([end]))

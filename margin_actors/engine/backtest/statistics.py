@@ -80,7 +80,9 @@ def kupiec(exceptions: int, days: int, confidence: float) -> tuple[float, float]
     3.415
     """
     if not 0 <= exceptions <= days or days < 1:
-        raise ValueError(f"{exceptions} exceptions in {days} days")
+        raise ValueError(
+            f"exceptions must be between 0 and days, and days at least 1; got {exceptions}, {days}"
+        )
     expected = 1.0 - confidence
     found = exceptions / days
     free = _log_likelihood(exceptions, days, found) if 0 < exceptions < days else 0.0

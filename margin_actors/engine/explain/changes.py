@@ -81,8 +81,14 @@ def changes_of_margin(before: State, after: State, account: str) -> Waterfall:
     old, new = _alone(before, account), _alone(after, account)
     if old.book.n_positions == 0 and new.book.n_positions == 0:
         raise InvalidPortfolio(
-            f"account {account} holds nothing in either calculation",
-            [Problem("account", account, "name one that both or one of them margined")],
+            f"account {account} has no positions in either calculation",
+            [
+                Problem(
+                    "account",
+                    account,
+                    "choose an account that has positions in at least one of them",
+                )
+            ],
         )
     fault: MarginError | None = None
     for order in _ORDERS:

@@ -159,7 +159,7 @@ def calculate_margin(
     """
     if book.n_positions == 0:
         raise InvalidPortfolio(
-            f"{where} holds no position", [Problem(where, "the book is empty", "add positions")]
+            f"{where} contains no positions", [Problem(where, "the book is empty", "add positions")]
         )
     smiles = fit_smiles(snapshot, parameters, surfaces=surfaces)
     assessment = assess_unpriced_book(book, snapshot, scenarios, parameters, smiles)

@@ -90,7 +90,7 @@ def check_collateral(
         Problem(
             f"{where}, {rows}",
             f"account {account} is not in the book",
-            "correct the account, or add it to the book; a row of quantity 0 is enough",
+            "correct the account, or add a row for it to the book; its quantity may be 0",
         )
         for account, rows in _rows_outside(collateral.account_ids, known)
     ]

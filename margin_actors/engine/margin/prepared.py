@@ -180,8 +180,8 @@ def prepare_market(
         names = listed_names(snapshot, fitted, parameters.revaluation)
     if not names:
         raise MissingMarketData(
-            "the snapshot lists nothing that could be priced",
-            [Problem(where, "no index price and no option", "give index prices and chains")],
+            "the snapshot contains no contract that can be priced",
+            [Problem(where, "neither index prices nor options", "give index prices and chains")],
         )
     depth = None
     if needs_contract_risk(parameters):

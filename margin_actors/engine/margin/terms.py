@@ -87,9 +87,9 @@ def require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> Non
         if needed and name not in scenarios.section_names
     ]
     if tools.buffer.enabled and not any(n.startswith("buffer.share.") for n in scenarios.figures):
-        problems.append(Problem(f"scenario set {scenarios.id}", "has no state of the buffer"))
+        problems.append(Problem(f"scenario set {scenarios.id}", "has no calibrated buffer shares"))
     raise_if_any(
-        problems, InvalidScenario, "the scenario set was built for another model; build it again"
+        problems, InvalidScenario, "the scenario set was built for a different model; rebuild it"
     )
 
 

@@ -35,7 +35,7 @@ def tail_count(n_scenarios: int, confidence: float) -> tuple[float, int]:
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
     if n_scenarios < 1:
-        raise ValueError("there is no scenario")
+        raise ValueError(f"n_scenarios is {n_scenarios}; it must be at least 1")
     m = round(n_scenarios * (1.0 - confidence), 9)
     return m, min(floor(m), n_scenarios - 1)
 
@@ -181,7 +181,7 @@ def _weighted(
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1")
     if weight.shape != (pnl.shape[1],) or np.any(weight < 0) or abs(weight.sum() - 1.0) > 1e-9:
-        raise ValueError("weights must be one a scenario, not negative, and sum to 1")
+        raise ValueError("weights must have one element per scenario, be non-negative and sum to 1")
     tail = 1.0 - confidence
     var, es = np.empty(pnl.shape[0]), np.empty(pnl.shape[0])
     for a, row in enumerate(pnl):

@@ -129,7 +129,7 @@ def preset(name: str) -> ModelParameters:
     if name not in PRESETS:
         known = ", ".join(sorted(PRESETS))
         raise InvalidParameters(
-            f"there is no model preset {name!r}",
+            f"unknown model preset {name!r}",
             [Problem("--model", f"{name!r}", f"give a TOML file or one of: {known}")],
         )
     return PRESETS[name]

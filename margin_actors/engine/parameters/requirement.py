@@ -75,7 +75,10 @@ class SpanParameters(Part):
         for name, ranges in (("price_scan", self.price_scan), ("vol_scan", self.vol_scan)):
             for underlying, value in (ranges or {}).items():
                 if not 0.0 < value * (self.extreme_multiple if name == "price_scan" else 1) < 1:
-                    raise ValueError(f"span.{name}.{underlying} = {value} leaves no price")
+                    raise ValueError(
+                        f"span.{name}.{underlying} = {value} must be positive and below 1, for "
+                        "price_scan also after multiplication by span.extreme_multiple"
+                    )
         return self
 
 
@@ -324,5 +327,5 @@ class CollateralParameters(Part):
     def _shares(self) -> "CollateralParameters":
         for asset, share in self.haircuts.items():
             if not 0.0 <= share <= 1.0:
-                raise ValueError(f"collateral.haircuts.{asset} = {share} is no share")
+                raise ValueError(f"collateral.haircuts.{asset} = {share} must be between 0 and 1")
         return self

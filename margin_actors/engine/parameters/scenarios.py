@@ -86,7 +86,7 @@ class HypotheticalMove(Part):
         for what, moves in (("spot", self.spot), ("vol", self.vol)):
             for underlying, move in moves.items():
                 if move <= -1.0:
-                    raise ValueError(f"{what}.{underlying} = {move} leaves nothing")
+                    raise ValueError(f"{what}.{underlying} = {move} must be above -1")
         return self
 
 

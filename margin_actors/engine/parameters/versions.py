@@ -18,7 +18,7 @@ class Change:
     after: str
 
 
-_MISSING = "(not there)"
+_MISSING = "(missing)"
 
 
 def changes_between(before: ModelParameters, after: ModelParameters) -> tuple[Change, ...]:
@@ -57,7 +57,8 @@ def require_same_version(model: ModelParameters, known: ModelParameters) -> None
         return
     changes = changes_between(known, model)
     raise InvalidParameters(
-        f"version {model.version!r} of the model {model.name!r} stands for other parameters",
+        f"version {model.version!r} of the model {model.name!r} is already used for other "
+        "parameters",
         [Problem(change.field, f"was {change.before}, is {change.after}", "") for change in changes]
         + [Problem("version", model.version, "give the changed model a new version")],
     )

@@ -121,8 +121,10 @@ def contracts_from_names(
     # All problems are reported at once; faults of the book determine the type of the error.
     if unusable or unlisted:
         unusable += [*unlisted.values(), *missing]
-        raise_if_any(unusable, InvalidPortfolio, f"{where} holds what cannot be margined")
-    raise_if_any(missing, MissingMarketData, "the market data lack what the book needs")
+        raise_if_any(
+            unusable, InvalidPortfolio, f"{where} contains instruments that cannot be margined"
+        )
+    raise_if_any(missing, MissingMarketData, "market data that the book needs are missing")
     curve = np.array([curve_of[_key(i)] for i in instruments], np.int32)
     tenor = np.array([c.tenor_years for c in curves], np.float64)[curve]
     is_option = np.array([i.kind is Kind.OPTION for i in instruments], np.bool_)

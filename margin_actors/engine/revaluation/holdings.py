@@ -120,5 +120,9 @@ def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book")
         )
         for p, a in zip(bad, account, strict=True)
     ]
-    raise_if_any(problems, InvalidPortfolio, f"{where} holds broken lots")
+    raise_if_any(
+        problems,
+        InvalidPortfolio,
+        f"{where} contains quantities that are not a whole number of lots",
+    )
     return Holdings(book.start, index, whole, quantum, is_exact=True)

@@ -150,11 +150,13 @@ def _refuse_too_large(accounts: Sequence[str], gross: FloatArray, where: str) ->
     problems = [
         Problem(
             f"{where}, account {accounts[int(a)]}",
-            f"gross profits reach {gross[a]:.3g} ticks",
-            f"sums are exact up to {INTEGER_MAX:.3g}; raise revaluation.pnl_quantum_usd",
+            f"the sum of absolute profits reaches {gross[a]:.3g} ticks",
+            f"sums are exact below {INTEGER_MAX:.3g}; increase revaluation.pnl_quantum_usd",
         )
         for a in at
     ]
-    error = InvalidPortfolio(f"{where} holds accounts too large to sum exactly", problems)
+    error = InvalidPortfolio(
+        f"{where} contains accounts whose profits are too large to be summed exactly", problems
+    )
     error.too_large = tuple(accounts[int(a)] for a in at)
     raise error

@@ -56,7 +56,8 @@ class ShockCheck:
         return (
             f"{self.underlying} shocked surfaces: butterfly arbitrage in {self.butterfly} of "
             f"{self.scenarios} scenarios, calendar arbitrage in {self.calendar}; {self.repaired} "
-            f"repaired ({100 * self.repaired / max(self.scenarios, 1):.1f} %), {self.left} left"
+            f"repaired ({100 * self.repaired / max(self.scenarios, 1):.1f} %), {self.left} not "
+            "repaired"
         )
 
 

@@ -106,8 +106,8 @@ def _moves(
             [
                 Problem(
                     f"scenario set {scenarios.id}",
-                    f"moves {', '.join(scenarios.underlyings)}",
-                    f"add {curve.underlying} to scenarios.underlyings and build it again",
+                    f"it moves only {', '.join(scenarios.underlyings)}",
+                    f"add {curve.underlying} to scenarios.underlyings and rebuild the set",
                 )
             ],
         )

@@ -52,7 +52,7 @@ def advance(state: BufferState, margin: float, parameters: BufferParameters) -> 
         If the margin is not positive.
     """
     if not margin > 0.0:
-        raise ValueError(f"a reference margin is positive, got {margin}")
+        raise ValueError(f"the reference margin must be positive, got {margin}")
     kept = (*state.recent, margin)[-parameters.fast_days :]
     if not state.recent:
         return BufferState(state.share, kept)

@@ -73,12 +73,12 @@ def nodes_from_index(
         )
         if int(seen.sum()) < WINDOWS_MIN:
             raise MissingMarketData(
-                f"the volatility index of {u} covers {int(seen.sum())} windows",
+                f"the volatility index of {u} covers only {int(seen.sum())} windows",
                 [
                     Problem(
                         "scenarios.vol_index_sources",
                         f"{', '.join(parameters.vol_index_sources)} up to {as_of}",
-                        f"{WINDOWS_MIN} are needed; add data, or set surface_moves = 'none'",
+                        f"{WINDOWS_MIN} are required; add data, or set surface_moves = 'none'",
                     )
                 ],
             )

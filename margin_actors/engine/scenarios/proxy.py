@@ -98,7 +98,7 @@ def fit_proxy(
     """
     n_windows, n_regressors = design.shape
     if n_windows < WINDOWS_MIN:
-        raise ValueError(f"{n_windows} windows; a proxy needs {WINDOWS_MIN}")
+        raise ValueError(f"a proxy requires at least {WINDOWS_MIN} windows, got {n_windows}")
     normal = np.array(
         [
             [fsum((design[:, i] * design[:, j]).tolist()) for j in range(n_regressors)]
@@ -136,7 +136,7 @@ def _cholesky_solve(matrix: FloatArray, right: FloatArray) -> FloatArray:
             total = fsum([matrix[i, j], *(-lower[i, q] * lower[j, q] for q in range(j))])
             if i == j:
                 if total <= 1e-14 * matrix[i, i]:
-                    raise ValueError("the regressors of the proxy depend on each other")
+                    raise ValueError("the regressors of the proxy are linearly dependent")
                 lower[i, i] = sqrt(total)
             else:
                 lower[i, j] = total / lower[j, j]

@@ -79,7 +79,7 @@ def hypothetical_rows(
     problems = [
         Problem(
             f"scenarios.stress.hypothetical {move.name!r}",
-            f"moves {u}",
+            f"moves the unknown underlying {u}",
             f"the model's underlyings are {', '.join(underlyings)}",
         )
         for move in moves

@@ -93,14 +93,14 @@ def nodes_from_history(
     missing = [
         Problem(
             f"chain history of {u}",
-            "there is none",
+            "missing",
             "add option chains, or set surface_moves = 'none'",
         )
         for u in underlyings
         if u not in surfaces
     ]
     if missing:
-        raise MissingMarketData("surface moves need a chain history", missing)
+        raise MissingMarketData("surface moves require a chain history", missing)
     histories = [_until(surfaces[u], as_of) for u in underlyings]
     horizon = parameters.horizon_hours + parameters.extension_hours
     tolerance = parameters.surface_tolerance_hours
@@ -113,7 +113,7 @@ def nodes_from_history(
                 Problem(
                     "option chains",
                     f"{histories[0].time.size} snapshots up to {as_of}",
-                    f"a proxy needs {WINDOWS_MIN} windows; add chains, or set surface_moves"
+                    f"a proxy requires {WINDOWS_MIN} windows; add chains, or set surface_moves"
                     " = 'none'",
                 )
             ],

@@ -91,8 +91,14 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
     raw = (table.schema.metadata or {}).get(_META)
     if raw is None:
         raise InvalidScenario(
-            f"{where} does not hold a scenario set",
-            [Problem(where, "its metadata are missing", "build it with `margin scenarios build`")],
+            f"{where} is not a scenario set",
+            [
+                Problem(
+                    where,
+                    "the metadata of a scenario set are missing",
+                    "build it with `margin scenarios build`",
+                )
+            ],
         )
     meta = json.loads(raw)
     underlyings = tuple(meta["underlyings"])
@@ -161,7 +167,7 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
     )
     if loaded.id != meta["id"]:
         raise InvalidScenario(
-            f"{where} does not hold what its id says",
-            [Problem(where, f"claims {meta['id']}, hashes to {loaded.id}", "build the set again")],
+            f"the content of {where} does not match its id",
+            [Problem(where, f"stated id {meta['id']}, computed id {loaded.id}", "rebuild the set")],
         )
     return loaded

@@ -43,7 +43,7 @@ class PriceTable:
         """
         present = np.flatnonzero(self.complete)
         if present.size == 0:
-            raise InvalidScenario("the price histories have no moment in common")
+            raise InvalidScenario("there is no time at which all underlyings have a price")
         return int(present[-1])
 
     def step_points(self) -> IntArray:
@@ -90,12 +90,12 @@ def price_table(
         If the step or the window is not a whole number of grid intervals, or the grids differ.
     """
     problems = [
-        Problem(f"prices of {u}", "there are none", "name a source for it in the model's history")
+        Problem(f"prices of {u}", "missing", "name a source for it in the model's history")
         for u in parameters.underlyings
         if u not in prices
     ]
     if problems:
-        raise MissingMarketData("scenarios need the prices of every underlying", problems)
+        raise MissingMarketData("scenarios require prices of every underlying", problems)
     grids = [prices[u] for u in parameters.underlyings]
     interval = grids[0].interval_seconds
     first, last = max(g.time[0] for g in grids), min(g.time[-1] for g in grids)
@@ -104,12 +104,13 @@ def price_table(
     length = (parameters.horizon_hours + parameters.extension_hours) * 3600.0 / interval
     if abs(step - round(step)) > 1e-9 or abs(length - round(length)) > 1e-9 or step < 1:
         raise InvalidScenario(
-            "the step does not fit the history",
+            "the step or the window is not a whole number of grid intervals",
             [
                 Problem(
-                    "scenarios.step_hours",
-                    f"{parameters.step_hours:g} h on a grid of {interval / 3600:g} h",
-                    "use a whole number of grid intervals, or a finer history.frequency",
+                    "scenarios.step_hours, scenarios.horizon_hours",
+                    f"step {step * interval / 3600:g} h, window {length * interval / 3600:g} h, "
+                    f"grid {interval / 3600:g} h",
+                    "use whole numbers of grid intervals, or a finer history.frequency",
                 )
             ],
         )
@@ -118,7 +119,7 @@ def price_table(
     for g, r in zip(grids, rows, strict=True):
         if count > 0 and g.time[r] != first:
             raise InvalidScenario(
-                "the price histories do not share one grid",
+                "the price histories are not on the same grid",
                 [Problem(f"prices of {g.underlying}", f"closes at {g.time[r]}, not {first}")],
             )
     table = np.array([g.price_usd[r : r + count] for g, r in zip(grids, rows, strict=True)])
@@ -162,7 +163,7 @@ def recent_windows(table: PriceTable, parameters: ScenarioParameters) -> Windows
         if table.time.size:
             span = f"common prices run from {table.time[0]} to {table.time[-1]}"
         raise InvalidScenario(
-            f"the history has {windows.end.size} windows, the model asks for {parameters.windows}",
+            f"the history has {windows.end.size} windows, the model requires {parameters.windows}",
             [
                 Problem(
                     "scenarios.windows",

@@ -54,8 +54,8 @@ def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRang
                 problems.append(
                     Problem(
                         "span.extreme_multiple",
-                        f"{span.extreme_multiple:g} times {u}'s scan range of "
-                        f"{100 * price[u]:.1f} % is more than its price",
+                        f"{span.extreme_multiple:g} times the scan range of {u}, "
+                        f"{100 * price[u]:.1f} %, leaves no positive price",
                         "lower the multiple, or give span.price_scan",
                     )
                 )
@@ -65,7 +65,9 @@ def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRang
                 size = np.abs(exponentials(core.vol_change[:, i, MONTH, AT_MONEY]) - 1.0)
                 found = value_at_risk(-size[None, :], confidence=confidence, weight=weight)[0]
                 vol[u] = float(np.clip(found, 0.01, _VOL_SCAN_MAX))
-    raise_if_any(problems, InvalidParameters, "SPAN's extreme scenarios cannot be priced")
+    raise_if_any(
+        problems, InvalidParameters, "the extreme scenarios of SPAN leave no positive price"
+    )
     notes = tuple(
         f"SPAN scan ranges of {u}: price {100 * price[u]:.2f} %, volatility {100 * vol[u]:.1f} %"
         for u in scenarios.underlyings

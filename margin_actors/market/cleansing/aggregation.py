@@ -202,8 +202,8 @@ def aggregate_prices(
     grid = grid_over(candles, interval_seconds=interval_seconds, until_ms=as_of_ms)
     if grid.n == 0:
         raise MissingMarketData(
-            f"there is no usable price of {underlying}",
-            [Problem(c.source, f"no row closes by {_iso(as_of_ms)}") for c in candles],
+            f"no usable price of {underlying}",
+            [Problem(c.source, f"no usable row up to {_iso(as_of_ms)}") for c in candles],
         )
     aligned = [align(c, grid, until_ms=as_of_ms) for c in candles]
     price = np.array([a.price for a in aligned])

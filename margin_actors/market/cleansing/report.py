@@ -25,7 +25,7 @@ FAULTS = (
 FAULT_MEANING: Mapping[str, str] = {
     "unreadable": "time or price missing or not a number",
     "not_positive": "price zero or below",
-    "off_grid": "time not on the grid; moved to no grid point, dropped",
+    "off_grid": "time not on the grid; dropped",
     "out_of_order": "row earlier than the row before; sorted into place",
     "duplicate": "second row for one time; the first is kept",
     "candle_open": "candle not yet closed at the valuation time, dropped",

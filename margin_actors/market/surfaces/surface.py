@@ -194,8 +194,8 @@ def fit_surfaces(
         problems += [
             Problem(
                 f"{underlying} {expiry_label(item.expiry)}",
-                f"{int(q.use.sum())} usable quotes of {rows.size}, and no more marks",
-                f"a smile needs {QUOTES_MIN}; relax the quote filter or leave the expiry out",
+                f"{int(q.use.sum())} of {rows.size} quotes or marks are usable",
+                f"a smile requires {QUOTES_MIN}; relax the quote filter or omit the expiry",
             )
             for (item, rows), q in zip(chain, quotes, strict=True)
             if int(q.use.sum()) < QUOTES_MIN

@@ -68,7 +68,7 @@ def time_from_timestamp(stamp: Timestamp, where: str, problems: list[Problem]) -
     try:
         return stamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as fault:
-        problems.append(Problem(where, f"{stamp.seconds} s is no time: {fault}"))
+        problems.append(Problem(where, f"{stamp.seconds} s is not a valid time: {fault}"))
         return datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -117,7 +117,11 @@ def positions_from_proto(
             problems.append(Problem(f"{where}[{number}].quantity", f"{quantity}", remedy))
         if name in out:
             problems.append(
-                Problem(f"{where}[{number}].instrument_name", f"{name} again", "add them up")
+                Problem(
+                    f"{where}[{number}].instrument_name",
+                    f"{name} is repeated",
+                    "send one position with the total",
+                )
             )
         fault = None if name in out else holding_fault(name, None)
         if fault is not None:

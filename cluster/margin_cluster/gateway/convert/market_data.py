@@ -68,7 +68,7 @@ class SnapshotBuilder:
             self._header = request.header
         elif which != "quotes" or self._header is None:
             problems.append(
-                Problem(where, f"holds {which or 'nothing'}", "a header first, then quotes")
+                Problem(where, f"contains {which or 'nothing'}", "send a header first, then quotes")
             )
         else:
             self._add_quotes(request.quotes, where, problems)
@@ -81,7 +81,7 @@ class SnapshotBuilder:
                 Problem(
                     where,
                     f"{count:,} options after {len(self._names):,}",
-                    f"at most {OPTIONS_A_MESSAGE_MAX:,} a message and {OPTIONS_MAX:,} in all",
+                    f"at most {OPTIONS_A_MESSAGE_MAX:,} per message and {OPTIONS_MAX:,} in total",
                 )
             )
             return
@@ -108,7 +108,7 @@ class SnapshotBuilder:
         if header is None:
             raise InvalidRequest(
                 "the stream is not a snapshot",
-                [Problem("message 0", "there is none", "send a header first")],
+                [Problem("message 0", "is missing", "send a header first")],
             )
         self._ending.require()
         problems = _header_problems(header)
@@ -148,7 +148,7 @@ class SnapshotBuilder:
             if item.kind is not Kind.OPTION or name in seen:
                 problems.append(Problem(where, f"{name} is not an option, or is repeated"))
             elif at is None:
-                problems.append(Problem(where, f"{name}: the header lacks its expiry"))
+                problems.append(Problem(where, f"{name}: its expiry is not in the header"))
             seen.add(name)
             parsed.append(item)
             expiry_index.append(-1 if at is None else at)

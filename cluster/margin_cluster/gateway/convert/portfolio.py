@@ -48,7 +48,7 @@ class UploadBuilder:
                 Problem(
                     where,
                     f"{n:,} rows after {self._rows:,}",
-                    f"at most {ROWS_A_MESSAGE_MAX:,} a message and {ROWS_MAX:,} in all",
+                    f"at most {ROWS_A_MESSAGE_MAX:,} per message and {ROWS_MAX:,} in total",
                 )
             )
             raise_if_any(problems, InvalidRequest, "the upload is not valid")
@@ -64,14 +64,18 @@ class UploadBuilder:
                 )
             elif codes.size and codes.max() >= len(values):
                 problems.append(
-                    Problem(f"{where}.{name}", f"place {codes.max()}", f"{len(values)} are named")
+                    Problem(
+                        f"{where}.{name}",
+                        f"index {codes.max()}",
+                        f"only {len(values)} values are listed",
+                    )
                 )
         if len(columns.member_ids) != len(columns.account_ids):
             problems.append(
                 Problem(
                     f"{where}.member_ids",
-                    f"{len(columns.member_ids)} members",
-                    f"{len(columns.account_ids)} accounts are named",
+                    f"{len(columns.member_ids)} member ids",
+                    f"{len(columns.account_ids)} account ids are given",
                 )
             )
         for name in ("account_ids", "instrument_names"):
@@ -108,7 +112,7 @@ class UploadBuilder:
         self._ending.require()
         if self._rows == 0:
             raise InvalidPortfolio(
-                "the upload holds no position",
+                "the upload contains no positions",
                 [Problem("positions", "no rows", "send at least one")],
             )
         return pa.concat_tables(self._tables)
@@ -119,7 +123,7 @@ def _repeated(texts: Any, where: str) -> list[Problem]:
     problems: list[Problem] = []
     for i, text in enumerate(texts):
         if text in seen:
-            problems.append(Problem(f"{where}[{i}]", f"{text[:40]!r} is repeated", "name it once"))
+            problems.append(Problem(f"{where}[{i}]", f"{text[:40]!r} is repeated", "give it once"))
         seen.add(text)
     return problems
 

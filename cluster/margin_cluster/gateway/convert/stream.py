@@ -42,11 +42,11 @@ class Ending:
         """
         if not self._has_ended:
             raise InvalidRequest(
-                "the stream was cut off",
+                "the stream is incomplete",
                 [
                     Problem(
                         f"message {self.messages}",
-                        "is missing: no message before it had is_last",
+                        "is missing: the stream ended before a message with is_last",
                         "send the whole stream again; nothing was changed",
                     )
                 ],

@@ -57,13 +57,17 @@ class MarketDataService(stubs.MarketDataServiceServicer):
         surfaces = generation.priced.market.surfaces
         if not surfaces:
             raise NotReady(
-                "the model in use prices on marks and fits no surface",
-                [Problem("model", generation.parameters.name, "serve a model with a smile")],
+                "the model in use prices from marks and has no surface",
+                [
+                    Problem(
+                        "model", generation.parameters.name, "use a model with a volatility surface"
+                    )
+                ],
             )
         if underlying not in surfaces:
             raise InvalidRequest(
-                "there is no such surface",
-                [Problem("underlying", underlying[:40], f"there are {', '.join(surfaces)}")],
+                "there is no surface of this underlying",
+                [Problem("underlying", underlying[:40], f"available: {', '.join(surfaces)}")],
             )
         return await self._desk.compute(
             convert.surface_to_proto, surfaces[underlying], generation.handle.snapshot_id, strikes

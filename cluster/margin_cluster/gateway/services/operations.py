@@ -74,7 +74,7 @@ class OperationsService(stubs.OperationsServiceServicer):
         try:
             return await self._desk.cluster.status(until=until)
         except MarginError as error:
-            problems.append(f"the cluster's coordinator does not answer: {error.summary}")
+            problems.append(f"the coordinator of the cluster does not respond: {error.summary}")
             return None
 
     async def _ledger_head(self, problems: list[str]) -> LedgerHead:
