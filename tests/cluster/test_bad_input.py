@@ -307,7 +307,7 @@ def test_two_faults_of_a_model_are_both_named(tmp_path: Path, folder: Path) -> N
             ("--model", "no-such"),
             "give a TOML file or one of: ccp-default, fhs-surface, hs-surface",
         ),
-        (("--scenarios", "scenarios-00"), "the store has no scenarios"),
+        (("--scenarios", "scenarios-00"), "scenarios-00 is not in the store"),
         (("--collateral", "nowhere.csv"), "nowhere.csv"),
     ],
 )
