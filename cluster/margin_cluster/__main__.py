@@ -7,6 +7,9 @@ def main() -> None:
     """Run the command line, or report which package is missing and exit with code 2."""
     try:
         from margin_cluster.cli import app
+    except KeyboardInterrupt:
+        sys.stderr.write("margin: interrupted\n")
+        raise SystemExit(130) from None
     except ModuleNotFoundError as missing:
         if missing.name and missing.name.startswith("margin_"):
             raise

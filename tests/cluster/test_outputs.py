@@ -116,6 +116,13 @@ def test_force_refuses_a_marker_that_it_cannot_use(tmp_path: Path, content: str)
     assert (target / "margin.csv").exists()
 
 
+def test_force_keeps_the_results_of_another_command(tmp_path: Path) -> None:
+    target = tmp_path / "results"
+    write_results(target)
+    assert "it holds the results of `margin run`" in refuse("compare", "--out", target, "--force")
+    assert (target / "margin.csv").exists()
+
+
 def test_force_replaces_what_a_command_wrote_and_nothing_remains(tmp_path: Path) -> None:
     target = tmp_path / "results"
     write_results(target, ("margin.csv", "pnl.parquet"))
@@ -320,3 +327,22 @@ def test_an_interruption_from_the_keyboard_is_one_line_and_leaves_nothing(
     assert "Traceback" not in stderr
     assert stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_while_the_command_loads_is_one_line(tmp_path: Path) -> None:
+    code = (
+        "import builtins, signal\n"
+        "from margin_cluster.__main__ import main\n"
+        "load = builtins.__import__\n"
+        "def interrupted(name, *arguments, **named):\n"
+        "    if name == 'margin_cluster.cli':\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    return load(name, *arguments, **named)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "builtins.__import__ = interrupted\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (130, "margin: interrupted\n")

@@ -41,7 +41,7 @@ def output_folder(path: Path, *, command: str, replace: bool) -> Generator[Path]
     command : str
         Name of the command for the marker, for example "run".
     replace : bool
-        Replace the results of an earlier command.
+        Replace earlier results of the same command.
 
     Raises
     ------
@@ -53,12 +53,12 @@ def output_folder(path: Path, *, command: str, replace: bool) -> Generator[Path]
     _require_place(path, target)
     if target.is_file():
         raise _refusal(path, "it is a file, and the results need a folder", "name a folder")
-    _require_replaceable(path, target, replace=replace)
+    _require_replaceable(path, target, command, replace=replace)
     _require_writable(path, target)
     with folder_aside(target) as aside:
         yield aside
         _write_marker(aside, command)
-        _require_replaceable(path, target, replace=replace)
+        _require_replaceable(path, target, command, replace=replace)
         if is_occupied(target):
             _exchange(path, aside, target)
         else:
@@ -141,18 +141,25 @@ def _require_writable(path: Path, target: Path) -> None:
         )
 
 
-def _require_replaceable(path: Path, target: Path, *, replace: bool) -> None:
+def _require_replaceable(path: Path, target: Path, command: str, *, replace: bool) -> None:
     if not is_occupied(target):
         return
     if not replace:
         raise _refusal(
             path, "it exists",
-            "name another folder, or add --force to replace the results of an earlier command",
+            "name another folder, or add --force to replace earlier results of this command",
         )  # fmt: skip
     if not os.access(target, os.W_OK | os.X_OK):
         what = "its files cannot be deleted: Permission denied"
         raise _refusal(path, what, "check its owner and permissions", verb="replace")
-    foreign = _foreign_entries(path, target)
+    marker = _marker(path, target)
+    if marker["command"] != command:
+        raise _refusal(
+            path, f"it holds the results of `margin {marker['command']}`",
+            "name another folder; --force replaces results of the same command only",
+            verb="replace",
+        )  # fmt: skip
+    foreign = _foreign_entries(target, marker["files"])
     if foreign:
         problems = [Problem(str(path / name), why, "move it elsewhere") for name, why in foreign]
         raise InvalidRequest(
@@ -161,9 +168,8 @@ def _require_replaceable(path: Path, target: Path, *, replace: bool) -> None:
         )
 
 
-def _foreign_entries(path: Path, target: Path) -> list[tuple[str, str]]:
+def _foreign_entries(target: Path, listed: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     """Return (name, reason) of every entry of `target` that is not listed or was changed."""
-    listed = _marked_files(path, target)
     found: list[tuple[str, str]] = []
     for entry in sorted(target.iterdir()):
         if entry.name == MARKER and not entry.is_symlink():
@@ -178,7 +184,8 @@ def _foreign_entries(path: Path, target: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _marked_files(path: Path, target: Path) -> dict[str, dict[str, Any]]:
+def _marker(path: Path, target: Path) -> dict[str, Any]:
+    """Return the marker of a folder: the command and the files that it wrote."""
     marker = target / MARKER
     remedy = "name another folder; if nothing in this one is needed, delete it yourself first"
     if not marker.is_file():
@@ -188,13 +195,14 @@ def _marked_files(path: Path, target: Path) -> dict[str, dict[str, Any]]:
         content = json.loads(marker.read_text(encoding="utf-8"))
         if content["tool"] != _TOOL or content["format"] != _FORMAT:
             raise ValueError(f"tool {content['tool']!r}, format {content['format']!r}")
-        files: dict[str, dict[str, Any]] = content["files"]
-        if not all({"bytes", "sha256"} <= set(record) for record in files.values()):
+        if not isinstance(content["command"], str):
+            raise TypeError(f"command {content['command']!r}")
+        if not all({"bytes", "sha256"} <= set(record) for record in content["files"].values()):
             raise ValueError("a file without its size or hash")
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
         what = f"its marker {MARKER} cannot be used: {fault!r}"
         raise _refusal(path, what, remedy, verb="replace") from fault
-    return files
+    return content
 
 
 def _is_unchanged(file: Path, record: dict[str, Any]) -> bool:
@@ -215,7 +223,7 @@ def _write_marker(folder: Path, command: str) -> None:
 
 def _exchange(path: Path, aside: Path, target: Path) -> None:
     """Rename `aside` to `target` and delete the files that a command had written there."""
-    written = [*_marked_files(path, target), MARKER]
+    written = [*_marker(path, target)["files"], MARKER]
     old = target.with_name(f"{aside.name}.old")
     try:
         target.rename(old)

@@ -60,7 +60,7 @@ def run(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the results of an earlier command.")
+        bool, typer.Option("--force", help="Replace earlier results of this command.")
     ] = False,
     as_json: Annotated[bool, JsonOption] = False,
 ) -> None:

@@ -48,7 +48,7 @@ from margin_cluster.wiring import load_model, time_from_text
 Data: TypeAlias = Annotated[Path | None, DataOption]
 OutDir: TypeAlias = Annotated[Path, typer.Option("--out", help="Folder for the results.")]
 Force: TypeAlias = Annotated[
-    bool, typer.Option("--force", help="Replace the results of an earlier command.")
+    bool, typer.Option("--force", help="Replace earlier results of this command.")
 ]
 Model: TypeAlias = Annotated[str, typer.Option(help="Preset or TOML file.")]
 First: TypeAlias = Annotated[

@@ -45,9 +45,12 @@ def show_calculation(output: CalculationOutput) -> None:
     for note in output.notes:
         out.print(f"[dim]{escape(note)}[/]", highlight=False)
     repairs = sum(len(q.repairs) for q in output.quality)
+    faults = sum(n for q in output.quality for s in q.sources for n in s.faults.values())
+    missing = sum(s.missing for q in output.quality for s in q.sources)
     out.print(
-        f"[dim]Data quality: {counted(repairs, 'repair')} listed in the report. "
-        f"Digest {r.digest}[/]"
+        f"[dim]Data quality: {counted(faults, 'fault')} in price files, "
+        f"{counted(missing, 'missing price')}, {counted(repairs, 'repair')}, all listed in the "
+        f"report. Digest {r.digest}[/]"
     )
 
 
