@@ -151,7 +151,7 @@ def test_the_store_keeps_what_it_has(tmp_path: Path) -> None:
     store.put("candles", "candles-1", pa.table({"x": [1]}))
     store.put("candles", "candles-1", pa.table({"x": [2]}))
     assert store.get("candles", "candles-1").column("x").to_pylist() == [1]
-    with pytest.raises(InvalidMarketData, match="has no candles"):
+    with pytest.raises(InvalidMarketData, match="candles-2 is not in the store"):
         store.get("candles", "candles-2")
 
 
