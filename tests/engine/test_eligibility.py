@@ -36,6 +36,7 @@ BAD: dict[str, tuple[float, str]] = {
     "BTC-3JUL26": (10.0, "has no forward and no quotes"),
     "SOL-PERPETUAL": (10.0, "SOL has no index price"),
     "BTC-PERPETUAL": (3.0, "3 of BTC-PERPETUAL is not a whole number of lots of 10"),
+    "ETH-PERPETUAL": (5e-324, "of ETH-PERPETUAL is not a whole number of lots of 10"),
     "ETH_USDC": (float("nan"), "quantity is nan"),
     "BTC_USDC-PERPETUAL": (1e308, "quantity is 1e+308 (at most 1e+12"),
     "ETH_USDC-PERPETUAL": (1e12, "too large to be summed exactly"),

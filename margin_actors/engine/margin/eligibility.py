@@ -182,7 +182,7 @@ def _assess(book: Book, names: _Names) -> BookAssessment:
         faulty = ~(np.abs(quantity) <= QUANTITY_MAX)
     if names.lot is not None:
         with np.errstate(invalid="ignore", over="ignore"):  # such quantities are already faulty
-            broken = whole_lots(quantity / names.lot[index])[1]
+            broken = whole_lots(quantity, names.lot[index])[1]
         if broken.size:
             faulty = np.zeros(quantity.size, np.bool_) if faulty is None else faulty
             faulty[broken] = True

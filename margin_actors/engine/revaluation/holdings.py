@@ -59,22 +59,24 @@ class Holdings:
         return self.sums(np.abs(self.lots) * largest_move[self.index])
 
 
-def whole_lots(lots: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Return lots rounded to whole numbers, and the indices of those that are not whole.
+def whole_lots(quantity: FloatArray, lot: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Return quantities in lots, rounded to whole numbers, and the indices of those not whole.
 
     The tolerance covers the rounding of decimal quantities: 0.3 in lots of 0.1 is not exactly 3.
 
     Parameters
     ----------
-    lots : float64 (n_positions,)
-        Quantities divided by the quantity of one lot.
+    quantity, lot : float64 (n_positions,)
+        Quantity of each position, and of one lot of its contract; in the same unit.
 
     Returns
     -------
     float64 (n_positions,), int64 (n_broken,)
     """
+    lots = quantity / lot
     whole = np.round(lots)
-    unequal = np.flatnonzero(lots != whole)
+    # The smallest quantities give exactly zero lots.
+    unequal = np.flatnonzero((lots != whole) | ((whole == 0.0) & (quantity != 0.0)))
     distance = np.abs(lots[unequal] - whole[unequal])
     bound = 1e-6 * np.maximum(1.0, np.abs(whole[unequal])) ** 0.5
     # A quantity that would be rounded to zero lots is an error, however small.
@@ -107,7 +109,7 @@ def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book")
     quantum = contracts.quantum_usd
     if quantum is None:
         return Holdings(book.start, index, book.quantity, 1.0, is_exact=False)
-    whole, bad = whole_lots(book.quantity / contracts.lot[index])
+    whole, bad = whole_lots(book.quantity, contracts.lot[index])
     account = np.searchsorted(book.start, bad, side="right") - 1
     problems = [
         Problem(
