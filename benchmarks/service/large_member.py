@@ -5,8 +5,9 @@ same run measures the speed of two busy processes relative to one, because a sec
 processor is not always a full one. The memory of all processes of both services is sampled.
 """
 
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -27,25 +28,23 @@ after the round."""
 ACCOUNT = "LARGE"
 
 
-def spin(seconds: float, out: "multiprocessing.Queue[int]") -> None:
-    until, count = time.perf_counter() + seconds, 0
-    while time.perf_counter() < until:
-        count += 1
-    out.put(count)
+SPIN = f"""
+import time
+until, count = time.perf_counter() + {SPIN_SECONDS}, 0
+while time.perf_counter() < until:
+    count += 1
+print(count)
+"""
 
 
 def spinning(processes: int) -> int:
-    """Return the sum of the counts that a number of busy processes reach."""
-    out: multiprocessing.Queue[int] = multiprocessing.Queue()
-    workers = [
-        multiprocessing.Process(target=spin, args=(SPIN_SECONDS, out)) for _ in range(processes)
-    ]
-    for worker in workers:
-        worker.start()
-    total = sum(out.get() for _ in workers)
-    for worker in workers:
-        worker.join()
-    return total
+    """Return the sum of the counts that a number of busy processes reach.
+
+    They are new interpreters, because a fork can block in a process that has used gRPC.
+    """
+    command = [sys.executable, "-I", "-S", "-c", SPIN]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(processes)]
+    return sum(int(worker.communicate()[0]) for worker in workers)
 
 
 def spinning_ratio() -> float:
