@@ -27,7 +27,12 @@ from margin_actors.engine.backtest import (
 )
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import BufferParameters
-from margin_actors.engine.scenarios.buffer import BufferState, advance, full_buffer, replay
+from margin_actors.engine.scenarios.procyclicality.buffer import (
+    BufferState,
+    advance,
+    full_buffer,
+    replay,
+)
 from margin_actors.errors import InvalidScenario
 from margin_actors.numerics.black76 import black76_price
 

@@ -25,11 +25,11 @@ from margin_actors.engine.scenarios import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.engine.scenarios.filtered import build_filter, filter_rows
-from margin_actors.engine.scenarios.rules import span_rows, venue_grid_rows
-from margin_actors.engine.scenarios.stress_period import choose_stress_period
-from margin_actors.engine.scenarios.volatility import Recursion, ewma, fit_garch, variances
-from margin_actors.engine.scenarios.windows import all_windows, price_table, spot_returns
+from margin_actors.engine.scenarios.engines.filtered import build_filter, filter_rows
+from margin_actors.engine.scenarios.history.volatility import Recursion, ewma, fit_garch, variances
+from margin_actors.engine.scenarios.history.windows import all_windows, price_table, spot_returns
+from margin_actors.engine.scenarios.prescribed.span import span_rows, venue_grid_rows
+from margin_actors.engine.scenarios.procyclicality.stress_period import choose_stress_period
 
 
 def parameters(**changes: object) -> ScenarioParameters:

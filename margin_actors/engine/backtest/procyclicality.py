@@ -23,12 +23,12 @@ from margin_actors.engine.backtest.replay import (
 )
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios.buffer import advance, full_buffer
 from margin_actors.engine.scenarios.build import long_windows
-from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
-from margin_actors.engine.scenarios.stress_period import choose_stress_period
-from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import Windows, all_windows, recent_windows
+from margin_actors.engine.scenarios.engines.historical import SurfaceSources, historical_rows
+from margin_actors.engine.scenarios.history.volatility import Recursion
+from margin_actors.engine.scenarios.history.windows import Windows, all_windows, recent_windows
+from margin_actors.engine.scenarios.procyclicality.buffer import advance, full_buffer
+from margin_actors.engine.scenarios.procyclicality.stress_period import choose_stress_period
 from margin_actors.market.books import Book
 from margin_actors.numerics.elementary import exponentials
 

@@ -27,17 +27,17 @@ from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, VolatilityIndex
 from margin_actors.engine.scenarios.build import core_rows, is_filtered
-from margin_actors.engine.scenarios.filtered import build_filter, garch_recursions
-from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
-from margin_actors.engine.scenarios.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
-from margin_actors.engine.scenarios.surface_nodes import index_at
-from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import (
+from margin_actors.engine.scenarios.engines.filtered import build_filter, garch_recursions
+from margin_actors.engine.scenarios.engines.historical import SurfaceSources, historical_rows
+from margin_actors.engine.scenarios.history.volatility import Recursion
+from margin_actors.engine.scenarios.history.windows import (
     PriceTable,
     Windows,
     price_table,
     recent_windows,
 )
+from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
+from margin_actors.engine.scenarios.surface_moves.from_history import index_at
 from margin_actors.errors import InvalidScenario, Problem
 from margin_actors.market.books import Book
 from margin_actors.market.cleansing import PriceGrid

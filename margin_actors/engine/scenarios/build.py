@@ -7,16 +7,31 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios.buffer import BufferState, full_buffer, replay
-from margin_actors.engine.scenarios.filtered import Filter, build_filter, filter_rows
-from margin_actors.engine.scenarios.historical import (
+from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
+from margin_actors.engine.scenarios.engines.historical import (
     SurfaceSources,
     historical_rows,
     sampling_notes,
 )
-from margin_actors.engine.scenarios.monte_carlo import build_monte_carlo
-from margin_actors.engine.scenarios.reference import reference_margins
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.engines.monte_carlo import build_monte_carlo
+from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.history.volatility import Recursion
+from margin_actors.engine.scenarios.history.windows import (
+    PriceTable,
+    Windows,
+    all_windows,
+    price_table,
+    recent_windows,
+)
+from margin_actors.engine.scenarios.prescribed.stress import (
+    event_windows,
+    hypothetical_rows,
+    stress_rows,
+)
+from margin_actors.engine.scenarios.procyclicality.buffer import BufferState, full_buffer, replay
+from margin_actors.engine.scenarios.procyclicality.reference import reference_margins
+from margin_actors.engine.scenarios.procyclicality.stress_period import choose_stress_period
+from margin_actors.engine.scenarios.sets.scenario_set import (
     CORE,
     LONG,
     STRESS,
@@ -24,22 +39,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     ScenarioSet,
     join_sections,
 )
-from margin_actors.engine.scenarios.stress import (
-    event_windows,
-    hypothetical_rows,
-    stress_rows,
-)
-from margin_actors.engine.scenarios.stress_period import choose_stress_period
-from margin_actors.engine.scenarios.surface_history import SurfaceHistory
-from margin_actors.engine.scenarios.surface_nodes import VolatilityIndex
-from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import (
-    PriceTable,
-    Windows,
-    all_windows,
-    price_table,
-    recent_windows,
-)
+from margin_actors.engine.scenarios.surface_moves.from_history import VolatilityIndex
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.numerics.elementary import exponentials
 

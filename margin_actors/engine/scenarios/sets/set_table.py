@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.sets.scenario_set import (
     MONEYNESS,
     TENORS_DAYS,
     Provenance,

@@ -6,22 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin_actors.engine.parameters import ScenarioParameters
-from margin_actors.engine.scenarios.index_nodes import nodes_from_index
-from margin_actors.engine.scenarios.scenario_set import (
-    MONEYNESS,
-    TENORS_DAYS,
-    Provenance,
-    ScenarioSet,
-)
-from margin_actors.engine.scenarios.surface_history import SurfaceHistory
-from margin_actors.engine.scenarios.surface_nodes import (
-    N_NODES,
-    N_TENORS,
-    SurfaceNodes,
-    VolatilityIndex,
-    nodes_from_history,
-)
-from margin_actors.engine.scenarios.windows import (
+from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.history.windows import (
     PriceTable,
     Windows,
     paths,
@@ -29,6 +15,20 @@ from margin_actors.engine.scenarios.windows import (
     recent_windows,
     spot_returns,
 )
+from margin_actors.engine.scenarios.sets.scenario_set import (
+    MONEYNESS,
+    TENORS_DAYS,
+    Provenance,
+    ScenarioSet,
+)
+from margin_actors.engine.scenarios.surface_moves.from_history import (
+    N_NODES,
+    N_TENORS,
+    SurfaceNodes,
+    VolatilityIndex,
+    nodes_from_history,
+)
+from margin_actors.engine.scenarios.surface_moves.from_index import nodes_from_index
 from margin_actors.market.cleansing import PriceGrid
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios.filtered import Filter
-from margin_actors.engine.scenarios.windows import PriceTable, Windows, spot_returns
+from margin_actors.engine.scenarios.engines.filtered import Filter
+from margin_actors.engine.scenarios.history.windows import PriceTable, Windows, spot_returns
 from margin_actors.numerics.elementary import exponentials
 
 _DAY_MS = 86_400_000

@@ -12,9 +12,8 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.engine.parameters import ScenarioParameters
-from margin_actors.engine.scenarios.proxy import WINDOWS_MIN, design_matrix, fit_proxy
-from margin_actors.engine.scenarios.scenario_set import TENORS_DAYS, Provenance
-from margin_actors.engine.scenarios.surface_nodes import (
+from margin_actors.engine.scenarios.sets.scenario_set import TENORS_DAYS, Provenance
+from margin_actors.engine.scenarios.surface_moves.from_history import (
     N_NODES,
     N_TENORS,
     N_Z,
@@ -24,6 +23,7 @@ from margin_actors.engine.scenarios.surface_nodes import (
     index_at,
     residual_draws,
 )
+from margin_actors.engine.scenarios.surface_moves.proxy import WINDOWS_MIN, design_matrix, fit_proxy
 from margin_actors.errors import MissingMarketData, Problem
 from margin_actors.numerics.elementary import logarithms
 

@@ -24,15 +24,15 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import FilterParameters
-from margin_actors.engine.scenarios.scenario_set import AT_MONEY, MONTH, ScenarioSet
-from margin_actors.engine.scenarios.volatility import (
+from margin_actors.engine.scenarios.history.volatility import (
     Recursion,
     ewma,
     ewma_covariances,
     fit_garch,
     variances,
 )
-from margin_actors.engine.scenarios.windows import PriceTable
+from margin_actors.engine.scenarios.history.windows import PriceTable
+from margin_actors.engine.scenarios.sets.scenario_set import AT_MONEY, MONTH, ScenarioSet
 
 _CORRELATION_MAX = 0.999
 _DAY_MS = 86_400_000

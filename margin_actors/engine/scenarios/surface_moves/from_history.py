@@ -7,24 +7,24 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray, TimeArray
 from margin_actors.engine.parameters import ScenarioParameters
-from margin_actors.engine.scenarios.proxy import (
-    WINDOWS_MIN,
-    Proxy,
-    design_matrix,
-    fit_proxy,
+from margin_actors.engine.scenarios.history.surface_history import (
+    SurfaceHistory,
+    nearest_rows,
+    surface_moves,
+    windows_of,
 )
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     MONEYNESS,
     MONTH,
     TENORS_DAYS,
     Provenance,
 )
-from margin_actors.engine.scenarios.surface_history import (
-    SurfaceHistory,
-    nearest_rows,
-    surface_moves,
-    windows_of,
+from margin_actors.engine.scenarios.surface_moves.proxy import (
+    WINDOWS_MIN,
+    Proxy,
+    design_matrix,
+    fit_proxy,
 )
 from margin_actors.errors import MissingMarketData, Problem
 from margin_actors.numerics.counter_random import uniform_per_stream

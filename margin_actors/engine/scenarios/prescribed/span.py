@@ -12,7 +12,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import SpanParameters, VenueGridParameters
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.sets.scenario_set import (
     MONEYNESS,
     NEVER,
     Provenance,

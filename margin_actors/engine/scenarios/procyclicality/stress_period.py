@@ -13,7 +13,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import StressPeriodParameters
-from margin_actors.engine.scenarios.windows import PriceTable, Windows, spot_returns
+from margin_actors.engine.scenarios.history.windows import PriceTable, Windows, spot_returns
 
 WINDOWS_MIN = 40
 """Smallest number of windows from which a stress period is chosen."""

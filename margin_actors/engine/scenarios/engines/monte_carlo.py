@@ -25,14 +25,13 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import MonteCarloParameters
-from margin_actors.engine.scenarios.draws import (
+from margin_actors.engine.scenarios.engines.draws import (
     MAP_POINTS,
     MAP_REACH,
     MAP_STEP,
     draw_rows,
 )
-from margin_actors.engine.scenarios.proxy import WINDOWS_MIN, design_matrix, fit_proxy
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     MONEYNESS,
     MONTH,
@@ -41,6 +40,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     Provenance,
     ScenarioSet,
 )
+from margin_actors.engine.scenarios.surface_moves.proxy import WINDOWS_MIN, design_matrix, fit_proxy
 from margin_actors.errors import InvalidScenario, Problem
 
 _DOF = (2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 60)

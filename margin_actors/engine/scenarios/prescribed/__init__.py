@@ -1,0 +1,1 @@
+"""Prescribed rows: SPAN, the venue grid, stress days and hypothetical moves."""

@@ -1,0 +1,1 @@
+"""Moves of volatility surfaces and forward curves over windows, observed or proxied."""
