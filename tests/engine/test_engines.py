@@ -28,7 +28,7 @@ from margin_actors.engine.scenarios import (
 from margin_actors.engine.scenarios.engines.filtered import build_filter, filter_rows
 from margin_actors.engine.scenarios.history.volatility import Recursion, ewma, fit_garch, variances
 from margin_actors.engine.scenarios.history.windows import all_windows, price_table, spot_returns
-from margin_actors.engine.scenarios.prescribed.span import span_rows, venue_grid_rows
+from margin_actors.engine.scenarios.prescribed import span_rows, venue_grid_rows
 from margin_actors.engine.scenarios.procyclicality.stress_period import choose_stress_period
 
 

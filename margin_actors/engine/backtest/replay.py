@@ -37,7 +37,7 @@ from margin_actors.engine.scenarios.history.windows import (
     recent_windows,
 )
 from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
-from margin_actors.engine.scenarios.surface_moves.from_history import index_at
+from margin_actors.engine.scenarios.surface_moves import index_at
 from margin_actors.errors import InvalidScenario, Problem
 from margin_actors.market.books import Book
 from margin_actors.market.cleansing import PriceGrid

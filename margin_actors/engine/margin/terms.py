@@ -9,7 +9,7 @@ from margin_actors.engine.margin.margins import Sample, sample_of
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import Contracts, build_cube
 from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD, ScenarioSet, Section
-from margin_actors.engine.scenarios.prescribed.span import venue_grid_rows
+from margin_actors.engine.scenarios.prescribed import venue_grid_rows
 from margin_actors.engine.span import RiskArrays, risk_arrays, scan_ranges
 from margin_actors.engine.span.arrays import Price, span_set, tenors_of
 from margin_actors.errors import InvalidScenario, Problem, raise_if_any

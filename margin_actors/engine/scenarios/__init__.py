@@ -26,7 +26,7 @@ from margin_actors.engine.scenarios.sets.set_table import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.engine.scenarios.surface_moves.from_history import VolatilityIndex
+from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
 
 __all__ = [
     "AT_MONEY",

@@ -23,7 +23,7 @@ from margin_actors.engine.scenarios.history.windows import (
     price_table,
     recent_windows,
 )
-from margin_actors.engine.scenarios.prescribed.stress import (
+from margin_actors.engine.scenarios.prescribed import (
     event_windows,
     hypothetical_rows,
     stress_rows,
@@ -39,7 +39,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
     ScenarioSet,
     join_sections,
 )
-from margin_actors.engine.scenarios.surface_moves.from_history import VolatilityIndex
+from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.numerics.elementary import exponentials
 

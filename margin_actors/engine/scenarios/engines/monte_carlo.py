@@ -40,7 +40,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
     Provenance,
     ScenarioSet,
 )
-from margin_actors.engine.scenarios.surface_moves.proxy import WINDOWS_MIN, design_matrix, fit_proxy
+from margin_actors.engine.scenarios.surface_moves import WINDOWS_MIN, design_matrix, fit_proxy
 from margin_actors.errors import InvalidScenario, Problem
 
 _DOF = (2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 60)

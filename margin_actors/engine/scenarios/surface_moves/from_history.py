@@ -1,11 +1,11 @@
 """Volatility and basis moves of historical windows: observed in option chains, or proxied."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray, TimeArray
+from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import ScenarioParameters
 from margin_actors.engine.scenarios.history.surface_history import (
     SurfaceHistory,
@@ -13,12 +13,16 @@ from margin_actors.engine.scenarios.history.surface_history import (
     surface_moves,
     windows_of,
 )
-from margin_actors.engine.scenarios.sets.scenario_set import (
-    AT_MONEY,
-    MONEYNESS,
-    MONTH,
-    TENORS_DAYS,
-    Provenance,
+from margin_actors.engine.scenarios.sets.scenario_set import AT_MONEY, MONTH, Provenance
+from margin_actors.engine.scenarios.surface_moves.nodes import (
+    N_NODES,
+    N_TENORS,
+    N_Z,
+    SurfaceNodes,
+    VolatilityIndex,
+    WindowMoves,
+    drawn_residuals,
+    residual_draws,
 )
 from margin_actors.engine.scenarios.surface_moves.proxy import (
     WINDOWS_MIN,
@@ -27,45 +31,28 @@ from margin_actors.engine.scenarios.surface_moves.proxy import (
     fit_proxy,
 )
 from margin_actors.errors import MissingMarketData, Problem
-from margin_actors.numerics.counter_random import uniform_per_stream
 from margin_actors.numerics.elementary import logarithms
 
-N_TENORS, N_Z = len(TENORS_DAYS), len(MONEYNESS)
-N_NODES = N_TENORS + N_TENORS * N_Z
-"""Number of nodes: the basis nodes, then the nodes of the volatility surface."""
-_RESIDUAL_STREAM = 1 << 40
-_INDEX_GAP_MS = 2 * 86_400_000
-
 
 @dataclass(frozen=True)
-class VolatilityIndex:
-    """The volatility index of one underlying, in ascending order of time."""
+class _ObservedMoves:
+    """Moves of one underlying between recorded surfaces, to which its proxies are fitted."""
 
     underlying: str
-    time: TimeArray
-    """datetime64[ms] (n,): time at which each value was known; for a daily close, the end of the
-    day."""
-    value: FloatArray
-    """float64 (n,): volatility points, positive."""
-
-
-@dataclass(frozen=True)
-class SurfaceNodes:
-    """Moves of forward curves and volatility surfaces over windows."""
-
+    start_time: np.ndarray
+    """datetime64[ms] (n_fitted,): times of the first snapshots."""
+    end_time: np.ndarray
+    """datetime64[ms] (n_fitted,): times of the second snapshots."""
+    spot_return: FloatArray
+    """float64 (n_fitted,): log returns of the index between the snapshots."""
     nodes: FloatArray
-    """float64 (n_windows, n_underlyings, N_NODES): changes of ln(F / S), then of ln(volatility)."""
-    provenance: np.ndarray
-    """uint8 (n_windows, n_underlyings): values of `Provenance`."""
-    notes: tuple[str, ...]
+    """float64 (n_fitted, N_NODES): changes of ln(F / S), then of ln(volatility)."""
 
 
 def nodes_from_history(
     parameters: ScenarioParameters,
     as_of: np.datetime64,
-    spot: FloatArray,
-    start_time: TimeArray,
-    end_time: TimeArray,
+    windows: WindowMoves,
     surfaces: Mapping[str, SurfaceHistory],
     vol_index: Mapping[str, VolatilityIndex],
 ) -> SurfaceNodes:
@@ -76,10 +63,7 @@ def nodes_from_history(
     parameters : ScenarioParameters
     as_of : datetime64
         Later surfaces and index values are not used.
-    spot : float64 (n_windows, n_underlyings)
-        Log returns of the underlyings over the windows.
-    start_time, end_time : datetime64[ms] (n_windows,)
-        Start and end of the windows.
+    windows : WindowMoves
     surfaces : mapping from underlying to SurfaceHistory
     vol_index : mapping from underlying to VolatilityIndex
         Optional per underlying.
@@ -89,22 +73,69 @@ def nodes_from_history(
     MissingMarketData
         If an underlying has no chain history, or the history is too short to fit a proxy.
     """
-    underlyings = parameters.underlyings
+    histories = _histories_until(parameters, as_of, surfaces)
+    pairs = _snapshot_pairs(parameters, as_of, histories)
+    n, nu = windows.spot_return.shape
+    nodes = np.zeros((n, nu, N_NODES))
+    provenance = np.zeros((n, nu), np.uint8)
+    notes: list[str] = []
+    draws = residual_draws(parameters, windows.end_time)
+    tolerance = parameters.surface_tolerance_hours
+    for i, u in enumerate(parameters.underlyings):
+        history, (begin, end) = histories[i], pairs[i]
+        observed = _ObservedMoves(
+            u,
+            history.time[begin],
+            history.time[end],
+            logarithms(history.index_usd[end] / history.index_usd[begin])[0],
+            _nodes_between(history, begin, end),
+        )
+        nodes[:, i] = _proxied_by_spot(observed, windows.spot_return[:, i], draws, notes)
+        provenance[:, i] = Provenance.PROXIED_BY_SPOT
+        if u in vol_index:
+            index = vol_index[u].until(as_of)
+            rows, moves = _proxied_by_index(observed, index, windows, i, draws, notes)
+            nodes[rows, i] = moves
+            provenance[rows, i] = Provenance.PROXIED_BY_VOL_INDEX
+        first = nearest_rows(history.time, windows.start_time, tolerance_hours=tolerance)
+        second = nearest_rows(history.time, windows.end_time, tolerance_hours=tolerance)
+        seen = np.flatnonzero((first >= 0) & (second > first))
+        if seen.size:
+            nodes[seen, i] = _nodes_between(history, first[seen], second[seen])
+            provenance[seen, i] = Provenance.OBSERVED
+    return SurfaceNodes(nodes, provenance, tuple(notes))
+
+
+def _histories_until(
+    parameters: ScenarioParameters,
+    as_of: np.datetime64,
+    surfaces: Mapping[str, SurfaceHistory],
+) -> list[SurfaceHistory]:
+    """Return the chain history of each underlying that is known at `as_of`."""
     missing = [
         Problem(
             f"chain history of {u}",
             "missing",
             "add option chains, or set surface_moves = 'none'",
         )
-        for u in underlyings
+        for u in parameters.underlyings
         if u not in surfaces
     ]
     if missing:
         raise MissingMarketData("surface moves require a chain history", missing)
-    histories = [_until(surfaces[u], as_of) for u in underlyings]
+    return [_until(surfaces[u], as_of) for u in parameters.underlyings]
+
+
+def _snapshot_pairs(
+    parameters: ScenarioParameters, as_of: np.datetime64, histories: Sequence[SurfaceHistory]
+) -> list[tuple[IntArray, IntArray]]:
+    """Return the pairs of snapshots to which proxies are fitted; see `windows_of`."""
     horizon = parameters.horizon_hours + parameters.extension_hours
-    tolerance = parameters.surface_tolerance_hours
-    pairs = windows_of(histories, horizon_hours=horizon, tolerance_hours=tolerance)
+    pairs = windows_of(
+        histories,
+        horizon_hours=horizon,
+        tolerance_hours=parameters.surface_tolerance_hours,
+    )
     n_windows = pairs[0][0].size if histories[0].time.size else 0
     if n_windows < WINDOWS_MIN:
         raise MissingMarketData(
@@ -118,113 +149,74 @@ def nodes_from_history(
                 )
             ],
         )
-    n, nu = spot.shape
-    nodes = np.zeros((n, nu, N_NODES))
-    provenance = np.zeros((n, nu), np.uint8)
-    notes: list[str] = []
-    draws = residual_draws(parameters, end_time)
-    for i, u in enumerate(underlyings):
-        history, (begin, end) = histories[i], pairs[i]
-        moves = _nodes_between(history, begin, end)
-        returns = logarithms(history.index_usd[end] / history.index_usd[begin])[0]
-        by_spot = fit_proxy(u, design_matrix(returns), moves, names=("1", "r", "max(-r, 0)"))
-        notes.append(_note(by_spot, "spot"))
-        nodes[:, i] = by_spot.moves(design_matrix(spot[:, i]))
-        nodes[:, i] += drawn_residuals(by_spot.residuals, draws)
-        provenance[:, i] = Provenance.PROXIED_BY_SPOT
-        if u in vol_index:
-            _fill_from_index(
-                vol_index[u],
-                as_of,
-                history,
-                begin,
-                end,
-                returns,
-                moves,
-                spot[:, i],
-                start_time,
-                end_time,
-                draws,
-                nodes[:, i],
-                provenance[:, i],
-                notes,
-            )
-        first = nearest_rows(history.time, start_time, tolerance_hours=tolerance)
-        second = nearest_rows(history.time, end_time, tolerance_hours=tolerance)
-        seen = np.flatnonzero((first >= 0) & (second > first))
-        if seen.size:
-            nodes[seen, i] = _nodes_between(history, first[seen], second[seen])
-            provenance[seen, i] = Provenance.OBSERVED
-    return SurfaceNodes(nodes, provenance, tuple(notes))
+    return pairs
 
 
-def _fill_from_index(
+def _proxied_by_spot(
+    observed: _ObservedMoves, spot: FloatArray, draws: FloatArray | None, notes: list[str]
+) -> FloatArray:
+    """Return the moves proxied by the spot returns `spot` (n,), float64 (n, N_NODES)."""
+    proxy = fit_proxy(
+        observed.underlying,
+        design_matrix(observed.spot_return),
+        observed.nodes,
+        names=("1", "r", "max(-r, 0)"),
+    )
+    notes.append(_note(proxy, "spot"))
+    nodes = proxy.moves(design_matrix(spot))
+    nodes += drawn_residuals(proxy.residuals, draws)
+    return nodes
+
+
+def _proxied_by_index(
+    observed: _ObservedMoves,
     index: VolatilityIndex,
-    as_of: np.datetime64,
-    history: SurfaceHistory,
-    begin: IntArray,
-    end: IntArray,
-    returns: FloatArray,
-    moves: FloatArray,
-    spot: FloatArray,
-    start_time: TimeArray,
-    end_time: TimeArray,
+    windows: WindowMoves,
+    column: int,
     draws: FloatArray | None,
-    nodes: FloatArray,
-    provenance: np.ndarray,
     notes: list[str],
-) -> None:
-    """Overwrite, in place, the windows at both ends of which the volatility index is known."""
-    known = index.time <= as_of.astype("datetime64[ms]")
-    time, ln_value = index.time[known], logarithms(index.value[known])[0]
-    before = index_at(time, ln_value, history.time[begin])
-    after = index_at(time, ln_value, history.time[end])
-    both = np.isfinite(before) & np.isfinite(after)
+) -> tuple[IntArray, FloatArray]:
+    """Return the windows at both ends of which the volatility index is known, and their moves.
+
+    Parameters
+    ----------
+    observed : _ObservedMoves
+    index : VolatilityIndex
+        Values known at the time of the set.
+    windows : WindowMoves
+    column : int
+        Column of the underlying in the spot returns of `windows`.
+    draws : float64 (n_windows,) in (0, 1), or None
+        Draws of residuals.
+    notes : list of str
+        A note on the fit is appended.
+
+    Returns
+    -------
+    int64 (n_rows,)
+        Windows; none if the index and the chain history have too few windows in common.
+    float64 (n_rows, N_NODES)
+    """
+    fitted_change = index.ln_at(observed.end_time) - index.ln_at(observed.start_time)
+    both = np.isfinite(fitted_change)
     if int(both.sum()) < WINDOWS_MIN:
         notes.append(
             f"{index.underlying}: the volatility index and the chain history share "
             f"{int(both.sum())} windows, too few for a proxy ({WINDOWS_MIN})"
         )
-        return
-    change = (after - before)[both]
+        return np.empty(0, np.int64), np.empty((0, N_NODES))
     proxy = fit_proxy(
         index.underlying,
-        design_matrix(returns[both], change),
-        moves[both],
+        design_matrix(observed.spot_return[both], fitted_change[both]),
+        observed.nodes[both],
         names=("1", "r", "max(-r, 0)", "change of ln(volatility index)"),
     )
     notes.append(_note(proxy, "volatility index"))
-    change = index_at(time, ln_value, end_time) - index_at(time, ln_value, start_time)
+    change = index.change_over(windows)
     rows = np.flatnonzero(np.isfinite(change))
-    index_change = change[rows]
-    nodes[rows] = proxy.moves(design_matrix(spot[rows], index_change))
-    nodes[rows] += drawn_residuals(proxy.residuals, None if draws is None else draws[rows])
-    provenance[rows] = Provenance.PROXIED_BY_VOL_INDEX
-
-
-def index_at(time: TimeArray, ln_value: FloatArray, wanted: TimeArray) -> FloatArray:
-    """Return the volatility index at given times, interpolated linearly in the logarithm.
-
-    Parameters
-    ----------
-    time : datetime64[ms] (n,)
-        Times of the known values, ascending.
-    ln_value : float64 (n,)
-        Logarithms of the known values.
-    wanted : datetime64[ms] (m,)
-
-    Returns
-    -------
-    float64 (m,)
-        ln(volatility index); NaN outside the known values or in a gap of more than two days.
-    """
-    stamps, targets = time.astype(np.float64), wanted.astype(np.float64)
-    if stamps.size < 2:
-        return np.full(wanted.size, np.nan)
-    right = np.clip(np.searchsorted(stamps, targets), 1, stamps.size - 1)
-    gap = stamps[right] - stamps[right - 1]
-    inside = (targets >= stamps[0]) & (targets <= stamps[-1]) & (gap <= _INDEX_GAP_MS)
-    return np.where(inside, np.interp(targets, stamps, ln_value), np.nan)
+    nodes = proxy.moves(design_matrix(windows.spot_return[rows, column], change[rows]))
+    nodes += drawn_residuals(proxy.residuals, None if draws is None else draws[rows])
+    return rows, nodes
 
 
 def _nodes_between(history: SurfaceHistory, start: IntArray, end: IntArray) -> FloatArray:
@@ -240,46 +232,6 @@ def _until(history: SurfaceHistory, as_of: np.datetime64) -> SurfaceHistory:
         history.index_usd[:known],
         history.surfaces[:known],
     )
-
-
-def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> FloatArray | None:
-    """Return one uniform number per row, or None if the model does not draw residuals.
-
-    The number depends on the seed and on the end time of the row only, so a longer lookback does
-    not change existing rows.
-
-    Parameters
-    ----------
-    parameters : ScenarioParameters
-    end_time : datetime64 (n_rows,)
-
-    Returns
-    -------
-    float64 (n_rows,) in (0, 1), or None
-    """
-    if not parameters.proxy_residuals:
-        return None
-    minutes = end_time.astype("datetime64[m]").astype(np.int64)
-    return uniform_per_stream(parameters.seed, _RESIDUAL_STREAM + minutes)
-
-
-def drawn_residuals(residuals: FloatArray, draws: FloatArray | None) -> FloatArray | float:
-    """Return one vector of residuals per row.
-
-    For all underlyings, equal draws select the same window.
-
-    Parameters
-    ----------
-    residuals : float64 (n_windows, n_nodes)
-    draws : float64 (n_rows,) in (0, 1), or None
-
-    Returns
-    -------
-    float64 (n_rows, n_nodes), or 0 without draws
-    """
-    if draws is None:
-        return 0.0
-    return residuals[(draws * residuals.shape[0]).astype(np.int64)]
 
 
 def _note(proxy: Proxy, by: str) -> str:

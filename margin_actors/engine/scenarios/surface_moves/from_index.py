@@ -10,30 +10,31 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.arrays import BoolArray, FloatArray
 from margin_actors.engine.parameters import ScenarioParameters
 from margin_actors.engine.scenarios.sets.scenario_set import TENORS_DAYS, Provenance
-from margin_actors.engine.scenarios.surface_moves.from_history import (
+from margin_actors.engine.scenarios.surface_moves.nodes import (
     N_NODES,
     N_TENORS,
     N_Z,
     SurfaceNodes,
     VolatilityIndex,
+    WindowMoves,
     drawn_residuals,
-    index_at,
     residual_draws,
 )
-from margin_actors.engine.scenarios.surface_moves.proxy import WINDOWS_MIN, design_matrix, fit_proxy
+from margin_actors.engine.scenarios.surface_moves.proxy import (
+    WINDOWS_MIN,
+    design_matrix,
+    fit_proxy,
+)
 from margin_actors.errors import MissingMarketData, Problem
-from margin_actors.numerics.elementary import logarithms
 
 
 def nodes_from_index(
     parameters: ScenarioParameters,
     as_of: np.datetime64,
-    spot: FloatArray,
-    start_time: TimeArray,
-    end_time: TimeArray,
+    windows: WindowMoves,
     vol_index: Mapping[str, VolatilityIndex],
 ) -> SurfaceNodes:
     """Return the surface moves implied by the volatility index.
@@ -43,10 +44,7 @@ def nodes_from_index(
     parameters : ScenarioParameters
     as_of : datetime64
         Later values of the index are not used.
-    spot : float64 (n_windows, n_underlyings)
-        Log returns of the underlyings over the windows.
-    start_time, end_time : datetime64[ms] (n_windows,)
-        Start and end of the windows.
+    windows : WindowMoves
     vol_index : mapping from underlying to VolatilityIndex
 
     Raises
@@ -54,23 +52,17 @@ def nodes_from_index(
     MissingMarketData
         If an index is missing, or known over fewer than `WINDOWS_MIN` of the windows.
     """
-    n, nu = spot.shape
+    n, nu = windows.spot_return.shape
     nodes = np.zeros((n, nu, N_NODES))
     provenance = np.zeros((n, nu), np.uint8)
     notes: list[str] = []
-    draws = residual_draws(parameters, end_time)
+    draws = residual_draws(parameters, windows.end_time)
     spread = np.repeat((30.0 / np.array(TENORS_DAYS)) ** parameters.vol_index_decay, N_Z)
     for i, u in enumerate(parameters.underlyings):
         change = np.full(n, np.nan)
         if u in vol_index:
-            index = vol_index[u]
-            known = index.time <= as_of.astype("datetime64[ms]")
-            time, ln_value = index.time[known], logarithms(index.value[known])[0]
-            change = index_at(time, ln_value, end_time) - index_at(time, ln_value, start_time)
+            change = vol_index[u].until(as_of).change_over(windows)
         seen = np.isfinite(change)
-        provenance[:, i] = np.where(
-            seen, Provenance.PROXIED_BY_VOL_INDEX, Provenance.PROXIED_BY_SPOT
-        )
         if int(seen.sum()) < WINDOWS_MIN:
             raise MissingMarketData(
                 f"the volatility index of {u} covers only {int(seen.sum())} windows",
@@ -82,23 +74,57 @@ def nodes_from_index(
                     )
                 ],
             )
-        level = change
+        provenance[:, i] = np.where(
+            seen, Provenance.PROXIED_BY_VOL_INDEX, Provenance.PROXIED_BY_SPOT
+        )
         if not seen.all():
-            proxy = fit_proxy(
-                u,
-                design_matrix(spot[seen, i]),
-                change[seen, None],
-                names=("1", "r", "max(-r, 0)"),
-            )
-            rest = np.flatnonzero(~seen)
-            moved = proxy.moves(design_matrix(spot[rest, i]))
-            moved += drawn_residuals(proxy.residuals, None if draws is None else draws[rest])
-            level = change.copy()
-            level[rest] = moved[:, 0]
-            notes.append(
-                f"{u} volatility index before {start_time[seen].min().astype('datetime64[D]')} "
-                f"proxied by spot: R² {proxy.r_squared[0]:.2f}, residual "
-                f"{100 * proxy.residual_deviation[0]:.1f} % over {int(seen.sum())} windows"
-            )
-        nodes[:, i, N_TENORS:] = level[:, None] * spread
+            change, note = _completed(u, change, seen, windows.spot_return[:, i], draws)
+            begin = windows.start_time[seen].min().astype("datetime64[D]")
+            notes.append(f"{u} volatility index before {begin} proxied by spot: {note}")
+        nodes[:, i, N_TENORS:] = change[:, None] * spread
     return SurfaceNodes(nodes, provenance, tuple(notes))
+
+
+def _completed(
+    underlying: str,
+    change: FloatArray,
+    seen: BoolArray,
+    spot: FloatArray,
+    draws: FloatArray | None,
+) -> tuple[FloatArray, str]:
+    """Return the changes of ln(index) with those that are not known proxied by the spot return.
+
+    Parameters
+    ----------
+    underlying : str
+    change : float64 (n_windows,)
+        Changes of ln(index); NaN where not known.
+    seen : bool (n_windows,)
+        True where the change is known.
+    spot : float64 (n_windows,)
+        Log returns of the underlying.
+    draws : float64 (n_windows,) in (0, 1), or None
+        Draws of residuals.
+
+    Returns
+    -------
+    float64 (n_windows,)
+    str
+        Quality of the fit.
+    """
+    proxy = fit_proxy(
+        underlying,
+        design_matrix(spot[seen]),
+        change[seen, None],
+        names=("1", "r", "max(-r, 0)"),
+    )
+    rest = np.flatnonzero(~seen)
+    moved = proxy.moves(design_matrix(spot[rest]))
+    moved += drawn_residuals(proxy.residuals, None if draws is None else draws[rest])
+    level = change.copy()
+    level[rest] = moved[:, 0]
+    note = (
+        f"R² {proxy.r_squared[0]:.2f}, residual {100 * proxy.residual_deviation[0]:.1f} % over "
+        f"{int(seen.sum())} windows"
+    )
+    return level, note
