@@ -27,6 +27,7 @@ from margin_actors.engine.backtest import (
 )
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import BufferParameters
+from margin_actors.engine.scenarios import Calibration
 from margin_actors.engine.scenarios.procyclicality.buffer import (
     BufferState,
     advance,
@@ -281,7 +282,7 @@ def test_tools_hold_margin_up_and_calm_its_rises() -> None:
 
 def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
     scenarios = made_scenarios(300)
-    scenarios = replace(scenarios, figures={"buffer.share.BTC": 0.2, "buffer.share.ETH": 0.05})
+    scenarios = replace(scenarios, calibration=Calibration({"BTC": 0.2, "ETH": 0.05}))
     parameters = model_from("hs-surface", procyclicality={"buffer": {"enabled": True}})
     result = calculate_margin(snapshot, scenarios, book, parameters)
     added = result.parts_usd[:, 3]

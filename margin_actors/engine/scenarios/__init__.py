@@ -8,6 +8,7 @@ from margin_actors.engine.scenarios.engines.monte_carlo import (
     fit_monte_carlo,
 )
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.sets.calibration import Calibration
 from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     CORE,
@@ -37,6 +38,7 @@ __all__ = [
     "STRESS",
     "STRESS_PERIOD",
     "TENORS_DAYS",
+    "Calibration",
     "MonteCarloModel",
     "Provenance",
     "ScenarioSet",
