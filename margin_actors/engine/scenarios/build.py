@@ -137,15 +137,19 @@ def core_rows(
     rows: ScenarioSet, table: PriceTable, model: ModelParameters, following: Filter | None
 ) -> ScenarioSet:
     """Return the core section of the model's engine, built from its historical rows."""
-    rows = scaled_rows(rows, table, following)
-    if model.scenarios.engine == "monte_carlo":
-        rows = build_monte_carlo(rows, model.scenarios.monte_carlo)
-    return rows
+    return drawn_rows(scaled_rows(rows, table, following), model)
 
 
 def scaled_rows(rows: ScenarioSet, table: PriceTable, following: Filter | None) -> ScenarioSet:
     """Return historical rows scaled to the current volatility; unchanged without a filter."""
     return rows if following is None else filter_rows(rows, table, following)
+
+
+def drawn_rows(rows: ScenarioSet, model: ModelParameters) -> ScenarioSet:
+    """Return rows drawn from a Monte Carlo model's fit to `rows`; unchanged for other engines."""
+    if model.scenarios.engine != "monte_carlo":
+        return rows
+    return build_monte_carlo(rows, model.scenarios.monte_carlo)
 
 
 def _rows_of(
