@@ -1,10 +1,6 @@
 """Cleansing of prices from several sources: alignment, checks, aggregation and a report."""
 
-from margin_actors.market.cleansing.aggregation import (
-    CleansingRules,
-    QualityLimits,
-    aggregate_prices,
-)
+from margin_actors.market.cleansing.aggregation import aggregate_prices
 from margin_actors.market.cleansing.report import (
     FAULT_MEANING,
     FAULTS,
@@ -13,6 +9,7 @@ from margin_actors.market.cleansing.report import (
     Repair,
     SourceQuality,
 )
+from margin_actors.market.cleansing.rules import CleansingRules, QualityLimits
 
 __all__ = [
     "FAULTS",
