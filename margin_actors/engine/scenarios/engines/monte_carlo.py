@@ -19,7 +19,6 @@ of Statistics 3.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -192,8 +191,7 @@ def _dependence(factors: FloatArray, shrinkage: float) -> tuple[FloatArray, Floa
     correlation = np.eye(d)
     for i in range(d):
         for j in range(i):
-            found: Any = kendalltau(factors[:, i], factors[:, j])
-            tau = float(found.statistic)
+            tau = np.asarray(kendalltau(factors[:, i], factors[:, j]), np.float64)[0]
             rho = (1.0 - shrinkage) * np.sin(0.5 * np.pi * np.nan_to_num(tau))
             correlation[i, j] = correlation[j, i] = rho
     value, vector = np.linalg.eigh(correlation)
