@@ -183,16 +183,7 @@ def aggregate_prices(
     aligned = [align(c, grid, until_ms=as_of_ms) for c in candles]
     price = np.array([a.price for a in aligned])
     volume = np.array([a.volume for a in aligned])
-    verdict = np.zeros(price.shape, np.int64)
-    reference = np.full(price.shape, np.nan)
-    if rules.cleanse:
-        median, mad = np.empty_like(price), np.empty_like(price)
-        for s in range(price.shape[0]):
-            _mark_stale(price[s], rules.stale_points_max, verdict[s])
-            rolling_median_and_mad(price[s], rules.outlier_window, median[s], mad[s])
-        _judge(
-            price, median, mad, rules.outlier_score_max, rules.disagreement_max, verdict, reference
-        )
+    verdict, reference = _verdicts(price, rules)
     out = np.empty(grid.n)
     mode = {"first": 0, "median": 1, "volume_weighted_median": 2}[rules.aggregate]
     _combine(price, volume, verdict, mode, out)
@@ -210,6 +201,24 @@ def aggregate_prices(
     time = (grid.first_ms + grid.step_ms * np.arange(grid.n)).astype("datetime64[ms]")
     is_synthetic = any(c.is_synthetic for c in candles)
     return PriceGrid(underlying, interval_seconds, time, out, is_synthetic), report
+
+
+def _verdicts(price: FloatArray, rules: CleansingRules) -> tuple[IntArray, FloatArray]:
+    """Return the verdict on each price, and the price that contradicts a dropped one, else NaN.
+
+    All arrays have shape (n_sources, n_points); prices are in US dollars.
+    """
+    verdict = np.zeros(price.shape, np.int64)
+    reference = np.full(price.shape, np.nan)
+    if rules.cleanse:
+        median, mad = np.empty_like(price), np.empty_like(price)
+        for s in range(price.shape[0]):
+            _mark_stale(price[s], rules.stale_points_max, verdict[s])
+            rolling_median_and_mad(price[s], rules.outlier_window, median[s], mad[s])
+        _judge(
+            price, median, mad, rules.outlier_score_max, rules.disagreement_max, verdict, reference
+        )
+    return verdict, reference
 
 
 def _ms(grid: GridSpec, i: int) -> int:
