@@ -211,11 +211,11 @@ def _in_pieces(
     *,
     processes: int,
     tell: Stage,
-    what: str,
 ) -> list[R]:
     """Return the results of all chunks of dates, in their order, computed by several processes."""
     pieces = [dates[i : i + _DATES_A_PIECE] for i in range(0, dates.size, _DATES_A_PIECE)]
     done: list[R] = []
+    what = "Replaying dates"
     tell(what, 0, dates.size)
     if processes <= 1 or len(pieces) == 1:
         _begin(inputs)
@@ -254,10 +254,7 @@ def run_backtest(
     """Return the backtest of the benchmark portfolios on every day from `first` to `last`."""
     models = replayed_engine_models(model, engines)
     inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
-    processes = place.settings.threads
-    pieces = _in_pieces(
-        _replay_piece, inputs, dates, processes=processes, tell=tell, what="Replaying dates"
-    )
+    pieces = _in_pieces(_replay_piece, inputs, dates, processes=place.settings.threads, tell=tell)
     replay = join_replays(pieces)
     return summarise(replay, -(-inputs.table.length // inputs.table.step))
 
@@ -384,10 +381,7 @@ def run_procyclicality(
     models = {model.name: replayed}
     confidences = (model.measure.confidence,)
     inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
-    processes = place.settings.threads
-    pieces = _in_pieces(
-        _tools_piece, inputs, dates, processes=processes, tell=tell, what="Replaying dates"
-    )
+    pieces = _in_pieces(_tools_piece, inputs, dates, processes=place.settings.threads, tell=tell)
     return join_series(pieces), replayed
 
 
