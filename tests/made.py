@@ -11,6 +11,7 @@ from margin_actors.engine.scenarios import (
     LONG,
     STRESS,
     STRESS_PERIOD,
+    Calibration,
     Provenance,
     ScenarioSet,
     VolatilityIndex,
@@ -127,5 +128,4 @@ def sections(seed: int = 0) -> ScenarioSet:
             (STRESS, made_scenarios(5, seed + 3, scale=3.0)),
         ]
     )
-    figures = {"stress_period.confidence": 0.95, "buffer.share.BTC": 0.2, "buffer.share.ETH": 0.1}
-    return replace(whole, figures=figures)
+    return replace(whole, calibration=Calibration({"BTC": 0.2, "ETH": 0.1}, 0.95))

@@ -1,13 +1,13 @@
 """Studies of a model over several years: backtests and procyclicality."""
 
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -48,7 +48,7 @@ from margin_cluster.wiring import (
 
 R = TypeVar("R")
 CONFIDENCES = (0.99, 0.995, 0.997)
-ENGINES: dict[str, dict[str, Any]] = {
+ENGINES: Mapping[str, Mapping[str, str | Mapping[str, str]]] = {
     "historical": {"engine": "historical"},
     "filtered EWMA": {"engine": "filtered", "filter": {"volatility": "ewma"}},
     "filtered GARCH": {"engine": "filtered", "filter": {"volatility": "garch"}},
@@ -63,7 +63,7 @@ _FAR = np.datetime64("9999-01-01", "ms")
 
 def _replayed_model(model: ModelParameters) -> ModelParameters:
     """Return the model's core with settings that need no history of option chains."""
-    changes = {
+    changes: dict[str, str | dict[str, str]] = {
         "name": f"{model.name} replayed",
         "scenarios": {"surface_moves": "index"},
         "revaluation": {
@@ -78,12 +78,18 @@ def _replayed_model(model: ModelParameters) -> ModelParameters:
     return parameters_from_mapping(dumped, where=f"{model.name} replayed")
 
 
-def engines_of(
-    model: ModelParameters, names: Sequence[str], *, replayed: bool = True
+def replayed_engine_models(
+    model: ModelParameters, names: Sequence[str]
 ) -> dict[str, ModelParameters]:
-    """Return the model's core with each of the named engines.
+    """Return the model's core with each of the named engines, by name, for a replay of dates.
 
-    With `replayed`, the core is changed to settings that need no history of option chains.
+    Its settings need no history of option chains. Errors as `engine_models`.
+    """
+    return engine_models(_replayed_model(model), names)
+
+
+def engine_models(model: ModelParameters, names: Sequence[str]) -> dict[str, ModelParameters]:
+    """Return the model's core with each of the named engines, by name.
 
     Raises
     ------
@@ -96,8 +102,7 @@ def engines_of(
             "unknown engines",
             [Problem("--engine", name, f"one of: {', '.join(ENGINES)}") for name in unknown],
         )
-    core = _replayed_model(model) if replayed else model.core_only()
-    base = core.model_dump(mode="json", exclude={"version"})
+    base = model.core_only().model_dump(mode="json", exclude={"version"})
     out: dict[str, ModelParameters] = {}
     for name in names:
         scenarios = dict(base["scenarios"])
@@ -206,11 +211,11 @@ def _in_pieces(
     *,
     processes: int,
     tell: Stage,
-    what: str,
 ) -> list[R]:
     """Return the results of all chunks of dates, in their order, computed by several processes."""
     pieces = [dates[i : i + _DATES_A_PIECE] for i in range(0, dates.size, _DATES_A_PIECE)]
     done: list[R] = []
+    what = "Replaying dates"
     tell(what, 0, dates.size)
     if processes <= 1 or len(pieces) == 1:
         _begin(inputs)
@@ -247,12 +252,9 @@ def run_backtest(
     tell: Stage = no_stage,
 ) -> Backtest:
     """Return the backtest of the benchmark portfolios on every day from `first` to `last`."""
-    models = engines_of(model, engines)
+    models = replayed_engine_models(model, engines)
     inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
-    processes = place.settings.threads
-    pieces = _in_pieces(
-        _replay_piece, inputs, dates, processes=processes, tell=tell, what="Replaying dates"
-    )
+    pieces = _in_pieces(_replay_piece, inputs, dates, processes=place.settings.threads, tell=tell)
     replay = join_replays(pieces)
     return summarise(replay, -(-inputs.table.length // inputs.table.step))
 
@@ -279,23 +281,9 @@ def run_book_backtest(
     InvalidParameters
         If an engine does not exist, or the chains give fewer than three dates.
     """
-    models = engines_of(model, engines, replayed=False)
+    models = engine_models(model, engines)
     lead = next(iter(models.values()))
-    horizon = np.timedelta64(round(lead.horizon_hours_total * 3.6e6), "ms")
-    begin, end = _stamp(first), _stamp(last) if last is not None else _FAR
-    pairs = _snapshot_pairs(place, begin, end, horizon)
-    if len(pairs) < _DATES_MIN:
-        raise InvalidParameters(
-            f"the chains give {len(pairs)} dates from {first:%Y-%m-%d} on, and a backtest needs at "
-            f"least {_DATES_MIN}",
-            [
-                Problem(
-                    "--from, --to",
-                    "a date needs a snapshot and another one a margin period later",
-                    "choose a longer period, or add chains to the data folder",
-                )
-            ],
-        )
+    pairs = _snapshot_pairs(place, first, last, lead.horizon_hours_total)
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
     history = load_history(place, lead, until, tell=tell)
     require_quality(history.reports)
@@ -334,25 +322,44 @@ def run_book_backtest(
 
 
 def _snapshot_pairs(
-    place: Workplace, begin: np.datetime64, end: np.datetime64, horizon: np.timedelta64
+    place: Workplace, first: datetime, last: datetime | None, horizon_hours: float
 ) -> list[tuple[np.datetime64, np.datetime64]]:
-    """Return pairs of snapshot times, at most one pair per day.
+    """Return pairs of snapshot times from `first` to `last`, at most one pair per day.
 
-    The first is the snapshot nearest to midnight UTC, at most 6 hours away; the second the one
-    nearest to a horizon later, at most 2 hours away.
+    The first of a pair is the snapshot nearest to midnight UTC, at most 6 hours away; the second
+    the one nearest to a horizon later, at most 2 hours away.
+
+    Raises
+    ------
+    InvalidParameters
+        If there are fewer than three pairs.
     """
     every = np.unique(np.concatenate([f.times for f in place.data.chains])).astype(np.int64)
-    step = int(horizon.astype(np.int64))
+    step = round(horizon_hours * 3.6e6)
+    begin, end = _stamp(first), _stamp(last) if last is not None else _FAR
     bounds = int(begin.astype(np.int64)), int(end.astype(np.int64))
     found: list[tuple[int, int]] = []
-    if every.size == 0:
-        return []
-    for midnight in range(int(every[0]) // _DAY_MS * _DAY_MS, int(every[-1]) + _DAY_MS, _DAY_MS):
+    days = range(0)
+    if every.size:
+        days = range(int(every[0]) // _DAY_MS * _DAY_MS, int(every[-1]) + _DAY_MS, _DAY_MS)
+    for midnight in days:
         now = int(every[np.abs(every - midnight).argmin()])
         then = int(every[np.abs(every - (now + step)).argmin()])
         near = abs(now - midnight) <= _DAY_MS // 4 and abs(then - now - step) <= _DAY_MS // 12
         if near and bounds[0] <= now <= bounds[1] and (not found or now > found[-1][0]):
             found.append((now, then))
+    if len(found) < _DATES_MIN:
+        raise InvalidParameters(
+            f"the chains give {len(found)} dates from {first:%Y-%m-%d} on, and a backtest needs at "
+            f"least {_DATES_MIN}",
+            [
+                Problem(
+                    "--from, --to",
+                    "a date needs a snapshot and another one a margin period later",
+                    "choose a longer period, or add chains to the data folder",
+                )
+            ],
+        )
     return [(np.datetime64(now, "ms"), np.datetime64(then, "ms")) for now, then in found]
 
 
@@ -374,10 +381,7 @@ def run_procyclicality(
     models = {model.name: replayed}
     confidences = (model.measure.confidence,)
     inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
-    processes = place.settings.threads
-    pieces = _in_pieces(
-        _tools_piece, inputs, dates, processes=processes, tell=tell, what="Replaying dates"
-    )
+    pieces = _in_pieces(_tools_piece, inputs, dates, processes=place.settings.threads, tell=tell)
     return join_series(pieces), replayed
 
 
@@ -385,7 +389,8 @@ __all__ = [
     "CONFIDENCES",
     "ENGINES",
     "Backtest",
-    "engines_of",
+    "engine_models",
+    "replayed_engine_models",
     "run_backtest",
     "run_book_backtest",
     "run_procyclicality",

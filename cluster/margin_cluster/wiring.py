@@ -38,9 +38,7 @@ from margin_actors.errors import (
 from margin_actors.market.books import Book
 from margin_actors.market.chains import snapshot_to_chain
 from margin_actors.market.cleansing import (
-    CleansingRules,
     PriceGrid,
-    QualityLimits,
     QualityReport,
     aggregate_prices,
 )
@@ -170,8 +168,6 @@ def load_history(
     place: Workplace, model: ModelParameters, time: datetime, *, tell: Stage = no_stage
 ) -> History:
     """Return the cleansed and aggregated prices of the model's underlyings up to `time`."""
-    rules = CleansingRules(**model.history.model_dump(exclude={"sources", "frequency"}))
-    limits = QualityLimits(**model.quality.model_dump())
     interval = FREQUENCIES[model.history.frequency]
     horizon = model.horizon_hours_total
     lookback = model.scenarios.windows * model.scenarios.step_hours + horizon
@@ -185,8 +181,8 @@ def load_history(
             underlying=u,
             interval_seconds=interval,
             as_of_ms=int(stamp_of(time).astype(np.int64)),
-            rules=rules,
-            limits=limits,
+            rules=model.history,
+            limits=model.quality,
             judged_points=round(lookback * 3600 / interval),
         )
         history.reports.append(report)

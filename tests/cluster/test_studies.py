@@ -234,7 +234,7 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
     assert counts["stress_period"] == 250
     # Seven named days of two windows each and four hypothetical moves; the fall itself is known.
     assert counts["stress"] == 17
-    assert output.scenarios.figures["buffer.share.BTC"] < 0.05
+    assert output.scenarios.calibration.buffer_shares["BTC"] < 0.05
     assert r.initial_margin_usd.sum() == pytest.approx(1.534e9, rel=2e-3)
     equity = output.equity
     assert equity is not None

@@ -42,6 +42,7 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
 from margin_actors.engine.scenarios import Provenance, ScenarioSet, Section
+from margin_actors.engine.scenarios.sets.calibration import calibration_from_values
 from margin_actors.market.portfolios import Book, Collateral, book_from_table
 from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot, OptionQuotes
 from margin_actors.market.surfaces import SviSlice, VolatilitySurface
@@ -158,7 +159,9 @@ def scenarios_of(inputs: Inputs, weight: np.ndarray | None = None) -> ScenarioSe
         is_synthetic=True,
         tenors_days=np.array([30.0, 60.0]),
         sections=(Section("core", 0, core), Section("stress_period", core, n - core)),
-        figures={name: value for name, value in given("W2").items() if "." in name},
+        calibration=calibration_from_values(
+            {name: value for name, value in given("W2").items() if "." in name}
+        ),
     )
 
 

@@ -27,7 +27,13 @@ from margin_actors.engine.backtest import (
 )
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import BufferParameters
-from margin_actors.engine.scenarios.buffer import BufferState, advance, full_buffer, replay
+from margin_actors.engine.scenarios import Calibration
+from margin_actors.engine.scenarios.procyclicality.buffer import (
+    BufferState,
+    advance,
+    full_buffer,
+    replay,
+)
 from margin_actors.errors import InvalidScenario
 from margin_actors.numerics.black76 import black76_price
 
@@ -156,17 +162,21 @@ def test_nothing_later_is_known_on_a_date() -> None:
 
 def test_a_date_s_margin_is_the_one_the_engine_would_have_asked() -> None:
     """The replayed margin equals `calculate_margin` on the set that `build_scenarios` returns."""
-    from margin_actors.engine.backtest.replay import benchmark_book, made_market, strike_at
+    from margin_actors.engine.backtest.replay import (
+        benchmark_book,
+        flat_smile_market,
+        market_levels_at,
+    )
     from margin_actors.engine.scenarios import build_scenarios
 
     inputs = inputs_of()
     date = BEGIN + DAY * 1300
     found = replay_dates(inputs, np.array([date]))
-    strike = strike_at(inputs, inputs.table.until(date), date)
-    book = benchmark_book(strike)
+    levels = market_levels_at(inputs, inputs.table.until(date), date)
+    book = benchmark_book(levels)
     for e, (name, model) in enumerate(inputs.models.items()):
         scenarios = build_scenarios(grids(1500), model, as_of=date, vol_index=indices(1500))
-        market = made_market(model, strike, book)
+        market = flat_smile_market(model, levels, book)
         result = calculate_margin(
             market.snapshot, scenarios, book, model, surfaces=dict(market.surfaces)
         )
@@ -276,7 +286,7 @@ def test_tools_hold_margin_up_and_calm_its_rises() -> None:
 
 def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
     scenarios = made_scenarios(300)
-    scenarios = replace(scenarios, figures={"buffer.share.BTC": 0.2, "buffer.share.ETH": 0.05})
+    scenarios = replace(scenarios, calibration=Calibration({"BTC": 0.2, "ETH": 0.05}))
     parameters = model_from("hs-surface", procyclicality={"buffer": {"enabled": True}})
     result = calculate_margin(snapshot, scenarios, book, parameters)
     added = result.parts_usd[:, 3]

@@ -25,11 +25,11 @@ from margin_actors.engine.scenarios import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.engine.scenarios.filtered import build_filter, filter_rows
-from margin_actors.engine.scenarios.rules import span_rows, venue_grid_rows
-from margin_actors.engine.scenarios.stress_period import choose_stress_period
-from margin_actors.engine.scenarios.volatility import Recursion, ewma, fit_garch, variances
-from margin_actors.engine.scenarios.windows import all_windows, price_table, spot_returns
+from margin_actors.engine.scenarios.engines.filtered import build_filter, filter_rows
+from margin_actors.engine.scenarios.history.volatility import Recursion, ewma, fit_garch, variances
+from margin_actors.engine.scenarios.history.windows import all_windows, price_table, spot_returns
+from margin_actors.engine.scenarios.prescribed import span_rows, venue_grid_rows
+from margin_actors.engine.scenarios.procyclicality.stress_period import choose_stress_period
 
 
 def parameters(**changes: object) -> ScenarioParameters:
@@ -88,7 +88,7 @@ def test_filtered_rows_are_scaled_by_then_and_now() -> None:
     table = price_table(prices, rules, as_of)
     wide = FilterParameters(ratio_min=1e-6, ratio_max=1e6, floor_share=0.0)
     following = build_filter(table, wide)
-    found = filter_rows(history, table, wide, following)
+    found = filter_rows(history, table, following)
     for u in range(2):
         returns = np.diff(table.ln_price[u])
         sigma = [np.mean(returns[:60] ** 2)]
@@ -109,15 +109,15 @@ def test_ratios_are_bounded_and_quiet_markets_are_held() -> None:
     history = build_historical(prices, rules, as_of=as_of)
     table = price_table(prices, rules, as_of)
     tight = FilterParameters(ratio_min=0.8, ratio_max=1.1, floor_share=0.0)
-    found = filter_rows(history, table, tight, build_filter(table, tight))
+    found = filter_rows(history, table, build_filter(table, tight))
     ratio = found.spot_return / history.spot_return
     assert ratio.min() >= 0.8 - 1e-12
     assert ratio.max() <= 1.1 + 1e-12
     assert any("bounded" in note for note in found.notes)
     held = FilterParameters(ratio_min=1e-6, ratio_max=1e6, floor_share=1.0)
     free = FilterParameters(ratio_min=1e-6, ratio_max=1e6, floor_share=0.0)
-    high = filter_rows(history, table, held, build_filter(table, held))
-    low = filter_rows(history, table, free, build_filter(table, free))
+    high = filter_rows(history, table, build_filter(table, held))
+    low = filter_rows(history, table, build_filter(table, free))
     assert np.all(np.abs(high.spot_return) >= np.abs(low.spot_return) - 1e-15)
 
 
@@ -138,8 +138,8 @@ def test_correlation_scaling_gives_the_correlation_of_now() -> None:
     table = price_table(prices, rules, as_of)
     plain = FilterParameters()
     scaled = FilterParameters(correlation_scaling=True)
-    before = filter_rows(history, table, plain, build_filter(table, plain))
-    after = filter_rows(history, table, scaled, build_filter(table, scaled))
+    before = filter_rows(history, table, build_filter(table, plain))
+    after = filter_rows(history, table, build_filter(table, scaled))
     assert np.corrcoef(before.spot_return.T)[0, 1] > 0.6
     assert np.corrcoef(after.spot_return.T)[0, 1] < -0.3
     # The size of each underlying's moves is kept.
@@ -156,9 +156,9 @@ def test_volatility_moves_follow_their_own_volatility() -> None:
     table = price_table(prices, rules, as_of)
     own = FilterParameters(surface="own", ratio_min=0.1, ratio_max=10.0)
     none = FilterParameters(surface="none")
-    kept = filter_rows(history, table, none, build_filter(table, none))
+    kept = filter_rows(history, table, build_filter(table, none))
     np.testing.assert_array_equal(kept.vol_change, history.vol_change)
-    found = filter_rows(history, table, own, build_filter(table, own))
+    found = filter_rows(history, table, build_filter(table, own))
     ratio = found.vol_change[:, 0] / history.vol_change[:, 0]
     # Each row has one factor for the whole surface.
     assert np.ptp(ratio.reshape(len(found), -1), axis=1).max() < 1e-9
@@ -250,7 +250,7 @@ def test_a_model_s_set_has_every_section_it_asks_for(engine: str) -> None:
     assert made.row_name(halves) == "halves"
     np.testing.assert_allclose(np.exp(made.spot_return[halves]), [0.5, 1.0])
     np.testing.assert_allclose(np.exp(made.vol_change[halves, 1]), 2.0)
-    assert 0.0 <= made.figures["buffer.share.BTC"] <= 0.25
+    assert 0.0 <= made.calibration.buffer_shares["BTC"] <= 0.25
     table = scenario_set_to_table(made)
     again = scenario_set_from_table(table, where="test")
     assert again.id == made.id

@@ -20,8 +20,8 @@ from margin_actors.engine.scenarios import (
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.engine.scenarios.proxy import design_matrix, fit_proxy
-from margin_actors.engine.scenarios.surface_history import nearest_rows, surface_moves
+from margin_actors.engine.scenarios.history.surface_history import nearest_rows, surface_moves
+from margin_actors.engine.scenarios.surface_moves import design_matrix, fit_proxy
 from margin_actors.errors import InvalidScenario, MissingMarketData
 from margin_actors.market.chains import snapshot_from_chain, snapshot_times
 from margin_actors.market.cleansing import PriceGrid

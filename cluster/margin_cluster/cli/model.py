@@ -240,7 +240,7 @@ def _present(scenarios: ScenarioSet, *, as_json: bool) -> None:
                 "sections": {
                     name: scenarios.section(name).count for name in scenarios.section_names
                 },
-                "figures": dict(scenarios.figures),
+                "figures": scenarios.calibration.named_values(),
                 "first": str(np.fmin.reduce(scenarios.end_time)),
                 "last": str(np.fmax.reduce(scenarios.end_time)),
                 "volatility": counts,

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from margin_actors.engine.margin import PARTS, AccountFailure, attribute_account
+from margin_actors.market.cleansing import QualityMapping
 from margin_cluster.report import figures
 from margin_cluster.results import CalculationOutput, totals
 
@@ -271,12 +272,13 @@ def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:
     }
 
 
-def _quality(mapping: dict[str, Any]) -> dict[str, Any]:
+def _quality(mapping: QualityMapping) -> dict[str, object]:
     def price(value: float | None) -> str:
         return "" if value is None else f"{value:,.2f}"
 
     repairs = mapping["repairs"]
-    return mapping | {
+    return {
+        **mapping,
         "grid_points": f"{mapping['grid_points']:,}",
         "sources": [
             s

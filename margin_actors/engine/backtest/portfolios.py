@@ -21,7 +21,7 @@ _LOT_USD = 10.0
 
 
 @dataclass(frozen=True)
-class Strike:
+class MarketLevels:
     """Prices, volatilities and expiries from which the strikes of a date are set."""
 
     now: datetime
@@ -58,27 +58,27 @@ class Strike:
         return round(coins * self.index_usd[underlying] / _LOT_USD) * _LOT_USD
 
 
-def _outright(at: Strike) -> Positions:
+def _outright(at: MarketLevels) -> Positions:
     return {"BTC-PERPETUAL": at.notional("BTC", 1.0)}
 
 
-def _straddle(at: Strike) -> Positions:
+def _straddle(at: MarketLevels) -> Positions:
     return {at.option("BTC", 0.0, "C"): 1.0, at.option("BTC", 0.0, "P"): 1.0}
 
 
-def _strangle(at: Strike) -> Positions:
+def _strangle(at: MarketLevels) -> Positions:
     return {at.option("BTC", 1.0, "C"): -1.0, at.option("BTC", -1.0, "P"): -1.0}
 
 
-def _risk_reversal(at: Strike) -> Positions:
+def _risk_reversal(at: MarketLevels) -> Positions:
     return {at.option("BTC", 0.7, "C"): 1.0, at.option("BTC", -0.7, "P"): -1.0}
 
 
-def _calendar(at: Strike) -> Positions:
+def _calendar(at: MarketLevels) -> Positions:
     return {at.option("BTC", 0.0, "C"): -1.0, at.option("BTC", 0.0, "C", far=True): 1.0}
 
 
-def _butterfly(at: Strike) -> Positions:
+def _butterfly(at: MarketLevels) -> Positions:
     return {
         at.option("BTC", -1.0, "C"): -1.0,
         at.option("BTC", 0.0, "C"): 2.0,
@@ -86,7 +86,7 @@ def _butterfly(at: Strike) -> Positions:
     }
 
 
-def _spread(at: Strike) -> Positions:
+def _spread(at: MarketLevels) -> Positions:
     coins = at.index_usd["BTC"] / at.index_usd["ETH"]
     return {
         "BTC-PERPETUAL": at.notional("BTC", 1.0),
@@ -94,7 +94,7 @@ def _spread(at: Strike) -> Positions:
     }
 
 
-def _short_gamma(at: Strike) -> Positions:
+def _short_gamma(at: MarketLevels) -> Positions:
     """Return short ether straddles, delta-hedged with the perpetual."""
     index, vol = at.index_usd["ETH"], at.vol["ETH"]
     coins = round(at.index_usd["BTC"] / index, 2)
@@ -118,7 +118,7 @@ def _short_gamma(at: Strike) -> Positions:
     }
 
 
-PORTFOLIOS: dict[str, Callable[[Strike], Positions]] = {
+PORTFOLIOS: dict[str, Callable[[MarketLevels], Positions]] = {
     "outright": _outright,
     "straddle": _straddle,
     "short strangle": _strangle,
@@ -134,6 +134,6 @@ A portfolio is long unless its name says otherwise.
 """
 
 
-def benchmark_book(at: Strike) -> Book:
+def benchmark_book(at: MarketLevels) -> Book:
     """Return a book with one account per benchmark portfolio, in the order of `PORTFOLIOS`."""
     return book_of_portfolios((name, "benchmark", make(at)) for name, make in PORTFOLIOS.items())

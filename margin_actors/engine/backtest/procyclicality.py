@@ -7,7 +7,7 @@ index price of the model's first underlying, so that they show the effect of the
 price of bitcoin.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +15,34 @@ import numpy as np
 from margin_actors.arrays import FloatArray, IntArray, TimeArray
 from margin_actors.engine.backtest.portfolios import benchmark_book
 from margin_actors.engine.backtest.replay import (
+    GarchFits,
     ReplayInputs,
-    engine_rows,
-    made_market,
+    filter_at,
+    flat_smile_market,
+    market_levels_at,
     profits_over,
-    strike_at,
 )
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios.buffer import advance, full_buffer
-from margin_actors.engine.scenarios.build import long_windows
-from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
-from margin_actors.engine.scenarios.stress_period import choose_stress_period
-from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import Windows, all_windows, recent_windows
+from margin_actors.engine.scenarios.build import (
+    drawn_rows,
+    long_windows,
+    scaled_rows,
+    stress_period_of,
+)
+from margin_actors.engine.scenarios.engines.historical import SurfaceSources, historical_rows
+from margin_actors.engine.scenarios.history.windows import Windows, all_windows, recent_windows
+from margin_actors.engine.scenarios.procyclicality import (
+    advance,
+    blended,
+    buffer_amount,
+    floor_amount,
+    full_buffer,
+    pooled_weights,
+    reference_margin,
+    stressed_weight_amount,
+)
 from margin_actors.market.books import Book
-from margin_actors.numerics.elementary import exponentials
 
 TOOLS: tuple[str, ...] = (
     "none",
@@ -56,9 +68,12 @@ class Procyclicality:
     """float64 (n_dates, n_portfolios): measure over the long lookback."""
     stress: FloatArray
     """float64 (n_dates, n_portfolios): measure over the stress days."""
+    weighted: FloatArray
+    """float64 (n_dates, n_portfolios): weighted measure of the stressed weight, in the model's
+    form."""
     reference: FloatArray
-    """float64 (n_dates, n_underlyings): VaR of an outright, the larger of long and short, as a
-    fraction of its price; it drives the buffer."""
+    """float64 (n_dates, n_underlyings): reference margin as of the date, from which the buffer
+    follows; see `reference_margins`."""
     holds: FloatArray
     """float64 (n_portfolios, n_underlyings): 1 if the portfolio holds the underlying, else 0."""
     stress_confidence: FloatArray
@@ -84,12 +99,22 @@ class ResponsivenessRow:
     """Largest rise over 30 dates, as a fraction of the earlier margin."""
 
 
-def replay_tools(
-    inputs: ReplayInputs,
-    dates: TimeArray,
-    *,
-    advance_to: Callable[[int], None] = lambda _done: None,
-) -> Procyclicality:
+@dataclass(frozen=True)
+class _DateSeries:
+    """One date of `Procyclicality`."""
+
+    book: Book
+    core: FloatArray
+    long: FloatArray
+    stress: FloatArray
+    weighted: FloatArray
+    """float64 (n_portfolios,), as fractions of the index price."""
+    reference: FloatArray
+    """float64 (n_underlyings,)."""
+    stress_confidence: float
+
+
+def replay_tools(inputs: ReplayInputs, dates: TimeArray) -> Procyclicality:
     """Return the margin series of the first model of `inputs` on the given dates.
 
     Parameters
@@ -97,79 +122,81 @@ def replay_tools(
     inputs : ReplayInputs
     dates : datetime64[ms] array of shape (n_dates,)
         Times of the price grid, at least one.
-    advance_to : callable
-        Progress callback; receives the number of dates done.
 
     Raises
     ------
     InvalidScenario
         If the volatility index does not cover a date.
     """
-    name, model = next(iter(inputs.models.items()))
-    parameters, alpha = model.scenarios, model.measure.confidence
-    of = expected_shortfall if model.measure.core == "es" else value_at_risk
-    fitted: dict[tuple[str, int], tuple[Recursion | None, ...]] = {}
-    series: list[list[FloatArray]] = [[], [], []]
-    reference: list[FloatArray] = []
-    levels: list[float] = []
-    book = None
-    for d, now in enumerate(dates):
-        known = inputs.table.until(now)
-        strike = strike_at(inputs, known, now)
-        book = benchmark_book(strike)
-        market = made_market(model, strike, book)
-        every = all_windows(known, parameters)
-        period = choose_stress_period(
-            known,
-            every,
-            model.procyclicality.stress_period,
-            confidence=alpha,
-            long_years=model.procyclicality.long_floor.years,
-        )
-        # The proxies are fitted once, and the rows shared by all three margins.
-        sources = SurfaceSources({}, inputs.vol_index)
-        rows = historical_rows(known, every, parameters, now, sources)
-        recent = rows.select(_places(every, recent_windows(known, parameters)))
-        core = engine_rows(name, model, recent, known, fitted)
-        long = rows.select(_places(every, long_windows(known, every, model, [])))
-        stress = rows.select(_places(every, period.windows))
-        sets = ((core, alpha), (long, alpha), (stress, period.confidence))
-        scale = strike.index_usd[parameters.underlyings[0]]
-        for kept, (part, level) in zip(series, sets, strict=True):
-            kept.append(of(profits_over(market, book, part), confidence=level) / scale)
-        change = exponentials(core.spot_return.T) - 1.0
-        sides = [value_at_risk(side, confidence=alpha) for side in (change, -change)]
-        reference.append(np.maximum(*sides))
-        levels.append(period.confidence)
-        advance_to(d + 1)
-    assert book is not None
+    fitted: GarchFits = {}
+    series = [_series_at(inputs, now, fitted) for now in dates]
+    underlyings, book = inputs.lead.scenarios.underlyings, series[-1].book
     holds = np.array(
         [
             [
-                float(any(book.instruments[i].startswith(u) for i in _held(book, a)))
-                for u in parameters.underlyings
+                float(any(book.instruments[i].startswith(u) for i in _instruments_of(book, a)))
+                for u in underlyings
             ]
             for a in range(len(book.accounts))
         ]
     )
-    core_series, long_series, stress_series = (np.array(kept) for kept in series)
     return Procyclicality(
         time=dates,
         portfolios=book.accounts,
-        core=core_series,
-        long=long_series,
-        stress=stress_series,
-        reference=np.array(reference),
+        core=np.array([date.core for date in series]),
+        long=np.array([date.long for date in series]),
+        stress=np.array([date.stress for date in series]),
+        weighted=np.array([date.weighted for date in series]),
+        reference=np.array([date.reference for date in series]),
         holds=holds,
-        stress_confidence=np.array(levels),
+        stress_confidence=np.array([date.stress_confidence for date in series]),
     )
 
 
-def _places(every: Windows, some: Windows) -> IntArray:
+def _series_at(inputs: ReplayInputs, now: np.datetime64, fitted: GarchFits) -> _DateSeries:
+    name, model = next(iter(inputs.models.items()))
+    parameters, alpha = model.scenarios, model.measure.confidence
+    known = inputs.table.until(now)
+    levels = market_levels_at(inputs, known, now)
+    book = benchmark_book(levels)
+    market = flat_smile_market(model, levels, book)
+    every = all_windows(known, parameters)
+    period = stress_period_of(known, every, model)
+    # The proxies are fitted once, and the rows shared by all three margins.
+    rows = historical_rows(known, every, parameters, now, SurfaceSources({}, inputs.vol_index))
+    recent = rows.select(_indices(every, recent_windows(known, parameters)))
+    scaled = scaled_rows(recent, known, filter_at(name, model, known, fitted))
+    core = profits_over(market, book, drawn_rows(scaled, model))
+    long_rows = rows.select(_indices(every, long_windows(known, every, model, [])))
+    long = profits_over(market, book, long_rows)
+    stress = profits_over(market, book, rows.select(_indices(every, period.windows)))
+    of = expected_shortfall if model.measure.core == "es" else value_at_risk
+    core_measure = of(core, confidence=alpha)
+    stress_measure = of(stress, confidence=period.confidence)
+    tool = model.procyclicality.stressed_weight
+    if tool.form == "blend":
+        weighted = blended(np.maximum(core_measure, 0.0), stress_measure, tool.weight)
+    else:
+        equal = np.full(core.shape[1], 1.0 / core.shape[1])
+        pooled = pooled_weights(equal, stress.shape[1], tool.weight)
+        weighted = of(np.hstack([core, stress]), confidence=alpha, weight=pooled)
+    scale = levels.index_usd[parameters.underlyings[0]]
+    return _DateSeries(
+        book,
+        core_measure / scale,
+        of(long, confidence=alpha) / scale,
+        stress_measure / scale,
+        weighted / scale,
+        reference_margin(scaled.spot_return, confidence=alpha),
+        period.confidence,
+    )
+
+
+def _indices(every: Windows, some: Windows) -> IntArray:
     return np.searchsorted(every.end, some.end)
 
 
-def _held(book: Book, account: int) -> Sequence[int]:
+def _instruments_of(book: Book, account: int) -> Sequence[int]:
     held = book.instrument_index[int(book.start[account]) : int(book.start[account + 1])]
     return held.tolist()
 
@@ -183,6 +210,7 @@ def join_series(parts: Sequence[Procyclicality]) -> Procyclicality:
         core=np.concatenate([p.core for p in parts]),
         long=np.concatenate([p.long for p in parts]),
         stress=np.concatenate([p.stress for p in parts]),
+        weighted=np.concatenate([p.weighted for p in parts]),
         reference=np.concatenate([p.reference for p in parts]),
         holds=lead.holds,
         stress_confidence=np.concatenate([p.stress_confidence for p in parts]),
@@ -192,33 +220,41 @@ def join_series(parts: Sequence[Procyclicality]) -> Procyclicality:
 def tool_margins(series: Procyclicality, model: ModelParameters) -> dict[str, FloatArray]:
     """Return the margins under every tool, computed as in margin requirements.
 
-    The parameters of the tools are those of the model, whether or not it enables them.
+    The parameters of the tools are those of the model, whether or not it enables them. The buffer
+    is full before the first date of the series; in a requirement, before the first day of the
+    price history.
+
+    Parameters
+    ----------
+    series : Procyclicality
+    model : ModelParameters
+        The model of the series.
 
     Returns
     -------
     dict of str to float64 array of shape (n_dates, n_portfolios)
         Margins by tool (see TOOLS), as fractions of the index price.
     """
-    tools = model.procyclicality
+    rules = model.procyclicality.buffer
     core = np.maximum(series.core, 0.0)
     share = np.zeros_like(series.reference)
     for u in range(series.reference.shape[1]):
-        state = full_buffer(tools.buffer)
+        state = full_buffer(rules)
         for d, margin in enumerate(series.reference[:, u]):
-            state = advance(state, float(margin), tools.buffer)
+            state = advance(state, float(margin), rules)
             share[d, u] = state.share
     of_portfolio = (share[:, None, :] * series.holds[None, :, :]).max(axis=2)
-    buffered = core * (1.0 + of_portfolio)
-    weight = tools.stressed_weight.weight
-    mixed = np.maximum((1.0 - weight) * core + weight * series.stress, core)
-    everything = np.maximum((1.0 - weight) * buffered + weight * series.stress, buffered)
+    buffered = core + buffer_amount(core, of_portfolio)
+    weight_added = stressed_weight_amount(core, series.weighted)
+    before_floors = buffered + weight_added
+    long, stress = series.long, series.stress
     return {
         "none": core,
         "buffer": buffered,
-        "stressed weight": mixed,
-        "long floor": np.maximum(core, series.long),
-        "stress period floor": np.maximum(core, series.stress),
-        "all": np.maximum(np.maximum(everything, series.long), series.stress),
+        "stressed weight": core + weight_added,
+        "long floor": core + floor_amount(core, (long,)),
+        "stress period floor": core + floor_amount(core, (stress,)),
+        "all": before_floors + floor_amount(before_floors, (long, stress)),
     }
 
 

@@ -7,14 +7,15 @@ computed over the margin period of risk from the subsequent prices and index val
 to expiry of each contract held constant, as in the margin calculation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray, TimeArray
-from margin_actors.engine.backtest.portfolios import Strike, benchmark_book
+from margin_actors.engine.backtest.portfolios import MarketLevels, benchmark_book
 from margin_actors.engine.margin import (
     PreparedMarket,
     hold,
@@ -27,17 +28,20 @@ from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, VolatilityIndex
 from margin_actors.engine.scenarios.build import core_rows, is_filtered
-from margin_actors.engine.scenarios.filtered import build_filter, garch_recursions
-from margin_actors.engine.scenarios.historical import SurfaceSources, historical_rows
-from margin_actors.engine.scenarios.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
-from margin_actors.engine.scenarios.surface_nodes import index_at
-from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import (
+from margin_actors.engine.scenarios.engines.filtered import (
+    Filter,
+    build_filter,
+    garch_recursions,
+)
+from margin_actors.engine.scenarios.engines.historical import SurfaceSources, historical_rows
+from margin_actors.engine.scenarios.history.volatility import Recursion
+from margin_actors.engine.scenarios.history.windows import (
     PriceTable,
     Windows,
     price_table,
     recent_windows,
 )
+from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
 from margin_actors.errors import InvalidScenario, Problem
 from margin_actors.market.books import Book
 from margin_actors.market.cleansing import PriceGrid
@@ -50,9 +54,12 @@ from margin_actors.market.snapshots import (
 )
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.market.surfaces.svi import SviSlice
-from margin_actors.numerics.elementary import logarithms
 
 NEAR_DAYS, FAR_DAYS = 30, 90
+
+GarchFits: TypeAlias = dict[tuple[str, int], tuple[Recursion | None, ...]]
+"""GARCH recursions of the underlyings by engine name and refit period, so that each is fitted
+once."""
 
 
 @dataclass(frozen=True)
@@ -132,12 +139,7 @@ def replay_inputs(
     return ReplayInputs(table, vol_index, dict(models), tuple(confidences))
 
 
-def replay_dates(
-    inputs: ReplayInputs,
-    dates: TimeArray,
-    *,
-    advance: Callable[[int], None] = lambda _done: None,
-) -> ReplayResult:
+def replay_dates(inputs: ReplayInputs, dates: TimeArray) -> ReplayResult:
     """Return margins and profits of the benchmark portfolios on the given dates.
 
     Parameters
@@ -145,8 +147,6 @@ def replay_dates(
     inputs : ReplayInputs
     dates : datetime64[ms] array of shape (n_dates,)
         Times of the price grid, at least one.
-    advance : callable
-        Progress callback; receives the number of dates done.
 
     Raises
     ------
@@ -157,25 +157,24 @@ def replay_dates(
     n, n_alpha = dates.size, len(inputs.confidences)
     names: tuple[str, ...] = ()
     var = es = profit = np.empty(0)
-    fitted: dict[tuple[str, int], tuple[Recursion | None, ...]] = {}
+    fitted: GarchFits = {}
     for d, now in enumerate(dates):
         known = table.until(now)
-        strike = strike_at(inputs, known, now)
-        book = benchmark_book(strike)
-        market = made_market(inputs.lead, strike, book)
+        levels = market_levels_at(inputs, known, now)
+        book = benchmark_book(levels)
+        market = flat_smile_market(inputs.lead, levels, book)
         if d == 0:
             names = book.accounts
             shape = (n, len(engines), n_alpha, len(names))
             var, es, profit = np.empty(shape), np.empty(shape), np.empty((n, len(names)))
         rows = known_rows(inputs, known, now)
         for e, (name, model) in enumerate(inputs.models.items()):
-            core = engine_rows(name, model, rows, known, fitted)
+            core = core_rows(rows, known, model, filter_at(name, model, known, fitted))
             pnl = profits_over(market, book, core)
             for c, confidence in enumerate(inputs.confidences):
                 var[d, e, c] = value_at_risk(pnl, confidence=confidence)
                 es[d, e, c] = expected_shortfall(pnl, confidence=confidence)
-        profit[d] = profits_over(market, book, _what_came(inputs, now))[:, 0]
-        advance(d + 1)
+        profit[d] = profits_over(market, book, _realised_move(inputs, now))[:, 0]
     return ReplayResult(names, engines, inputs.confidences, dates, var, es, profit)
 
 
@@ -200,32 +199,27 @@ def known_rows(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> S
     return historical_rows(known, windows, parameters, now, SurfaceSources({}, inputs.vol_index))
 
 
-def engine_rows(
-    name: str,
-    model: ModelParameters,
-    rows: ScenarioSet,
-    known: PriceTable,
-    fitted: dict[tuple[str, int], tuple[Recursion | None, ...]],
-) -> ScenarioSet:
-    """Return the core scenarios of an engine on a date.
+def filter_at(
+    name: str, model: ModelParameters, known: PriceTable, fitted: GarchFits
+) -> Filter | None:
+    """Return the filter of an engine on a date, or None if the model does not filter.
 
-    `fitted` caches GARCH fits by engine name and refit period; this function adds to it.
+    `known` are the prices up to the date; GARCH recursions are taken from `fitted`, or added to it.
     """
-    following = None
-    if is_filtered(model):
-        rules = model.scenarios.filter
-        garch = None
-        if rules.volatility == "garch":
-            days = int(known.time[known.last].astype("datetime64[D]").astype(np.int64))
-            key = name, days // rules.garch_refit_days
-            if key not in fitted:
-                fitted[key] = garch_recursions(known, rules)
-            garch = fitted[key]
-        following = build_filter(known, rules, garch)
-    return core_rows(rows, known, model, following)
+    if not is_filtered(model):
+        return None
+    rules = model.scenarios.filter
+    garch = None
+    if rules.volatility == "garch":
+        days = int(known.time[known.last].astype("datetime64[D]").astype(np.int64))
+        key = name, days // rules.garch_refit_days
+        if key not in fitted:
+            fitted[key] = garch_recursions(known, rules)
+        garch = fitted[key]
+    return build_filter(known, rules, garch)
 
 
-def strike_at(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> Strike:
+def market_levels_at(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> MarketLevels:
     """Return the prices and volatilities from which the strikes of a date are set.
 
     Raises
@@ -243,7 +237,7 @@ def strike_at(inputs: ReplayInputs, known: PriceTable, now: np.datetime64) -> St
         u: float(np.exp(_index_values(inputs, u, np.array([now]))[0])) / 100.0
         for u in known.underlyings
     }
-    return Strike(time, expiries[0], expiries[1], index, vol)
+    return MarketLevels(time, expiries[0], expiries[1], index, vol)
 
 
 def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> FloatArray:
@@ -255,7 +249,7 @@ def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> F
         If the index does not cover one of the times.
     """
     index = inputs.vol_index[underlying]
-    values = index_at(index.time, logarithms(index.value)[0], wanted)
+    values = index.ln_at(wanted)
     if np.isnan(values).any():
         raise InvalidScenario(
             f"the volatility index of {underlying} does not cover every date",
@@ -270,16 +264,16 @@ def _index_values(inputs: ReplayInputs, underlying: str, wanted: TimeArray) -> F
     return values
 
 
-def made_market(model: ModelParameters, strike: Strike, book: Book) -> PreparedMarket:
+def flat_smile_market(model: ModelParameters, levels: MarketLevels, book: Book) -> PreparedMarket:
     """Return the market of a date.
 
     Smiles are flat at the volatility index, forwards equal the spot price, and there are no quotes.
     """
     none = np.empty(0)
     expiries = tuple(
-        ExpiryForward(u, expiry, strike.index_usd[u], tenor_years(strike.now, expiry))
-        for u in strike.index_usd
-        for expiry in (strike.near, strike.far)
+        ExpiryForward(u, expiry, levels.index_usd[u], tenor_years(levels.now, expiry))
+        for u in levels.index_usd
+        for expiry in (levels.near, levels.far)
     )
     quotes = OptionQuotes(
         (),
@@ -294,20 +288,20 @@ def made_market(model: ModelParameters, strike: Strike, book: Book) -> PreparedM
         none,
         none,
     )
-    snapshot = MarketSnapshot(strike.now, dict(strike.index_usd), expiries, quotes)
+    snapshot = MarketSnapshot(levels.now, dict(levels.index_usd), expiries, quotes)
     surfaces = {
         u: VolatilitySurface(
             u,
             "svi",
             tuple(e for e in expiries if e.underlying == u),
             tuple(
-                SviSlice(strike.vol[u] ** 2 * e.tenor_years, 0.0, 0.0, 0.0, 1.0)
+                SviSlice(levels.vol[u] ** 2 * e.tenor_years, 0.0, 0.0, 0.0, 1.0)
                 for e in expiries
                 if e.underlying == u
             ),
             (),
         )
-        for u in strike.index_usd
+        for u in levels.index_usd
     }
     return prepare_market(snapshot, model, names=book.instruments, surfaces=surfaces)
 
@@ -325,7 +319,7 @@ def profits_over(market: PreparedMarket, book: Book, rows: ScenarioSet) -> Float
     return found.accounts.pnl * held.holdings.quantum_usd
 
 
-def _what_came(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:
+def _realised_move(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:
     """Return the realised move over the horizon after a date as a set of one scenario.
 
     Raises

@@ -9,7 +9,7 @@ Basel Committee (1996), "Supervisory framework for the use of backtesting".
 """
 
 from dataclasses import dataclass
-from math import erfc, exp, lgamma, log, log1p, sqrt
+from math import erfc, exp, log, log1p, sqrt
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -129,11 +129,9 @@ def traffic_light(exceptions: int, days: int, confidence: float) -> Light:
     >>> [traffic_light(x, 250, 0.99) for x in (4, 5, 9, 10)]
     ['green', 'yellow', 'yellow', 'red']
     """
-    p = 1.0 - confidence
-    chance = 0.0
-    for x in range(exceptions + 1):
-        ways = lgamma(days + 1) - lgamma(x + 1) - lgamma(days - x + 1)
-        chance += exp(ways + _log_likelihood(x, days, p))
+    from scipy.stats import binom  # slow to import, so only where it is needed
+
+    chance = float(binom.cdf(exceptions, days, 1.0 - confidence))
     if chance < _YELLOW:
         return "green"
     return "yellow" if chance < _RED else "red"

@@ -29,6 +29,13 @@ from margin_actors.engine.measures import (
 )
 from margin_actors.engine.revaluation import AccountProfits, Holdings, select_tails
 from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD
+from margin_actors.engine.scenarios.procyclicality import (
+    blended,
+    buffer_amount,
+    floor_amount,
+    pooled_weights,
+    stressed_weight_amount,
+)
 from margin_actors.engine.span import grid_charges, span_charges
 
 
@@ -81,9 +88,10 @@ def requirements(profits: BookProfits, held: HeldPositions, terms: Terms) -> Mar
     sheet = Sheet(np.zeros((n_accounts, len(PARTS))), InputRows())
     measure = es if parameters.measure.core in ("es",) else var
     long = _section_measure(pnl, terms, LONG, sample.confidence, unknown)
-    stressed = _section_measure(
-        pnl, terms, STRESS_PERIOD, terms.figures.get("stress_period.confidence", 0.0), unknown
-    )
+    stressed = unknown
+    if terms.calibration.stress_confidence is not None:
+        level = terms.calibration.stress_confidence
+        stressed = _section_measure(pnl, terms, STRESS_PERIOD, level, unknown)
     stress, stress_row = _stress(pnl, terms, n_accounts)
     span, grid = _written_down(held, terms, sheet, unknown)
     core = _core(var, es, stressed, span, grid, terms)
@@ -238,35 +246,36 @@ def _procyclicality(
     before = sheet.so_far()
     if tools.buffer.enabled:
         share = _buffer_shares(held, terms)
-        sheet["buffer"][:] = share * before
+        sheet["buffer"][:] = buffer_amount(before, share)
         sheet.figure("buffer", "buffer_share", share)
     if tools.stressed_weight.enabled:
         rules = tools.stressed_weight
         if rules.form == "blend":
-            mixed = (1.0 - rules.weight) * before + rules.weight * stressed
+            mixed = blended(before, stressed, rules.weight)
         else:
             mixed = _with_stressed_observations(pnl, terms)
-        sheet["stressed_weight"][:] = np.maximum(mixed - before, 0.0)
+        sheet["stressed_weight"][:] = stressed_weight_amount(before, mixed)
         sheet.figure("stressed_weight", "stress_period_usd", stressed)
         sheet.figure("stressed_weight", "weighted_usd", mixed)
-    floor = np.zeros(before.size)
+    floors: list[FloatArray] = []
     if tools.long_floor.enabled:
-        floor = np.maximum(floor, long)
+        floors.append(long)
         sheet.figure("floor", "long_lookback_usd", long)
     if tools.stress_period.floor:
-        floor = np.maximum(floor, stressed)
+        floors.append(stressed)
         sheet.figure("floor", "stress_period_usd", stressed)
-    sheet["floor"][:] = np.maximum(floor - sheet.so_far(), 0.0)
+    sheet["floor"][:] = floor_amount(sheet.so_far(), tuple(floors))
 
 
 def _buffer_shares(held: HeldPositions, terms: Terms) -> FloatArray:
     """Return each account's buffer share: the largest share of the underlyings that it holds."""
     assert terms.risk is not None
     holdings = held.holdings
-    of = np.array(
-        [terms.figures.get(f"buffer.share.{u}", 0.0) for u in terms.risk.depth.underlyings]
-    )
+    shares = terms.calibration.buffer_shares
+    # The snapshot may have underlyings that the scenario set lacks; no account holds them.
+    of = np.array([shares.get(u, np.nan) for u in terms.risk.depth.underlyings])
     per_position = of[terms.risk.underlying[holdings.index]]
+    assert not np.isnan(per_position).any()
     out = np.zeros(holdings.n_accounts)
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     np.maximum.at(out, account, per_position)
@@ -284,8 +293,8 @@ def _with_stressed_observations(pnl: FloatArray | None, terms: Terms) -> FloatAr
     if core is None:
         core = np.full(sample.n_scenarios, 1.0 / sample.n_scenarios)
     rows = np.concatenate([pnl[:, : sample.n_scenarios], pnl[:, section.rows]], axis=1)
-    weight = np.concatenate([(1.0 - share) * core, np.full(section.count, share / section.count)])
-    return _measure(rows, terms, sample.confidence, weight / weight.sum())
+    weight = pooled_weights(core, section.count, share)
+    return _measure(rows, terms, sample.confidence, weight)
 
 
 def _add_ons(

@@ -1,6 +1,5 @@
 """Inputs of requirements other than profits, fixed for a market and a model."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from margin_actors.arrays import FloatArray
@@ -8,8 +7,15 @@ from margin_actors.engine.addons import ContractRisk, MarketDepth, contract_risk
 from margin_actors.engine.margin.margins import Sample, sample_of
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import Contracts, build_cube
-from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD, ScenarioSet, Section
-from margin_actors.engine.scenarios.rules import venue_grid_rows
+from margin_actors.engine.scenarios import (
+    LONG,
+    STRESS,
+    STRESS_PERIOD,
+    Calibration,
+    ScenarioSet,
+    Section,
+)
+from margin_actors.engine.scenarios.prescribed import venue_grid_rows
 from margin_actors.engine.span import RiskArrays, risk_arrays, scan_ranges
 from margin_actors.engine.span.arrays import Price, span_set, tenors_of
 from margin_actors.errors import InvalidScenario, Problem, raise_if_any
@@ -26,8 +32,8 @@ class Terms:
     """Sections of the scenario set, the core first."""
     underlyings: tuple[str, ...]
     """Underlyings of the scenario set."""
-    figures: Mapping[str, float]
-    """Figures calibrated with the scenario set, by name."""
+    calibration: Calibration
+    """Values calibrated with the scenario set."""
     row_names: tuple[str, ...]
     """Name of each row of the scenario set, "" for rows without one; empty if no row has a name."""
     risk: ContractRisk | None
@@ -68,7 +74,7 @@ def needs_contract_risk(parameters: ModelParameters) -> bool:
 
 
 def require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> None:
-    """Check that a scenario set has the sections and calibrated figures that the model needs.
+    """Check that a scenario set has the sections and calibrated values that the model needs.
 
     Raises
     ------
@@ -86,8 +92,14 @@ def require_sections(scenarios: ScenarioSet, parameters: ModelParameters) -> Non
         for name, needed in wanted.items()
         if needed and name not in scenarios.section_names
     ]
-    if tools.buffer.enabled and not any(n.startswith("buffer.share.") for n in scenarios.figures):
-        problems.append(Problem(f"scenario set {scenarios.id}", "has no calibrated buffer shares"))
+    calibration = scenarios.calibration
+    if STRESS_PERIOD in scenarios.section_names and calibration.stress_confidence is None:
+        problem = f"has no confidence for the section {STRESS_PERIOD!r}"
+        problems.append(Problem(f"scenario set {scenarios.id}", problem))
+    without = [u for u in scenarios.underlyings if u not in calibration.buffer_shares]
+    if tools.buffer.enabled and without:
+        problem = f"has no calibrated buffer shares of {', '.join(without)}"
+        problems.append(Problem(f"scenario set {scenarios.id}", problem))
     raise_if_any(
         problems, InvalidScenario, "the scenario set was built for a different model; rebuild it"
     )
@@ -141,7 +153,7 @@ def terms_of(
         sample=sample_of(scenarios, parameters),
         sections=scenarios.sections or (scenarios.section("core"),),
         underlyings=scenarios.underlyings,
-        figures=dict(scenarios.figures),
+        calibration=scenarios.calibration,
         row_names=scenarios.row_names,
         risk=risk,
         span=span,

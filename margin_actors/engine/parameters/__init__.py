@@ -4,7 +4,6 @@ from margin_actors.engine.parameters.model import (
     HistoryParameters,
     MeasureParameters,
     ModelParameters,
-    QualityParameters,
     RevaluationParameters,
 )
 from margin_actors.engine.parameters.presets import (
@@ -46,7 +45,6 @@ __all__ = [
     "MeasureParameters",
     "ModelParameters",
     "MonteCarloParameters",
-    "QualityParameters",
     "RevaluationParameters",
     "ScenarioParameters",
     "SpanParameters",

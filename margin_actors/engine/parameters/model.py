@@ -4,7 +4,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from margin_actors.engine.parameters.part import Part
 from margin_actors.engine.parameters.requirement import (
     AddOnParameters,
     CollateralParameters,
@@ -15,11 +14,13 @@ from margin_actors.engine.parameters.requirement import (
     VenueGridParameters,
 )
 from margin_actors.engine.parameters.scenarios import ScenarioParameters
+from margin_actors.market.cleansing import CleansingRules, QualityLimits
 from margin_actors.market.identity import content_id
+from margin_actors.parameter_section import ParameterSection
 
 
-class HistoryParameters(Part):
-    """The price history and its cleansing."""
+class PriceSources(ParameterSection):
+    """The sources of the price history."""
 
     sources: tuple[str, ...] = Field(min_length=1)
     """Names of price files without extension; ``{u}`` stands for the underlying, ``*`` for any
@@ -28,42 +29,13 @@ class HistoryParameters(Part):
     are ignored."""
     frequency: Literal["1d", "1h", "1min"] = "1d"
     """Interval of the grid of the aggregated history."""
-    aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
-    """How the sources are combined into one price; `first` takes the first source that has a
-    price."""
-    outlier_score_max: float = Field(default=12.0, gt=0)
-    """Robust score (distance from the rolling median in units of 1.4826 MAD) above which a price is
-    dropped if the other sources or, without others, its own next price contradict it as well."""
-    outlier_window: int = Field(default=61, ge=5)
-    """Number of preceding prices in the rolling median."""
-    disagreement_max: float = Field(default=0.10, gt=0)
-    """Largest relative distance from the median of the other sources; prices beyond it are
-    dropped."""
-    stale_points_max: int = Field(default=6, ge=1)
-    """Longest accepted run of identical closes; the repeats in a longer run are dropped as
-    stale."""
-    gap_rule: Literal["none", "previous", "linear"] = "none"
-    """How gaps are filled: not at all, with the previous price, or linearly."""
-    gap_points_max: int = Field(default=0, ge=0)
-    """Longest gap that is filled, grid points."""
-    cleanse: bool = True
-    """False: use closes without cleansing; values that are not positive numbers are still
-    dropped."""
 
 
-class QualityParameters(Part):
-    """Limits on the quality of the price history; a breach stops the run."""
-
-    missing_fraction_max: float = Field(default=0.02, ge=0, le=1)
-    """Largest fraction of the grid points of the lookback without a price."""
-    repaired_fraction_max: float = Field(default=0.02, ge=0, le=1)
-    """Largest number of dropped prices and filled grid points over the lookback, as a fraction of
-    its grid points times the number of sources."""
-    end_age_hours_max: float = Field(default=30.0, gt=0)
-    """Largest age of the last price at the valuation time, hours."""
+class HistoryParameters(CleansingRules, PriceSources):
+    """The price history and its cleansing."""
 
 
-class RevaluationParameters(Part):
+class RevaluationParameters(ParameterSection):
     """How positions are revalued in a scenario."""
 
     smile: Literal["mark", "svi", "sabr"] = "svi"
@@ -106,7 +78,7 @@ class RevaluationParameters(Part):
         return self
 
 
-class MeasureParameters(Part):
+class MeasureParameters(ParameterSection):
     """The risk measure of the core."""
 
     confidence: float = Field(default=0.995, gt=0, lt=1)
@@ -122,7 +94,7 @@ class MeasureParameters(Part):
     the sub-samples of windows that do not overlap."""
 
 
-class ModelParameters(Part):
+class ModelParameters(ParameterSection):
     """A complete margin model; models with equal parameters have equal ids."""
 
     name: str
@@ -131,7 +103,7 @@ class ModelParameters(Part):
     description: str = ""
     history: HistoryParameters
     """Price history."""
-    quality: QualityParameters = QualityParameters()
+    quality: QualityLimits = QualityLimits()
     """Quality limits."""
     scenarios: ScenarioParameters = ScenarioParameters()
     """Scenario generation."""

@@ -1,7 +1,6 @@
 """Preset models, and models read from files that extend a preset."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -25,6 +24,7 @@ from margin_actors.engine.parameters.requirement import (
 )
 from margin_actors.engine.parameters.scenarios import ScenarioParameters, StressParameters
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
+from margin_actors.parameter_section import ParameterSection
 
 _TABLES = ("haircuts", "outright_volume_coins", "price_scan", "vol_scan")
 """Fields that map names to numbers; a model file replaces them as a whole."""
@@ -35,9 +35,11 @@ _FILTERED = _SURFACE.model_copy(update={"engine": "filtered"})
 _ALL = HistoryParameters(sources=_ALL_SOURCES)
 
 
-def _named(name: str, description: str, **sections: Any) -> ModelParameters:
-    given: dict[str, Any] = {"history": _ALL, "scenarios": _SURFACE} | sections
-    return ModelParameters(name=name, version="1", description=description, **given)
+def _named(name: str, description: str, **sections: ParameterSection) -> ModelParameters:
+    named = {"name": name, "version": "1", "description": description}
+    return ModelParameters.model_validate(
+        {**named, "history": _ALL, "scenarios": _SURFACE, **sections}
+    )
 
 
 PRESETS: dict[str, ModelParameters] = {
@@ -135,7 +137,7 @@ def preset(name: str) -> ModelParameters:
     return PRESETS[name]
 
 
-def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelParameters:
+def parameters_from_mapping(mapping: Mapping[str, object], *, where: str) -> ModelParameters:
     """Return the parameters given by a parsed model file.
 
     ``extends`` names the preset that the file modifies; without it, the file must give every field
@@ -156,9 +158,10 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
     """
     given = dict(mapping)
     base_name = given.pop("extends", None)
-    merged: dict[str, Any] = {"name": where}
+    merged: dict[str, object] = {"name": where}
     if base_name is not None:
-        merged = preset(str(base_name)).model_dump(mode="json") | {"name": f"{base_name} changed"}
+        merged.update(preset(str(base_name)).model_dump(mode="json"))
+        merged["name"] = f"{base_name} changed"
     _merge(merged, given)
     if "version" not in given:
         merged.pop("version", None)
@@ -181,7 +184,7 @@ def parameters_from_mapping(mapping: Mapping[str, Any], *, where: str) -> ModelP
         raise
 
 
-def _merge(into: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _merge(into: dict[str, object], given: Mapping[str, object]) -> None:
     """Merge the given fields into `into`, section by section; fields in `_TABLES` are replaced."""
     for key, value in given.items():
         here = into.get(key)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from margin_actors.engine.parameters.part import Part
+from margin_actors.parameter_section import ParameterSection
 
 
 def _ascending(name: str, values: tuple[float, ...]) -> None:
@@ -13,7 +13,7 @@ def _ascending(name: str, values: tuple[float, ...]) -> None:
         raise ValueError(f"{name} must ascend, got {list(values)}")
 
 
-class CalendarSpread(Part):
+class CalendarSpread(ParameterSection):
     """Charge for deltas of opposite sign in two tiers, or in expiries of the same tier."""
 
     tiers: tuple[int, int]
@@ -22,7 +22,7 @@ class CalendarSpread(Part):
     """Charge per spread of one coin of delta against one, as a fraction of the index."""
 
 
-class InterCommoditySpread(Part):
+class InterCommoditySpread(ParameterSection):
     """Credit for deltas of opposite sign in two underlyings."""
 
     underlyings: tuple[str, str]
@@ -31,7 +31,7 @@ class InterCommoditySpread(Part):
     """Share of the price risk of the matched delta of each leg that is credited."""
 
 
-class SpanParameters(Part):
+class SpanParameters(ParameterSection):
     """SPAN: sixteen scenarios per underlying, with spread charges, credits and a minimum."""
 
     price_scan: dict[str, float] | None = None
@@ -82,7 +82,7 @@ class SpanParameters(Part):
         return self
 
 
-class GridExtreme(Part):
+class GridExtreme(ParameterSection):
     """One extreme row of the venue grid."""
 
     spot: float = Field(gt=-1)
@@ -103,7 +103,7 @@ _EXTREMES = (
 )
 
 
-class VenueGridParameters(Part):
+class VenueGridParameters(ParameterSection):
     """A trading venue's spot and volatility grid (source: Paradex, portfolio margin)."""
 
     spot: tuple[float, ...] = (-0.16, -0.12, -0.08, -0.04, 0.04, 0.08, 0.12, 0.16)
@@ -122,7 +122,7 @@ class VenueGridParameters(Part):
     """Extreme rows, each with volatility up."""
 
 
-class HybridParameters(Part):
+class HybridParameters(ParameterSection):
     """The larger of SPAN and a share of VaR."""
 
     var_floor: float = Field(default=0.80, ge=0)
@@ -132,7 +132,7 @@ class HybridParameters(Part):
 _VOLUMES = {"BTC": 40_000.0, "ETH": 600_000.0}
 
 
-class ConcentrationParameters(Part):
+class ConcentrationParameters(ParameterSection):
     """Charge for positions that take longer to close out than the margin period of risk."""
 
     enabled: bool = False
@@ -155,7 +155,7 @@ class ConcentrationParameters(Part):
         return self
 
 
-class LiquidityParameters(Part):
+class LiquidityParameters(ParameterSection):
     """Charge for half the bid-ask spread of the positions that must be closed out."""
 
     enabled: bool = False
@@ -175,7 +175,7 @@ class LiquidityParameters(Part):
     """Largest factor on the spread; it also applies where the open interest is zero or unknown."""
 
 
-class SmileAlternative(Part):
+class SmileAlternative(ParameterSection):
     """An alternative smile and dynamics for pricing the same portfolio."""
 
     smile: Literal["svi", "sabr"] = "svi"
@@ -186,7 +186,7 @@ class SmileAlternative(Part):
     """How the smile moves when the forward moves."""
 
 
-class ModelRiskParameters(Part):
+class ModelRiskParameters(ParameterSection):
     """Charge for the increase of VaR under alternative smiles and dynamics."""
 
     enabled: bool = False
@@ -201,7 +201,7 @@ class ModelRiskParameters(Part):
     """The charge is at least this share of VaR."""
 
 
-class ExpiryRiskParameters(Part):
+class ExpiryRiskParameters(ParameterSection):
     """Charge for options that expire within the margin period of risk."""
 
     enabled: bool = False
@@ -209,7 +209,7 @@ class ExpiryRiskParameters(Part):
     price at their expiry."""
 
 
-class AddOnParameters(Part):
+class AddOnParameters(ParameterSection):
     """Add-ons to the core."""
 
     bucket_days: tuple[float, ...] = (7.0, 30.0, 90.0, 180.0)
@@ -230,7 +230,7 @@ class AddOnParameters(Part):
         return self
 
 
-class BufferParameters(Part):
+class BufferParameters(ParameterSection):
     """Tool (a): a buffer that is released while margins rise fast and rebuilt afterwards."""
 
     enabled: bool = False
@@ -246,7 +246,7 @@ class BufferParameters(Part):
     """Number of days in which an empty buffer is rebuilt."""
 
 
-class StressedWeightParameters(Part):
+class StressedWeightParameters(ParameterSection):
     """Tool (b): weight on stressed observations."""
 
     enabled: bool = False
@@ -258,7 +258,7 @@ class StressedWeightParameters(Part):
     which the weight is spread over the rows of the stress period (`observations`)."""
 
 
-class LongFloorParameters(Part):
+class LongFloorParameters(ParameterSection):
     """Tool (c): a floor from a long lookback."""
 
     enabled: bool = False
@@ -267,7 +267,7 @@ class LongFloorParameters(Part):
     """Lookback, years; the whole history if it is shorter."""
 
 
-class StressPeriodParameters(Part):
+class StressPeriodParameters(ParameterSection):
     """The stress period and the floor based on it."""
 
     floor: bool = False
@@ -280,7 +280,7 @@ class StressPeriodParameters(Part):
     have the same VaR as over the long lookback."""
 
 
-class ProcyclicalityParameters(Part):
+class ProcyclicalityParameters(ParameterSection):
     """Tools against procyclical margins (EMIR RTS 153/2013, article 28)."""
 
     buffer: BufferParameters = BufferParameters()
@@ -293,7 +293,7 @@ class ProcyclicalityParameters(Part):
     """Stress period and its floor."""
 
 
-class DiversificationParameters(Part):
+class DiversificationParameters(ParameterSection):
     """Limits on cross-underlying diversification."""
 
     enabled: bool = False
@@ -314,7 +314,7 @@ class DiversificationParameters(Part):
 _HAIRCUTS = {"USD": 0.0, "USDC": 0.01, "USDT": 0.02, "BTC": 0.15, "ETH": 0.20, "*": 0.50}
 
 
-class CollateralParameters(Part):
+class CollateralParameters(ParameterSection):
     """Valuation of collateral."""
 
     haircuts: dict[str, float] = Field(default=_HAIRCUTS)

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from margin_actors.engine.parameters.part import Part
+from margin_actors.parameter_section import ParameterSection
 
 
-class FilterParameters(Part):
+class FilterParameters(ParameterSection):
     """Filtered historical simulation: past moves scaled to the current volatility."""
 
     volatility: Literal["ewma", "garch"] = "ewma"
@@ -38,7 +38,7 @@ class FilterParameters(Part):
     unchanged."""
 
 
-class MonteCarloParameters(Part):
+class MonteCarloParameters(ParameterSection):
     """Monte Carlo: marginals and a Student-t copula fitted to historical rows."""
 
     rows: int = Field(default=10_000, ge=100, le=1_000_000)
@@ -62,7 +62,7 @@ class MonteCarloParameters(Part):
     """Seed; together with the row number it determines every random number of the row."""
 
 
-class StressEvent(Part):
+class StressEvent(ParameterSection):
     """A historical stress day; every window that contains the whole day becomes a stress row."""
 
     name: str = Field(min_length=1)
@@ -71,7 +71,7 @@ class StressEvent(Part):
     """Day, UTC."""
 
 
-class HypotheticalMove(Part):
+class HypotheticalMove(ParameterSection):
     """A hypothetical joint move specified by the user."""
 
     name: str = Field(min_length=1)
@@ -101,7 +101,7 @@ _DAYS = (
 )
 
 
-class StressParameters(Part):
+class StressParameters(ParameterSection):
     """Stress rows, which are reported with the requirement and not part of any quantile."""
 
     enabled: bool = False
@@ -125,7 +125,7 @@ class StressParameters(Part):
     """Hypothetical moves."""
 
 
-class ScenarioParameters(Part):
+class ScenarioParameters(ParameterSection):
     """Generation of the scenarios."""
 
     engine: Literal["historical", "filtered", "monte_carlo"] = "historical"

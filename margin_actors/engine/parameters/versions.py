@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from margin_actors.engine.parameters.model import ModelParameters
 from margin_actors.errors import InvalidParameters, Problem
@@ -37,7 +36,7 @@ def changes_between(before: ModelParameters, after: ModelParameters) -> tuple[Ch
     )
 
 
-def _flat(value: Any, where: str) -> Iterator[tuple[str, str]]:
+def _flat(value: object, where: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _flat(item, f"{where}.{key}" if where else str(key))

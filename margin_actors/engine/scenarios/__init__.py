@@ -1,13 +1,15 @@
 """Scenario engines; each builds a `ScenarioSet`, whose rows are joint moves of all underlyings."""
 
 from margin_actors.engine.scenarios.build import build_scenarios
-from margin_actors.engine.scenarios.historical import build_historical
-from margin_actors.engine.scenarios.monte_carlo import (
+from margin_actors.engine.scenarios.engines.historical import build_historical
+from margin_actors.engine.scenarios.engines.monte_carlo import (
     MonteCarloModel,
     build_monte_carlo,
     fit_monte_carlo,
 )
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.sets.calibration import Calibration
+from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     CORE,
     LONG,
@@ -21,9 +23,11 @@ from margin_actors.engine.scenarios.scenario_set import (
     Section,
     join_sections,
 )
-from margin_actors.engine.scenarios.surface_history import SurfaceHistory
-from margin_actors.engine.scenarios.surface_nodes import VolatilityIndex
-from margin_actors.engine.scenarios.table import scenario_set_from_table, scenario_set_to_table
+from margin_actors.engine.scenarios.sets.set_table import (
+    scenario_set_from_table,
+    scenario_set_to_table,
+)
+from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
 
 __all__ = [
     "AT_MONEY",
@@ -34,6 +38,7 @@ __all__ = [
     "STRESS",
     "STRESS_PERIOD",
     "TENORS_DAYS",
+    "Calibration",
     "MonteCarloModel",
     "Provenance",
     "ScenarioSet",

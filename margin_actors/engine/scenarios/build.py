@@ -7,16 +7,36 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios.buffer import BufferState, full_buffer, replay
-from margin_actors.engine.scenarios.filtered import Filter, build_filter, filter_rows
-from margin_actors.engine.scenarios.historical import (
+from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
+from margin_actors.engine.scenarios.engines.historical import (
     SurfaceSources,
     historical_rows,
     sampling_notes,
 )
-from margin_actors.engine.scenarios.monte_carlo import build_monte_carlo
-from margin_actors.engine.scenarios.reference import reference_margins
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.engines.monte_carlo import build_monte_carlo
+from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.history.volatility import Recursion
+from margin_actors.engine.scenarios.history.windows import (
+    PriceTable,
+    Windows,
+    all_windows,
+    price_table,
+    recent_windows,
+)
+from margin_actors.engine.scenarios.prescribed import (
+    event_windows,
+    hypothetical_rows,
+    stress_rows,
+)
+from margin_actors.engine.scenarios.procyclicality import (
+    StressPeriod,
+    choose_stress_period,
+    full_buffer,
+    reference_margins,
+    replay,
+)
+from margin_actors.engine.scenarios.sets.calibration import Calibration
+from margin_actors.engine.scenarios.sets.scenario_set import (
     CORE,
     LONG,
     STRESS,
@@ -24,22 +44,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     ScenarioSet,
     join_sections,
 )
-from margin_actors.engine.scenarios.stress import (
-    event_windows,
-    hypothetical_rows,
-    stress_rows,
-)
-from margin_actors.engine.scenarios.stress_period import choose_stress_period
-from margin_actors.engine.scenarios.surface_history import SurfaceHistory
-from margin_actors.engine.scenarios.surface_nodes import VolatilityIndex
-from margin_actors.engine.scenarios.volatility import Recursion
-from margin_actors.engine.scenarios.windows import (
-    PriceTable,
-    Windows,
-    all_windows,
-    price_table,
-    recent_windows,
-)
+from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.numerics.elementary import exponentials
 
@@ -73,26 +78,19 @@ def build_scenarios(
     InvalidParameters
         If a hypothetical move names an underlying that the model does not have.
     """
-    parameters = model.scenarios
+    parameters, tools = model.scenarios, model.procyclicality
     table = price_table(prices, parameters, as_of)
-    recent = recent_windows(table, parameters)
     every = all_windows(table, parameters)
-    wanted: dict[str, Windows] = {CORE: recent}
+    wanted: dict[str, Windows] = {CORE: recent_windows(table, parameters)}
     notes: list[str] = []
-    figures: dict[str, float] = {}
-    if model.procyclicality.long_floor.enabled:
+    if tools.long_floor.enabled:
         wanted[LONG] = long_windows(table, every, model, notes)
+    stress_confidence: float | None = None
     if model.needs_stress_period:
-        period = choose_stress_period(
-            table,
-            every,
-            model.procyclicality.stress_period,
-            confidence=model.measure.confidence,
-            long_years=model.procyclicality.long_floor.years,
-        )
+        period = stress_period_of(table, every, model)
         wanted[STRESS_PERIOD] = period.windows
+        stress_confidence = period.confidence
         notes += period.notes()
-        figures["stress_period.confidence"] = period.confidence
     event_names: tuple[str, ...] = ()
     if parameters.stress.enabled:
         events, event_names, missing = event_windows(table, every, parameters.stress.events)
@@ -100,22 +98,31 @@ def build_scenarios(
         if missing:
             notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
     sets = _rows_of(table, wanted, model, as_of, SurfaceSources(surfaces or {}, vol_index or {}))
-    following: Filter | None = None
-    if is_filtered(model):
-        following = build_filter(table, parameters.filter, garch)
+    following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
-    if model.procyclicality.buffer.enabled:
-        shares = buffer_states(table, every, model, following)
-        figures |= {f"buffer.share.{u}": state.share for u, state in shares.items()}
-        shown = ", ".join(f"{u} {100 * s.share:.1f} %" for u, s in shares.items())
+    buffer_shares: dict[str, float] = {}
+    if tools.buffer.enabled:
+        buffer_shares = current_buffer_shares(table, every, model, following)
+        shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in buffer_shares.items())
         notes.append(f"procyclicality buffer, a share of the core: {shown}")
     if parameters.stress.enabled:
-        written = hypothetical_rows(
-            parameters.stress.hypothetical, parameters, sets[CORE].path_hours
-        )
-        sets[STRESS] = stress_rows(sets[STRESS], event_names, written)
+        moves = parameters.stress.hypothetical
+        hypothetical = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
+        sets[STRESS] = stress_rows(sets[STRESS], event_names, hypothetical)
     whole = join_sections(list(sets.items()))
-    return replace(whole, notes=(*whole.notes, *notes), figures=figures)
+    calibration = Calibration(buffer_shares, stress_confidence)
+    return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
+
+
+def stress_period_of(table: PriceTable, every: Windows, model: ModelParameters) -> StressPeriod:
+    """Return the stress period of a model; `every` holds all windows of the table."""
+    return choose_stress_period(
+        table,
+        every,
+        model.procyclicality.stress_period,
+        confidence=model.measure.confidence,
+        long_years=model.procyclicality.long_floor.years,
+    )
 
 
 def is_filtered(model: ModelParameters) -> bool:
@@ -130,12 +137,19 @@ def core_rows(
     rows: ScenarioSet, table: PriceTable, model: ModelParameters, following: Filter | None
 ) -> ScenarioSet:
     """Return the core section of the model's engine, built from its historical rows."""
-    parameters = model.scenarios
-    if following is not None:
-        rows = filter_rows(rows, table, parameters.filter, following)
-    if parameters.engine == "monte_carlo":
-        rows = build_monte_carlo(rows, parameters.monte_carlo)
-    return rows
+    return drawn_rows(scaled_rows(rows, table, following), model)
+
+
+def scaled_rows(rows: ScenarioSet, table: PriceTable, following: Filter | None) -> ScenarioSet:
+    """Return historical rows scaled to the current volatility; unchanged without a filter."""
+    return rows if following is None else filter_rows(rows, table, following)
+
+
+def drawn_rows(rows: ScenarioSet, model: ModelParameters) -> ScenarioSet:
+    """Return rows drawn from a Monte Carlo model's fit to `rows`; unchanged for other engines."""
+    if model.scenarios.engine != "monte_carlo":
+        return rows
+    return build_monte_carlo(rows, model.scenarios.monte_carlo)
 
 
 def _rows_of(
@@ -152,13 +166,13 @@ def _rows_of(
     rows = historical_rows(table, union, parameters, as_of, sources)
     out: dict[str, ScenarioSet] = {}
     for name, windows in wanted.items():
-        place: IntArray = np.searchsorted(ends, windows.end)
-        part = rows.select(place)
-        notes = (*sampling_notes(part, parameters), *rows.notes) if name == CORE else ()
-        weight = np.full(place.size, 1.0 / max(place.size, 1))
+        index: IntArray = np.searchsorted(ends, windows.end)
+        section = rows.select(index)
+        notes = (*sampling_notes(section, parameters), *rows.notes) if name == CORE else ()
+        weight = np.full(index.size, 1.0 / max(index.size, 1))
         if name == CORE and parameters.half_life_days is not None:
-            weight = _aged(part, parameters.half_life_days)
-        out[name] = replace(part, weight=weight, notes=notes)
+            weight = _aged(section, parameters.half_life_days)
+        out[name] = replace(section, weight=weight, notes=notes)
     return out
 
 
@@ -184,13 +198,13 @@ def long_windows(
     return windows
 
 
-def buffer_states(
+def current_buffer_shares(
     table: PriceTable, every: Windows, model: ModelParameters, following: Filter | None
-) -> dict[str, BufferState]:
-    """Return the state of the buffer of each underlying at the end of the table."""
+) -> dict[str, float]:
+    """Return the buffer share of each underlying at the end of the table, a fraction."""
     rules = model.procyclicality.buffer
     _, margins = reference_margins(table, every, model, following)
     return {
-        u: replay(full_buffer(rules), margins[i].tolist(), rules)
+        u: replay(full_buffer(rules), margins[i].tolist(), rules).share
         for i, u in enumerate(table.underlyings)
     }

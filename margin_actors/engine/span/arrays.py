@@ -21,7 +21,7 @@ from margin_actors.engine.parameters import SpanParameters
 from margin_actors.engine.pricing import LINEAR
 from margin_actors.engine.revaluation import Contracts
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.engine.scenarios.rules import composite_delta_rows, span_rows
+from margin_actors.engine.scenarios.prescribed import composite_delta_rows, span_rows
 from margin_actors.engine.span.ranges import ScanRanges
 
 DELTA_WEIGHTS = np.array([0.270, 0.217, 0.217, 0.110, 0.110, 0.037, 0.037]) / 0.998

@@ -7,6 +7,7 @@ import numpy as np
 from margin_actors.engine.measures import value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import AT_MONEY, MONTH, ScenarioSet
+from margin_actors.engine.scenarios.procyclicality import outright_var
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import exponentials
 
@@ -47,8 +48,7 @@ def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRang
     problems: list[Problem] = []
     for i, u in enumerate(scenarios.underlyings):
         if u not in price:
-            change = exponentials(core.spot_return[:, i]) - 1.0
-            both = value_at_risk(np.stack([change, -change]), confidence=confidence, weight=weight)
+            both = outright_var(core.spot_return[:, [i]], confidence=confidence, weight=weight)
             price[u] = float(np.max(both))
             if price[u] * span.extreme_multiple >= 1.0:
                 problems.append(

@@ -1,18 +1,16 @@
 """Cleansing of prices from several sources: alignment, checks, aggregation and a report."""
 
-from margin_actors.market.cleansing.aggregation import (
-    CleansingRules,
-    QualityLimits,
-    aggregate_prices,
-)
+from margin_actors.market.cleansing.aggregation import aggregate_prices
 from margin_actors.market.cleansing.report import (
     FAULT_MEANING,
     FAULTS,
     PriceGrid,
+    QualityMapping,
     QualityReport,
     Repair,
     SourceQuality,
 )
+from margin_actors.market.cleansing.rules import CleansingRules, QualityLimits
 
 __all__ = [
     "FAULTS",
@@ -20,6 +18,7 @@ __all__ = [
     "CleansingRules",
     "PriceGrid",
     "QualityLimits",
+    "QualityMapping",
     "QualityReport",
     "Repair",
     "SourceQuality",

@@ -5,9 +5,6 @@ other sources or, if there are none, by the next price of its own source, when t
 earlier level. A crash meets none of these conditions, however large it is.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IntArray
@@ -16,6 +13,7 @@ from margin_actors.market.candles import Candles
 from margin_actors.market.cleansing.alignment import AlignedSource, GridSpec, align, grid_over
 from margin_actors.market.cleansing.report import PriceGrid, QualityReport, Repair, SourceQuality
 from margin_actors.market.cleansing.rolling import rolling_median_and_mad
+from margin_actors.market.cleansing.rules import CleansingRules, QualityLimits
 from margin_actors.numerics.jit import compiled
 
 _REPAIRS_LISTED_MAX = 10_000
@@ -25,29 +23,6 @@ _SPREAD_FLOOR = 5e-4
 
 Without it, every price change after a quiet period would be an outlier.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class CleansingRules:
-    """Thresholds of the cleansing; the model parameters document their meaning."""
-
-    aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
-    outlier_score_max: float = 12.0
-    outlier_window: int = 61
-    disagreement_max: float = 0.10
-    stale_points_max: int = 6
-    gap_rule: Literal["none", "previous", "linear"] = "none"
-    gap_points_max: int = 0
-    cleanse: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class QualityLimits:
-    """Limits that usable prices must satisfy: fractions, and an age in hours."""
-
-    missing_fraction_max: float = 0.02
-    repaired_fraction_max: float = 0.02
-    end_age_hours_max: float = 30.0
 
 
 OK, STALE, OUTLIER, DISAGREEMENT = 0, 1, 2, 3
@@ -208,16 +183,7 @@ def aggregate_prices(
     aligned = [align(c, grid, until_ms=as_of_ms) for c in candles]
     price = np.array([a.price for a in aligned])
     volume = np.array([a.volume for a in aligned])
-    verdict = np.zeros(price.shape, np.int64)
-    reference = np.full(price.shape, np.nan)
-    if rules.cleanse:
-        median, mad = np.empty_like(price), np.empty_like(price)
-        for s in range(price.shape[0]):
-            _mark_stale(price[s], rules.stale_points_max, verdict[s])
-            rolling_median_and_mad(price[s], rules.outlier_window, median[s], mad[s])
-        _judge(
-            price, median, mad, rules.outlier_score_max, rules.disagreement_max, verdict, reference
-        )
+    verdict, reference = _verdicts(price, rules)
     out = np.empty(grid.n)
     mode = {"first": 0, "median": 1, "volume_weighted_median": 2}[rules.aggregate]
     _combine(price, volume, verdict, mode, out)
@@ -235,6 +201,24 @@ def aggregate_prices(
     time = (grid.first_ms + grid.step_ms * np.arange(grid.n)).astype("datetime64[ms]")
     is_synthetic = any(c.is_synthetic for c in candles)
     return PriceGrid(underlying, interval_seconds, time, out, is_synthetic), report
+
+
+def _verdicts(price: FloatArray, rules: CleansingRules) -> tuple[IntArray, FloatArray]:
+    """Return the verdict on each price, and the price that contradicts a dropped one, else NaN.
+
+    All arrays have shape (n_sources, n_points); prices are in US dollars.
+    """
+    verdict = np.zeros(price.shape, np.int64)
+    reference = np.full(price.shape, np.nan)
+    if rules.cleanse:
+        median, mad = np.empty_like(price), np.empty_like(price)
+        for s in range(price.shape[0]):
+            _mark_stale(price[s], rules.stale_points_max, verdict[s])
+            rolling_median_and_mad(price[s], rules.outlier_window, median[s], mad[s])
+        _judge(
+            price, median, mad, rules.outlier_score_max, rules.disagreement_max, verdict, reference
+        )
+    return verdict, reference
 
 
 def _ms(grid: GridSpec, i: int) -> int:

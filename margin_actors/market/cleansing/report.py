@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -70,6 +70,42 @@ class SourceQuality:
     """Grid points without a usable price between the first and the last usable price."""
 
 
+class SourceMapping(TypedDict):
+    """The fields of `SourceQuality` for JSON."""
+
+    source: str
+    rows: int
+    first: str
+    last: str
+    missing: int
+    faults: dict[str, int]
+
+
+class RepairMapping(TypedDict):
+    """The fields of `Repair` for JSON; a price that does not exist is None."""
+
+    time: str
+    source: str
+    rule: str
+    found: float | None
+    reference: float | None
+
+
+class QualityMapping(TypedDict):
+    """The fields of `QualityReport` for JSON."""
+
+    underlying: str
+    frequency_seconds: int
+    grid_points: int
+    missing: int
+    filled: int
+    dropped: int
+    end_age_hours: float
+    breaches: list[str]
+    sources: list[SourceMapping]
+    repairs: list[RepairMapping]
+
+
 @dataclass(frozen=True, slots=True)
 class QualityReport:
     """Findings for one underlying at one frequency."""
@@ -92,7 +128,7 @@ class QualityReport:
     breaches: tuple[str, ...] = ()
     """One message per quality limit that is exceeded; a calculation then stops."""
 
-    def to_mapping(self) -> dict[str, Any]:
+    def to_mapping(self) -> QualityMapping:
         """Return the report as plain types for JSON; NaN becomes None."""
         return {
             "underlying": self.underlying,

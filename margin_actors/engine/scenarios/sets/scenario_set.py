@@ -1,6 +1,6 @@
 """The scenario set: an immutable set of joint moves of all underlyings, identified by content."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.engine.scenarios.sets.calibration import Calibration
 from margin_actors.market.identity import content_id
 
 TENORS_DAYS: tuple[float, ...] = (7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)
@@ -101,8 +102,8 @@ class ScenarioSet:
     """Sections in the order of the rows; if empty, every row is core."""
     row_names: tuple[str, ...] = ()
     """Names of the rows; empty, or one per row (an empty string for a window)."""
-    figures: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Calibrated values that requirements depend on, by name."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """Calibrated values that requirements depend on."""
 
     def __len__(self) -> int:
         """Return the number of scenarios."""
@@ -135,11 +136,10 @@ class ScenarioSet:
 
     @property
     def core(self) -> "ScenarioSet":
-        """The core rows as a set of their own, with the figures of the whole set."""
+        """The core rows as a set of their own, with the calibration of the whole set."""
         if not self.sections:
             return self
-        part = self.section(CORE)
-        return replace(self.rows(part.first, part.first + part.count), figures=self.figures)
+        return replace(self.select(self.section(CORE).rows), calibration=self.calibration)
 
     @property
     def effective_size(self) -> float:
@@ -148,12 +148,12 @@ class ScenarioSet:
         It is the time that the windows span divided by the horizon, at least 1 and at most the
         number of core rows; for rows without windows, the number of core rows.
         """
-        part = self.section(CORE)
-        first, last = self.start_time[part.rows], self.end_time[part.rows]
+        core = self.section(CORE)
+        first, last = self.start_time[core.rows], self.end_time[core.rows]
         if np.isnat(first).any():  # drawn rows do not overlap
-            return float(part.count)
+            return float(core.count)
         span = (last.max() - first.min()) / np.timedelta64(1, "h")
-        return float(min(part.count, max(1.0, span / self.horizon_hours)))
+        return float(min(core.count, max(1.0, span / self.horizon_hours)))
 
     def row_name(self, row: int) -> str:
         """Return the display name of a row: its name, else the end date of its window."""
@@ -188,17 +188,16 @@ class ScenarioSet:
                 "loss_share": self.loss_share,
                 "sections": [[s.name, s.first, s.count] for s in self.sections],
                 "names": self.row_names,
-                "figures": self.figures,
+                "figures": self.calibration.named_values(),
                 "synthetic": self.is_synthetic,
             },
         )
 
     def select(self, chosen: slice | np.ndarray) -> "ScenarioSet":
-        """Return the selected rows, with unchanged weights and without sections and figures."""
+        """Return the selected rows, with unchanged weights and without sections and calibration."""
         names = self.row_names
         if names:
-            places = np.arange(len(self))[chosen].tolist()
-            names = tuple(names[place] for place in places)
+            names = tuple(names[row] for row in np.arange(len(self))[chosen].tolist())
         return replace(
             self,
             start_time=self.start_time[chosen],
@@ -212,7 +211,7 @@ class ScenarioSet:
             loss_share=None if self.loss_share is None else self.loss_share[chosen],
             sections=(),
             row_names=names,
-            figures={},
+            calibration=Calibration(),
         )
 
     def rows(self, start: int, stop: int) -> "ScenarioSet":
@@ -220,45 +219,43 @@ class ScenarioSet:
         return self.select(slice(start, stop))
 
 
-def join_sections(parts: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
+def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
     """Return one set whose sections are the given sets, in their order.
 
     The engine is that of the first set; a single core set is returned unchanged. All sets must have
-    the same underlyings, horizon, tenors and path hours, and no loss shares.
+    the same underlyings, horizon, tenors and path hours, and neither loss shares nor a
+    calibration.
     """
-    lead = parts[0][1]
-    if len(parts) == 1 and parts[0][0] == CORE:
+    lead = sets[0][1]
+    if len(sets) == 1 and sets[0][0] == CORE:
         return lead
-    sets = [part for _, part in parts]
-    for part in sets:
-        assert part.underlyings == lead.underlyings
-        assert part.horizon_hours == lead.horizon_hours
-        assert np.array_equal(part.tenors_days, lead.tenors_days)
-        assert np.array_equal(part.path_hours, lead.path_hours)
-        assert part.loss_share is None
+    members = [member for _, member in sets]
+    for member in members:
+        assert member.underlyings == lead.underlyings
+        assert member.horizon_hours == lead.horizon_hours
+        assert np.array_equal(member.tenors_days, lead.tenors_days)
+        assert np.array_equal(member.path_hours, lead.path_hours)
+        assert member.loss_share is None
+        assert member.calibration == Calibration()
     sections: list[Section] = []
-    for name, part in parts:
+    for name, member in sets:
         first = sections[-1].first + sections[-1].count if sections else 0
-        sections.append(Section(name, first, len(part)))
+        sections.append(Section(name, first, len(member)))
     names: tuple[str, ...] = ()
-    if any(part.row_names for part in sets):
-        names = tuple(n for part in sets for n in part.row_names or ("",) * len(part))
-    figures: dict[str, float] = {}
-    for part in sets:
-        figures |= part.figures
+    if any(member.row_names for member in members):
+        names = tuple(n for m in members for n in m.row_names or ("",) * len(m))
     return replace(
         lead,
-        start_time=np.concatenate([part.start_time for part in sets]),
-        end_time=np.concatenate([part.end_time for part in sets]),
-        spot_return=np.concatenate([part.spot_return for part in sets]),
-        path_return=np.concatenate([part.path_return for part in sets]),
-        basis_change=np.concatenate([part.basis_change for part in sets]),
-        vol_change=np.concatenate([part.vol_change for part in sets]),
-        weight=np.concatenate([part.weight for part in sets]),
-        provenance=np.concatenate([part.provenance for part in sets]),
-        is_synthetic=any(part.is_synthetic for part in sets),
-        notes=tuple(note for part in sets for note in part.notes),
+        start_time=np.concatenate([m.start_time for m in members]),
+        end_time=np.concatenate([m.end_time for m in members]),
+        spot_return=np.concatenate([m.spot_return for m in members]),
+        path_return=np.concatenate([m.path_return for m in members]),
+        basis_change=np.concatenate([m.basis_change for m in members]),
+        vol_change=np.concatenate([m.vol_change for m in members]),
+        weight=np.concatenate([m.weight for m in members]),
+        provenance=np.concatenate([m.provenance for m in members]),
+        is_synthetic=any(m.is_synthetic for m in members),
+        notes=tuple(note for m in members for note in m.notes),
         sections=tuple(sections),
         row_names=names,
-        figures=figures,
     )

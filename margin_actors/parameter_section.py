@@ -1,9 +1,9 @@
-"""The base class of all parameter sections."""
+"""The base class of all sections of model parameters."""
 
 from pydantic import BaseModel, ConfigDict
 
 
-class Part(BaseModel):
+class ParameterSection(BaseModel):
     """One section of the parameters: immutable, without unknown fields and non-finite numbers."""
 
     model_config = ConfigDict(

@@ -19,20 +19,21 @@ of derivative securities", Journal of Futures Markets 19.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.parameters import FilterParameters
-from margin_actors.engine.scenarios.scenario_set import AT_MONEY, MONTH, ScenarioSet
-from margin_actors.engine.scenarios.volatility import (
+from margin_actors.engine.scenarios.history.volatility import (
     Recursion,
     ewma,
     ewma_covariances,
     fit_garch,
     variances,
 )
-from margin_actors.engine.scenarios.windows import PriceTable
+from margin_actors.engine.scenarios.history.windows import PriceTable
+from margin_actors.engine.scenarios.sets.scenario_set import AT_MONEY, MONTH, ScenarioSet
 
 _CORRELATION_MAX = 0.999
 _DAY_MS = 86_400_000
@@ -53,7 +54,24 @@ class Filter:
     known at each point."""
     recursions: tuple[Recursion, ...]
     """Recursion of each underlying."""
+    parameters: FilterParameters
+    """Parameters from which the filter was built; they also bound the scaling."""
     notes: tuple[str, ...]
+
+    @cached_property
+    def correlation(self) -> FloatArray:
+        """EWMA correlation of the log returns of the next step, known at each point.
+
+        float64 (n_points, n_underlyings, n_underlyings).
+        """
+        return _correlation(self)
+
+    def points_at(self, grid: IntArray) -> IntArray:
+        """Return the index into `point` of the step at or before each grid point, at least 0.
+
+        `grid` and the result are int64 (n,).
+        """
+        return np.maximum(np.searchsorted(self.point, grid, side="right") - 1, 0)
 
 
 def garch_recursions(
@@ -117,12 +135,55 @@ def build_filter(
             fitted or ewma(returns[u], parameters.ewma_lambda, parameters.warm_up_steps)
         )
     deviation = np.sqrt([variances(r, rule) for r, rule in zip(returns, recursions, strict=True)])
-    return Filter(table.underlyings, point, returns, deviation, tuple(recursions), tuple(notes))
+    return Filter(
+        table.underlyings, point, returns, deviation, tuple(recursions), parameters, tuple(notes)
+    )
 
 
-def filter_rows(
-    rows: ScenarioSet, table: PriceTable, parameters: FilterParameters, following: Filter
-) -> ScenarioSet:
+@dataclass(frozen=True)
+class Scaling:
+    """Factors that scale the moves of windows to the volatility known at one time."""
+
+    sigma_now: FloatArray
+    """float64 (n_underlyings,): standard deviation of the log return of the next step, at least
+    its floor."""
+    sigma_then: FloatArray
+    """float64 (n_windows, n_underlyings): the same at the start of each window, without floor."""
+    ratio: FloatArray
+    """float64 (n_windows, n_underlyings): bounded ratio of the two."""
+    turn: FloatArray | None
+    """float64 (n_windows, n_underlyings, n_underlyings): transforms the moves divided by
+    `sigma_then` to the current correlation; None: the correlation is not scaled."""
+    notes: tuple[str, ...]
+
+    def applied_to(self, moves: FloatArray) -> FloatArray:
+        """Return scaled log returns of the windows, float64 (n_windows, n_underlyings, n)."""
+        if self.turn is None:
+            return moves * self.ratio[:, :, None]
+        z = np.einsum("nij,njp->nip", self.turn, moves / self.sigma_then[:, :, None])
+        return z * (self.sigma_then * self.ratio)[:, :, None]
+
+
+def scaling_at(following: Filter, then: IntArray, now: int) -> Scaling:
+    """Return the scaling of windows to the volatility known at one time.
+
+    Parameters
+    ----------
+    following : Filter
+    then : int64 (n_windows,)
+        Index into `following.point` at which the volatility before each window is known.
+    now : int
+        Index into `following.point` of the time.
+    """
+    sigma_now, ratio, notes = _ratios(following, then, now)
+    turn = None
+    if following.parameters.correlation_scaling and len(following.underlyings) > 1:
+        lower = np.linalg.cholesky(following.correlation[np.append(then, now)])
+        turn = np.einsum("ij,njk->nik", lower[-1], np.linalg.inv(lower[:-1]))
+    return Scaling(sigma_now, following.deviation[:, then].T, ratio, turn, tuple(notes))
+
+
+def filter_rows(rows: ScenarioSet, table: PriceTable, following: Filter) -> ScenarioSet:
     """Return historical rows scaled to the current volatility.
 
     Parameters
@@ -130,27 +191,21 @@ def filter_rows(
     rows : ScenarioSet
         Historical rows of windows of `table`.
     table : PriceTable
-    parameters : FilterParameters
     following : Filter
         Filter of the same table.
     """
-    then = _points_at(rows, table, following)
-    now = following.point.size - 1
-    sigma_now, ratio, notes = _ratios(following, then, now, parameters)
-    spot_ratio = ratio
-    path = rows.path_return * spot_ratio[:, :, None]
-    if parameters.correlation_scaling and len(rows.underlyings) > 1:
-        turn = _turns(following, then, now, parameters)
-        sigma_then = following.deviation[:, then].T
-        z = np.einsum("nij,njp->nip", turn, rows.path_return / sigma_then[:, :, None])
-        path = z * (sigma_then * spot_ratio)[:, :, None]
+    parameters = following.parameters
+    then = following.points_at(np.searchsorted(table.time, rows.start_time))
+    scaling = scaling_at(following, then, following.point.size - 1)
+    path = scaling.applied_to(rows.path_return)
+    notes = list(scaling.notes)
     vol = rows.vol_change
     if parameters.surface == "own" and rows.has_surface_moves:
         vol, more = _scaled_surfaces(rows, parameters)
         notes += more
     shown = ", ".join(
         f"{u} {100 * s * np.sqrt(365.0 * 24.0 / _step_hours(table)):.0f} %"
-        for u, s in zip(rows.underlyings, sigma_now, strict=True)
+        for u, s in zip(rows.underlyings, scaling.sigma_now, strict=True)
     )
     notes.insert(0, f"filtered to the annual volatility of now: {shown}")
     return replace(
@@ -168,16 +223,11 @@ def _step_hours(table: PriceTable) -> float:
     return table.step * interval / 3600.0
 
 
-def _points_at(rows: ScenarioSet, table: PriceTable, following: Filter) -> IntArray:
-    """Return the index into `following.point` of the step at or before the start of each row."""
-    grid = np.searchsorted(table.time, rows.start_time)
-    return np.maximum(np.searchsorted(following.point, grid, side="right") - 1, 0)
-
-
 def _ratios(
-    following: Filter, then: IntArray, now: int, parameters: FilterParameters
+    following: Filter, then: IntArray, now: int
 ) -> tuple[FloatArray, FloatArray, list[str]]:
     """Return (current volatility with its floor (nu,), ratios (n, nu), notes)."""
+    parameters = following.parameters
     notes: list[str] = []
     n_underlyings = following.deviation.shape[0]
     sigma_now = np.empty(n_underlyings)
@@ -200,28 +250,22 @@ def _ratios(
     return sigma_now, ratio, notes
 
 
-def _turns(following: Filter, then: IntArray, now: int, parameters: FilterParameters) -> FloatArray:
-    """Return the matrices (n, nu, nu) that transform z to the current correlation.
-
-    Each matrix is L_now L_then^-1, with L the Cholesky factors of the correlations.
-    """
+def _correlation(following: Filter) -> FloatArray:
     nu = len(following.underlyings)
-    points = following.point.size
-    covariance = np.empty((points, nu, nu))
+    covariance = np.empty((following.point.size, nu, nu))
     for i in range(nu):
         for j in range(i + 1):
             covariance[:, i, j] = covariance[:, j, i] = ewma_covariances(
                 following.returns[i],
                 following.returns[j],
-                parameters.ewma_lambda,
-                parameters.warm_up_steps,
+                following.parameters.ewma_lambda,
+                following.parameters.warm_up_steps,
             )
     scale = np.sqrt(np.maximum(np.einsum("nii->ni", covariance), 1e-300))
     correlation = covariance / (scale[:, :, None] * scale[:, None, :])
     correlation = np.clip(correlation, -_CORRELATION_MAX, _CORRELATION_MAX)
     correlation[:, np.arange(nu), np.arange(nu)] = 1.0
-    lower = np.linalg.cholesky(correlation[np.append(then, now)])
-    return np.einsum("ij,njk->nik", lower[-1], np.linalg.inv(lower[:-1]))
+    return correlation
 
 
 def _scaled_surfaces(

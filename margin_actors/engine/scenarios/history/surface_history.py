@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray, TimeArray
-from margin_actors.engine.scenarios.scenario_set import MONEYNESS, TENORS_DAYS
+from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, TENORS_DAYS
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.elementary import logarithms
 

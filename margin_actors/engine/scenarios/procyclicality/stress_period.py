@@ -4,7 +4,8 @@ The stress period consists of the windows, among all windows known at the start 
 which any underlying moved most relative to its own long-run volatility. Since these are all large
 moves, the model's confidence would give far too large a measure. The confidence is therefore
 calibrated so that, on average, long and short outrights have the same VaR as over the long lookback
-at the model's confidence (as Eurex Prisma calibrates its stress period).
+at the model's confidence (as Eurex Prisma calibrates its stress period). The VaR that is compared
+is that of the log return, in which the losses of long and short are symmetric.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.engine.measures import tail_count, value_at_risk
 from margin_actors.engine.parameters import StressPeriodParameters
-from margin_actors.engine.scenarios.windows import PriceTable, Windows, spot_returns
+from margin_actors.engine.scenarios.history.windows import PriceTable, Windows, spot_returns
 
 WINDOWS_MIN = 40
 """Smallest number of windows from which a stress period is chosen."""
@@ -92,19 +94,18 @@ def _calibrate(
     ratios: list[FloatArray] = []  # by rank of the stress losses
     for u, name in enumerate(table.underlyings):
         for side, sign in (("long", 1.0), ("short", -1.0)):
-            rank = int(long_run.shape[0] * (1.0 - confidence))
-            target = -np.sort(sign * long_run[:, u])[rank]
+            target = value_at_risk(sign * long_run[:, u][None, :], confidence=confidence)[0]
             losses = -np.sort(sign * stress[:, u])
             names.append(f"{name} {side}")
             ratios.append(losses / max(target, 1e-12))
-    table_of = np.array(ratios)
+    by_rank = np.array(ratios)
     if parameters.confidence is not None:
         level = parameters.confidence
-        rank = min(int(round(n * (1.0 - level), 9)), n - 1)
+        _, rank = tail_count(n, level)
     else:
-        rank = _closest(table_of.mean(axis=0))
+        rank = _closest(by_rank.mean(axis=0))
         level = 1.0 - (rank + 0.5) / n
-    return level, {name: float(row[rank]) for name, row in zip(names, table_of, strict=True)}
+    return level, {name: float(row[rank]) for name, row in zip(names, by_rank, strict=True)}
 
 
 def _closest(mean_ratio: FloatArray) -> int:

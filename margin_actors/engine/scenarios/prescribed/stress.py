@@ -10,7 +10,8 @@ from margin_actors.engine.parameters import (
     StressEvent,
     StressParameters,
 )
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.history.windows import PriceTable, Windows
+from margin_actors.engine.scenarios.sets.scenario_set import (
     MONEYNESS,
     NEVER,
     TENORS_DAYS,
@@ -18,7 +19,6 @@ from margin_actors.engine.scenarios.scenario_set import (
     ScenarioSet,
     join_sections,
 )
-from margin_actors.engine.scenarios.windows import PriceTable, Windows
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import logarithms
 

@@ -19,20 +19,18 @@ of Statistics 3.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import MonteCarloParameters
-from margin_actors.engine.scenarios.draws import (
+from margin_actors.engine.scenarios.engines.draws import (
     MAP_POINTS,
     MAP_REACH,
     MAP_STEP,
     draw_rows,
 )
-from margin_actors.engine.scenarios.proxy import WINDOWS_MIN, design_matrix, fit_proxy
-from margin_actors.engine.scenarios.scenario_set import (
+from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     MONEYNESS,
     MONTH,
@@ -41,6 +39,7 @@ from margin_actors.engine.scenarios.scenario_set import (
     Provenance,
     ScenarioSet,
 )
+from margin_actors.engine.scenarios.surface_moves import WINDOWS_MIN, design_matrix, fit_proxy
 from margin_actors.errors import InvalidScenario, Problem
 
 _DOF = (2, 3, 4, 5, 6, 8, 10, 14, 20, 30, 60)
@@ -192,8 +191,7 @@ def _dependence(factors: FloatArray, shrinkage: float) -> tuple[FloatArray, Floa
     correlation = np.eye(d)
     for i in range(d):
         for j in range(i):
-            found: Any = kendalltau(factors[:, i], factors[:, j])
-            tau = float(found.statistic)
+            tau = np.asarray(kendalltau(factors[:, i], factors[:, j]), np.float64)[0]
             rho = (1.0 - shrinkage) * np.sin(0.5 * np.pi * np.nan_to_num(tau))
             correlation[i, j] = correlation[j, i] = rho
     value, vector = np.linalg.eigh(correlation)

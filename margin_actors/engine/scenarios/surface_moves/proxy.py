@@ -129,6 +129,12 @@ def fit_proxy(
 
 
 def _cholesky_solve(matrix: FloatArray, right: FloatArray) -> FloatArray:
+    """Return the solution of matrix @ x = right for a positive definite matrix (n, n).
+
+    LAPACK's result depends on the machine in the last bits; here every sum is exact. The Cholesky
+    factors of the engines are of correlations instead: those of the filter scale the rows, those of
+    the Monte Carlo model are taken of correlations that are rounded first.
+    """
     n = matrix.shape[0]
     lower = np.zeros((n, n))
     for i in range(n):

@@ -6,28 +6,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin_actors.engine.parameters import ScenarioParameters
-from margin_actors.engine.scenarios.index_nodes import nodes_from_index
-from margin_actors.engine.scenarios.scenario_set import (
-    MONEYNESS,
-    TENORS_DAYS,
-    Provenance,
-    ScenarioSet,
-)
-from margin_actors.engine.scenarios.surface_history import SurfaceHistory
-from margin_actors.engine.scenarios.surface_nodes import (
-    N_NODES,
-    N_TENORS,
-    SurfaceNodes,
-    VolatilityIndex,
-    nodes_from_history,
-)
-from margin_actors.engine.scenarios.windows import (
+from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
+from margin_actors.engine.scenarios.history.windows import (
     PriceTable,
     Windows,
     paths,
     price_table,
     recent_windows,
     spot_returns,
+)
+from margin_actors.engine.scenarios.sets.scenario_set import (
+    MONEYNESS,
+    TENORS_DAYS,
+    Provenance,
+    ScenarioSet,
+)
+from margin_actors.engine.scenarios.surface_moves import (
+    N_NODES,
+    N_TENORS,
+    SurfaceNodes,
+    VolatilityIndex,
+    WindowMoves,
+    nodes_from_history,
+    nodes_from_index,
 )
 from margin_actors.market.cleansing import PriceGrid
 
@@ -86,15 +87,14 @@ def historical_rows(
     """Return the set of moves over the given windows, equally weighted; see `build_historical`."""
     start_time, end_time = table.time[windows.start], table.time[windows.end]
     spot = spot_returns(table, windows)
+    moves = WindowMoves(spot, start_time, end_time)
     path_hours, path = paths(table, windows, parameters)
     n, nu = spot.shape
     found = SurfaceNodes(np.zeros((n, nu, N_NODES)), np.zeros((n, nu), np.uint8), ())
     if parameters.surface_moves == "history":
-        found = nodes_from_history(
-            parameters, as_of, spot, start_time, end_time, sources.surfaces, sources.vol_index
-        )
+        found = nodes_from_history(parameters, as_of, moves, sources.surfaces, sources.vol_index)
     elif parameters.surface_moves == "index":
-        found = nodes_from_index(parameters, as_of, spot, start_time, end_time, sources.vol_index)
+        found = nodes_from_index(parameters, as_of, moves, sources.vol_index)
     shape = (n, nu, len(TENORS_DAYS), len(MONEYNESS))
     return ScenarioSet(
         engine="historical",

@@ -1,0 +1,1 @@
+"""Engines of the core rows: historical, filtered historical and Monte Carlo simulation."""

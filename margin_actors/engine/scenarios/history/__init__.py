@@ -1,0 +1,1 @@
+"""The price and surface history: windows, surfaces of past snapshots, conditional variances."""

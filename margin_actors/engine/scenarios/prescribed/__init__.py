@@ -1,0 +1,18 @@
+"""Prescribed rows: SPAN, the venue grid, stress days and hypothetical moves."""
+
+from margin_actors.engine.scenarios.prescribed.span import composite_delta_rows, span_rows
+from margin_actors.engine.scenarios.prescribed.stress import (
+    event_windows,
+    hypothetical_rows,
+    stress_rows,
+)
+from margin_actors.engine.scenarios.prescribed.venue_grid import venue_grid_rows
+
+__all__ = [
+    "composite_delta_rows",
+    "event_windows",
+    "hypothetical_rows",
+    "span_rows",
+    "stress_rows",
+    "venue_grid_rows",
+]

@@ -1,0 +1,1 @@
+"""The scenario set and its conversion to Arrow tables."""

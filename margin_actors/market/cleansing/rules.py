@@ -1,0 +1,45 @@
+"""Thresholds of the cleansing and limits on the quality of its result; sections of a model."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from margin_actors.parameter_section import ParameterSection
+
+
+class CleansingRules(ParameterSection):
+    """The cleansing of a price history."""
+
+    aggregate: Literal["median", "volume_weighted_median", "first"] = "median"
+    """How the sources are combined into one price; `first` takes the first source that has a
+    price."""
+    outlier_score_max: float = Field(default=12.0, gt=0)
+    """Robust score (distance from the rolling median in units of 1.4826 MAD) above which a price is
+    dropped if the other sources or, without others, its own next price contradict it as well."""
+    outlier_window: int = Field(default=61, ge=5)
+    """Number of preceding prices in the rolling median."""
+    disagreement_max: float = Field(default=0.10, gt=0)
+    """Largest relative distance from the median of the other sources; prices beyond it are
+    dropped."""
+    stale_points_max: int = Field(default=6, ge=1)
+    """Longest accepted run of identical closes; the repeats in a longer run are dropped as
+    stale."""
+    gap_rule: Literal["none", "previous", "linear"] = "none"
+    """How gaps are filled: not at all, with the previous price, or linearly."""
+    gap_points_max: int = Field(default=0, ge=0)
+    """Longest gap that is filled, grid points."""
+    cleanse: bool = True
+    """False: use closes without cleansing; values that are not positive numbers are still
+    dropped."""
+
+
+class QualityLimits(ParameterSection):
+    """Limits on the quality of the price history; a breach stops the run."""
+
+    missing_fraction_max: float = Field(default=0.02, ge=0, le=1)
+    """Largest fraction of the grid points of the lookback without a price."""
+    repaired_fraction_max: float = Field(default=0.02, ge=0, le=1)
+    """Largest number of dropped prices and filled grid points over the lookback, as a fraction of
+    its grid points times the number of sources."""
+    end_age_hours_max: float = Field(default=30.0, gt=0)
+    """Largest age of the last price at the valuation time, hours."""
