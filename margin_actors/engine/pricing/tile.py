@@ -26,9 +26,7 @@ from margin_actors.market.surfaces.svi import svi_variance
 from margin_actors.numerics.black76 import DEVIATION_MIN, out_of_the_money
 from margin_actors.numerics.instructions import fused_multiply_add, maximum, minimum
 from margin_actors.numerics.jit import compiled, inlined
-
-TILE = 64
-"""Scenarios per tile: 512 bytes per contract, eight vector registers per sum."""
+from margin_actors.numerics.tile_sum import TILE
 
 FROZEN, SVI, SABR, LINEAR = 0, 1, 2, 3
 """Kinds of contract: option with a given sigma * sqrt(T), option on an SVI or SABR smile, or linear
@@ -50,12 +48,53 @@ class _Fields(NamedTuple):
     smile_offset: int = 5
     """`offset` in the same formula."""
     factor: int = 6
-    """Factor on volatility at the lowest node, followed by its slope and five changes of slope."""
+    """Factor on volatility at the lowest node."""
+    slope: int = 7
+    """Slope of the factor in k between the first two nodes."""
+    bends: int = 8
+    """First of five rows: changes of the slope at the inner nodes, from left to right."""
 
 
 FIELDS = _Fields()
 """Indices of the rows of the prepared curve states."""
-N_FIELDS = 13
+N_FIELDS = FIELDS.bends + 5
+
+
+class CurveInputs(NamedTuple):
+    """What the kernel needs to know of each curve; the same in all scenarios."""
+
+    smiles: FloatArray
+    """float64 (n_curves, 5): SVI or SABR parameters of the smile; see `slice_parameters`."""
+    nodes: FloatArray
+    """float64 (n_curves, 7): log-moneyness of the nodes of the surface grid."""
+    moving: FloatArray
+    """float64 (n_curves,): 1.0 if the factor on volatility applies, 0.0 if it is skipped."""
+
+
+class ContractInputs(NamedTuple):
+    """What the kernel needs to know of each contract; the same in all scenarios."""
+
+    kind: IndexArray
+    """int32 (n_contracts,): FROZEN, SVI, SABR or LINEAR."""
+    curve: IndexArray
+    """int32 (n_contracts,): index of the contract's curve."""
+    strike: FloatArray
+    """float64 (n_contracts,), US dollars."""
+    ln_strike: FloatArray
+    """float64 (n_contracts,): ln(strike), the high part of a two-part sum."""
+    ln_strike_low: FloatArray
+    """float64 (n_contracts,): the low part."""
+    sign: FloatArray
+    """float64 (n_contracts,): +1 for a call, -1 for a put."""
+    deviation: FloatArray
+    """float64 (n_contracts,). FROZEN: sigma * sqrt(T). SVI and SABR: factor on the smile's
+    sigma * sqrt(T). LINEAR: profit in US dollars for a rise of the curve's price by one dollar."""
+    base_value: FloatArray
+    """float64 (n_contracts,): today's value of one unit in US dollars, which is subtracted; 0 gives
+    values instead of profits."""
+    per_tick: FloatArray
+    """float64 (n_contracts,): ticks per lot for a profit of one US dollar per unit; 1.0 without
+    rounding."""
 
 
 @inlined
@@ -78,18 +117,8 @@ def _value(
 @compiled
 def fill_tile(
     states: FloatArray,
-    smiles: FloatArray,
-    nodes: FloatArray,
-    moving: FloatArray,
-    kind: IndexArray,
-    curve: IndexArray,
-    strike: FloatArray,
-    ln_strike: FloatArray,
-    ln_strike_low: FloatArray,
-    sign: FloatArray,
-    deviation: FloatArray,
-    base_value: FloatArray,
-    per_tick: FloatArray,
+    curves: CurveInputs,
+    contracts: ContractInputs,
     rounding: float,
     out: FloatArray,
 ) -> None:
@@ -98,45 +127,42 @@ def fill_tile(
     Parameters
     ----------
     states : float64 (n_curves, N_FIELDS, TILE)
-        State of each curve in each scenario; see `FIELDS`.
-    smiles : float64 (n_curves, 5)
-        SVI or SABR parameters of each curve's smile; see `slice_parameters`.
-    nodes : float64 (n_curves, 7)
-        Log-moneyness of the nodes of the surface grid at each curve.
-    moving : float64 (n_curves,)
-        1.0 if the factor on volatility applies to the curve, 0.0 if it is skipped.
-    kind, curve : int32 (n_contracts,)
-        FROZEN, SVI, SABR or LINEAR; index of the contract's curve.
-    strike, ln_strike, ln_strike_low, sign : float64 (n_contracts,)
-        Strike in US dollars and its logarithm in two parts; sign +1 for a call, -1 for a put.
-    deviation : float64 (n_contracts,)
-        FROZEN: sigma * sqrt(T). SVI and SABR: factor on the smile's sigma * sqrt(T). LINEAR: profit
-        in US dollars for a rise of the curve's price by one dollar.
-    base_value : float64 (n_contracts,)
-        Today's value of one unit in US dollars, which is subtracted (0 gives values, not profits).
-    per_tick : float64 (n_contracts,)
-        Ticks per lot for a profit of one US dollar per unit (1.0 without rounding).
+        State of each curve in each scenario; units as in `FIELDS`.
+    curves : CurveInputs
+    contracts : ContractInputs
     rounding : float
         `SHIFTER` to round to whole ticks, 0.0 for no rounding.
     out : float64 (n_contracts, TILE)
         Overwritten: ticks per lot with rounding, else US dollars per unit; a loss is negative.
     """
+    smiles, nodes, moving = curves.smiles, curves.nodes, curves.moving
+    kind, curve, sign = contracts.kind, contracts.curve, contracts.sign
+    strike, ln_strike, ln_strike_low = (
+        contracts.strike,
+        contracts.ln_strike,
+        contracts.ln_strike_low,
+    )
+    deviation, base_value, per_tick = (
+        contracts.deviation,
+        contracts.base_value,
+        contracts.per_tick,
+    )
     for i in range(kind.size):
         c = curve[i]
         K, lk, lk_low, w = strike[i], ln_strike[i], ln_strike_low[i], sign[i]
         d, v0, ticks = deviation[i], base_value[i], per_tick[i]
         if kind[i] == LINEAR:
             for j in range(TILE):
-                value = states[c, 0, j] * d
+                value = states[c, FIELDS.forward, j] * d
                 out[i, j] = fused_multiply_add(value - v0, ticks, rounding) - rounding
             continue
         if kind[i] == FROZEN:
             for j in range(TILE):
                 value = _value(
-                    states[c, 0, j],
-                    states[c, 1, j],
-                    states[c, 2, j],
-                    states[c, 3, j],
+                    states[c, FIELDS.forward, j],
+                    states[c, FIELDS.ln_forward, j],
+                    states[c, FIELDS.ln_forward_low, j],
+                    states[c, FIELDS.value_scale, j],
                     K,
                     lk,
                     lk_low,
@@ -152,30 +178,38 @@ def fill_tile(
         # and price needs more values than there are registers (measured: 3.5 against 2.3 ns).
         if kind[i] == SVI:
             for j in range(TILE):
-                k = fused_multiply_add(states[c, 4, j], lk, states[c, 5, j])
+                k = fused_multiply_add(
+                    states[c, FIELDS.smile_scale, j], lk, states[c, FIELDS.smile_offset, j]
+                )
                 out[i, j] = np.sqrt(maximum(svi_variance(k, a, b, rho, m, sigma), 0.0))
         else:
             root = np.sqrt(sigma)
             for j in range(TILE):
-                k = fused_multiply_add(states[c, 4, j], lk, states[c, 5, j])
+                k = fused_multiply_add(
+                    states[c, FIELDS.smile_scale, j], lk, states[c, FIELDS.smile_offset, j]
+                )
                 out[i, j] = root * sabr_volatility(k, a, b, rho, m, sigma)
         if moving[c] != 0.0:
             for j in range(TILE):
-                k = fused_multiply_add(states[c, 4, j], lk, states[c, 5, j])
+                k = fused_multiply_add(
+                    states[c, FIELDS.smile_scale, j], lk, states[c, FIELDS.smile_offset, j]
+                )
                 x = minimum(maximum(k, n0), n6)
-                f = fused_multiply_add(states[c, 7, j], x - n0, states[c, 6, j])
-                f = fused_multiply_add(states[c, 8, j], maximum(x - n1, 0.0), f)
-                f = fused_multiply_add(states[c, 9, j], maximum(x - n2, 0.0), f)
-                f = fused_multiply_add(states[c, 10, j], maximum(x - n3, 0.0), f)
-                f = fused_multiply_add(states[c, 11, j], maximum(x - n4, 0.0), f)
-                f = fused_multiply_add(states[c, 12, j], maximum(x - n5, 0.0), f)
+                f = fused_multiply_add(
+                    states[c, FIELDS.slope, j], x - n0, states[c, FIELDS.factor, j]
+                )
+                f = fused_multiply_add(states[c, FIELDS.bends, j], maximum(x - n1, 0.0), f)
+                f = fused_multiply_add(states[c, FIELDS.bends + 1, j], maximum(x - n2, 0.0), f)
+                f = fused_multiply_add(states[c, FIELDS.bends + 2, j], maximum(x - n3, 0.0), f)
+                f = fused_multiply_add(states[c, FIELDS.bends + 3, j], maximum(x - n4, 0.0), f)
+                f = fused_multiply_add(states[c, FIELDS.bends + 4, j], maximum(x - n5, 0.0), f)
                 out[i, j] *= f
         for j in range(TILE):
             value = _value(
-                states[c, 0, j],
-                states[c, 1, j],
-                states[c, 2, j],
-                states[c, 3, j],
+                states[c, FIELDS.forward, j],
+                states[c, FIELDS.ln_forward, j],
+                states[c, FIELDS.ln_forward_low, j],
+                states[c, FIELDS.value_scale, j],
                 K,
                 lk,
                 lk_low,

@@ -10,19 +10,15 @@ Slices of the scenarios are aggregated independently. Their worst scenarios are 
 the result equals that of one pass over all scenarios, bit for bit.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.engine.pricing import TILE
-from margin_actors.engine.revaluation.cube import RiskCube, in_threads
-from margin_actors.engine.revaluation.holdings import Holdings, holdings_from_book
-from margin_actors.engine.revaluation.profits import (
-    EXACT_MAX,
-    AccountProfits,
-    SliceProfits,
-    join_profits,
-)
-from margin_actors.market.books import Book
+from margin_actors.engine.revaluation.cube import in_threads
+from margin_actors.engine.revaluation.holdings import Holdings
+from margin_actors.engine.revaluation.profits import EXACT_MAX, SliceProfits
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 
@@ -117,22 +113,40 @@ def _integer_sum(
         out[j] = np.float64(integers[j])
 
 
+class _Positions(NamedTuple):
+    """Positions of all accounts; arrays as in `Holdings`."""
+
+    start: IntArray
+    contract: IndexArray
+    """`Holdings.index`."""
+    lots: FloatArray
+    needs_integers: BoolArray
+    """bool (n_accounts,): True if the account's profits are summed as integers."""
+
+
+class _Results(NamedTuple):
+    """Arrays to write to; as in `SliceProfits`."""
+
+    tail: FloatArray
+    tail_scenario: IndexArray
+    pnl: FloatArray
+    """Has no rows if it is not requested."""
+
+
 @compiled
 def _aggregate(
     cube: FloatArray,
-    start: IntArray,
-    index: IndexArray,
-    lots: FloatArray,
-    needs_integers: BoolArray,
+    positions: _Positions,
     first: int,
     last: int,
     n_scenarios: int,
     buffer: FloatArray,
-    tail: FloatArray,
-    tail_rows: IndexArray,
-    pnl: FloatArray,
+    results: _Results,
 ) -> None:
-    """Aggregate accounts [first, last); `pnl` has no rows if it is not requested."""
+    """Aggregate accounts [first, last); `buffer` is (BLOCK or more, n_tiles * TILE)."""
+    start, index, lots = positions.start, positions.contract, positions.lots
+    needs_integers = positions.needs_integers
+    tail, tail_rows, pnl = results.tail, results.tail_scenario, results.pnl
     n_tiles, n_contracts = cube.shape[0], cube.shape[1]
     n_parts = -(-n_contracts // PART)
     integers = np.empty(TILE, np.int64)
@@ -190,80 +204,26 @@ def slice_profits(
     threads : int
         Number of threads; the result does not depend on it.
     """
-    n_accounts = holdings.n_accounts
-    n_tail = min(n_tail, n_scenarios)
+    n_accounts, n_tail = holdings.n_accounts, min(n_tail, n_scenarios)
     needs_integers = np.zeros(n_accounts, np.bool_)
     if holdings.is_exact:
         needs_integers = holdings.gross(largest_move) >= EXACT_MAX
+    positions = _Positions(holdings.start, holdings.index, holdings.lots, needs_integers)
     tail = np.empty((n_accounts, n_tail))
     rows = np.zeros((n_accounts, n_tail), np.int32)
     pnl = np.empty((n_accounts if keep_pnl else 0, n_scenarios))
-    padded = values.shape[0] * TILE
+    results = _Results(tail, rows, pnl)
+    buffer_shape = min(BLOCK, n_accounts), values.shape[0] * TILE
     pieces = max(1, min(threads * 4, n_accounts // PIECE_MIN))
     bounds = [n_accounts * piece // pieces for piece in range(pieces + 1)]
 
     def work(piece: int) -> None:
-        _aggregate(
-            values,
-            holdings.start,
-            holdings.index,
-            holdings.lots,
-            needs_integers,
-            bounds[piece],
-            bounds[piece + 1],
-            n_scenarios,
-            np.empty((min(BLOCK, n_accounts), padded)),
-            tail,
-            rows,
-            pnl,
-        )
+        first, last = bounds[piece], bounds[piece + 1]
+        buffer = np.empty(buffer_shape)
+        _aggregate(values, positions, first, last, n_scenarios, buffer, results)
 
     in_threads(work, range(pieces), threads)
     rows += np.int32(first_scenario)
     return SliceProfits(
         first_scenario, n_scenarios, tail, rows, pnl if keep_pnl else None, largest_move
     )
-
-
-def aggregate_book(
-    cube: RiskCube,
-    book: Book,
-    *,
-    n_tail: int,
-    keep_pnl: bool = False,
-    threads: int = 1,
-    where: str = "book",
-) -> AccountProfits:
-    """Return the worst profits of every account of a book over a whole cube.
-
-    Parameters
-    ----------
-    cube : RiskCube
-        With at least the book's instruments.
-    book : Book
-    n_tail : int
-        Number of worst scenarios to keep, at least 1; limited to the cube's scenarios.
-    keep_pnl : bool
-        Whether to return the profit in every scenario as well.
-    threads : int
-        Number of threads; the result does not depend on it.
-    where : str
-        Name of the book in messages.
-
-    Raises
-    ------
-    InvalidPortfolio
-        If a quantity is not a whole number of lots, naming all such positions; or if accounts are
-        too large for their profits to be summed exactly, naming all of them.
-    """
-    holdings = holdings_from_book(cube.contracts, book, where=where)
-    part = slice_profits(
-        cube.values,
-        holdings,
-        n_scenarios=cube.n_scenarios,
-        n_tail=n_tail,
-        largest_move=cube.largest_move,
-        keep_pnl=keep_pnl,
-        threads=threads,
-    )
-    return join_profits([part], holdings, n_tail=n_tail, accounts=book.accounts, where=where)
