@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margin_actors.arrays import FloatArray, IndexArray, TimeArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray, TimeArray
 from margin_actors.errors import (
     InvalidMarketData,
     MissingMarketData,
@@ -260,25 +260,33 @@ def snapshot_from_quotes(
         If an index or forward is not a positive finite number, or an option has expired.
     """
     expiries, expiry_index = _expiries_of(instruments, time, forward_usd, mark)
+    options = OptionQuotes(
+        tuple(i.name for i in instruments),
+        expiry_index,
+        *_contract_columns(instruments),
+        bid=_positive_or_nan(bid),
+        ask=_positive_or_nan(ask),
+        mark=mark,
+        mark_vol=_positive_or_nan(mark_vol),
+        open_interest=np.nan_to_num(open_interest),
+        volume=np.nan_to_num(volume),
+    )
     return MarketSnapshot(
         time=time.astimezone(UTC),
         index_usd=_index_of(instruments, index_usd),
         expiries=expiries,
-        options=OptionQuotes(
-            names=tuple(i.name for i in instruments),
-            expiry_index=expiry_index,
-            strike_usd=np.array([i.strike or np.nan for i in instruments], np.float64),
-            is_call=np.array([bool(i.is_call) for i in instruments], np.bool_),
-            is_inverse=np.array([i.is_inverse for i in instruments], np.bool_),
-            bid=_positive_or_nan(bid),
-            ask=_positive_or_nan(ask),
-            mark=mark,
-            mark_vol=_positive_or_nan(mark_vol),
-            open_interest=np.nan_to_num(open_interest),
-            volume=np.nan_to_num(volume),
-        ),
+        options=options,
         origin=origin,
         is_synthetic=is_synthetic,
+    )
+
+
+def _contract_columns(instruments: list[Instrument]) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Return (strikes in US dollars, which are calls, which are inverse), each (n_options,)."""
+    return (
+        np.array([i.strike or np.nan for i in instruments], np.float64),
+        np.array([bool(i.is_call) for i in instruments], np.bool_),
+        np.array([i.is_inverse for i in instruments], np.bool_),
     )
 
 

@@ -68,36 +68,15 @@ def book_from_table(
     problems = _value_problems(rows)
     if unknown_names == "refuse":
         problems += _name_problems(rows.names, rows.name_code, as_of)
-    rank_of_name, sorted_names = _ranks(rows.names)
-    rank_of_account, sorted_accounts = _ranks(rows.accounts)
-    complete = (rows.member_code >= 0) & (rows.account_code >= 0) & (rows.name_code >= 0)
-    named = np.flatnonzero(complete)
-    instrument = rank_of_name[rows.name_code[named]]
-    account = rank_of_account[rows.account_code[named]]
-    key = account.astype(np.int64) * len(rows.names) + instrument
-    sorting = np.argsort(key, kind="stable")
-    order = named[sorting]
-    problems += _repeats(order, key[sorting], rows)
-    problems += _member_conflicts(rows, named)
+    sorting = _sorted_rows(rows)
+    problems += _repeats(rows, sorting)
+    problems += _member_conflicts(rows)
     raise_if_any(
         [problem.named(_BOOK, where) for problem in problems],
         InvalidPortfolio,
         f"the book {where} cannot be used",
     )
-    held = np.flatnonzero(rows.quantity[order] != 0.0)
-    order = order[held]
-    account, instrument = account[sorting][held], instrument[sorting][held]
-    member_of = np.zeros(len(rows.accounts), np.int64)
-    member_of[account] = rows.member_code[order]
-    book = book_of_grouped_rows(
-        sorted_accounts,
-        [rows.members[m] for m in member_of.tolist()],
-        sorted_names,
-        account,
-        instrument,
-        rows.quantity[order],
-    )
-    return select_positions(book, np.diff(book.start) > 0, np.ones(order.size, np.bool_))
+    return _book_of_rows(rows, sorting)
 
 
 @dataclass(frozen=True)
@@ -115,6 +94,56 @@ class _BookRows:
     names: list[str]
     quantity: FloatArray
     """float64 (n_rows,), instrument units."""
+
+    @property
+    def complete(self) -> IntArray:
+        """Rows without an empty text, ascending, int64."""
+        codes = self.member_code, self.account_code, self.name_code
+        return np.flatnonzero(np.min(codes, axis=0) >= 0)
+
+
+@dataclass(frozen=True)
+class _SortedRows:
+    """Complete rows by account, then instrument; arrays (n_complete,)."""
+
+    accounts: list[str]
+    """Sorted account ids."""
+    names: list[str]
+    """Sorted instrument names."""
+    order: IntArray
+    """int64: number of each row in the table."""
+    account: IndexArray
+    """int32: index into `accounts`."""
+    instrument: IndexArray
+    """int32: index into `names`."""
+
+
+def _sorted_rows(rows: _BookRows) -> _SortedRows:
+    named = rows.complete
+    rank_of_name, names = _ranks(rows.names)
+    rank_of_account, accounts = _ranks(rows.accounts)
+    instrument = rank_of_name[rows.name_code[named]]
+    account = rank_of_account[rows.account_code[named]]
+    key = account.astype(np.int64) * len(names) + instrument
+    sorting = np.argsort(key, kind="stable")
+    return _SortedRows(accounts, names, named[sorting], account[sorting], instrument[sorting])
+
+
+def _book_of_rows(rows: _BookRows, sorting: _SortedRows) -> Book:
+    """Return the book of rows that have no problems."""
+    held = np.flatnonzero(rows.quantity[sorting.order] != 0.0)
+    order, account = sorting.order[held], sorting.account[held]
+    member_of = np.zeros(len(rows.accounts), np.int64)
+    member_of[account] = rows.member_code[order]
+    book = book_of_grouped_rows(
+        sorting.accounts,
+        [rows.members[m] for m in member_of.tolist()],
+        sorting.names,
+        account,
+        sorting.instrument[held],
+        rows.quantity[order],
+    )
+    return select_positions(book, np.diff(book.start) > 0, np.ones(order.size, np.bool_))
 
 
 def _ranks(values: list[str]) -> tuple[IndexArray, list[str]]:
@@ -180,12 +209,9 @@ def _row_problems(
     return problems
 
 
-def _repeats(order: IntArray, sorted_key: IntArray, rows: _BookRows) -> list[Problem]:
-    """Return a problem per repeated position.
-
-    `order` lists the complete rows by account and instrument, `sorted_key` numbers these pairs.
-    """
-    again = order[1:][sorted_key[1:] == sorted_key[:-1]]
+def _repeats(rows: _BookRows, sorting: _SortedRows) -> list[Problem]:
+    """Return a problem per repeated position."""
+    is_again = (np.diff(sorting.account) == 0) & (np.diff(sorting.instrument) == 0)
     return [
         Problem(
             Location(_BOOK, row=row),
@@ -193,13 +219,13 @@ def _repeats(order: IntArray, sorted_key: IntArray, rows: _BookRows) -> list[Pro
             f"{rows.names[rows.name_code[row]]}",
             "add the quantities into one row",
         )
-        for row in np.sort(again).tolist()
+        for row in np.sort(sorting.order[1:][is_again]).tolist()
     ]
 
 
-def _member_conflicts(rows: _BookRows, named: IntArray) -> list[Problem]:
-    """Return a problem per account with several members in the rows `named`."""
-    n_members = len(rows.members)
+def _member_conflicts(rows: _BookRows) -> list[Problem]:
+    """Return a problem per account with several members."""
+    named, n_members = rows.complete, len(rows.members)
     pairs = np.unique(
         rows.account_code[named].astype(np.int64) * n_members + rows.member_code[named]
     )
