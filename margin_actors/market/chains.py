@@ -181,7 +181,10 @@ def snapshot_from_chain(
 
 
 def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
-    """Return one problem, which names the (at most three) times nearest to `wanted`."""
+    """Return one problem, which names the (at most three) times nearest to `wanted`.
+
+    `times` is datetime64[ms] (n_times,), UTC; `origin` is the place that the problem states.
+    """
     if times.size == 0:
         return [Problem(origin, "contains no snapshots")]
     stamp = np.datetime64(wanted.astimezone(UTC).replace(tzinfo=None), "ms")
@@ -271,13 +274,9 @@ def snapshot_from_quotes(
         open_interest=np.nan_to_num(open_interest),
         volume=np.nan_to_num(volume),
     )
+    index = _index_of(instruments, index_usd)
     return MarketSnapshot(
-        time=time.astimezone(UTC),
-        index_usd=_index_of(instruments, index_usd),
-        expiries=expiries,
-        options=options,
-        origin=origin,
-        is_synthetic=is_synthetic,
+        time.astimezone(UTC), index, expiries, options, is_synthetic=is_synthetic, origin=origin
     )
 
 

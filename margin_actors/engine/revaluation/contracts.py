@@ -39,6 +39,7 @@ class Contracts:
     ln_strike: FloatArray
     """ln(strike), the high part of a two-part sum."""
     ln_strike_low: FloatArray
+    """The low part."""
     sign: FloatArray
     """+1 for calls, -1 for everything else."""
     mark_deviation: FloatArray

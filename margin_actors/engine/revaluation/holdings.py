@@ -44,7 +44,8 @@ class Holdings:
     def sums(self, per_position: FloatArray) -> FloatArray:
         """Return the sum over each account's positions, in a fixed order.
 
-        `per_position` is float64 (n_positions,); the result is float64 (n_accounts,) in its unit.
+        `per_position` is float64 (n_positions,) in any unit; the result is float64 (n_accounts,) in
+        the same unit.
         """
         padded = np.append(per_position, 0.0)
         summed = np.add.reduceat(padded, np.minimum(self.start[:-1], per_position.size))

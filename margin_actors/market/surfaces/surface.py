@@ -108,6 +108,8 @@ class VolatilitySurface:
     def total_variance(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
         """Return total variance at ln(K / F) and one maturity, shaped like `log_moneyness`.
 
+        `log_moneyness` is float64 of any shape, dimensionless; so is the result.
+
         Between expiries it is linear in time at equal log-moneyness, which excludes calendar
         arbitrage; before the first and after the last expiry the volatility is constant in time.
         """
@@ -123,7 +125,10 @@ class VolatilitySurface:
         return (1.0 - weight) * earlier + weight * later
 
     def volatility(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
-        """Return annual volatilities at ln(K / F) and one maturity, shaped like `log_moneyness`."""
+        """Return annual volatilities at ln(K / F) and one maturity.
+
+        `log_moneyness` is float64 of any shape, dimensionless; the result has the same shape.
+        """
         w = self.total_variance(log_moneyness, tenor_years)
         return np.sqrt(np.maximum(w, 0.0) / tenor_years)
 
@@ -136,7 +141,10 @@ def slice_parameters(smile: Slice) -> tuple[float, float, float, float, float]:
 
 
 def smile_from_parameters(model: str, parameters: FloatArray) -> Slice:
-    """Return the slice with these `slice_parameters`, float64 (5,); `model` is "svi" or "sabr"."""
+    """Return the slice of a model, "svi" or "sabr", with the given parameters.
+
+    `parameters` is float64 (5,), in the order and units of `slice_parameters`.
+    """
     values = [float(v) for v in parameters]
     return SabrSlice(*values) if model == "sabr" else SviSlice(*values)
 
