@@ -9,17 +9,7 @@ from numba import njit
 from scipy.special import ndtr
 from vollib.black import undiscounted_black
 
-from margin_actors.engine.pricing import (
-    FIELDS,
-    FROZEN,
-    N_FIELDS,
-    SABR,
-    SVI,
-    TILE,
-    ContractInputs,
-    CurveInputs,
-    fill_tile,
-)
+from margin_actors.engine.pricing import FIELDS, FROZEN, N_FIELDS, SABR, SVI, TILE, fill_tile
 from margin_actors.numerics.black76 import price_grid
 from margin_actors.numerics.elementary import logarithms
 
@@ -156,10 +146,23 @@ def tiles(kind: int, *, surface: bool) -> np.ndarray:
     kinds = np.full(N_OPTIONS, kind, np.int32)
     moving = np.full(N_CURVES, float(surface))
     zero, one = np.zeros(N_OPTIONS), np.ones(N_OPTIONS)
-    curves = CurveInputs(smiles, g.nodes, moving)
-    contracts = ContractInputs(kinds, g.curve, g.K, *g.ln_K, g.sign, deviation, zero, one)
     for t in range(N_TILES):
-        fill_tile(g.states[t], curves, contracts, 0.0, g.cube[t])
+        fill_tile(
+            g.states[t],
+            smiles,
+            g.nodes,
+            moving,
+            kinds,
+            g.curve,
+            g.K,
+            *g.ln_K,
+            g.sign,
+            deviation,
+            zero,
+            one,
+            0.0,
+            g.cube[t],
+        )
     return g.cube
 
 

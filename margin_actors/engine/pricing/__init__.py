@@ -8,20 +8,7 @@ from margin_actors.engine.pricing.tile import (
     SABR,
     SVI,
     TILE,
-    ContractInputs,
-    CurveInputs,
     fill_tile,
 )
 
-__all__ = [
-    "FIELDS",
-    "FROZEN",
-    "LINEAR",
-    "N_FIELDS",
-    "SABR",
-    "SVI",
-    "TILE",
-    "ContractInputs",
-    "CurveInputs",
-    "fill_tile",
-]
+__all__ = ["FIELDS", "FROZEN", "LINEAR", "N_FIELDS", "SABR", "SVI", "TILE", "fill_tile"]

@@ -10,8 +10,6 @@ Slices of the scenarios are aggregated independently. Their worst scenarios are 
 the result equals that of one pass over all scenarios, bit for bit.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
@@ -113,40 +111,22 @@ def _integer_sum(
         out[j] = np.float64(integers[j])
 
 
-class _Positions(NamedTuple):
-    """Positions of all accounts; arrays as in `Holdings`."""
-
-    start: IntArray
-    contract: IndexArray
-    """`Holdings.index`."""
-    lots: FloatArray
-    needs_integers: BoolArray
-    """bool (n_accounts,): True if the account's profits are summed as integers."""
-
-
-class _Results(NamedTuple):
-    """Arrays to write to; as in `SliceProfits`."""
-
-    tail: FloatArray
-    tail_scenario: IndexArray
-    pnl: FloatArray
-    """Has no rows if it is not requested."""
-
-
 @compiled
 def _aggregate(
     cube: FloatArray,
-    positions: _Positions,
+    start: IntArray,
+    index: IndexArray,
+    lots: FloatArray,
+    needs_integers: BoolArray,
     first: int,
     last: int,
     n_scenarios: int,
     buffer: FloatArray,
-    results: _Results,
+    tail: FloatArray,
+    tail_rows: IndexArray,
+    pnl: FloatArray,
 ) -> None:
-    """Aggregate accounts [first, last); `buffer` is (BLOCK or more, n_tiles * TILE)."""
-    start, index, lots = positions.start, positions.contract, positions.lots
-    needs_integers = positions.needs_integers
-    tail, tail_rows, pnl = results.tail, results.tail_scenario, results.pnl
+    """Aggregate accounts [first, last); `pnl` has no rows if it is not requested."""
     n_tiles, n_contracts = cube.shape[0], cube.shape[1]
     n_parts = -(-n_contracts // PART)
     integers = np.empty(TILE, np.int64)
@@ -208,11 +188,10 @@ def slice_profits(
     needs_integers = np.zeros(n_accounts, np.bool_)
     if holdings.is_exact:
         needs_integers = holdings.gross(largest_move) >= EXACT_MAX
-    positions = _Positions(holdings.start, holdings.index, holdings.lots, needs_integers)
+    inputs = values, holdings.start, holdings.index, holdings.lots, needs_integers
     tail = np.empty((n_accounts, n_tail))
     rows = np.zeros((n_accounts, n_tail), np.int32)
     pnl = np.empty((n_accounts if keep_pnl else 0, n_scenarios))
-    results = _Results(tail, rows, pnl)
     buffer_shape = min(BLOCK, n_accounts), values.shape[0] * TILE
     pieces = max(1, min(threads * 4, n_accounts // PIECE_MIN))
     bounds = [n_accounts * piece // pieces for piece in range(pieces + 1)]
@@ -220,7 +199,7 @@ def slice_profits(
     def work(piece: int) -> None:
         first, last = bounds[piece], bounds[piece + 1]
         buffer = np.empty(buffer_shape)
-        _aggregate(values, positions, first, last, n_scenarios, buffer, results)
+        _aggregate(*inputs, first, last, n_scenarios, buffer, tail, rows, pnl)
 
     in_threads(work, range(pieces), threads)
     rows += np.int32(first_scenario)

@@ -15,14 +15,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IndexArray
 from margin_actors.engine.parameters import RevaluationParameters
-from margin_actors.engine.pricing import (
-    FROZEN,
-    LINEAR,
-    TILE,
-    ContractInputs,
-    CurveInputs,
-    fill_tile,
-)
+from margin_actors.engine.pricing import FROZEN, LINEAR, TILE, fill_tile
 from margin_actors.engine.revaluation.contracts import Contracts
 from margin_actors.engine.revaluation.states import (
     curve_states,
@@ -118,9 +111,8 @@ def raise_to_largest(rows: IndexArray, largest: IndexArray) -> None:
     """Raise each element of `largest` to the largest absolute value of its row, in place.
 
     Both arrays are int64 views of doubles in one unit: `rows` (n_contracts, TILE) and `largest`
-    (n_contracts,).
-    Without their sign bit, doubles order like integers, with NaN above all numbers, so that one
-    pass without branches suffices.
+    (n_contracts,). Without their sign bit, doubles order like integers, with NaN above all numbers,
+    so that one pass without branches suffices.
     """
     for i in range(rows.shape[0]):
         top = largest[i]
@@ -153,6 +145,7 @@ def prepare_pricing(
     """
     if base_value is None:
         base_value = values_today(contracts, snapshot, parameters)
+    nodes = factor_nodes(contracts)
     left = np.array(
         [deviation_factor(c, scenarios.horizon_hours, parameters.time) for c in contracts.curves]
     )[contracts.curve]
@@ -162,11 +155,12 @@ def prepare_pricing(
     moving = np.full(len(contracts.curves), 1.0 if moves else 0.0)
     rounding = SHIFTER if contracts.quantum_usd is not None else 0.0
     states = curve_states(contracts, snapshot, scenarios, parameters)
-    curves = CurveInputs(contracts.smiles, factor_nodes(contracts), moving)
-    inputs = _contract_inputs(contracts, deviation, base_value, contracts.ticks_per_usd)
+    per_tick = contracts.ticks_per_usd
 
     def fill(tile: int, out: FloatArray) -> None:
-        fill_tile(states[tile], curves, inputs, rounding, out)
+        _fill(
+            contracts, states[tile], nodes, moving, deviation, base_value, per_tick, rounding, out
+        )
 
     return fill
 
@@ -182,9 +176,8 @@ def values_today(
     zeros, ones = np.zeros(len(contracts)), np.ones(len(contracts))
     still = np.zeros(len(contracts.curves))
     states = curve_states(contracts, snapshot, None, parameters)[0]
-    curves = CurveInputs(contracts.smiles, factor_nodes(contracts), still)
-    inputs = _contract_inputs(contracts, _base_deviations(contracts, parameters), zeros, ones)
-    fill_tile(states, curves, inputs, 0.0, values)
+    deviation = _base_deviations(contracts, parameters)
+    _fill(contracts, states, factor_nodes(contracts), still, deviation, zeros, ones, 0.0, values)
     return np.ascontiguousarray(values[:, 0])
 
 
@@ -244,17 +237,31 @@ def _base_deviations(
     return np.where(on_smile, factor, out)
 
 
-def _contract_inputs(
-    contracts: Contracts, deviation: FloatArray, base_value: FloatArray, per_tick: FloatArray
-) -> ContractInputs:
-    return ContractInputs(
-        kind=contracts.kind,
-        curve=contracts.curve,
-        strike=contracts.strike,
-        ln_strike=contracts.ln_strike,
-        ln_strike_low=contracts.ln_strike_low,
-        sign=contracts.sign,
-        deviation=deviation,
-        base_value=base_value,
-        per_tick=per_tick,
+def _fill(
+    contracts: Contracts,
+    states: FloatArray,
+    nodes: FloatArray,
+    moving: FloatArray,
+    deviation: FloatArray,
+    base_value: FloatArray,
+    per_tick: FloatArray,
+    rounding: float,
+    out: FloatArray,
+) -> None:
+    fill_tile(
+        states,
+        contracts.smiles,
+        nodes,
+        moving,
+        contracts.kind,
+        contracts.curve,
+        contracts.strike,
+        contracts.ln_strike,
+        contracts.ln_strike_low,
+        contracts.sign,
+        deviation,
+        base_value,
+        per_tick,
+        rounding,
+        out,
     )

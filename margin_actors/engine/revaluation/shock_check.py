@@ -159,7 +159,7 @@ def _violations(points: _Points, moves: FloatArray) -> tuple[BoolArray, BoolArra
     n = moves.shape[0]
     butterfly, calendar = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
     # Rows become the last axis, so that blocks of TILE rows are vectorised.
-    _check(np.ascontiguousarray(moves.transpose(1, 2, 0)), points, butterfly, calendar)
+    _check(np.ascontiguousarray(moves.transpose(1, 2, 0)), *points, butterfly, calendar)
     return butterfly, calendar
 
 
@@ -180,10 +180,19 @@ def _earlier_points(k: FloatArray) -> tuple[IntArray, FloatArray]:
 
 
 @compiled
-def _check(moves: FloatArray, points: _Points, butterfly: BoolArray, calendar: BoolArray) -> None:
-    low, high, share = points.low, points.high, points.share
-    k, strikes, variance = points.k, points.strikes, points.variance
-    at, weight = points.at, points.weight
+def _check(
+    moves: FloatArray,
+    low: IntArray,
+    high: IntArray,
+    share: FloatArray,
+    k: FloatArray,
+    strikes: FloatArray,
+    variance: FloatArray,
+    at: IntArray,
+    weight: FloatArray,
+    butterfly: BoolArray,
+    calendar: BoolArray,
+) -> None:
     n_points, n_z, n = k.shape[1], moves.shape[1], moves.shape[2]
     nodes, price = np.zeros((n_z, TILE)), np.zeros((n_points, TILE))
     w, before = np.zeros((n_points, TILE)), np.zeros((n_points, TILE))

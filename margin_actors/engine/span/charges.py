@@ -17,7 +17,6 @@ All sums run in the order of the positions of the account.
 """
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import numpy as np
 
@@ -57,27 +56,15 @@ class SpanCharges:
 SPAN_INPUTS: tuple[str, ...] = tuple(f.name for f in fields(SpanCharges) if f.name != "total")
 
 
-class _Positions(NamedTuple):
-    """Positions of the accounts; see `span_charges`."""
-
-    start: IntArray
-    contract: IndexArray
-    quantity: FloatArray
-
-
-class _DeltaInputs(NamedTuple):
-    """What the deltas of accounts need to know of each contract; as in `RiskArrays`."""
-
-    underlying: IndexArray
-    tier: IndexArray
-    expiry: IndexArray
-    option: IndexArray
-    delta: FloatArray
-
-
 @compiled
-def _sums(positions: _Positions, underlying: IndexArray, loss: FloatArray, out: FloatArray) -> None:
-    start, index, quantity = positions.start, positions.contract, positions.quantity
+def _sums(
+    start: IntArray,
+    index: IndexArray,
+    quantity: FloatArray,
+    underlying: IndexArray,
+    loss: FloatArray,
+    out: FloatArray,
+) -> None:
     for a in range(start.size - 1):
         for p in range(start[a], start[a + 1]):
             i = index[p]
@@ -88,16 +75,19 @@ def _sums(positions: _Positions, underlying: IndexArray, loss: FloatArray, out: 
 
 @compiled
 def _deltas(
-    positions: _Positions,
-    contracts: _DeltaInputs,
+    start: IntArray,
+    index: IndexArray,
+    quantity: FloatArray,
+    underlying: IndexArray,
+    tier: IndexArray,
+    expiry: IndexArray,
+    option: IndexArray,
+    delta: FloatArray,
     by_expiry: FloatArray,
     tier_of: IndexArray,
     shorts: FloatArray,
 ) -> None:
     """Add deltas to `by_expiry`, column 0 for contracts without expiry, and count short options."""
-    start, index, quantity = positions.start, positions.contract, positions.quantity
-    underlying, tier, expiry = contracts.underlying, contracts.tier, contracts.expiry
-    option, delta = contracts.option, contracts.delta
     for a in range(start.size - 1):
         for p in range(start[a], start[a + 1]):
             i = index[p]
@@ -108,10 +98,12 @@ def _deltas(
                 shorts[a, u, 0 if option[i] > 0 else 1] -= quantity[p]
 
 
-def _scenario_sums(positions: _Positions, arrays: RiskArrays) -> FloatArray:
-    shape = (positions.start.size - 1, len(arrays.underlyings), arrays.loss.shape[1])
+def _scenario_sums(
+    start: IntArray, index: IndexArray, quantity: FloatArray, arrays: RiskArrays
+) -> FloatArray:
+    shape = (start.size - 1, len(arrays.underlyings), arrays.loss.shape[1])
     out = np.zeros(shape)
-    _sums(positions, arrays.underlying, arrays.loss, out)
+    _sums(start, index, quantity, arrays.underlying, arrays.loss, out)
     return out
 
 
@@ -134,7 +126,7 @@ def grid_charges(
     int32 (n_accounts, n_underlyings)
         Index of its row.
     """
-    sums = _scenario_sums(_Positions(start, index, quantity), arrays)
+    sums = _scenario_sums(start, index, quantity, arrays)
     return np.maximum(sums.max(axis=2), 0.0), sums.argmax(axis=2).astype(np.int32)
 
 
@@ -159,17 +151,25 @@ def span_charges(
         Risk arrays over the rows of SPAN.
     parameters : SpanParameters
     """
-    positions = _Positions(start, index, quantity)
-    sums = _scenario_sums(positions, arrays)
+    sums = _scenario_sums(start, index, quantity, arrays)
     n, nu = sums.shape[:2]
     scan, active = np.maximum(sums.max(axis=2), 0.0), sums.argmax(axis=2).astype(np.int32)
     n_expiries = int(arrays.expiry.max(initial=-1)) + 2
     by_expiry, shorts = np.zeros((n, nu, n_expiries)), np.zeros((n, nu, 2))
     tier_of = np.zeros((nu, n_expiries), np.int32)
-    contracts = _DeltaInputs(
-        arrays.underlying, arrays.tier, arrays.expiry, arrays.option, arrays.delta
+    _deltas(
+        start,
+        index,
+        quantity,
+        arrays.underlying,
+        arrays.tier,
+        arrays.expiry,
+        arrays.option,
+        arrays.delta,
+        by_expiry,
+        tier_of,
+        shorts,
     )
-    _deltas(positions, contracts, by_expiry, tier_of, shorts)
     net = by_expiry.sum(axis=2)
     calendar = _calendar(by_expiry, tier_of, parameters) * arrays.index_usd
     price_risk = _price_risk(sums, active)
