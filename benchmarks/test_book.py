@@ -12,7 +12,13 @@ from made_book import make
 
 from margin_actors.engine.margin import fit_model_surfaces
 from margin_actors.engine.measures import es_from_tail, tail_size, var_from_tail
-from margin_actors.engine.revaluation import aggregate_book, build_cube, contracts_from_names
+from margin_actors.engine.revaluation import (
+    build_cube,
+    contracts_from_names,
+    holdings_from_book,
+    join_profits,
+    slice_profits,
+)
 from margin_actors.market.portfolios import book_from_table
 
 N_ACCOUNTS = 64
@@ -34,7 +40,15 @@ def small():
 
 def ours(cube, book, n, effective):
     size = tail_size(n, 0.995, effective)
-    tail = aggregate_book(cube, book, n_tail=size).tail_usd
+    holdings = holdings_from_book(cube.contracts, book)
+    part = slice_profits(
+        cube.values,
+        holdings,
+        n_scenarios=cube.n_scenarios,
+        n_tail=size,
+        largest_move=cube.largest_move,
+    )
+    tail = join_profits([part], holdings, n_tail=size, accounts=book.accounts).tail_usd
     return (
         var_from_tail(tail, n_scenarios=n, confidence=0.995),
         es_from_tail(tail, n_scenarios=n, confidence=0.995),

@@ -9,7 +9,7 @@ from numba import njit
 from scipy.special import ndtr
 from vollib.black import undiscounted_black
 
-from margin_actors.engine.pricing import FROZEN, N_FIELDS, SABR, SVI, TILE, fill_tile
+from margin_actors.engine.pricing import FIELDS, FROZEN, N_FIELDS, SABR, SVI, TILE, fill_tile
 from margin_actors.numerics.black76 import price_grid
 from margin_actors.numerics.elementary import logarithms
 
@@ -34,10 +34,13 @@ class Grid:
         self.out = np.empty((N_OPTIONS, N_SCENARIOS))
         self.cube = np.empty((N_TILES, N_OPTIONS, TILE))
         states = np.zeros((N_CURVES, N_FIELDS, PADDED))
-        states[:, 0], states[:, 1], states[:, 2] = self.F, *self.ln_F
-        states[:, 3], states[:, 4], states[:, 5] = 1.0, 1.0, -self.ln_F[0]
-        states[:, 6] = np.exp(rng.normal(0, 0.1, PADDED))
-        states[:, 7:] = rng.normal(0, 0.05, (N_CURVES, N_FIELDS - 7, PADDED))
+        states[:, FIELDS.forward] = self.F
+        states[:, FIELDS.ln_forward], states[:, FIELDS.ln_forward_low] = self.ln_F
+        states[:, FIELDS.value_scale], states[:, FIELDS.smile_scale] = 1.0, 1.0
+        states[:, FIELDS.smile_offset] = -self.ln_F[0]
+        states[:, FIELDS.factor] = np.exp(rng.normal(0, 0.1, PADDED))
+        n_slopes = N_FIELDS - FIELDS.slope
+        states[:, FIELDS.slope :] = rng.normal(0, 0.05, (N_CURVES, n_slopes, PADDED))
         shaped = states.reshape(N_CURVES, N_FIELDS, N_TILES, TILE)
         self.states = np.ascontiguousarray(shaped.transpose(2, 0, 1, 3))
         self.nodes = np.tile(0.1 * np.array([-2, -1, -0.5, 0, 0.5, 1, 2.0]), (N_CURVES, 1))

@@ -4,23 +4,63 @@ An error carries every problem found in one input, not only the first. Each prob
 was found, which value is wrong and why, and what to do about it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 _SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Place in an input, as calculations report it.
+
+    A calculation does not know the file from which its input was read. It states only which input
+    it means; the code that read the file adds its name, see `named_input`.
+    """
+
+    source: str
+    """The input, for example "book"; its name once that has been added."""
+    account: str = ""
+    """Account id; empty if not applicable."""
+    row: int | None = None
+    """The first row concerned, from 0; None if not applicable."""
+    more_rows: int = 0
+    """Number of further rows concerned."""
+
+    def __str__(self) -> str:
+        """Return the place as text, for example ``book.csv, row 3 and 2 more``."""
+        text = self.source
+        if self.account:
+            text += f", account {self.account}"
+        if self.row is not None:
+            text += f", row {self.row}"
+        if self.more_rows:
+            text += f" and {self.more_rows} more"
+        return text
 
 
 @dataclass(frozen=True)
 class Problem:
     """One problem found in an input."""
 
-    where: str
+    location: str | Location
     """File, row, field or argument."""
     what: str
     """Description of the problem, including the value that causes it."""
     remedy: str = ""
     """What to do about the problem; empty if the description is sufficient."""
+
+    @property
+    def where(self) -> str:
+        """The location as text."""
+        return str(self.location)
+
+    def named(self, source: str, name: str) -> "Problem":
+        """Return the problem with the input `source` called `name`; unchanged if elsewhere."""
+        if not isinstance(self.location, Location) or self.location.source != source:
+            return self
+        return replace(self, location=replace(self.location, source=name))
 
     def __str__(self) -> str:
         """Return the problem as one line of text."""
@@ -43,7 +83,9 @@ class MarginError(Exception):
         self.problems = tuple(problems)
         super().__init__(summary)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(
+        self,
+    ) -> tuple[type["MarginError"], tuple[str, tuple[Problem, ...]], dict[str, object]]:
         """Return the state from which pickle rebuilds the error, including its problems."""
         return type(self), (self.summary, self.problems), self.__dict__
 
@@ -159,3 +201,30 @@ def raise_if_any(problems: list[Problem], error: type[MarginError], summary: str
         count = len(problems)
         noun = "problem" if count == 1 else "problems"
         raise error(f"{summary} ({count} {noun})", problems)
+
+
+@contextmanager
+def named_input(source: str, name: str) -> Generator[None]:
+    """Call the input `source` by its name in the problems of errors that are raised within.
+
+    Parameters
+    ----------
+    source : str
+        The input as calculations call it (`Location.source`), for example "book".
+    name : str
+        Its name for the user, for example the path of the file.
+
+    Examples
+    --------
+    >>> with named_input("book", "book.csv"):
+    ...     raise InvalidPortfolio("unusable", [Problem(Location("book", row=3), "is empty")])
+    Traceback (most recent call last):
+    ...
+    margin_actors.errors.InvalidPortfolio: unusable
+      - book.csv, row 3: is empty
+    """
+    try:
+        yield
+    except MarginError as error:
+        error.problems = tuple(problem.named(source, name) for problem in error.problems)
+        raise

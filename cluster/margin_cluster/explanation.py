@@ -22,7 +22,7 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.engine.measures import Attribution
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem
+from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, named_input
 from margin_actors.market.books import Book, select_account
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table
@@ -110,9 +110,8 @@ def explain_account(
     """
     state = load_state(place, run)
     alone = _alone(state.book, account, run)
-    result = calculate_margin(
-        state.snapshot, state.scenarios, alone, state.parameters, where=f"account {account}"
-    )
+    with named_input("book", f"book of {run}"):
+        result = calculate_margin(state.snapshot, state.scenarios, alone, state.parameters)
     live = result.book  # without positions that have expired
     if live.n_positions == 0:
         raise InvalidRequest(

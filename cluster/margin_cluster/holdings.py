@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from margin_actors.engine.margin import check_collateral
-from margin_actors.errors import InvalidPortfolio, Problem
+from margin_actors.errors import InvalidPortfolio, Problem, named_input
 from margin_actors.market.books import Book
 from margin_actors.market.portfolios import Collateral, book_from_table, collateral_from_table
 from margin_actors.market.snapshots import MarketSnapshot
@@ -95,7 +95,8 @@ def with_collateral_file(
     unknown = tuple(sorted({*collateral.account_ids} - held.accounts))
     known = {*held.accounts, *unknown} if unknown_accounts == "list" else held.accounts
     try:
-        check_collateral(collateral, snapshot, known, where=str(path))
+        with named_input("collateral", str(path)):
+            check_collateral(collateral, snapshot, known)
     except InvalidPortfolio as error:
         if known >= {*unknown}:
             raise

@@ -33,6 +33,7 @@ from margin_actors.errors import (
     InvalidParameters,
     MarginError,
     Problem,
+    named_input,
     raise_if_any,
 )
 from margin_actors.market.books import Book
@@ -304,16 +305,16 @@ def run_margin(
     if keep is None:
         keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
     tell("Revaluing every account", 0, 0)
-    result = calculate_margin(
-        snapshot,
-        scenarios,
-        margined,
-        model,
-        surfaces=surfaces,
-        keep_pnl=keep,
-        threads=place.settings.threads,
-        where=str(held.path),
-    )
+    with named_input("book", str(held.path)):
+        result = calculate_margin(
+            snapshot,
+            scenarios,
+            margined,
+            model,
+            surfaces=surfaces,
+            keep_pnl=keep,
+            threads=place.settings.threads,
+        )
     equity = None
     if deposits is not None:
         equity = collateral_equity(

@@ -111,13 +111,12 @@ async def run_book(
     book: Book,
     *,
     until: float,
-    where: str = "book",
 ) -> AsyncGenerator[Failures | Progress | Batch | Completed]:
     """Yield the accounts that cannot be margined, the margins of all others, and the completed run.
 
     All `Failures` come before the first `Batch`; there are none if every account can be margined.
     Batches follow in the order of the assessed book, which `Completed` contains. `until` is the
-    deadline, in seconds of the monotonic clock; `where` names the book in error messages.
+    deadline, in seconds of the monotonic clock.
 
     Raises
     ------
@@ -131,7 +130,7 @@ async def run_book(
         assessment = await asyncio.to_thread(assess_book, generation.priced, book)
         if assessment.failures:
             yield Failures(assessment.failures)
-        run = _Run(cluster, generation, run_id, until, where)
+        run = _Run(cluster, generation, run_id, until)
         try:
             while True:
                 try:
@@ -179,9 +178,8 @@ class _Run:
         generation: ResidentGeneration,
         run_id: str,
         until: float,
-        where: str,
     ) -> None:
-        self.cluster, self.run_id, self.until, self.where = cluster, run_id, until, where
+        self.cluster, self.run_id, self.until = cluster, run_id, until
         self.losses = _Losses(cluster, generation, until)
         self.generation = generation
         self.is_complete = False
@@ -210,7 +208,7 @@ class _Run:
             whole = concatenate_margins([batch.margins for batch in batches])
         else:
             priced = self.generation.priced
-            whole = await asyncio.to_thread(priced.margins, assessment.book, where=self.where)
+            whole = await asyncio.to_thread(priced.margins, assessment.book)
         self.is_complete = True
         yield Completed(whole, self._digest(whole, assessment), self.generation, assessment)
 
@@ -227,8 +225,8 @@ class _Run:
 
     async def _lay_out(self, book: Book) -> _Layout:
         priced, sample = self.generation.priced, self.generation.priced.sample
-        laid = await asyncio.to_thread(priced.lay_out, book, where=self.where)
-        shared = BookInput(book.accounts, laid.held, laid.terms, self.where)
+        laid = await asyncio.to_thread(priced.lay_out, book)
+        shared = BookInput(book.accounts, laid.held, laid.terms)
         accounts_max = ACCOUNTS_A_PART
         if sample.needs_all:
             accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))

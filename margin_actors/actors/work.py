@@ -48,8 +48,6 @@ class BookInput:
     """Account ids, in the order of the accounts of `held`."""
     held: HeldPositions
     terms: Terms
-    where: str
-    """Name of the book in error messages."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,6 @@ def reduce_accounts(
         held.groups,
         n_tail=book.terms.sample.n_tail,
         accounts=book.accounts[first:last],
-        where=book.where,
     )
     return requirements(profits, held, book.terms)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from margin_actors.arrays import FloatArray, TimeArray
-from margin_actors.errors import InvalidMarketData, Problem
+from margin_actors.errors import InvalidMarketData, Location, Problem
 from margin_actors.market.identity import content_id
 from margin_actors.market.tables import number_column, require_columns, time_column
 
@@ -194,11 +194,10 @@ def times_from_text(texts: list[str]) -> TimeArray:
     return out
 
 
-def interval_from_times(times: TimeArray, *, where: str) -> int:
+def interval_from_times(times: TimeArray) -> int:
     """Return the most frequent non-zero distance between adjacent rows, in seconds.
 
-    `times` is datetime64[ms] of shape (n_rows,), ascending or descending; `where` names the input
-    in the error message.
+    `times` is datetime64[ms] of shape (n_rows,), ascending or descending.
 
     Raises
     ------
@@ -208,13 +207,10 @@ def interval_from_times(times: TimeArray, *, where: str) -> int:
     steps = np.abs(np.diff(times[~np.isnat(times)].astype(np.int64)))
     steps = steps[steps > 0]
     if steps.size == 0:
+        what = f"{times.size} rows, fewer than two different times"
         raise InvalidMarketData(
-            f"{where} has too few rows to determine its interval",
-            [
-                Problem(
-                    where, f"{times.size} rows, fewer than two different times", "give at least two"
-                )
-            ],
+            "the candles have too few rows to determine their interval",
+            [Problem(Location("candles"), what, "give at least two")],
         )
     values, counts = np.unique(steps, return_counts=True)
     return int(values[counts.argmax()] // 1000)

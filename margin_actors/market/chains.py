@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray, TimeArray
 from margin_actors.errors import (
     InvalidMarketData,
     MissingMarketData,
@@ -181,7 +181,10 @@ def snapshot_from_chain(
 
 
 def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
-    """Return one problem, which names the (at most three) times nearest to `wanted`."""
+    """Return one problem, which names the (at most three) times nearest to `wanted`.
+
+    `times` is datetime64[ms] (n_times,), UTC; `origin` is the place that the problem states.
+    """
     if times.size == 0:
         return [Problem(origin, "contains no snapshots")]
     stamp = np.datetime64(wanted.astimezone(UTC).replace(tzinfo=None), "ms")
@@ -259,9 +262,44 @@ def snapshot_from_quotes(
     InvalidMarketData
         If an index or forward is not a positive finite number, or an option has expired.
     """
-    underlyings = sorted({i.underlying for i in instruments})
-    of_underlying = np.array([i.underlying for i in instruments])
-    index = {u: _median(index_usd[of_underlying == u]) for u in underlyings}
+    expiries, expiry_index = _expiries_of(instruments, time, forward_usd, mark)
+    options = OptionQuotes(
+        tuple(i.name for i in instruments),
+        expiry_index,
+        *_contract_columns(instruments),
+        bid=_positive_or_nan(bid),
+        ask=_positive_or_nan(ask),
+        mark=mark,
+        mark_vol=_positive_or_nan(mark_vol),
+        open_interest=np.nan_to_num(open_interest),
+        volume=np.nan_to_num(volume),
+    )
+    index = _index_of(instruments, index_usd)
+    return MarketSnapshot(
+        time.astimezone(UTC), index, expiries, options, is_synthetic=is_synthetic, origin=origin
+    )
+
+
+def _contract_columns(instruments: list[Instrument]) -> tuple[FloatArray, BoolArray, BoolArray]:
+    """Return (strikes in US dollars, which are calls, which are inverse), each (n_options,)."""
+    return (
+        np.array([i.strike or np.nan for i in instruments], np.float64),
+        np.array([bool(i.is_call) for i in instruments], np.bool_),
+        np.array([i.is_inverse for i in instruments], np.bool_),
+    )
+
+
+def _index_of(instruments: list[Instrument], index_usd: FloatArray) -> dict[str, float]:
+    """Return the median index of each underlying, sorted by name."""
+    underlying = np.array([i.underlying for i in instruments])
+    names = sorted({i.underlying for i in instruments})
+    return {name: _median(index_usd[underlying == name]) for name in names}
+
+
+def _expiries_of(
+    instruments: list[Instrument], time: datetime, forward_usd: FloatArray, mark: FloatArray
+) -> tuple[tuple[ExpiryForward, ...], IndexArray]:
+    """Return the expiries, by underlying and expiry, and the index of each option's expiry."""
     keys = sorted({(i.underlying, i.expiry) for i in instruments if i.expiry is not None})
     rows_of: dict[tuple[str, datetime], list[int]] = {key: [] for key in keys}
     for row, instrument in enumerate(instruments):
@@ -277,30 +315,8 @@ def snapshot_from_quotes(
         for u, expiry in keys
     )
     position = {key: i for i, key in enumerate(keys)}
-    expiry_index = np.array(
-        [position[i.underlying, i.expiry] for i in instruments if i.expiry is not None], np.int32
-    )
-    options = OptionQuotes(
-        names=tuple(i.name for i in instruments),
-        expiry_index=expiry_index,
-        strike_usd=np.array([i.strike or np.nan for i in instruments], np.float64),
-        is_call=np.array([bool(i.is_call) for i in instruments], np.bool_),
-        is_inverse=np.array([i.is_inverse for i in instruments], np.bool_),
-        bid=_positive_or_nan(bid),
-        ask=_positive_or_nan(ask),
-        mark=mark,
-        mark_vol=_positive_or_nan(mark_vol),
-        open_interest=np.nan_to_num(open_interest),
-        volume=np.nan_to_num(volume),
-    )
-    return MarketSnapshot(
-        time=time.astimezone(UTC),
-        index_usd=index,
-        expiries=expiries,
-        options=options,
-        origin=origin,
-        is_synthetic=is_synthetic,
-    )
+    index = [position[i.underlying, i.expiry] for i in instruments if i.expiry is not None]
+    return expiries, np.array(index, np.int32)
 
 
 def _forward(

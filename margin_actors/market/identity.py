@@ -1,13 +1,12 @@
 """Content ids: the id of an immutable object is a hash of its content."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 
 
-def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
+def content_id(prefix: str, parts: Mapping[str, object]) -> str:
     """Return ``prefix-`` followed by 32 hexadecimal digits that depend on every part and its name.
 
     Parts may be None, bool, int, float and str, numpy arrays of booleans, integers, floats or
@@ -23,7 +22,7 @@ def content_id(prefix: str, parts: Mapping[str, Any]) -> str:
     return f"{prefix}-{digest.hexdigest()[:32]}"
 
 
-def _feed(update: Any, value: Any) -> None:
+def _feed(update: Callable[[bytes], None], value: object) -> None:
     kind = type(value)
     if kind is str or kind is float or kind is int:  # the most frequent types first
         text = f"{kind.__name__} {value!r}".encode()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from margin_actors.arrays import FloatArray, IndexArray, IntArray
-from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.errors import InvalidPortfolio, Location, Problem, raise_if_any
 from margin_actors.market.books import Book, book_of_grouped_rows, select_positions
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import holding_fault
@@ -17,7 +17,7 @@ from margin_actors.market.tables import ColumnKind, number_column, require_colum
 
 QUANTITY_MAX = 1e12
 """Largest absolute quantity of a position, and of the sum of its trades, in instrument units."""
-
+_BOOK = "book"
 
 BOOK_COLUMNS: dict[str, ColumnKind] = {
     "member_id": "text",
@@ -59,48 +59,89 @@ def book_from_table(
         more than one member; or if the table is empty.
     """
     require_columns(table, BOOK_COLUMNS, where=where, error=InvalidPortfolio)
-    member_code, members = text_codes(table, "member_id")
-    account_code, accounts = text_codes(table, "account_id")
-    name_code, names = text_codes(table, "instrument_name")
-    quantity = number_column(table, "quantity")
-    codes = {"member_id": member_code, "account_id": account_code, "instrument_name": name_code}
-    problems = _row_problems(where, codes, "quantity", quantity)
-    problems += [
-        Problem(
-            f"{where}, row {row}",
-            f"quantity is {quantity[row]:g}",
-            f"at most {QUANTITY_MAX:g} in absolute value",
-        )
-        for row in np.flatnonzero(np.isfinite(quantity) & (np.abs(quantity) > QUANTITY_MAX))
-    ]
-    if table.num_rows == 0:
-        problems.append(Problem(where, "the book is empty", "give at least one position"))
+    rows = _BookRows(
+        *text_codes(table, "member_id"),
+        *text_codes(table, "account_id"),
+        *text_codes(table, "instrument_name"),
+        number_column(table, "quantity"),
+    )
+    problems = _value_problems(rows)
     if unknown_names == "refuse":
-        problems += _name_problems(where, names, name_code, as_of)
+        problems += _name_problems(rows.names, rows.name_code, as_of)
+    sorting = _sorted_rows(rows)
+    problems += _repeats(rows, sorting)
+    problems += _member_conflicts(rows)
+    raise_if_any(
+        [problem.named(_BOOK, where) for problem in problems],
+        InvalidPortfolio,
+        f"the book {where} cannot be used",
+    )
+    return _book_of_rows(rows, sorting)
 
-    rank_of_name, sorted_names = _ranks(names)
-    rank_of_account, sorted_accounts = _ranks(accounts)
-    named = np.flatnonzero((member_code >= 0) & (account_code >= 0) & (name_code >= 0))
-    instrument, account = rank_of_name[name_code[named]], rank_of_account[account_code[named]]
+
+@dataclass(frozen=True)
+class _BookRows:
+    """Columns of a table of positions; codes are int32 (n_rows,), -1 for an empty field."""
+
+    member_code: IndexArray
+    """Index into `members`."""
+    members: list[str]
+    account_code: IndexArray
+    """Index into `accounts`."""
+    accounts: list[str]
+    name_code: IndexArray
+    """Index into `names`."""
+    names: list[str]
+    quantity: FloatArray
+    """float64 (n_rows,), instrument units."""
+
+    @property
+    def complete(self) -> IntArray:
+        """Rows without an empty text, ascending, int64."""
+        codes = self.member_code, self.account_code, self.name_code
+        return np.flatnonzero(np.min(codes, axis=0) >= 0)
+
+
+@dataclass(frozen=True)
+class _SortedRows:
+    """Complete rows by account, then instrument; arrays (n_complete,)."""
+
+    accounts: list[str]
+    """Sorted account ids."""
+    names: list[str]
+    """Sorted instrument names."""
+    order: IntArray
+    """int64: number of each row in the table."""
+    account: IndexArray
+    """int32: index into `accounts`."""
+    instrument: IndexArray
+    """int32: index into `names`."""
+
+
+def _sorted_rows(rows: _BookRows) -> _SortedRows:
+    named = rows.complete
+    rank_of_name, names = _ranks(rows.names)
+    rank_of_account, accounts = _ranks(rows.accounts)
+    instrument = rank_of_name[rows.name_code[named]]
+    account = rank_of_account[rows.account_code[named]]
     key = account.astype(np.int64) * len(names) + instrument
     sorting = np.argsort(key, kind="stable")
-    order, sorted_key = named[sorting], key[sorting]
-    problems += _repeats(where, order, sorted_key, accounts, names, account_code, name_code)
-    problems += _member_conflicts(where, accounts, members, account_code[named], member_code[named])
-    raise_if_any(problems, InvalidPortfolio, f"the book {where} cannot be used")
+    return _SortedRows(accounts, names, named[sorting], account[sorting], instrument[sorting])
 
-    held = np.flatnonzero(quantity[order] != 0.0)
-    order = order[held]
-    account, instrument = account[sorting][held], instrument[sorting][held]
-    member_of = np.zeros(len(accounts), np.int64)
-    member_of[account] = member_code[order]
+
+def _book_of_rows(rows: _BookRows, sorting: _SortedRows) -> Book:
+    """Return the book of rows that have no problems."""
+    held = np.flatnonzero(rows.quantity[sorting.order] != 0.0)
+    order, account = sorting.order[held], sorting.account[held]
+    member_of = np.zeros(len(rows.accounts), np.int64)
+    member_of[account] = rows.member_code[order]
     book = book_of_grouped_rows(
-        sorted_accounts,
-        [members[m] for m in member_of.tolist()],
-        sorted_names,
+        sorting.accounts,
+        [rows.members[m] for m in member_of.tolist()],
+        sorting.names,
         account,
-        instrument,
-        quantity[order],
+        sorting.instrument[held],
+        rows.quantity[order],
     )
     return select_positions(book, np.diff(book.start) > 0, np.ones(order.size, np.bool_))
 
@@ -113,69 +154,89 @@ def _ranks(values: list[str]) -> tuple[IndexArray, list[str]]:
     return rank, [values[i] for i in order]
 
 
+def _value_problems(rows: _BookRows) -> list[Problem]:
+    """Return the problems of single rows, and of a table without rows."""
+    codes = {
+        "member_id": rows.member_code,
+        "account_id": rows.account_code,
+        "instrument_name": rows.name_code,
+    }
+    problems = _row_problems(_BOOK, codes, "quantity", rows.quantity)
+    problems += [
+        Problem(
+            Location(_BOOK, row=row),
+            f"quantity is {rows.quantity[row]:g}",
+            f"at most {QUANTITY_MAX:g} in absolute value",
+        )
+        for row in np.flatnonzero(
+            np.isfinite(rows.quantity) & (np.abs(rows.quantity) > QUANTITY_MAX)
+        ).tolist()
+    ]
+    if rows.quantity.size == 0:
+        problems.append(Problem(Location(_BOOK), "the book is empty", "give at least one position"))
+    return problems
+
+
 def _name_problems(
-    where: str, names: list[str], name_code: IndexArray, as_of: datetime | None
+    names: list[str], name_code: IndexArray, as_of: datetime | None
 ) -> list[Problem]:
     problems: list[Problem] = []
     for code, name in enumerate(names):
         fault = holding_fault(name, as_of)
         if fault is not None:
-            rows = np.flatnonzero(name_code == code)
-            more = f" and {rows.size - 1} more" if rows.size > 1 else ""
-            problems.append(Problem(f"{where}, row {rows[0]}{more}", *fault))
+            rows = np.flatnonzero(name_code == code).tolist()
+            place = Location(_BOOK, row=rows[0], more_rows=len(rows) - 1)
+            problems.append(Problem(place, *fault))
     return problems
 
 
 def _row_problems(
-    where: str, codes: dict[str, IndexArray], number_name: str, numbers: FloatArray
+    source: str, codes: dict[str, IndexArray], number_name: str, numbers: FloatArray
 ) -> list[Problem]:
+    """Return a problem per empty field and per number that is not finite, in the input `source`."""
     problems: list[Problem] = []
-    bad = ~np.isfinite(numbers)
     for name, code in codes.items():
         problems += [
-            Problem(f"{where}, row {row}", f"{name} is empty", "give a value in every row")
-            for row in np.flatnonzero(code < 0)
+            Problem(Location(source, row=row), f"{name} is empty", "give a value in every row")
+            for row in np.flatnonzero(code < 0).tolist()
         ]
     problems += [
-        Problem(f"{where}, row {row}", f"{number_name} is {numbers[row]}", "give a finite number")
-        for row in np.flatnonzero(bad)
+        Problem(
+            Location(source, row=row), f"{number_name} is {numbers[row]}", "give a finite number"
+        )
+        for row in np.flatnonzero(~np.isfinite(numbers)).tolist()
     ]
     return problems
 
 
-def _repeats(
-    where: str,
-    order: IntArray,
-    sorted_key: IntArray,
-    accounts: list[str],
-    names: list[str],
-    account_code: IndexArray,
-    name_code: IndexArray,
-) -> list[Problem]:
-    again = order[1:][sorted_key[1:] == sorted_key[:-1]]
+def _repeats(rows: _BookRows, sorting: _SortedRows) -> list[Problem]:
+    """Return a problem per repeated position."""
+    is_again = (np.diff(sorting.account) == 0) & (np.diff(sorting.instrument) == 0)
     return [
         Problem(
-            f"{where}, row {row}",
-            f"account {accounts[account_code[row]]} already has a position in "
-            f"{names[name_code[row]]}",
+            Location(_BOOK, row=row),
+            f"account {rows.accounts[rows.account_code[row]]} already has a position in "
+            f"{rows.names[rows.name_code[row]]}",
             "add the quantities into one row",
         )
-        for row in np.sort(again)
+        for row in np.sort(sorting.order[1:][is_again]).tolist()
     ]
 
 
-def _member_conflicts(
-    where: str,
-    accounts: list[str],
-    members: list[str],
-    account_code: IndexArray,
-    member_code: IndexArray,
-) -> list[Problem]:
-    pairs = np.unique(account_code.astype(np.int64) * len(members) + member_code)
-    owner = pairs // len(members)
+def _member_conflicts(rows: _BookRows) -> list[Problem]:
+    """Return a problem per account with several members."""
+    named, n_members = rows.complete, len(rows.members)
+    pairs = np.unique(
+        rows.account_code[named].astype(np.int64) * n_members + rows.member_code[named]
+    )
+    owner = pairs // n_members
     shared = np.unique(owner[1:][owner[1:] == owner[:-1]])
     return [
-        Problem(where, f"account {accounts[a]} has more than one member", "assign it to one")
+        Problem(
+            Location(_BOOK),
+            f"account {rows.accounts[a]} has more than one member",
+            "assign it to one",
+        )
         for a in shared
     ]
 
@@ -215,12 +276,20 @@ def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
     asset_code, assets = text_codes(table, "asset")
     amounts = number_column(table, "amount")
     codes = {"account_id": account_code, "asset": asset_code}
-    problems = _row_problems(where, codes, "amount", amounts)
+    problems = _row_problems("collateral", codes, "amount", amounts)
     problems += [
-        Problem(f"{where}, row {row}", f"amount is {amounts[row]}", "give an amount of at least 0")
-        for row in np.flatnonzero(amounts < 0)
+        Problem(
+            Location("collateral", row=row),
+            f"amount is {amounts[row]}",
+            "give an amount of at least 0",
+        )
+        for row in np.flatnonzero(amounts < 0).tolist()
     ]
-    raise_if_any(problems, InvalidPortfolio, f"the collateral file {where} cannot be used")
+    raise_if_any(
+        [problem.named("collateral", where) for problem in problems],
+        InvalidPortfolio,
+        f"the collateral file {where} cannot be used",
+    )
     return Collateral(
         tuple(accounts[c] for c in account_code), tuple(assets[c] for c in asset_code), amounts
     )

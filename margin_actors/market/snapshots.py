@@ -45,7 +45,9 @@ class OptionQuotes:
     strike_usd: FloatArray
     """US dollars per coin."""
     is_call: BoolArray
+    """True for calls."""
     is_inverse: BoolArray
+    """True for options that are settled in the coin."""
     bid: FloatArray
     """Coins per coin for inverse options, US dollars for linear ones; NaN without a bid."""
     ask: FloatArray

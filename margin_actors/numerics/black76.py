@@ -92,7 +92,7 @@ def price_grid(
     K, ln_K, ln_K_low : float64 arrays of shape (n_options,)
         Strikes, in the unit of the forwards, and their logarithms.
     sign : float64 array of shape (n_options,)
-        +1 for a call, -1 for a put.
+        Sign of the payoff: +1 for a call, -1 for a put.
     s : float64 array of shape (n_options,)
         sigma * sqrt(T).
     out : float64 array of shape (n_options, n_forwards)

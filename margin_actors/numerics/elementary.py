@@ -201,7 +201,10 @@ def logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def exponentials(x: FloatArray) -> FloatArray:
-    """Return e**x for a float64 array of any shape, with the argument clamped to [-708, 709]."""
+    """Return e**x, with the argument clamped to [-708, 709].
+
+    `x` is a float64 array of any shape, dimensionless; the result has the same shape.
+    """
     values = np.ascontiguousarray(x, dtype=np.float64)
     out = np.empty_like(values)
     _exponentials(values.ravel(), out.ravel())

@@ -13,7 +13,7 @@ The type checker sees ordinary functions of floats, but only compiled code may c
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false, reportMissingTypeStubs=false
 # ruff: noqa: ARG001
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from llvmlite import ir
 from numba import types
@@ -89,20 +89,20 @@ def _exponent_and_mantissa(typing_context, x):
 
 
 fused_multiply_add = cast(
-    "Callable[[float, float, float], float]", cast("Any", _fused_multiply_add)
+    "Callable[[float, float, float], float]", cast("object", _fused_multiply_add)
 )
 """(a, b, c) -> a * b + c with one rounding."""
-minimum = cast("Callable[[float, float], float]", cast("Any", _minimum))
+minimum = cast("Callable[[float, float], float]", cast("object", _minimum))
 """(a, b) -> a where a < b, else b."""
-maximum = cast("Callable[[float, float], float]", cast("Any", _maximum))
+maximum = cast("Callable[[float, float], float]", cast("object", _maximum))
 """(a, b) -> a where a > b, else b."""
 select_nonnegative = cast(
-    "Callable[[float, float, float], float]", cast("Any", _select_nonnegative)
+    "Callable[[float, float, float], float]", cast("object", _select_nonnegative)
 )
 """(x, a, b) -> a where x >= 0, else b."""
-power_of_two = cast("Callable[[float], float]", cast("Any", _power_of_two))
+power_of_two = cast("Callable[[float], float]", cast("object", _power_of_two))
 """(SHIFTER + n) -> 2**n, for n in [-1022, 1023]."""
 exponent_and_mantissa = cast(
-    "Callable[[float], tuple[float, float]]", cast("Any", _exponent_and_mantissa)
+    "Callable[[float], tuple[float, float]]", cast("object", _exponent_and_mantissa)
 )
 """x -> (n, m) with x = m * 2**n and m in [sqrt(1/2), sqrt(2)); x positive, finite and normal."""

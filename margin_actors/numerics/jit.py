@@ -12,7 +12,7 @@ from vectorising a loop (measured: 10.8 instead of 1.4 ns per price).
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 import numba
 from llvmlite import __version__ as llvmlite_version
@@ -39,18 +39,27 @@ def source_digest(*folders: str) -> str:
     return digest.hexdigest()[:12]
 
 
-config = cast("Any", numba_config)
+class _Config(Protocol):
+    CACHE_DIR: str
+
+
+class _Decorator(Protocol):
+    def __call__(self, **options: bool | str) -> Callable[[object], object]: ...
+
+
+config = cast("_Config", cast("object", numba_config))
+_njit = cast("_Decorator", cast("object", njit))
 if not config.CACHE_DIR:  # NUMBA_CACHE_DIR, if set by the operator, takes precedence
     config.CACHE_DIR = str(_PACKAGE / "__pycache__" / f"kernels-{source_digest()}")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function`, compiled on its first call, cached on disk and run without the GIL."""
-    decorate = cast("Callable[..., Any]", njit)(cache=True, nogil=True, error_model="numpy")
+    decorate = _njit(cache=True, nogil=True, error_model="numpy")
     return cast("Callable[P, R]", decorate(function))
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function` as a fragment that LLVM inlines into every kernel that calls it."""
-    decorate = cast("Callable[..., Any]", njit)(nogil=True, error_model="numpy", forceinline=True)
+    decorate = _njit(nogil=True, error_model="numpy", forceinline=True)
     return cast("Callable[P, R]", decorate(function))

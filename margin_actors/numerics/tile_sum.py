@@ -14,7 +14,7 @@ The positions are summed in their order, each with one fused multiply-add.
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 # ruff: noqa: ARG001
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from llvmlite import ir
 from numba import types
@@ -23,7 +23,8 @@ from numba.extending import intrinsic
 
 from margin_actors.arrays import FloatArray, IndexArray
 
-WIDTH = 64
+TILE = 64
+"""Scenarios per tile of the risk cube: 512 bytes per contract, eight vector registers per sum."""
 _LANES = 8
 _DOUBLE, _I32, _I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 _AHEAD = 8
@@ -61,14 +62,14 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
                 builder.bitcast(builder.gep(target, [_int(_LANES * v)]), _VECTOR.as_pointer()),
                 align=8,
             )
-            for v in range(WIDTH // _LANES)
+            for v in range(TILE // _LANES)
         ]
         test, body, done = (builder.append_basic_block(n) for n in ("test", "body", "done"))
         builder.branch(test)
         builder.position_at_end(test)
         position = builder.phi(_I64)
         position.add_incoming(start, entry)
-        sums = [builder.phi(_VECTOR) for _ in range(WIDTH // _LANES)]
+        sums = [builder.phi(_VECTOR) for _ in range(TILE // _LANES)]
         for total, first in zip(sums, carried, strict=True):
             total.add_incoming(first, entry)
         builder.cbranch(builder.icmp_signed("<", position, stop), body, done)
@@ -78,15 +79,15 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
         lanes = builder.shuffle_vector(
             builder.insert_element(undefined, scalar, _int(0, _I32)), undefined, everywhere
         )
-        row = builder.gep(base, [builder.mul(row_number, _int(WIDTH))])
+        row = builder.gep(base, [builder.mul(row_number, _int(TILE))])
         # The rows are scattered over the cube, so the processor cannot predict the next one:
         # prefetch the row eight positions ahead (measured: 91 us, without prefetching 104 us).
         ahead = builder.add(position, _int(_AHEAD))
         last = builder.sub(stop, _int(1))
         ahead = builder.select(builder.icmp_signed("<", ahead, last), ahead, last)
         later = builder.sext(builder.load(builder.gep(indices, [ahead])), _I64)
-        wanted = builder.gep(base, [builder.mul(later, _int(WIDTH))])
-        for lane in range(WIDTH // _LANES):
+        wanted = builder.gep(base, [builder.mul(later, _int(TILE))])
+        for lane in range(TILE // _LANES):
             line = builder.bitcast(builder.gep(wanted, [_int(_LANES * lane)]), _BYTES)
             builder.call(prefetch, [line, _int(0, _I32), _int(3, _I32), _int(1, _I32)])
         for lane, total in enumerate(sums):
@@ -107,14 +108,14 @@ def _weighted_row_sum(typing_context, rows, index, weight, start, stop, out):
 
 
 _Signature: TypeAlias = Callable[[FloatArray, IndexArray, FloatArray, int, int, FloatArray], None]
-weighted_row_sum = cast("_Signature", cast("Any", _weighted_row_sum))
+weighted_row_sum = cast("_Signature", cast("object", _weighted_row_sum))
 """Add a weighted sum of rows to an array; for use in compiled code only.
 
 weighted_row_sum(rows, index, weight, start, stop, out) adds weight[p] * rows[index[p]] to out for
 each p in start <= p < stop, in ascending order.
 
-- rows: float64 (n_rows, 64); index: int32 (n_positions,); weight: float64 (n_positions,)
-- out: float64 (64,), in the unit of rows times the unit of weight
+- rows: float64 (n_rows, TILE); index: int32 (n_positions,); weight: float64 (n_positions,)
+- out: float64 (TILE,), in the unit of rows times the unit of weight
 
 All arrays must be C-contiguous.
 """

@@ -15,7 +15,13 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import RevaluationParameters, parameters_from_mapping
-from margin_actors.engine.revaluation import aggregate_book, build_cube, contracts_from_names
+from margin_actors.engine.revaluation import (
+    build_cube,
+    contracts_from_names,
+    holdings_from_book,
+    join_profits,
+    slice_profits,
+)
 from margin_actors.engine.scenarios import MONEYNESS, TENORS_DAYS, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
 from margin_actors.market.books import Book
@@ -185,7 +191,16 @@ def test_with_rounding_the_order_of_summation_does_not_matter(
         book.instruments, snapshot, fit_model_surfaces(snapshot, chosen), chosen.revaluation
     )
     cube = build_cube(contracts, snapshot, scenarios, chosen.revaluation)
-    kept = aggregate_book(cube, book, n_tail=5, keep_pnl=True).pnl_usd
+    holdings = holdings_from_book(contracts, book)
+    whole = slice_profits(
+        cube.values,
+        holdings,
+        n_scenarios=128,
+        n_tail=5,
+        largest_move=cube.largest_move,
+        keep_pnl=True,
+    )
+    kept = join_profits([whole], holdings, n_tail=5, accounts=book.accounts).pnl_usd
     assert kept is not None
     dense = cube.values.transpose(1, 0, 2).reshape(len(contracts), -1)[:, :128]
     assert np.array_equal(dense, np.round(dense))
@@ -321,7 +336,7 @@ def test_unlisted_options_are_priced_on_the_surface_where_the_model_allows_it(
 
 def test_broken_lots_and_sets_without_an_underlying_are_refused(snapshot: MarketSnapshot) -> None:
     name = snapshot.options.names[0]
-    with pytest.raises(InvalidPortfolio, match="no account of book can be margined") as caught:
+    with pytest.raises(InvalidPortfolio, match="no account of the book can be margined") as caught:
         calculate_margin(snapshot, made_scenarios(64), book_of({name: 0.015}), model())
     assert "0.015 of" in str(caught.value)
     only_btc = replace(made_scenarios(64), underlyings=("SOL", "ETH"))

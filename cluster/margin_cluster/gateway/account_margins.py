@@ -11,7 +11,7 @@ from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.explain import TracedPosition, trace_account
 from margin_actors.engine.margin import LaidOut, Margins, assess_book, result_digest
 from margin_actors.engine.measures import Attribution, attribute
-from margin_actors.errors import InvalidRequest, MissingMarketData, Problem
+from margin_actors.errors import InvalidRequest, MissingMarketData, Problem, named_input
 from margin_actors.market.books import Book, book_of_portfolios
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.margin import Subject
@@ -199,7 +199,8 @@ class AccountMargins:
         for number, (candidate_id, trades) in enumerate(candidates):
             name = f"candidates[{number}] {candidate_id}".strip()
             sides.append((name, "", add_quantities(held, trades.items())))
-        margins = generation.priced.margins(book_of_portfolios(sides), where="simulation")
+        with named_input("book", "simulation"):
+            margins = generation.priced.margins(book_of_portfolios(sides))
         return [
             account_margin(generation, margins, a, holding, account.expired)
             for a in range(len(sides))
@@ -256,8 +257,8 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     """
     account = holding.account_id
     if not account:
-        laid = generation.priced.lay_out(holding.book, where="portfolio")
-        return PreparedAccount(laid, ())
+        with named_input("book", "portfolio"):
+            return PreparedAccount(generation.priced.lay_out(holding.book), ())
     before = generation.prepared.get(account)
     if before is not None and before[0] is holding:
         return before[1]
@@ -270,7 +271,8 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
                 for p in assessment.failures[0].problems
             ],
         )
-    laid = generation.priced.lay_out(assessment.book, where=account)
+    with named_input("book", account):
+        laid = generation.priced.lay_out(assessment.book)
     prepared = PreparedAccount(laid, tuple(assessment.expired.get(account, ())))
     if len(generation.prepared) >= PREPARED_MAX:
         generation.prepared.clear()

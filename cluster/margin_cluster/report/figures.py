@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.margin import PARTS
+from margin_actors.engine.measures import tail_count
 from margin_actors.market.instruments import expiry_label
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import black76_implied_deviation
@@ -85,7 +86,8 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
     scenario has no date.
     """
     r = output.result
-    k = max(1, round(r.terms.sample.n_scenarios * (1 - output.model.measure.confidence)))
+    sample = r.terms.sample
+    _, k = tail_count(sample.n_scenarios, sample.confidence)
     rows = r.tail_scenario[:, : k + 1].ravel()
     loss = -r.tail_usd[:, : k + 1].ravel()
     hits = np.bincount(rows, minlength=len(output.scenarios))

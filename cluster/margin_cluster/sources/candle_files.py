@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from margin_actors.errors import named_input
 from margin_actors.market.candles import (
     Candles,
     candles_from_table,
@@ -133,9 +134,8 @@ def _parse(item: SourceFile, underlying: str) -> Candles:
         table = table.filter(pa.array([str(s).startswith(underlying) for s in symbols]))
     name = "timestamp" if "timestamp" in table.column_names else "date"
     require_columns(table, {name: "time", "close": "number"}, where=where)
-    interval = interval_of_name(item.name) or interval_from_times(
-        time_column(table, name), where=where
-    )
+    with named_input("candles", where):
+        interval = interval_of_name(item.name) or interval_from_times(time_column(table, name))
     return candles_from_table(
         table,
         source=item.name,

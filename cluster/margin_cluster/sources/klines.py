@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.errors import InvalidMarketData, Problem
+from margin_actors.errors import InvalidMarketData, Problem, named_input
 from margin_actors.market.candles import Candles, interval_from_times, times_from_text
 from margin_cluster.sources.files import read_json, read_text_rows
 
@@ -57,7 +57,8 @@ def candles_from_file(
         columns = _from_rows(read_text_rows(path, what="candles"), underlying, where)
     times = times_from_text(columns["timestamp"])
     numbers = {n: _numbers(columns[n]) for n in ("open", "high", "low", "close", "volume")}
-    seconds = interval_seconds or interval_from_times(times, where=where)
+    with named_input("candles", where):
+        seconds = interval_seconds or interval_from_times(times)
     return Candles(
         source=source or path.name.split(".")[0],
         underlying=underlying,

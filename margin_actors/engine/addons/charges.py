@@ -42,7 +42,7 @@ class Figures:
     of: IntArray
     """int64 (n_values,): index into `labels`, the bucket or strike of each value."""
     value: FloatArray
-    """float64 (n_values,)."""
+    """float64 (n_values,), in the unit that `name` states."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Charge:
         of: IntArray,
         value: FloatArray,
     ) -> None:
-        """Append a figure; the arguments are the fields of `Figures`."""
+        """Append a figure; `account`, `labels`, `of` and `value` are as in `Figures`."""
         self.figures.append(Figures(name, account, labels, of, np.asarray(value, np.float64)))
 
 

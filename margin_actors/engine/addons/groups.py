@@ -156,7 +156,9 @@ class DaysToClose:
     """
 
     delta: FloatArray
+    """Days to close the delta."""
     vega: FloatArray
+    """Days to close the vega."""
 
     @property
     def days(self) -> FloatArray:

@@ -51,6 +51,7 @@ from margin_actors.engine.scenarios import CORE, ScenarioSet
 from margin_actors.errors import (
     InvalidPortfolio,
     InvalidScenario,
+    Location,
     MarginError,
     Problem,
     raise_if_any,
@@ -128,7 +129,6 @@ def calculate_margin(
     surfaces: dict[str, VolatilitySurface] | None = None,
     keep_pnl: bool = False,
     threads: int = 1,
-    where: str = "book",
 ) -> MarginResult:
     """Return the initial margin of every account of a book that can be margined.
 
@@ -145,8 +145,6 @@ def calculate_margin(
         Return every account's profit in every scenario as `pnl_usd`.
     threads : int
         Number of threads; the result is the same, bit for bit, for any number.
-    where : str
-        Name of the book in messages.
 
     Raises
     ------
@@ -159,23 +157,24 @@ def calculate_margin(
     """
     if book.n_positions == 0:
         raise InvalidPortfolio(
-            f"{where} contains no positions", [Problem(where, "the book is empty", "add positions")]
+            "the book contains no positions",
+            [Problem(Location("book"), "the book is empty", "add positions")],
         )
     smiles = fit_smiles(snapshot, parameters, surfaces=surfaces)
     assessment = assess_unpriced_book(book, snapshot, scenarios, parameters, smiles)
-    _require_accounts(assessment, snapshot, scenarios, parameters, smiles, where)
+    _require_accounts(assessment, snapshot, scenarios, parameters, smiles)
     names = assessment.book.instruments
     if not names:  # every position has expired, but a market needs at least one contract
         names = listed_names(snapshot, smiles[parameters.revaluation.smile], parameters.revaluation)
         names = names[:1]
-    market = prepare_market(snapshot, parameters, names=names, smiles=smiles, where=where)
+    market = prepare_market(snapshot, parameters, names=names, smiles=smiles)
     n_core = scenarios.section(CORE).count
     # Alternatives are priced and summed one at a time, in one buffer: `alternative_profits`.
     slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads, alternatives=False)
     while True:
         try:
             return margin_from_slab(
-                market, slab, scenarios, assessment, keep_pnl=keep_pnl, threads=threads, where=where
+                market, slab, scenarios, assessment, keep_pnl=keep_pnl, threads=threads
             )
         except InvalidPortfolio as error:
             if not error.too_large:
@@ -191,7 +190,6 @@ def _require_accounts(
     scenarios: ScenarioSet,
     parameters: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
-    where: str,
 ) -> None:
     """Raise an error that names every problem of the book if no account can be margined."""
     if assessment.book.accounts:
@@ -200,20 +198,20 @@ def _require_accounts(
     unpriced = model_faults(live, snapshot, parameters, smiles)
     unmoved = unmoved_instruments(live, unpriced, scenarios)
     kind: type[MarginError] = InvalidScenario if unmoved else InvalidPortfolio
-    problems = [replace(fault, where=where) for fault in unmoved.values()]
+    problems = [replace(fault, location=Location("book")) for fault in unmoved.values()]
     try:
         own = smiles[parameters.revaluation.smile]
         names = [name for name in live if name not in unmoved]
-        contracts_from_names(names, snapshot, own, parameters.revaluation, where=where)
+        contracts_from_names(names, snapshot, own, parameters.revaluation)
     except MarginError as error:
         kind, problems = type(error), [*error.problems, *problems]
     problems += [
-        Problem(f"{where}, account {failure.account_id}", problem.description)
+        Problem(Location("book", failure.account_id), problem.description)
         for failure in assessment.failures
         for problem in failure.problems
         if problem.instrument_name not in unpriced and problem.instrument_name not in unmoved
     ]
-    raise_if_any(problems, kind, f"no account of {where} can be margined")
+    raise_if_any(problems, kind, "no account of the book can be margined")
 
 
 def margin_from_slab(
@@ -224,7 +222,6 @@ def margin_from_slab(
     *,
     keep_pnl: bool = False,
     threads: int = 1,
-    where: str = "book",
 ) -> MarginResult:
     """Return the margins of an assessed book from prices that are already computed.
 
@@ -237,7 +234,7 @@ def margin_from_slab(
     scenarios : ScenarioSet
     assessment : BookAssessment
         Its `book` is margined.
-    keep_pnl, threads, where
+    keep_pnl, threads
         As in `calculate_margin`.
 
     Raises
@@ -250,7 +247,7 @@ def margin_from_slab(
     parameters, book = market.parameters, assessment.book
     sample = sample_of(scenarios, parameters)
     terms = market_terms(market, scenarios)
-    held = hold(market, book, terms, where=where)
+    held = hold(market, book, terms)
     others = alternative_profits(
         market, scenarios.core, slab, held.holdings, sample, threads=threads
     )
@@ -268,7 +265,6 @@ def margin_from_slab(
             part.groups,
             n_tail=sample.n_tail,
             accounts=book.accounts[first:last],
-            where=where,
         )
         margins.append(requirements(found, part, terms))
         if keep_pnl and found.accounts.pnl_usd is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.errors import InvalidPortfolio, Location, Problem, raise_if_any
 from margin_actors.market.books import Book, add_positions
 from margin_actors.market.portfolios import Collateral
 from margin_actors.market.snapshots import MarketSnapshot
@@ -65,8 +65,6 @@ def check_collateral(
     collateral: Collateral,
     snapshot: MarketSnapshot,
     accounts: Collection[str],
-    *,
-    where: str = "collateral",
 ) -> None:
     """Check that every deposit belongs to a known account and has a price.
 
@@ -77,8 +75,6 @@ def check_collateral(
         Its index prices give the value of coins.
     accounts : collection of str
         Accounts that may hold collateral.
-    where : str
-        Name of the collateral in messages.
 
     Raises
     ------
@@ -88,31 +84,31 @@ def check_collateral(
     known, priced = set(accounts), {*USD_ASSETS, *snapshot.index_usd}
     problems = [
         Problem(
-            f"{where}, {rows}",
+            place,
             f"account {account} is not in the book",
             "correct the account, or add a row for it to the book; its quantity may be 0",
         )
-        for account, rows in _rows_outside(collateral.account_ids, known)
+        for account, place in _rows_outside(collateral.account_ids, known)
     ]
     problems += [
         Problem(
-            f"{where}, {rows}",
+            place,
             f"{asset} has no index price",
             f"remove it, or use one of {', '.join(sorted(priced))}",
         )
-        for asset, rows in _rows_outside(collateral.assets, priced)
+        for asset, place in _rows_outside(collateral.assets, priced)
     ]
-    raise_if_any(problems, InvalidPortfolio, f"the collateral {where} cannot be used")
+    raise_if_any(problems, InvalidPortfolio, "the collateral cannot be used")
 
 
-def _rows_outside(values: Sequence[str], allowed: set[str]) -> list[tuple[str, str]]:
-    """Return (value, text naming its rows) for each value not in `allowed`, by first appearance."""
+def _rows_outside(values: Sequence[str], allowed: set[str]) -> list[tuple[str, Location]]:
+    """Return (value, its rows) for each value not in `allowed`, by first appearance."""
     rows: dict[str, list[int]] = {}
     for row, value in enumerate(values):
         if value not in allowed:
             rows.setdefault(value, []).append(row)
     return [
-        (value, f"row {found[0]}" + (f" and {len(found) - 1} more" if found[1:] else ""))
+        (value, Location("collateral", row=found[0], more_rows=len(found) - 1))
         for value, found in rows.items()
     ]
 
@@ -124,7 +120,6 @@ def collateral_equity(
     parameters: ModelParameters,
     *,
     other_accounts: Collection[str] = (),
-    where: str = "collateral",
 ) -> Equity:
     """Return the collateral of a book's accounts, valued under a model.
 
@@ -137,7 +132,7 @@ def collateral_equity(
         If an account is neither in the book nor in `other_accounts`, or an asset has no price;
         names all of them.
     """
-    check_collateral(collateral, snapshot, {*book.accounts, *other_accounts}, where=where)
+    check_collateral(collateral, snapshot, {*book.accounts, *other_accounts})
     prices = dict.fromkeys(USD_ASSETS, 1.0) | snapshot.index_usd
     haircuts = parameters.collateral.haircuts
     position = {account: i for i, account in enumerate(book.accounts)}

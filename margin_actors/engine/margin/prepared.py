@@ -72,7 +72,7 @@ class PreparedMarket:
         """Content ids of the smiles."""
         return tuple(surface.id for surface in self.surfaces.values())
 
-    def lay_out(self, names: Sequence[str], *, where: str = "book") -> "PreparedMarket":
+    def lay_out(self, names: Sequence[str]) -> "PreparedMarket":
         """Return the same market with the contracts `names`, in their order.
 
         Raises
@@ -81,10 +81,10 @@ class PreparedMarket:
             If a contract cannot be priced; names all of them.
         """
         rules = self.parameters.revaluation
-        contracts = contracts_from_names(names, self.snapshot, self.surfaces, rules, where=where)
+        contracts = contracts_from_names(names, self.snapshot, self.surfaces, rules)
         today = values_today(contracts, self.snapshot, rules)
         market = replace(self, contracts=contracts, value_today=today)
-        return replace(market, alternatives=_alternatives(market, names, where))
+        return replace(market, alternatives=_alternatives(market, names))
 
 
 def fit_model_surfaces(
@@ -151,7 +151,6 @@ def prepare_market(
     names: Sequence[str] | None = None,
     surfaces: Mapping[str, VolatilitySurface] | None = None,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]] | None = None,
-    where: str = "snapshot",
 ) -> PreparedMarket:
     """Return the market with fitted smiles and with contracts laid out.
 
@@ -164,8 +163,6 @@ def prepare_market(
         The model's smiles if already fitted to the snapshot; fitted here by default.
     smiles : mapping, optional
         Result of `fit_smiles`, alternatives included; `surfaces` is then ignored.
-    where : str
-        Source of the contracts' names, for messages.
 
     Raises
     ------
@@ -181,15 +178,19 @@ def prepare_market(
     if not names:
         raise MissingMarketData(
             "the snapshot contains no contract that can be priced",
-            [Problem(where, "neither index prices nor options", "give index prices and chains")],
+            [
+                Problem(
+                    "snapshot", "neither index prices nor options", "give index prices and chains"
+                )
+            ],
         )
     depth = None
     if needs_contract_risk(parameters):
         depth = market_depth(snapshot, parameters.addons)
-    contracts = contracts_from_names(names, snapshot, fitted, parameters.revaluation, where=where)
+    contracts = contracts_from_names(names, snapshot, fitted, parameters.revaluation)
     today = values_today(contracts, snapshot, parameters.revaluation)
     market = PreparedMarket(snapshot, parameters, fitted, contracts, today, (), depth, smiles)
-    return replace(market, alternatives=_alternatives(market, names, where))
+    return replace(market, alternatives=_alternatives(market, names))
 
 
 def _alternative_rules(parameters: ModelParameters) -> dict[str, RevaluationParameters]:
@@ -206,9 +207,7 @@ def _alternative_rules(parameters: ModelParameters) -> dict[str, RevaluationPara
     return out
 
 
-def _alternatives(
-    market: PreparedMarket, names: Sequence[str], where: str
-) -> tuple[Alternative, ...]:
+def _alternatives(market: PreparedMarket, names: Sequence[str]) -> tuple[Alternative, ...]:
     """Return the market's contracts under the rules of every alternative."""
     snapshot, own = market.snapshot, market.parameters.revaluation
     contracts, today = market.contracts, market.value_today
@@ -222,7 +221,7 @@ def _alternatives(
                 continue
         elif rules.smile != own.smile or "frozen" in (rules.dynamics, own.dynamics):
             surfaces = market.other_surfaces[rules.smile]
-            theirs = contracts_from_names(names, snapshot, surfaces, rules, where=where)
+            theirs = contracts_from_names(names, snapshot, surfaces, rules)
             value = values_today(theirs, snapshot, rules)
         surfaces = market.other_surfaces[rules.smile]
         alternatives.append(Alternative(label, rules, surfaces, theirs, value, repriced))

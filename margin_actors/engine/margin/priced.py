@@ -32,7 +32,7 @@ from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.books import Book
 
 
-def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book") -> HeldPositions:
+def hold(market: PreparedMarket, book: Book, terms: Terms) -> HeldPositions:
     """Return a book's positions in the contracts of a market, with the groups that add-ons need.
 
     The market must hold all instruments of the book.
@@ -42,7 +42,7 @@ def hold(market: PreparedMarket, book: Book, terms: Terms, *, where: str = "book
     InvalidPortfolio
         If a quantity is not a whole number of lots; names all such positions.
     """
-    holdings = holdings_from_book(market.contracts, book, where=where)
+    holdings = holdings_from_book(market.contracts, book)
     value = position_sums(market.unit_value_usd, holdings.start, holdings.index, book.quantity)
     groups = None
     if terms.risk is not None:
@@ -76,8 +76,6 @@ class LaidOut:
     market: PreparedMarket
     terms: Terms
     held: HeldPositions
-    where: str
-    """Name of the book in messages."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class PricedMarket:
         place = self.market.contracts.place
         return self.slabs is not None and all(map(place.__contains__, names))
 
-    def lay_out(self, book: Book, *, where: str = "book") -> LaidOut:
+    def lay_out(self, book: Book) -> LaidOut:
         """Return a book laid out for the kernels.
 
         The contracts are those of `market` if their prices are held and they include the book's,
@@ -139,10 +137,10 @@ class PricedMarket:
             terms = self.terms
         else:  # a book without positions still needs a market of at least one contract
             names = book.instruments or market.contracts.names[:1]
-            market = market.lay_out(names, where=where)
+            market = market.lay_out(names)
         if terms is None:
             terms = market_terms(market, self.scenarios)
-        return LaidOut(book, market, terms, hold(market, book, terms, where=where), where)
+        return LaidOut(book, market, terms, hold(market, book, terms))
 
     def profits(self, laid: LaidOut, *, keep_pnl: bool = False) -> BookProfits:
         """Return the profits of every account over all scenarios.
@@ -179,10 +177,9 @@ class PricedMarket:
             held.groups,
             n_tail=sample.n_tail,
             accounts=laid.book.accounts,
-            where=laid.where,
         )
 
-    def margins(self, book: Book | LaidOut, *, where: str = "book") -> Margins:
+    def margins(self, book: Book | LaidOut) -> Margins:
         """Return the margins of every account of a book, computed on one thread.
 
         Raises
@@ -190,10 +187,10 @@ class PricedMarket:
         InvalidPortfolio, MissingMarketData
             As `lay_out`; InvalidPortfolio also if accounts are too large to be summed exactly.
         """
-        laid = book if isinstance(book, LaidOut) else self.lay_out(book, where=where)
+        laid = book if isinstance(book, LaidOut) else self.lay_out(book)
         return requirements(self.profits(laid), laid.held, laid.terms)
 
-    def position_profits_usd(self, book: Book, *, where: str = "portfolio") -> FloatArray:
+    def position_profits_usd(self, book: Book) -> FloatArray:
         """Return the profit of each position of a one-account book in every scenario.
 
         Returns
@@ -201,7 +198,7 @@ class PricedMarket:
         float64 (n_positions, n_scenarios), US dollars
             Quantity included; over all rows of the scenario set. A loss is negative.
         """
-        laid = self.lay_out(book, where=where)
+        laid = self.lay_out(book)
         market, holdings = laid.market, laid.held.holdings
         if self.slabs is None:
             slabs: Sequence[Slab] = [price_slab(market, self.scenarios, 0)]

@@ -364,7 +364,6 @@ def book_profits(
     *,
     n_tail: int,
     accounts: Sequence[str],
-    where: str,
 ) -> BookProfits:
     """Return the profits of a book from the bundles of all slices.
 
@@ -377,7 +376,7 @@ def book_profits(
     n_tail : int
         Number of least profits to keep per account.
     accounts : sequence of str
-        Account ids, for messages; `where` names the book in them.
+        Account ids, for messages.
 
     Raises
     ------
@@ -387,7 +386,7 @@ def book_profits(
     whole = join_bundles(parts, n_tail=n_tail)
 
     def joined(part: SliceProfits, of: Holdings, names: Sequence[str]) -> AccountProfits:
-        return join_profits([part], of, n_tail=n_tail, accounts=names, where=where)
+        return join_profits([part], of, n_tail=n_tail, accounts=names)
 
     own = joined(whole.accounts, holdings, accounts)
     grouped = None

@@ -114,8 +114,16 @@ def es_standard_error_from_tail(
 ) -> FloatArray:
     """Return the standard error of the expected shortfall of each account.
 
-    Arguments as `var_interval_from_tail`. The result is float64 of shape (n_accounts,), in US
-    dollars.
+    Parameters
+    ----------
+    tail : float64 array of shape (n_accounts, n_tail), USD
+        As `var_from_tail`.
+    n_scenarios, confidence, effective_size
+        As `var_interval_from_tail`.
+
+    Returns
+    -------
+    float64 array of shape (n_accounts,), USD
     """
     m, k = tail_count(n_scenarios, confidence)
     var = var_from_tail(tail, n_scenarios=n_scenarios, confidence=confidence)

@@ -1,13 +1,8 @@
 """Revaluation of contracts in every scenario (the risk cube), and profits of accounts from it."""
 
-from margin_actors.engine.revaluation.aggregation import (
-    aggregate_book,
-    select_tails,
-    slice_profits,
-)
+from margin_actors.engine.revaluation.aggregation import select_tails, slice_profits
 from margin_actors.engine.revaluation.contracts import (
     Contracts,
-    Curve,
     contracts_from_names,
     instrument_faults,
     listed_names,
@@ -20,6 +15,7 @@ from margin_actors.engine.revaluation.cube import (
     unit_values,
     values_today,
 )
+from margin_actors.engine.revaluation.curves import Curve
 from margin_actors.engine.revaluation.holdings import (
     Holdings,
     broken_lot,
@@ -44,7 +40,6 @@ __all__ = [
     "RiskCube",
     "ShockCheck",
     "SliceProfits",
-    "aggregate_book",
     "broken_lot",
     "build_cube",
     "contracts_from_names",

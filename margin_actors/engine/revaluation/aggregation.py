@@ -14,15 +14,9 @@ import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.engine.pricing import TILE
-from margin_actors.engine.revaluation.cube import RiskCube, in_threads
-from margin_actors.engine.revaluation.holdings import Holdings, holdings_from_book
-from margin_actors.engine.revaluation.profits import (
-    EXACT_MAX,
-    AccountProfits,
-    SliceProfits,
-    join_profits,
-)
-from margin_actors.market.books import Book
+from margin_actors.engine.revaluation.cube import in_threads
+from margin_actors.engine.revaluation.holdings import Holdings
+from margin_actors.engine.revaluation.profits import EXACT_MAX, SliceProfits
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 
@@ -190,80 +184,25 @@ def slice_profits(
     threads : int
         Number of threads; the result does not depend on it.
     """
-    n_accounts = holdings.n_accounts
-    n_tail = min(n_tail, n_scenarios)
+    n_accounts, n_tail = holdings.n_accounts, min(n_tail, n_scenarios)
     needs_integers = np.zeros(n_accounts, np.bool_)
     if holdings.is_exact:
         needs_integers = holdings.gross(largest_move) >= EXACT_MAX
+    inputs = values, holdings.start, holdings.index, holdings.lots, needs_integers
     tail = np.empty((n_accounts, n_tail))
     rows = np.zeros((n_accounts, n_tail), np.int32)
     pnl = np.empty((n_accounts if keep_pnl else 0, n_scenarios))
-    padded = values.shape[0] * TILE
+    buffer_shape = min(BLOCK, n_accounts), values.shape[0] * TILE
     pieces = max(1, min(threads * 4, n_accounts // PIECE_MIN))
     bounds = [n_accounts * piece // pieces for piece in range(pieces + 1)]
 
     def work(piece: int) -> None:
-        _aggregate(
-            values,
-            holdings.start,
-            holdings.index,
-            holdings.lots,
-            needs_integers,
-            bounds[piece],
-            bounds[piece + 1],
-            n_scenarios,
-            np.empty((min(BLOCK, n_accounts), padded)),
-            tail,
-            rows,
-            pnl,
-        )
+        first, last = bounds[piece], bounds[piece + 1]
+        buffer = np.empty(buffer_shape)
+        _aggregate(*inputs, first, last, n_scenarios, buffer, tail, rows, pnl)
 
     in_threads(work, range(pieces), threads)
     rows += np.int32(first_scenario)
     return SliceProfits(
         first_scenario, n_scenarios, tail, rows, pnl if keep_pnl else None, largest_move
     )
-
-
-def aggregate_book(
-    cube: RiskCube,
-    book: Book,
-    *,
-    n_tail: int,
-    keep_pnl: bool = False,
-    threads: int = 1,
-    where: str = "book",
-) -> AccountProfits:
-    """Return the worst profits of every account of a book over a whole cube.
-
-    Parameters
-    ----------
-    cube : RiskCube
-        With at least the book's instruments.
-    book : Book
-    n_tail : int
-        Number of worst scenarios to keep, at least 1; limited to the cube's scenarios.
-    keep_pnl : bool
-        Whether to return the profit in every scenario as well.
-    threads : int
-        Number of threads; the result does not depend on it.
-    where : str
-        Name of the book in messages.
-
-    Raises
-    ------
-    InvalidPortfolio
-        If a quantity is not a whole number of lots, naming all such positions; or if accounts are
-        too large for their profits to be summed exactly, naming all of them.
-    """
-    holdings = holdings_from_book(cube.contracts, book, where=where)
-    part = slice_profits(
-        cube.values,
-        holdings,
-        n_scenarios=cube.n_scenarios,
-        n_tail=n_tail,
-        largest_move=cube.largest_move,
-        keep_pnl=keep_pnl,
-        threads=threads,
-    )
-    return join_profits([part], holdings, n_tail=n_tail, accounts=book.accounts, where=where)

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
-from typing import TypeAlias
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray, IndexArray
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.engine.pricing import FROZEN, LINEAR, SABR, SVI
+from margin_actors.engine.revaluation.curves import BOOK, Curve, curve_key, curves_of
 from margin_actors.errors import InvalidPortfolio, MissingMarketData, Problem, raise_if_any
 from margin_actors.market.instruments import (
     Instrument,
@@ -20,34 +19,9 @@ from margin_actors.market.instruments import (
     holding_fault,
     instrument_from_name,
 )
-from margin_actors.market.snapshots import MarketSnapshot, tenor_years
+from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, slice_parameters
-from margin_actors.numerics.elementary import exponentials, logarithms
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A price that scenarios move: the index of an underlying, or one of its forwards."""
-
-    underlying: str
-    expiry: datetime | None
-    """None for the index, on which perpetuals and spot are priced."""
-    level_usd: float
-    """Current index or forward, US dollars."""
-    tenor_years: float
-    """0 for the index."""
-    slice_index: int
-    """Index of its smile in the surface's `slices`; -1 without a smile."""
-    discount: float | None
-    """Discount factor of linear contracts; None for inverse ones, whose value in US dollars is the
-    undiscounted price times S / F, and for the index."""
-
-
-_Key: TypeAlias = tuple[str, datetime | None, bool]
-
-
-def _key(instrument: Instrument) -> _Key:
-    return instrument.underlying, instrument.expiry, instrument.is_inverse
+from margin_actors.numerics.elementary import logarithms
 
 
 @dataclass(frozen=True)
@@ -65,6 +39,7 @@ class Contracts:
     ln_strike: FloatArray
     """ln(strike), the high part of a two-part sum."""
     ln_strike_low: FloatArray
+    """The low part."""
     sign: FloatArray
     """+1 for calls, -1 for everything else."""
     mark_deviation: FloatArray
@@ -100,8 +75,6 @@ def contracts_from_names(
     snapshot: MarketSnapshot,
     surfaces: Mapping[str, VolatilitySurface],
     parameters: RevaluationParameters,
-    *,
-    where: str = "book",
 ) -> Contracts:
     """Return the contracts `names`, in their order, in the layout of the kernel.
 
@@ -114,18 +87,7 @@ def contracts_from_names(
         If an underlying has no index price, an expiry no forward or no smile, or an option no mark
         volatility although the model prices on marks; names all of them.
     """
-    instruments, unusable = _parse(names, snapshot, where)
-    curves, curve_of, curve_faults = _curves(instruments, snapshot, surfaces, parameters, where)
-    mark_vol, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters, where)
-    missing = [fault.problem for fault in curve_faults.values()] + list(unmarked.values())
-    # All problems are reported at once; faults of the book determine the type of the error.
-    if unusable or unlisted:
-        unusable += [*unlisted.values(), *missing]
-        raise_if_any(
-            unusable, InvalidPortfolio, f"{where} contains instruments that cannot be margined"
-        )
-    raise_if_any(missing, MissingMarketData, "market data that the book needs are missing")
-    curve = np.array([curve_of[_key(i)] for i in instruments], np.int32)
+    instruments, curves, curve, mark_vol = _priceable(names, snapshot, surfaces, parameters)
     tenor = np.array([c.tenor_years for c in curves], np.float64)[curve]
     is_option = np.array([i.kind is Kind.OPTION for i in instruments], np.bool_)
     is_inverse = np.array([i.is_inverse for i in instruments], np.bool_)
@@ -134,14 +96,7 @@ def contracts_from_names(
     smile_kind = {"mark": FROZEN, "svi": SVI, "sabr": SABR}[parameters.smile]
     if parameters.dynamics == "frozen":
         smile_kind = FROZEN
-    kind = np.where(is_option, smile_kind, LINEAR).astype(np.int32)
-    smiles = np.zeros((len(curves), 5))
-    at_money = np.zeros(len(curves))
-    for c, item in enumerate(curves):
-        if item.slice_index >= 0:
-            smile = surfaces[item.underlying].slices[item.slice_index]
-            smiles[c] = slice_parameters(smile)
-            at_money[c] = float(np.sqrt(smile.total_variance(np.zeros(1))[0]))
+    smiles, at_money = _smiles_of(curves, surfaces)
     deviation = mark_vol * np.sqrt(tenor)
     if smile_kind == FROZEN and parameters.smile != "mark":
         _marks_from_smiles(deviation, is_option, curve, curves, strike, surfaces)
@@ -149,7 +104,7 @@ def contracts_from_names(
     return Contracts(
         names=tuple(names),
         curves=curves,
-        kind=kind,
+        kind=np.where(is_option, smile_kind, LINEAR).astype(np.int32),
         curve=curve,
         strike=strike,
         ln_strike=ln_strike,
@@ -166,6 +121,31 @@ def contracts_from_names(
         lot=lot,
         quantum_usd=quantum,
     )
+
+
+def _priceable(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    surfaces: Mapping[str, VolatilitySurface],
+    parameters: RevaluationParameters,
+) -> tuple[list[Instrument], tuple[Curve, ...], IndexArray, FloatArray]:
+    """Return (instruments, curves, curve of each instrument, mark volatilities).
+
+    Raises InvalidPortfolio and MissingMarketData as `contracts_from_names`.
+    """
+    instruments, unusable = _parse(names, snapshot)
+    curves, curve_of, curve_faults = curves_of(instruments, snapshot, surfaces, parameters)
+    mark_vol, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters)
+    missing = [fault.problem for fault in curve_faults.values()] + list(unmarked.values())
+    # All problems are reported at once; faults of the book determine the type of the error.
+    if unusable or unlisted:
+        unusable += [*unlisted.values(), *missing]
+        raise_if_any(
+            unusable, InvalidPortfolio, "the book contains instruments that cannot be margined"
+        )
+    raise_if_any(missing, MissingMarketData, "market data that the book needs are missing")
+    curve = np.array([curve_of[curve_key(i)] for i in instruments], np.int32)
+    return instruments, curves, curve, mark_vol
 
 
 def instrument_faults(
@@ -188,31 +168,20 @@ def instrument_faults(
             instruments.append(instrument_from_name(name))
         else:
             faults[name] = Problem(name, *fault)
-    _, _, curve_faults = _curves(instruments, snapshot, surfaces, parameters, "")
-    _, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters, "")
+    _, _, curve_faults = curves_of(instruments, snapshot, surfaces, parameters)
+    _, unlisted, unmarked = _mark_vols(instruments, snapshot, parameters)
     for instrument in instruments:
-        name, fault = instrument.name, curve_faults.get(_key(instrument))
+        name, fault = instrument.name, curve_faults.get(curve_key(instrument))
         found = unlisted.get(name) or unmarked.get(name)
         if fault is not None and (instrument.kind is Kind.OPTION or not fault.concerns_options):
             found = fault.problem
         if found is not None:
-            faults[name] = replace(found, where=name)
+            faults[name] = replace(found, location=name)
     return faults
 
 
-@dataclass(frozen=True, slots=True)
-class _CurveFault:
-    """Why a curve cannot be priced."""
-
-    problem: Problem
-    concerns_options: bool
-    """True if only options are affected, so that futures on the curve can still be priced."""
-
-
 def _parse(
-    names: Sequence[str],
-    snapshot: MarketSnapshot,
-    where: str,
+    names: Sequence[str], snapshot: MarketSnapshot
 ) -> tuple[list[Instrument], list[Problem]]:
     instruments: list[Instrument] = []
     problems: list[Problem] = []
@@ -221,74 +190,14 @@ def _parse(
         if fault is None:
             instruments.append(instrument_from_name(name))
         else:
-            problems.append(Problem(where, *fault))
+            problems.append(Problem(BOOK, *fault))
     return instruments, problems
-
-
-def _curves(
-    instruments: list[Instrument],
-    snapshot: MarketSnapshot,
-    surfaces: Mapping[str, VolatilitySurface],
-    parameters: RevaluationParameters,
-    where: str,
-) -> tuple[tuple[Curve, ...], dict[_Key, int], dict[_Key, _CurveFault]]:
-    faults: dict[_Key, _CurveFault] = {}
-    curves: list[Curve] = []
-    position: dict[_Key, int] = {}
-    needs_smile = {
-        _key(i) for i in instruments if i.kind is Kind.OPTION and parameters.smile != "mark"
-    }
-    for key in sorted(
-        {_key(i) for i in instruments},
-        key=lambda item: (item[0], item[1] or snapshot.time, item[2]),
-    ):
-        underlying, expiry, is_inverse = key
-        position[key] = len(curves)
-        if underlying not in snapshot.index_usd:
-            problem = Problem(
-                where,
-                f"{underlying} has no index price at {snapshot.time:%Y-%m-%d %H:%M}",
-                f"the snapshot has {', '.join(sorted(snapshot.index_usd))}",
-            )
-            faults[key] = _CurveFault(problem, concerns_options=False)
-            continue
-        if expiry is None:
-            curves.append(Curve(underlying, None, snapshot.index_usd[underlying], 0.0, -1, None))
-            continue
-        row = snapshot.expiry_row.get((underlying, expiry))
-        if row is None:
-            problem = Problem(
-                where,
-                f"{underlying} {expiry_label(expiry)} has no forward and no quotes",
-                "add its option chain or its future to the snapshot",
-            )
-            faults[key] = _CurveFault(problem, concerns_options=False)
-            continue
-        surface = surfaces.get(underlying)
-        tenor = tenor_years(snapshot.time, expiry)
-        rate = np.array([-snapshot.discount_annual * tenor])
-        discount = None if is_inverse else float(exponentials(rate)[0])
-        found = -1
-        if surface is not None:
-            found = next((n for n, e in enumerate(surface.expiries) if e.expiry == expiry), -1)
-        if key in needs_smile and found < 0:
-            problem = Problem(
-                where,
-                f"{underlying} {expiry_label(expiry)} has no smile",
-                "the snapshot has no quotes for this expiry",
-            )
-            faults[key] = _CurveFault(problem, concerns_options=True)
-        curves.append(
-            Curve(underlying, expiry, snapshot.expiries[row].forward_usd, tenor, found, discount)
-        )
-    return tuple(curves), position, faults
 
 
 def _mark_vols(
     instruments: list[Instrument],
     snapshot: MarketSnapshot,
     parameters: RevaluationParameters,
-    where: str,
 ) -> tuple[FloatArray, dict[str, Problem], dict[str, Problem]]:
     """Return (annual mark volatilities or NaN, unlisted options, options without a mark)."""
     unlisted: dict[str, Problem] = {}
@@ -303,18 +212,31 @@ def _mark_vols(
             vols[i] = snapshot.options.mark_vol[row]
         elif parameters.unlisted_options == "reject":
             unlisted[instrument.name] = Problem(
-                where,
+                BOOK,
                 f"{instrument.name} is not in the snapshot's chain",
                 "correct the name, or set revaluation.unlisted_options = 'surface'",
             )
             continue
         if np.isnan(vols[i]) and parameters.smile == "mark":
             unmarked[instrument.name] = Problem(
-                where,
+                BOOK,
                 f"{instrument.name} has no mark volatility in the snapshot",
                 "use a model with a fitted smile",
             )
     return vols, unlisted, unmarked
+
+
+def _smiles_of(
+    curves: tuple[Curve, ...], surfaces: Mapping[str, VolatilitySurface]
+) -> tuple[FloatArray, FloatArray]:
+    """Return `Contracts.smiles` and `Contracts.at_money_deviation`."""
+    smiles, at_money = np.zeros((len(curves), 5)), np.zeros(len(curves))
+    for c, item in enumerate(curves):
+        if item.slice_index >= 0:
+            smile = surfaces[item.underlying].slices[item.slice_index]
+            smiles[c] = slice_parameters(smile)
+            at_money[c] = float(np.sqrt(smile.total_variance(np.zeros(1))[0]))
+    return smiles, at_money
 
 
 def _marks_from_smiles(

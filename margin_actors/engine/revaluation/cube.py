@@ -76,7 +76,8 @@ def build_cube(
     threads : int
         Number of threads; the result does not depend on it, bit for bit.
     out : float64 (n_tiles or more, n_contracts, TILE), optional
-        Buffer in which the cube is stored; allocated here by default.
+        Buffer in which the cube is stored, in the unit of `RiskCube.values`; allocated here by
+        default.
 
     Raises
     ------
@@ -109,9 +110,9 @@ def build_cube(
 def raise_to_largest(rows: IndexArray, largest: IndexArray) -> None:
     """Raise each element of `largest` to the largest absolute value of its row, in place.
 
-    Both arrays are int64 views of doubles: `rows` (n_contracts, TILE), `largest` (n_contracts,).
-    Without their sign bit, doubles order like integers, with NaN above all numbers, so that one
-    pass without branches suffices.
+    Both arrays are int64 views of doubles in one unit: `rows` (n_contracts, TILE) and `largest`
+    (n_contracts,). Without their sign bit, doubles order like integers, with NaN above all numbers,
+    so that one pass without branches suffices.
     """
     for i in range(rows.shape[0]):
         top = largest[i]
@@ -123,8 +124,8 @@ def raise_to_largest(rows: IndexArray, largest: IndexArray) -> None:
 def unit_values(contracts: Contracts, base_value: FloatArray) -> FloatArray:
     """Return the value of one unit after daily settlement, float64 (n_contracts,), US dollars.
 
-    `base_value`, float64 (n_contracts,), is the result of `values_today`. The value of futures and
-    perpetuals is 0.
+    `base_value`, float64 (n_contracts,), US dollars, is the result of `values_today`. The value of
+    futures and perpetuals is 0.
     """
     return np.where(contracts.settles_daily, 0.0, base_value)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IndexArray, IntArray
 from margin_actors.engine.revaluation.contracts import Contracts
-from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
+from margin_actors.errors import InvalidPortfolio, Location, Problem, raise_if_any
 from margin_actors.market.books import Book
 
 
@@ -44,7 +44,8 @@ class Holdings:
     def sums(self, per_position: FloatArray) -> FloatArray:
         """Return the sum over each account's positions, in a fixed order.
 
-        `per_position` is float64 (n_positions,); the result is float64 (n_accounts,) in its unit.
+        `per_position` is float64 (n_positions,) in any unit; the result is float64 (n_accounts,) in
+        the same unit.
         """
         padded = np.append(per_position, 0.0)
         summed = np.add.reduceat(padded, np.minimum(self.start[:-1], per_position.size))
@@ -91,7 +92,7 @@ def broken_lot(name: str, quantity: float, lot: float) -> tuple[str, str]:
     )
 
 
-def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book") -> Holdings:
+def holdings_from_book(contracts: Contracts, book: Book) -> Holdings:
     """Return a book's positions in a cube's contracts, which must include all its instruments.
 
     An account's positions keep the order of the book, in which unrounded sums are computed.
@@ -113,7 +114,7 @@ def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book")
     account = np.searchsorted(book.start, bad, side="right") - 1
     problems = [
         Problem(
-            f"{where}, account {book.accounts[a]}",
+            Location("book", book.accounts[a]),
             *broken_lot(
                 contracts.names[index[p]],
                 float(book.quantity[p]),
@@ -125,6 +126,6 @@ def holdings_from_book(contracts: Contracts, book: Book, *, where: str = "book")
     raise_if_any(
         problems,
         InvalidPortfolio,
-        f"{where} contains quantities that are not a whole number of lots",
+        "the book contains quantities that are not a whole number of lots",
     )
     return Holdings(book.start, index, whole, quantum, is_exact=True)

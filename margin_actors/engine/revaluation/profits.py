@@ -13,7 +13,7 @@ import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray
 from margin_actors.engine.revaluation.holdings import Holdings
-from margin_actors.errors import InvalidPortfolio, Problem
+from margin_actors.errors import InvalidPortfolio, Location, Problem
 
 EXACT_MAX = 2.0**53
 """Integers below it are exact as doubles; if gross profits are below it, so is any partial sum."""
@@ -97,7 +97,6 @@ def join_profits(
     *,
     n_tail: int,
     accounts: Sequence[str],
-    where: str = "book",
 ) -> AccountProfits:
     """Return the worst profits of every account over all slices, in US dollars.
 
@@ -111,8 +110,6 @@ def join_profits(
         Number of least profits to keep per account.
     accounts : sequence of str
         Account ids, for messages.
-    where : str
-        Name of the book in messages.
 
     Raises
     ------
@@ -123,7 +120,7 @@ def join_profits(
     whole = join_slices(parts, n_tail=n_tail)
     bound = np.zeros(holdings.n_accounts)
     if holdings.is_exact:
-        _refuse_too_large(accounts, holdings.gross(whole.largest_move), where)
+        _refuse_too_large(accounts, holdings.gross(whole.largest_move))
         bound = 0.5 * holdings.quantum_usd * holdings.sums(np.abs(holdings.lots))
     quantum = holdings.quantum_usd
     return AccountProfits(
@@ -143,20 +140,20 @@ def is_too_large(gross_ticks: FloatArray) -> BoolArray:
     return ~(gross_ticks < INTEGER_MAX)
 
 
-def _refuse_too_large(accounts: Sequence[str], gross: FloatArray, where: str) -> None:
+def _refuse_too_large(accounts: Sequence[str], gross: FloatArray) -> None:
     at = np.flatnonzero(is_too_large(gross))
     if at.size == 0:
         return
     problems = [
         Problem(
-            f"{where}, account {accounts[int(a)]}",
+            Location("book", accounts[int(a)]),
             f"the sum of absolute profits reaches {gross[a]:.3g} ticks",
             f"sums are exact below {INTEGER_MAX:.3g}; increase revaluation.pnl_quantum_usd",
         )
         for a in at
     ]
     error = InvalidPortfolio(
-        f"{where} contains accounts whose profits are too large to be summed exactly", problems
+        "the book contains accounts whose profits are too large to be summed exactly", problems
     )
     error.too_large = tuple(accounts[int(a)] for a in at)
     raise error

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IntArray
+from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation.states import tenor_weights
-from margin_actors.engine.scenarios import MONEYNESS, ScenarioSet
+from margin_actors.engine.scenarios import AT_MONEY, MONEYNESS, ScenarioSet
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import DEVIATION_MIN, out_of_the_money
 from margin_actors.numerics.elementary import exponential, exponentials
@@ -24,11 +25,9 @@ from margin_actors.numerics.instructions import maximum, minimum
 from margin_actors.numerics.jit import compiled
 
 _POINTS = np.array([-2.0, -1.5, -1.0, -0.75, -0.5, 0.0, 0.5, 0.75, 1.0, 1.5, 2.0])
-_AT_MONEY = MONEYNESS.index(0.0)
 _Z = np.array(MONEYNESS)
 _RIGHT = np.clip(np.searchsorted(_Z, _POINTS), 1, _Z.size - 1)
 _SHARE = (_POINTS - _Z[_RIGHT - 1]) / (_Z[_RIGHT] - _Z[_RIGHT - 1])
-_BLOCK = 64
 _KEPT_MAX = 64
 _CONVEXITY_TOLERANCE = 1e-6
 _CALENDAR_TOLERANCE = 1e-3
@@ -87,7 +86,7 @@ def repair_shocked_surfaces(
             if rows.size == 0:
                 break
             original = scenarios.vol_change[rows, u]
-            level = original[:, :, _AT_MONEY : _AT_MONEY + 1]
+            level = original[:, :, AT_MONEY : AT_MONEY + 1]
             moves[rows] = level + share * (original - level)
             again = _violations(points, moves[rows])
             broken[rows] = again[0] | again[1]
@@ -159,7 +158,7 @@ def _violations(points: _Points, moves: FloatArray) -> tuple[BoolArray, BoolArra
     """
     n = moves.shape[0]
     butterfly, calendar = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-    # Rows become the last axis, so that blocks of 64 rows are vectorised.
+    # Rows become the last axis, so that blocks of TILE rows are vectorised.
     _check(np.ascontiguousarray(moves.transpose(1, 2, 0)), *points, butterfly, calendar)
     return butterfly, calendar
 
@@ -195,12 +194,12 @@ def _check(
     calendar: BoolArray,
 ) -> None:
     n_points, n_z, n = k.shape[1], moves.shape[1], moves.shape[2]
-    nodes, price = np.zeros((n_z, _BLOCK)), np.zeros((n_points, _BLOCK))
-    w, before = np.zeros((n_points, _BLOCK)), np.zeros((n_points, _BLOCK))
-    slope, bend, rise = np.zeros(_BLOCK), np.zeros(_BLOCK), np.zeros(_BLOCK)
-    short = np.zeros(_BLOCK)
-    for first in range(0, n, _BLOCK):
-        m = min(_BLOCK, n - first)
+    nodes, price = np.zeros((n_z, TILE)), np.zeros((n_points, TILE))
+    w, before = np.zeros((n_points, TILE)), np.zeros((n_points, TILE))
+    slope, bend, rise = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
+    short = np.zeros(TILE)
+    for first in range(0, n, TILE):
+        m = min(TILE, n - first)
         bend[:], rise[:], short[:] = 0.0, 0.0, 0.0
         for e in range(k.shape[0]):
             left, right = 1.0 - share[e], share[e]
@@ -212,7 +211,7 @@ def _check(
                 r, part, level = _RIGHT[p], _SHARE[p], variance[e, p]
                 smaller, h = min(1.0, strikes[e, p]), abs(k[e, p])
                 inner = max(1.0 - strikes[e, p], 0.0)
-                for j in range(_BLOCK):
+                for j in range(TILE):
                     factor = nodes[r - 1, j] + part * (nodes[r, j] - nodes[r - 1, j])
                     total = level * (factor * factor)
                     w[p, j] = total
@@ -220,7 +219,7 @@ def _check(
                     price[p, j] = out_of_the_money(smaller, h, s) + inner
             for p in range(1, n_points):
                 step = 1.0 / (strikes[e, p] - strikes[e, p - 1])
-                for j in range(_BLOCK):
+                for j in range(TILE):
                     now = (price[p, j] - price[p - 1, j]) * step
                     if p > 1:
                         bend[j] = minimum(bend[j], now - slope[j])
@@ -230,7 +229,7 @@ def _check(
                 q = at[e, p]
                 if q < 0:
                     continue
-                for j in range(_BLOCK):
+                for j in range(TILE):
                     mixed = w[q - 1, j] + weight[e, p] * (w[q, j] - w[q - 1, j])
                     least = before[p, j] * (1.0 - _CALENDAR_TOLERANCE)
                     short[j] = minimum(short[j], mixed - least)

@@ -5,13 +5,12 @@ import numpy as np
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.engine.pricing import FIELDS, N_FIELDS, TILE
-from margin_actors.engine.revaluation.contracts import Contracts, Curve
-from margin_actors.engine.scenarios import MONEYNESS, TENORS_DAYS, ScenarioSet
+from margin_actors.engine.revaluation.contracts import Contracts
+from margin_actors.engine.revaluation.curves import Curve
+from margin_actors.engine.scenarios import AT_MONEY, MONEYNESS, TENORS_DAYS, ScenarioSet
 from margin_actors.errors import InvalidScenario, Problem
 from margin_actors.market.snapshots import HOURS_PER_YEAR, MarketSnapshot
 from margin_actors.numerics.elementary import exponentials, logarithms
-
-_AT_MONEY = MONEYNESS.index(0.0)
 
 
 def remaining_share(tenor: float, window_minutes: float) -> float:
@@ -214,7 +213,7 @@ def _fill_smile(
         state[FIELDS.smile_scale] = 1.0
         state[FIELDS.smile_offset] = -ln_now
     elif parameters.dynamics == "sticky_delta":
-        shrink = exponentials(-delta[_AT_MONEY])
+        shrink = exponentials(-delta[AT_MONEY])
         state[FIELDS.smile_scale] = shrink
         state[FIELDS.smile_offset] = -shrink * ln_forward
     else:
@@ -224,5 +223,5 @@ def _fill_smile(
     nodes = np.array(MONEYNESS) * at_money_deviation
     slope = (value[1:] - value[:-1]) / (nodes[1:] - nodes[:-1])[:, None]
     state[FIELDS.factor] = value[0]
-    state[FIELDS.factor + 1] = slope[0]
-    state[FIELDS.factor + 2 :] = slope[1:] - slope[:-1]
+    state[FIELDS.slope] = slope[0]
+    state[FIELDS.bends :] = slope[1:] - slope[:-1]

@@ -142,7 +142,7 @@ def span_charges(
     Parameters
     ----------
     start : int64 (n_accounts + 1,)
-        Account a holds positions start[a] to start[a + 1] - 1.
+        Indices of positions: account a holds positions start[a] to start[a + 1] - 1.
     index : int32 (n_positions,)
         Index of the contract of each position in `arrays`.
     quantity : float64 (n_positions,)

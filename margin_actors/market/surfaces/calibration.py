@@ -84,8 +84,9 @@ def _tanh(x: float) -> float:
 def natural_parameters(model: int, x: FloatArray, tenor: float, beta: float) -> FloatArray:
     """Return float64 (5,): (a, b, rho, m, sigma) of SVI or (alpha, beta, rho, nu, tenor) of SABR.
 
-    `x` holds the free parameters: (ln of the smallest variance, ln b, atanh rho, m, ln sigma) of
-    SVI or (ln alpha, atanh rho, ln nu) of SABR. `tenor` is in years.
+    `x` holds the free parameters, dimensionless: float64 (5,), (ln of the smallest variance, ln b,
+    atanh rho, m, ln sigma), of SVI or float64 (3,), (ln alpha, atanh rho, ln nu), of SABR. `tenor`
+    is in years.
     """
     p = np.empty(5)
     if model == SVI:

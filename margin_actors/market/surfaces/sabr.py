@@ -36,7 +36,10 @@ class SabrSlice:
     """Time to expiry in years, ACT/365."""
 
     def total_variance(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return w(k) = vol(k)**2 * T at k = ln(K / F), dimensionless, shaped like its argument."""
+        """Return w(k) = vol(k)**2 * T at k = ln(K / F), dimensionless, shaped like its argument.
+
+        `log_moneyness` is float64 of any shape, dimensionless.
+        """
         k = np.ascontiguousarray(log_moneyness, np.float64)
         out = np.empty_like(k)
         _variances(
@@ -45,9 +48,10 @@ class SabrSlice:
         return out
 
     def density_factor(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return Durrleman's g(k) by central differences, shaped like `log_moneyness`.
+        """Return Durrleman's g(k) by central differences, shaped like its argument.
 
-        There is no butterfly arbitrage where g >= 0.
+        There is no butterfly arbitrage where g >= 0. `log_moneyness` is ln(K / F), float64 of any
+        shape.
         """
         k = np.asarray(log_moneyness, np.float64)
         h = 1e-4

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from margin_actors.arrays import BoolArray, FloatArray
+from margin_actors.arrays import BoolArray, FloatArray, IntArray
 from margin_actors.errors import MissingMarketData, Problem, raise_if_any
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import expiry_label
@@ -108,6 +108,8 @@ class VolatilitySurface:
     def total_variance(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
         """Return total variance at ln(K / F) and one maturity, shaped like `log_moneyness`.
 
+        `log_moneyness` is float64 of any shape, dimensionless; so is the result.
+
         Between expiries it is linear in time at equal log-moneyness, which excludes calendar
         arbitrage; before the first and after the last expiry the volatility is constant in time.
         """
@@ -123,7 +125,10 @@ class VolatilitySurface:
         return (1.0 - weight) * earlier + weight * later
 
     def volatility(self, log_moneyness: FloatArray, tenor_years: float) -> FloatArray:
-        """Return annual volatilities at ln(K / F) and one maturity, shaped like `log_moneyness`."""
+        """Return annual volatilities at ln(K / F) and one maturity.
+
+        `log_moneyness` is float64 of any shape, dimensionless; the result has the same shape.
+        """
         w = self.total_variance(log_moneyness, tenor_years)
         return np.sqrt(np.maximum(w, 0.0) / tenor_years)
 
@@ -136,7 +141,10 @@ def slice_parameters(smile: Slice) -> tuple[float, float, float, float, float]:
 
 
 def smile_from_parameters(model: str, parameters: FloatArray) -> Slice:
-    """Return the slice with these `slice_parameters`, float64 (5,); `model` is "svi" or "sabr"."""
+    """Return the slice of a model, "svi" or "sabr", with the given parameters.
+
+    `parameters` is float64 (5,), in the order and units of `slice_parameters`.
+    """
     values = [float(v) for v in parameters]
     return SabrSlice(*values) if model == "sabr" else SviSlice(*values)
 
@@ -183,13 +191,7 @@ def fit_surfaces(
     problems: list[Problem] = []
     surfaces: dict[str, VolatilitySurface] = {}
     for underlying in sorted({e.underlying for e in snapshot.expiries}):
-        chain = [
-            (item, rows)
-            for position, item in enumerate(snapshot.expiries)
-            if item.underlying == underlying
-            # an expiry without options has its forward from a listed future
-            and (rows := np.flatnonzero(snapshot.options.expiry_index == position)).size
-        ]
+        chain = _chain_of(snapshot, underlying)
         quotes = [_quotes_of(snapshot, item, rows, target, limits) for item, rows in chain]
         problems += [
             Problem(
@@ -200,34 +202,59 @@ def fit_surfaces(
             for (item, rows), q in zip(chain, quotes, strict=True)
             if int(q.use.sum()) < QUOTES_MIN
         ]
-        if problems:
-            continue
-        free = [_fit(model, beta, item, q) for (item, _), q in zip(chain, quotes, strict=True)]
-        slices: list[Slice] = []
-        diagnostics: list[SliceDiagnostics] = []
-        for i, (item, rows) in enumerate(chain):
-            smile, _, fit = _fit(
-                model,
-                beta,
-                item,
-                quotes[i],
-                before=slices[-1] if slices else None,
-                after=free[i + 1][0] if i + 1 < len(free) else None,
-                warm=free[i][1],
-            )
-            slices.append(smile)
-            diagnostics.append(_diagnose(snapshot, item, rows, smile, quotes[i], fit))
-        surfaces[underlying] = VolatilitySurface(
-            underlying, model, tuple(item for item, _ in chain), tuple(slices), tuple(diagnostics)
-        )
+        if not problems:
+            surfaces[underlying] = _fit_surface(snapshot, underlying, chain, quotes, model, beta)
     raise_if_any(problems, MissingMarketData, f"no surface can be fitted at {snapshot.time}")
     return surfaces
+
+
+def _chain_of(snapshot: MarketSnapshot, underlying: str) -> list[tuple[ExpiryForward, IntArray]]:
+    """Return the expiries of an underlying that have options, and the rows of these options."""
+    return [
+        (item, rows)
+        for position, item in enumerate(snapshot.expiries)
+        if item.underlying == underlying
+        # an expiry without options has its forward from a listed future
+        and (rows := np.flatnonzero(snapshot.options.expiry_index == position)).size
+    ]
+
+
+def _fit_surface(
+    snapshot: MarketSnapshot,
+    underlying: str,
+    chain: list[tuple[ExpiryForward, IntArray]],
+    quotes: list[_Quotes],
+    model: SmileModel,
+    beta: float,
+) -> VolatilitySurface:
+    """Return a surface: each slice is fitted above the previous and below a free fit of the next.
+
+    `chain` is the result of `_chain_of`, `quotes` has one element per expiry.
+    """
+    free = [_fit(model, beta, item, q) for (item, _), q in zip(chain, quotes, strict=True)]
+    slices: list[Slice] = []
+    diagnostics: list[SliceDiagnostics] = []
+    for i, (item, rows) in enumerate(chain):
+        smile, _, fit = _fit(
+            model,
+            beta,
+            item,
+            quotes[i],
+            before=slices[-1] if slices else None,
+            after=free[i + 1][0] if i + 1 < len(free) else None,
+            warm=free[i][1],
+        )
+        slices.append(smile)
+        diagnostics.append(_diagnose(snapshot, item, rows, smile, quotes[i], fit))
+    return VolatilitySurface(
+        underlying, model, tuple(item for item, _ in chain), tuple(slices), tuple(diagnostics)
+    )
 
 
 def _quotes_of(
     snapshot: MarketSnapshot,
     item: ExpiryForward,
-    rows: np.ndarray,
+    rows: IntArray,
     target: Literal["quotes", "marks"],
     limits: QuoteFilter,
 ) -> _Quotes:
@@ -300,7 +327,7 @@ def _fit(
 def _diagnose(
     snapshot: MarketSnapshot,
     item: ExpiryForward,
-    rows: np.ndarray,
+    rows: IntArray,
     smile: Slice,
     quotes: _Quotes,
     fit: tuple[float, float],

@@ -33,14 +33,18 @@ class SviSlice:
     """Curvature at the bottom; positive."""
 
     def total_variance(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return w(k) at k = ln(K / F), dimensionless, shaped like its argument."""
+        """Return w(k) at k = ln(K / F), dimensionless, shaped like its argument.
+
+        `log_moneyness` is float64 of any shape, dimensionless.
+        """
         y = np.asarray(log_moneyness, np.float64) - self.m
         return self.a + self.b * (self.rho * y + np.sqrt(y * y + self.sigma * self.sigma))
 
     def density_factor(self, log_moneyness: FloatArray) -> FloatArray:
-        """Return Durrleman's g(k), shaped like `log_moneyness`.
+        """Return Durrleman's g(k), shaped like its argument.
 
-        There is no butterfly arbitrage where g >= 0.
+        There is no butterfly arbitrage where g >= 0. `log_moneyness` is ln(K / F), float64 of any
+        shape.
         """
         y = np.asarray(log_moneyness, np.float64) - self.m
         root = np.sqrt(y * y + self.sigma * self.sigma)

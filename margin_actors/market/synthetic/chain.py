@@ -64,7 +64,7 @@ def slice_variance(
 
     Parameters
     ----------
-    k : float64 array
+    k : float64 array of any shape
         Log-moneyness ln(K / F).
     tenor : float
         Years, positive.
