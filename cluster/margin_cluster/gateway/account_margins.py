@@ -258,9 +258,9 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     if not account:
         laid = generation.priced.lay_out(holding.book, where="portfolio")
         return PreparedAccount(laid, ())
-    before = generation.prepared.get(account)
-    if before is not None and before[0] is holding:
-        return before[1]
+    held, prepared = generation.prepared.get(account, (None, None))
+    if held is holding and isinstance(prepared, PreparedAccount):
+        return prepared
     assessment = assess_book(generation.priced, holding.book)
     if assessment.failures:
         raise MissingMarketData(
