@@ -1,6 +1,6 @@
 """The cluster's state machine under random events: laws that hold in every order of answers."""
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -158,8 +158,8 @@ class ClusterLife(RuleBasedStateMachine):
 
 TestClusterLife = ClusterLife.TestCase
 TestClusterLife.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
-    phases=[__import__("hypothesis").Phase.generate],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
 )
