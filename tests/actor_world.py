@@ -19,7 +19,7 @@ from margin_cluster.service import ray_environment
 
 from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.books import Book
@@ -29,7 +29,7 @@ from margin_actors.market.synthetic import synthetic_market
 
 N_SCENARIOS = 500
 NAMESPACE = "actors"
-LAYOUT = Layout(shards=2, look_seconds=0.5)
+LAYOUT = Layout(shards=2, refresh_seconds=0.5)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import KeyReused, OutdatedSnapshot, UnknownScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
@@ -21,9 +21,9 @@ class FolderArchive:
 
     root: Path
 
-    def heads(self) -> Heads:
+    def active_inputs(self) -> ActiveInputs:
         with self._state() as state:
-            return Heads(**state["heads"])
+            return ActiveInputs(**state["heads"])
 
     def repeated_generation(self, kind: str, key: str, content_id: str) -> int | None:
         with self._state() as state:
@@ -37,11 +37,11 @@ class FolderArchive:
         request_id: str,
         caller: str,
         allow_older: bool,
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         with self._state() as state:
             before = _repeated(state, "publish", key, snapshot.id)
             if before is not None:
-                return Heads(**state["heads"]), before
+                return ActiveInputs(**state["heads"]), before
             current = state["heads"]["snapshot_id"]
             if current and not allow_older:
                 time = state["times"].get(current, "")
@@ -54,11 +54,11 @@ class FolderArchive:
 
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         with self._state() as state:
             before = _repeated(state, "activate", key, scenarios_id)
             if before is not None:
-                return Heads(**state["heads"]), before
+                return ActiveInputs(**state["heads"]), before
             state["log"].append(["activate", request_id, caller])
             return _advanced(state, "activate", key, "scenarios_id", scenarios_id)
 
@@ -95,7 +95,12 @@ class FolderArchive:
             fcntl.flock(lock, fcntl.LOCK_EX)
             path = self.root / "state.json"
             text = path.read_text() if path.exists() else ""
-            empty: dict[str, Any] = {"heads": asdict(Heads()), "keys": {}, "times": {}, "log": []}
+            empty: dict[str, Any] = {
+                "heads": asdict(ActiveInputs()),
+                "keys": {},
+                "times": {},
+                "log": [],
+            }
             state = json.loads(text) if text else empty
             yield state
             after = json.dumps(state)
@@ -114,11 +119,11 @@ def _repeated(state: dict[str, Any], kind: str, key: str, content_id: str) -> in
 
 def _advanced(
     state: dict[str, Any], kind: str, key: str, field: str, content_id: str
-) -> tuple[Heads, int]:
+) -> tuple[ActiveInputs, int]:
     heads = state["heads"]
     if heads[field] != content_id:
         heads[field] = content_id
         heads["number"] += 1
     if key:
         state["keys"][f"{kind} {key}"] = {"content": content_id, "number": heads["number"]}
-    return Heads(**heads), int(heads["number"])
+    return ActiveInputs(**heads), int(heads["number"])

@@ -26,7 +26,7 @@ from margin_cluster.service import ServiceRequest, ray_environment, running_gate
 from margin_cluster.settings import Settings
 from ray.cluster_utils import Cluster
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import MarginResult, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
@@ -162,7 +162,7 @@ def served(
         namespace=namespace or f"n{uuid4().hex}",
         state=folder,
         ledger_url=ledger_url,
-        layout=layout or Layout(shards=shards, look_seconds=0.5),
+        layout=layout or Layout(shards=shards, refresh_seconds=0.5),
     )
     settings = Settings(store=folder / "store", data=None, threads=2, deribit_url="")
     chosen = GatewayOptions(**{"port": 0, "health_port": 0} | options)

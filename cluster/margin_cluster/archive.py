@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.engine.scenarios import (
     ScenarioSet,
     scenario_set_from_table,
@@ -69,9 +69,9 @@ class StoreArchive:
                 [Problem(str(self.root), str(fault), "free space, or correct the permissions")],
             ) from fault
 
-    def heads(self) -> Heads:
+    def active_inputs(self) -> ActiveInputs:
         """Return the market snapshot and the scenario set in use."""
-        return self.ledger.heads()
+        return self.ledger.active_inputs()
 
     def repeated_generation(
         self, kind: Literal["publish", "activate"], key: str, content_id: str
@@ -95,7 +95,7 @@ class StoreArchive:
         request_id: str,
         caller: str,
         allow_older: bool,
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         """Store a snapshot and put it in use.
 
         The object is stored before the ledger refers to it; a stored object without a ledger entry
@@ -103,7 +103,7 @@ class StoreArchive:
 
         Returns
         -------
-        heads : Heads
+        heads : ActiveInputs
             The snapshot and the scenario set in use after the call.
         number : int
             Number of the generation that holds the snapshot.
@@ -132,7 +132,7 @@ class StoreArchive:
 
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         """Put a recorded scenario set in use; return (heads, number) as `publish_snapshot` does.
 
         Raises

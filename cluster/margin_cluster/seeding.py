@@ -154,7 +154,7 @@ def keep_model(archive: StoreArchive, model: ModelParameters) -> None:
 
 async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:
     seeds, archive = seeding.seeds, seeding.archive
-    heads = await asyncio.to_thread(archive.heads)
+    heads = await asyncio.to_thread(archive.active_inputs)
     named = seeds.snapshot is not None or seeds.scenarios_id is not None
     if heads.is_complete and not seeds.replace_snapshot:
         if not named:

@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions

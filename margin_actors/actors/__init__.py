@@ -1,13 +1,22 @@
 """Distribution of the calculation with Ray; the formulas are in `margin_actors.engine`.
 
-- `plan` contains the decisions as plain functions without Ray: the assignment of scenarios to
-  shards, the placement of shards, and the leases of run slots.
+The decisions, without Ray, clocks, threads or input and output:
+
+- `state` is the life of a cluster as a state machine: `events` go in, `instructions` come out. It
+  consists of `builds` of generations, `changes` of the `inputs` in use, `membership` of nodes and
+  shards, `refresh` of both, gateways `waiting` for a generation, and run `slots`.
+- `plan` partitions scenarios and accounts and places shards; `layout` is the configuration.
+
+The actors and their clients, which carry the decisions out:
+
+- `coordinator` is the actor around the state machine; `operations` are its input and output,
+  `loader` puts inputs into the object store, and `fleet` holds the shards and reducers.
 - `work` contains the revaluation tasks; `shard` contains the actors that price and reduce.
-- `coordinator` keeps the generation in use and replaces what is lost; `fleet` manages its shards
-  and reducers, `maker` creates generations, and `generation` defines their data.
+- `generation` defines the data of a generation, `handles` the types of references to actors.
 - `cluster` is the connection of a client process: follow the generation in use, publish, activate.
 - `book_run` runs a book, `jobs` runs other long calculations.
-- `faults` classifies exceptions raised by Ray; `interrupts` protects workers from SIGINT.
+- `faults` classifies exceptions raised by Ray, `retries` repeats work after a loss; `interrupts`
+  protects workers from SIGINT.
 """
 
 from margin_actors.actors.interrupts import ignore_interrupts_in_workers

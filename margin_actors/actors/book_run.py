@@ -12,46 +12,51 @@ the reducers receive the id of an abandoned run and skip its queued calls.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 import ray
+from ray import ObjectRef
 
-from margin_actors.actors.cluster import Cluster, finished, seconds_left
-from margin_actors.actors.faults import cause_of, is_loss, is_lost_object, is_ours
+from margin_actors.actors.cluster import Cluster, finished
+from margin_actors.actors.faults import is_lost_object
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.actors.plan import Span, account_ranges, backoff_seconds, spans
+from margin_actors.actors.plan import Span, account_ranges, spans
+from margin_actors.actors.retries import repeat_losses
 from margin_actors.actors.work import BookInput, revalue, sum_slab
 from margin_actors.engine.margin import (
     AccountFailure,
     BookAssessment,
     Margins,
     PreparedMarket,
+    SliceBundle,
     assess_book,
     result_digest,
 )
 from margin_actors.engine.margin.eligibility import TOO_LARGE
 from margin_actors.engine.margin.margins import concatenate_margins
 from margin_actors.engine.pricing import TILE
-from margin_actors.errors import ClusterUnavailable, InvalidPortfolio
+from margin_actors.errors import InvalidPortfolio
 from margin_actors.market.books import Book
 
-POSITIONS_A_PART = 250_000
+T = TypeVar("T")
+POSITIONS_PER_ITEM = 250_000
 """Maximum positions of a work item: about 50 ms over 1,280 scenarios, compared with 1 ms for a
 call. Ten times as many if the work item also prices the contracts."""
-ACCOUNTS_A_PART = 5_000
+ACCOUNTS_PER_ITEM = 5_000
 """Maximum accounts of a work item."""
 PROFIT_BYTES_MAX = 64 * 2**20
 """Maximum bytes of profits of a range of accounts if all profits are kept."""
-NANOSECONDS_A_PRICE = 5.0
+NANOSECONDS_PER_PRICE = 5.0
 """Estimated time to price one contract in one scenario."""
-NANOSECONDS_A_SUM = 0.08
+NANOSECONDS_PER_SUM = 0.08
 """Estimated time to add the profit of one position in one scenario."""
-SECONDS_A_PART = 0.3
+SECONDS_PER_ITEM = 0.3
 """Target duration of a work item that also prices the contracts."""
-PARTS_MAX = 512
+SLICES_MAX = 512
 """Maximum number of scenario slices."""
 
 
@@ -99,10 +104,10 @@ class _Losses:
         self.cluster, self.generation, self.until = cluster, generation, until
         self._lock = asyncio.Lock()
 
-    async def make_good(self, seen: ResidentGeneration) -> None:
+    async def restore(self, seen: ResidentGeneration) -> None:
         async with self._lock:
             if self.generation is seen:
-                self.generation = await self.cluster.make_good(seen, until=self.until)
+                self.generation = await self.cluster.restore(seen, until=self.until)
 
 
 async def run_book(
@@ -151,16 +156,16 @@ async def run_book(
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Division:
     """Division of a run into work items."""
 
-    own_market: Any
+    own_market: ObjectRef[PreparedMarket] | None
     """Reference to the market that the work items price; None if its prices are in the cube."""
     cut: tuple[Span, ...]
     """Slices of the scenarios."""
     ranges: list[tuple[int, int]]
     """Ranges of accounts."""
-    shared: Any
+    shared: ObjectRef[BookInput]
     """Reference to the `BookInput`."""
 
     @property
@@ -194,15 +199,15 @@ class _Run:
         """
         batches: list[Batch] = []
         if assessment.book.accounts:
-            layout = await self._lay_out(assessment.book)
-            async with contextlib.aclosing(self._batches(layout, assessment)) as events:
+            division = await self._divide(assessment.book)
+            async with contextlib.aclosing(self._batches(division, assessment)) as events:
                 async for event in events:
                     if isinstance(event, Batch):
                         batches.append(event)
-                    if isinstance(event, Progress) or layout.own_market is None:
+                    if isinstance(event, Progress) or division.own_market is None:
                         yield event
-            yield Progress(layout.total, layout.total)
-            if layout.own_market is not None:
+            yield Progress(division.total, division.total)
+            if division.own_market is not None:
                 for batch in batches:
                     yield batch
             whole = concatenate_margins([batch.margins for batch in batches])
@@ -223,100 +228,101 @@ class _Run:
             failures=assessment.failures,
         )
 
-    async def _lay_out(self, book: Book) -> _Layout:
+    async def _divide(self, book: Book) -> _Division:
         priced, sample = self.generation.priced, self.generation.priced.sample
         laid = await asyncio.to_thread(priced.lay_out, book)
         shared = BookInput(book.accounts, laid.held, laid.terms)
-        accounts_max = ACCOUNTS_A_PART
+        accounts_max = ACCOUNTS_PER_ITEM
         if sample.needs_all:
             accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
-        own_market: Any = None
+        own_market: ObjectRef[PreparedMarket] | None = None
         if laid.market is priced.market and priced.slabs is not None:
             cut = self.generation.handle.spans
-            positions = POSITIONS_A_PART
+            positions = POSITIONS_PER_ITEM
         else:
             # The work items compute the prices: use few account ranges and many scenario slices.
             own_market = await asyncio.to_thread(_put, laid.market)
             cpus = max(1.0, self.cluster.cpus)
             n_contracts = len(laid.market.contracts)
             cut = _priced_spans(n_contracts, book.n_positions, sample.n_rows, cpus)
-            positions = 10 * POSITIONS_A_PART
+            positions = 10 * POSITIONS_PER_ITEM
         start = laid.held.holdings.start.tolist()
         ranges = account_ranges(start, positions=positions, accounts=accounts_max)
-        return _Layout(own_market, cut, ranges, await asyncio.to_thread(_put, shared))
+        return _Division(own_market, cut, ranges, await asyncio.to_thread(_put, shared))
 
     async def _batches(
-        self, layout: _Layout, assessment: BookAssessment
+        self, division: _Division, assessment: BookAssessment
     ) -> AsyncGenerator[Progress | Batch]:
         """Yield progress and the batches in order; cancel all tasks on exit."""
-        finished_parts: asyncio.Queue[int] = asyncio.Queue()
+        finished_items: asyncio.Queue[int] = asyncio.Queue()
         tasks = [
-            asyncio.create_task(self._batch(layout, first, last, number, finished_parts))
-            for number, (first, last) in enumerate(layout.ranges)
+            asyncio.create_task(self._batch(division, first, last, number, finished_items))
+            for number, (first, last) in enumerate(division.ranges)
         ]
         done = 0
         waiting: asyncio.Task[int] | None = None
         try:
-            yield Progress(0, layout.total)
-            for (first, last), task in zip(layout.ranges, tasks, strict=True):
+            yield Progress(0, division.total)
+            for (first, last), task in zip(division.ranges, tasks, strict=True):
                 while not task.done():
-                    waiting = waiting or asyncio.create_task(finished_parts.get())
+                    waiting = waiting or asyncio.create_task(finished_items.get())
                     await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
                     if waiting.done():
                         done += waiting.result()
                         waiting = None
-                        yield Progress(min(done, layout.total), layout.total)
+                        yield Progress(min(done, division.total), division.total)
                 yield Batch(first, last, await task, assessment)
         finally:
-            left: list[asyncio.Task[Any]] = [*tasks]
-            if waiting is not None:
-                left.append(waiting)
-            for task in left:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _batch(
-        self, layout: _Layout, first: int, last: int, number: int, done: asyncio.Queue[int]
+        self, division: _Division, first: int, last: int, number: int, done: asyncio.Queue[int]
     ) -> Margins:
         """Return the margins of accounts [first, last); repeat lost work until the deadline."""
-        attempt = 0
-        while True:
-            generation = self.losses.generation
-            parts = _submit(generation, layout, first, last)
-            try:
-                reducers = await self.cluster.reducers(until=self.until, refresh=attempt > 0)
-                reducer = reducers[number % len(reducers)]
-                joined = reducer.reduce.remote(self.run_id, layout.shared, first, last, *parts)
-                await self._parts_done(parts, done)
-                margins: Margins | None = await finished(joined, until=self.until)
-                assert margins is not None  # only runs that have ended are abandoned
-                done.put_nowait(1)
-            except asyncio.CancelledError:
-                _cancel_tasks(parts)
-                raise
-            except Exception as error:
-                _cancel_tasks(parts)
-                if is_ours(error):
-                    raise cause_of(error) from None
-                if not is_loss(error):
-                    raise
-                if is_lost_object(error):
-                    await self.losses.make_good(generation)
-            else:
-                return margins
-            if seconds_left(self.until) <= backoff_seconds(attempt):
-                raise ClusterUnavailable(
-                    "components of the cluster were lost and not replaced before the deadline"
-                )
-            await asyncio.sleep(backoff_seconds(attempt))
-            attempt += 1
+        work = partial(self._attempt, division, first, last, number, done)
+        exhausted = "components of the cluster were lost and not replaced before the deadline"
+        return await repeat_losses(work, until=self.until, exhausted=exhausted)
 
-    async def _parts_done(self, parts: list[Any], done: asyncio.Queue[int]) -> None:
-        """Wait for all work items without fetching their results, which the reducer reads."""
-        waiting = [asyncio.create_task(_arrived(part, self.until)) for part in parts]
+    async def _attempt(
+        self,
+        division: _Division,
+        first: int,
+        last: int,
+        number: int,
+        done: asyncio.Queue[int],
+        attempt: int,
+    ) -> Margins:
+        """Return the margins of accounts [first, last); restore lost cube slices before raising."""
+        generation = self.losses.generation
+        items = _submit(generation, division, first, last)
         try:
-            for part in asyncio.as_completed(waiting):
-                await part
+            reducers = await self.cluster.reducers(until=self.until, refresh=attempt > 0)
+            reducer = reducers[number % len(reducers)]
+            joined = reducer.reduce.remote(self.run_id, division.shared, first, last, *items)
+            await self._items_done(items, done)
+            margins = await finished(joined, until=self.until)
+        except BaseException as error:
+            _cancel_tasks(items)
+            if is_lost_object(error):
+                await self.losses.restore(generation)
+            raise
+        assert margins is not None  # only runs that have ended are abandoned
+        done.put_nowait(1)
+        return margins
+
+    async def _items_done(
+        self, items: Sequence[ObjectRef[SliceBundle]], done: asyncio.Queue[int]
+    ) -> None:
+        """Wait for all work items without fetching their results, which the reducer reads."""
+        waiting = [asyncio.create_task(_arrived(item, self.until)) for item in items]
+        try:
+            for item in asyncio.as_completed(waiting):
+                await item
                 done.put_nowait(1)
         finally:
             for task in waiting:
@@ -324,36 +330,40 @@ class _Run:
             await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def _submit(generation: ResidentGeneration, layout: _Layout, first: int, last: int) -> list[Any]:
+def _submit(
+    generation: ResidentGeneration, division: _Division, first: int, last: int
+) -> list[ObjectRef[SliceBundle]]:
     handle = generation.handle
-    if layout.own_market is not None:
+    if division.own_market is not None:
         return [
-            revalue.remote(layout.own_market, handle.scenarios, span, layout.shared, first, last)
-            for span in layout.cut
+            revalue.remote(
+                division.own_market, handle.scenarios, span, division.shared, first, last
+            )
+            for span in division.cut
         ]
     assert handle.slabs is not None
-    return [sum_slab.remote(slab, layout.shared, first, last) for slab in handle.slabs]
+    return [sum_slab.remote(slab, division.shared, first, last) for slab in handle.slabs]
 
 
-async def _arrived(ref: Any, until: float) -> None:
+async def _arrived(ref: ObjectRef[T], until: float) -> None:
     await finished(ref, until=until)
 
 
-def _cancel_tasks(parts: list[Any]) -> None:
+def _cancel_tasks(items: Sequence[ObjectRef[T]]) -> None:
     """Cancel revaluation tasks; actor calls must not be cancelled, see the module."""
-    for part in parts:
+    for item in items:
         with contextlib.suppress(Exception):  # the task may be done or lost
-            ray.cancel(part)
+            ray.cancel(item)
 
 
 def _priced_spans(
     n_contracts: int, n_positions: int, n_scenarios: int, cpus: float
 ) -> tuple[Span, ...]:
-    """Return scenario slices that take about SECONDS_A_PART each, at least one per processor."""
-    a_scenario = n_contracts * NANOSECONDS_A_PRICE + n_positions * NANOSECONDS_A_SUM
-    wanted = round(a_scenario * 1e-9 * n_scenarios / SECONDS_A_PART)
-    return spans(n_scenarios, min(max(wanted, int(cpus)), PARTS_MAX), tile=TILE)
+    """Return scenario slices that take about SECONDS_PER_ITEM each, at least one per processor."""
+    per_scenario = n_contracts * NANOSECONDS_PER_PRICE + n_positions * NANOSECONDS_PER_SUM
+    wanted = round(per_scenario * 1e-9 * n_scenarios / SECONDS_PER_ITEM)
+    return spans(n_scenarios, min(max(wanted, int(cpus)), SLICES_MAX), tile=TILE)
 
 
-def _put(value: BookInput | PreparedMarket) -> Any:
+def _put(value: T) -> ObjectRef[T]:
     return ray.put(value)

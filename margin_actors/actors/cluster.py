@@ -3,24 +3,28 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 import ray
+from ray import ObjectRef
 
-from margin_actors.actors.coordinator import coordinator_actor
-from margin_actors.actors.faults import cause_of, is_loss, is_ours
+from margin_actors.actors.coordinator import CoordinatorHandle, coordinator_actor
 from margin_actors.actors.generation import (
     Archive,
     CoordinatorStatus,
     GenerationHandle,
-    Layout,
-    Published,
     ResidentGeneration,
 )
-from margin_actors.actors.plan import RENEW_SECONDS, backoff_seconds
+from margin_actors.actors.inputs import Published
+from margin_actors.actors.layout import Layout
+from margin_actors.actors.plan import RETRY
+from margin_actors.actors.retries import repeat_losses
+from margin_actors.actors.shard import ReducerHandle
+from margin_actors.actors.slots import RENEW_SECONDS
 from margin_actors.engine.margin import PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import (
@@ -34,6 +38,7 @@ from margin_actors.errors import (
 )
 from margin_actors.market.snapshots import MarketSnapshot
 
+T = TypeVar("T")
 NAMESPACE = "margin"
 NAME = "coordinator"
 _POLL_SECONDS = 20.0
@@ -64,19 +69,19 @@ class Cluster:
     methods, `until` is a deadline: a time of the monotonic clock, in seconds.
     """
 
-    def __init__(self, coordinator: Any) -> None:
+    def __init__(self, coordinator: CoordinatorHandle) -> None:
         self._coordinator = coordinator
         self._current: ResidentGeneration | None = None
         self._changed = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
-        self._reducers: list[Any] = []
+        self._reducers: list[ReducerHandle] = []
         self.cpus = 1.0
 
     @classmethod
     async def connect(
         cls,
         archive: Archive,
-        parameters: ModelParameters,
+        model: ModelParameters,
         layout: Layout,
         *,
         namespace: str = NAMESPACE,
@@ -92,16 +97,18 @@ class Cluster:
         """
         coordinator = coordinator_actor.options(
             name=NAME, namespace=namespace, lifetime="detached", get_if_exists=True
-        ).remote(archive, parameters, layout)
+        ).remote(archive, model, layout)
         self = cls(coordinator)
-        model_id = await self._ask("model_id", until=time.monotonic() + _START_SECONDS)
-        if model_id != parameters.id:
+        model_id = await self._ask(
+            coordinator.model_id.remote, until=time.monotonic() + _START_SECONDS
+        )
+        if model_id != model.id:
             raise InvalidParameters(
                 "the cluster runs a different model",
                 [
                     Problem(
                         "--model",
-                        parameters.id,
+                        model.id,
                         f"the cluster runs {model_id}; stop it, or use that model",
                     )
                 ],
@@ -152,24 +159,25 @@ class Cluster:
                         await asyncio.wait_for(self._changed.wait(), wait)
 
     async def _require_underway(self, snapshot_id: str, until: float) -> None:
-        status: CoordinatorStatus = await self._ask("status", until=until)
-        heads = status.heads
-        if not heads.is_complete:
-            missing = "scenario set" if heads.snapshot_id else "market snapshot"
+        inputs = (await self.status(until=until)).inputs
+        if not inputs.is_complete:
+            missing = "scenario set" if inputs.snapshot_id else "market snapshot"
             raise NotReady(
                 f"no {missing} is in use",
                 [Problem(missing, "none", "publish a snapshot and activate a scenario set")],
             )
-        if snapshot_id and heads.snapshot_id != snapshot_id:
+        if snapshot_id and inputs.snapshot_id != snapshot_id:
             raise NotReady(
                 "the requested snapshot is not in use",
                 [
                     Problem(
-                        "snapshot_id", snapshot_id, f"the snapshot in use is {heads.snapshot_id}"
+                        "snapshot_id", snapshot_id, f"the snapshot in use is {inputs.snapshot_id}"
                     )
                 ],
             )
-        fault = await self._ask("fault_of", heads.snapshot_id, until=until)
+        fault = await self._ask(
+            partial(self._coordinator.fault_of.remote, inputs.snapshot_id), until=until
+        )
         if fault is not None:
             raise fault
 
@@ -189,8 +197,10 @@ class Cluster:
         even if its answer is lost inside the cluster and it runs again.
         """
         own = key or _own_key()
-        arguments = (snapshot, own, request_id, caller, allow_older)
-        published: Published = await self._ask("publish", *arguments, until=until)
+        call = partial(
+            self._coordinator.publish.remote, snapshot, own, request_id, caller, allow_older
+        )
+        published = await self._ask(call, until=until)
         return published if key else replace(published, was_repeated=False)
 
     async def activate(
@@ -203,8 +213,9 @@ class Cluster:
         caller: str = "",
     ) -> Published:
         """Put a stored scenario set in use; see `publish` and `Coordinator.activate`."""
-        arguments = (scenarios_id, key or _own_key(), request_id, caller)
-        published: Published = await self._ask("activate", *arguments, until=until)
+        own = key or _own_key()
+        call = partial(self._coordinator.activate.remote, scenarios_id, own, request_id, caller)
+        published = await self._ask(call, until=until)
         return published if key else replace(published, was_repeated=False)
 
     async def control_store_answers(self, *, seconds: float) -> bool:
@@ -227,7 +238,7 @@ class Cluster:
 
     async def status(self, *, until: float) -> CoordinatorStatus:
         """Return the human-readable state of the cluster."""
-        return await self._ask("status", until=until)
+        return await self._ask(self._coordinator.status.remote, until=until)
 
     @contextlib.asynccontextmanager
     async def run_slot(self, run_id: str, *, until: float) -> AsyncGenerator[None]:
@@ -239,7 +250,7 @@ class Cluster:
             If all slots are taken.
         """
         try:
-            wait = await self._ask("take_slot", run_id, until=until)
+            wait = await self._ask(partial(self._coordinator.take_slot.remote, run_id), until=until)
             if wait > 0.0:
                 busy = Overloaded("the maximum number of book runs is in progress")
                 busy.retry_seconds = wait
@@ -270,16 +281,14 @@ class Cluster:
             with contextlib.suppress(Exception):  # a lost reducer has lost its queue as well
                 reducer.abandon.remote(run_id)
 
-    async def reducers(self, *, until: float, refresh: bool = False) -> list[Any]:
+    async def reducers(self, *, until: float, refresh: bool = False) -> list[ReducerHandle]:
         """Return the reducers; `refresh` requests them from the coordinator again after a loss."""
         if refresh or not self._reducers:
-            self._reducers = await self._ask("reducers", until=until)
-            self.cpus = await self._ask("cpus", until=until)
+            self._reducers = await self._ask(self._coordinator.reducers.remote, until=until)
+            self.cpus = await self._ask(self._coordinator.cpus.remote, until=until)
         return self._reducers
 
-    async def make_good(
-        self, generation: ResidentGeneration, *, until: float
-    ) -> ResidentGeneration:
+    async def restore(self, generation: ResidentGeneration, *, until: float) -> ResidentGeneration:
         """Report lost cube slices; return the same generation after they are priced again.
 
         Raises
@@ -290,7 +299,7 @@ class Cluster:
             If the generation is not restored before the deadline.
         """
         seen = (generation.handle.number, generation.handle.revision)
-        await self._ask("report_loss", seen, until=until)
+        await self._ask(partial(self._coordinator.report_loss.remote, seen), until=until)
         while True:
             now = self._current
             if now is not None and (now.handle.number, now.handle.revision) != seen:
@@ -301,22 +310,14 @@ class Cluster:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), min(1.0, seconds_left(until)))
 
-    async def _ask(self, method: str, *args: Any, until: float) -> Any:
+    async def _ask(self, call: Callable[[], ObjectRef[T]], *, until: float) -> T:
         """Call a method of the coordinator; repeat the call after a loss, until the deadline."""
-        attempt = 0
-        while True:
-            call: Callable[..., Any] = getattr(self._coordinator, method).remote
-            try:
-                return await finished(call(*args), until=until)
-            except Exception as error:
-                if is_ours(error):
-                    raise cause_of(error) from None
-                if not is_loss(error):
-                    raise
-            if time.monotonic() + backoff_seconds(attempt) >= until:
-                raise ClusterUnavailable("the coordinator of the cluster does not respond")
-            await asyncio.sleep(backoff_seconds(attempt))
-            attempt += 1
+
+        def attempt(_number: int) -> Coroutine[None, None, T]:
+            return finished(call(), until=until)
+
+        exhausted = "the coordinator of the cluster does not respond"
+        return await repeat_losses(attempt, until=until, exhausted=exhausted)
 
     async def _watch(self) -> None:
         """Follow the generation in use until cancelled."""
@@ -332,7 +333,7 @@ class Cluster:
             except asyncio.CancelledError:
                 raise
             except Exception:  # try again; until then, requests fail with UNAVAILABLE
-                await asyncio.sleep(backoff_seconds(attempt))
+                await asyncio.sleep(RETRY.delay_seconds(attempt))
                 attempt += 1
                 continue
             attempt = 0
@@ -356,7 +357,7 @@ def _own_key() -> str:
     return f"call-{uuid4().hex}"
 
 
-async def finished(ref: Any, *, until: float) -> Any:
+async def finished(ref: ObjectRef[T], *, until: float) -> T:
     """Wait for the result of a Ray call and return it.
 
     Raises

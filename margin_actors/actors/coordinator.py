@@ -1,44 +1,71 @@
-"""The coordinator: it creates the generation in use and replaces lost shards and reducers.
+"""The coordinator: it builds the generation in use and replaces lost shards and reducers.
 
 There is one detached actor per cluster; it owns all shards, reducers and slices of the risk cube.
+Every decision is made by `margin_actors.actors.state`. The coordinator converts method calls and
+the results of input and output into events, and carries out the instructions that follow.
+
 It can be restarted without loss of state: changes of what is in use are stored in the archive
-before they become visible, and a restarted coordinator creates the generation from the archive.
+before they become visible, and a restarted coordinator builds the generation from the archive.
 Stored data that cannot be used are reported as a fault in the status; they stop neither the
 coordinator nor the publication of valid data.
 """
 
 import asyncio
-import contextlib
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import Protocol, TypeVar, assert_never, cast
 
-import ray
+from ray import ObjectRef
 
-from margin_actors.actors.faults import cause_of, is_loss, is_ours
-from margin_actors.actors.fleet import Fleet
-from margin_actors.actors.generation import (
-    Archive,
-    CoordinatorStatus,
-    GenerationHandle,
-    GenerationKind,
-    Layout,
-    Published,
+from margin_actors.actors.events import (
+    ChangeRequested,
+    Event,
+    GenerationAwaited,
+    LossReported,
+    SlotRenewed,
+    SlotRequested,
+    SlotReturned,
+    Started,
+    TimePassed,
 )
-from margin_actors.actors.maker import GenerationMaker, MarketInStore
-from margin_actors.actors.plan import Heads, RunSlots, backoff_seconds
+from margin_actors.actors.fleet import Fleet, live_nodes
+from margin_actors.actors.generation import Archive, CoordinatorStatus, GenerationHandle
+from margin_actors.actors.handles import ActorClass, Remote, as_remote
+from margin_actors.actors.inputs import ActiveInputs, ChangeKind, Published
+from margin_actors.actors.instructions import (
+    AnswerChange,
+    AnswerSlot,
+    AnswerWaiting,
+    ForgetInputs,
+    Instruction,
+    KeepInput,
+    ListNodes,
+    LoadInputs,
+    LookUpKey,
+    OfferGeneration,
+    PrepareInput,
+    PriceSlices,
+    ReadInputs,
+    RejectChange,
+    StartReducers,
+    StartShard,
+    StopShard,
+    StoreChange,
+)
+from margin_actors.actors.layout import Layout
+from margin_actors.actors.loader import StoredMarket, StoredScenarios
+from margin_actors.actors.operations import Operations, PendingChange
+from margin_actors.actors.shard import ReducerHandle
+from margin_actors.actors.state import ClusterState
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import (
-    ClusterUnavailable,
-    InvalidScenario,
-    LedgerUnavailable,
-    MarginError,
-    MissingMarketData,
-    NotReady,
-    Problem,
-)
+from margin_actors.engine.pricing import TILE
+from margin_actors.errors import MarginError
 from margin_actors.market.snapshots import MarketSnapshot
+
+T = TypeVar("T")
 
 
 class Coordinator:
@@ -47,29 +74,27 @@ class Coordinator:
     Ray repeats a method call whose answer is lost, so every method may run more than once.
     """
 
-    def __init__(self, archive: Archive, parameters: ModelParameters, layout: Layout) -> None:
-        self._archive, self._parameters, self._layout = archive, parameters, layout
-        self._lock = asyncio.Lock()
-        self._changed = asyncio.Condition()
-        self._heads: Heads | None = None
-        self._fleet = Fleet(layout)
-        self._maker = GenerationMaker(archive, parameters, layout, self._fleet)
-        self._slots = RunSlots(layout.run_slots)
+    def __init__(self, archive: Archive, model: ModelParameters, layout: Layout) -> None:
+        self._archive, self._model = archive, model
+        # Revisions are times, so that those of a restarted coordinator differ from earlier ones.
+        self._state = ClusterState.new(layout, tile=TILE, first_revision=time.time_ns())
+        self._fleet = Fleet()
+        self._operations = Operations(archive, model, self._fleet)
+        self._start_lock = asyncio.Lock()
+        self._numbers = count(1)
+        self._changes: dict[int, PendingChange] = {}
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._slot_requests: dict[int, asyncio.Future[float]] = {}
         self._current: GenerationHandle | None = None
-        self._slabs_lost = False
-        self._pending = 0
-        self._fault: MarginError | None = None
-        self._fault_number = 0  # number of the generation that could not be created
-        self._check_fault = ""  # why the last check of nodes and of what is in use failed
-        self._wake = asyncio.Event()
-        self._loop_task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     # -- requests of gateways ------------------------------------------------------------------
 
     async def model_id(self) -> str:
         """Return the id of the model used by this cluster."""
         await self._started()
-        return self._parameters.id
+        return self._model.id
 
     async def publish(
         self, snapshot: MarketSnapshot, key: str, request_id: str, caller: str, allow_older: bool
@@ -77,7 +102,7 @@ class Coordinator:
         """Store a snapshot, put it in use, and return the number of its generation.
 
         The market is prepared first, so that an unusable snapshot is not stored. Publishing the
-        snapshot in use again changes nothing, but creates its generation if that is missing.
+        snapshot in use again changes nothing, but builds its generation if that is missing.
 
         Raises
         ------
@@ -88,12 +113,7 @@ class Coordinator:
         KeyReused, LedgerUnavailable
             From the archive; what is in use does not change.
         """
-        await self._started()
-        repeated = await self._repeated("publish", key, snapshot.id)
-        if repeated is not None:
-            return repeated
-        market = await self._maker.prepared(snapshot)
-        await self._require_moved(market)
+        prepare = partial(self._operations.loader.prepared, snapshot)
         store = partial(
             self._archive.publish_snapshot,
             snapshot,
@@ -102,10 +122,7 @@ class Coordinator:
             caller=caller,
             allow_older=allow_older,
         )
-        published = await self._store("publish", key, snapshot.id, store)
-        if (await self._started()).snapshot_id == snapshot.id:
-            self._maker.market = market
-        return published
+        return await self._change("publish", snapshot.id, key, prepare, store)
 
     async def activate(
         self, scenarios_id: str, key: str, request_id: str, caller: str
@@ -121,23 +138,7 @@ class Coordinator:
         KeyReused, LedgerUnavailable
             From the archive; what is in use does not change.
         """
-        await self._started()
-        repeated = await self._repeated("activate", key, scenarios_id)
-        if repeated is not None:
-            return repeated
-        scenarios = await self._maker.loaded(scenarios_id)
-        if self._maker.market is not None:
-            missing = _unmoved(self._maker.market.size.underlyings, scenarios.underlyings)
-            if missing:
-                remedy = f"build a set that includes {missing}"
-                problems = [
-                    Problem(
-                        f"scenario set {scenarios_id}",
-                        f"it moves only {', '.join(scenarios.underlyings)}",
-                        remedy,
-                    )
-                ]
-                raise InvalidScenario(f"the scenarios do not move {missing}", problems)
+        prepare = partial(self._operations.loader.scenarios, scenarios_id)
         store = partial(
             self._archive.activate_scenarios,
             scenarios_id,
@@ -145,10 +146,7 @@ class Coordinator:
             request_id=request_id,
             caller=caller,
         )
-        published = await self._store("activate", key, scenarios_id, store)
-        if (await self._started()).scenarios_id == scenarios_id:
-            self._maker.scenarios = scenarios
-        return published
+        return await self._change("activate", scenarios_id, key, prepare, store)
 
     async def generation(
         self, seen: tuple[int, int], wait_seconds: float
@@ -159,25 +157,18 @@ class Coordinator:
         `wait_seconds`.
         """
         await self._started()
-
-        def is_new() -> bool:
-            now = self._current
-            return now is not None and (now.number, now.revision) != seen
-
-        async with self._changed:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait_for(is_new), wait_seconds)
-        return self._current if is_new() else None
+        request, now = next(self._numbers), time.monotonic()
+        answer = self._waiting[request] = asyncio.get_running_loop().create_future()
+        self._handle(GenerationAwaited(now, request, seen, now + wait_seconds))
+        return self._current if await answer else None
 
     async def fault_of(self, snapshot_id: str) -> MarginError | None:
-        """Return the error because of which the generation in use could not be created.
+        """Return the error because of which the generation in use could not be built.
 
         Return None if there is no error or the snapshot is not the one in use.
         """
-        heads = await self._started()
-        if heads.snapshot_id == snapshot_id and heads.number == self._fault_number:
-            return self._fault
-        return None
+        await self._started()
+        return self._state.fault_of(snapshot_id)
 
     async def report_loss(self, seen: tuple[int, int]) -> None:
         """Record that cube slices of a generation, (number, revision), are lost.
@@ -185,25 +176,25 @@ class Coordinator:
         They are priced again unless the generation is no longer in use.
         """
         await self._started()
-        now = self._current
-        if now is not None and (now.number, now.revision) == seen:
-            self._slabs_lost = True
-            self._wake.set()
+        self._handle(LossReported(time.monotonic(), *seen))
 
     async def take_slot(self, run_id: str) -> float:
         """Lease a slot for a book run; return 0, or the seconds after which to try again."""
         await self._started()
-        return self._slots.take(run_id, now=time.monotonic())
+        request = next(self._numbers)
+        answer = self._slot_requests[request] = asyncio.get_running_loop().create_future()
+        self._handle(SlotRequested(time.monotonic(), request, run_id))
+        return await answer
 
     async def renew_slot(self, run_id: str) -> None:
         """Extend the lease of a run in progress."""
-        self._slots.renew(run_id, now=time.monotonic())
+        self._handle(SlotRenewed(time.monotonic(), run_id))
 
     async def give_slot_back(self, run_id: str) -> None:
         """Release the lease of a run."""
-        self._slots.give_back(run_id)
+        self._handle(SlotReturned(time.monotonic(), run_id))
 
-    async def reducers(self) -> list[Any]:
+    async def reducers(self) -> list[ReducerHandle]:
         """Return handles of the reducer actors."""
         await self._started()
         return self._fleet.reducers
@@ -211,159 +202,148 @@ class Coordinator:
     async def cpus(self) -> float:
         """Return the number of processors of all live nodes."""
         await self._started()
-        return self._fleet.cpus
+        return self._state.membership.cpus
 
     async def status(self) -> CoordinatorStatus:
         """Return the human-readable state of the cluster."""
-        heads = await self._started()
-        now = self._current
-        fault = str(self._fault) if self._fault and self._fault_number == heads.number else ""
+        await self._started()
+        state = self._state
+        offered = state.builds.current
         return CoordinatorStatus(
-            heads=heads,
-            current=now.number if now else 0,
-            pending=self._pending,
-            fault=fault or self._check_fault,
-            nodes=self._fleet.nodes,
-            run_slots=self._slots.slots,
-            run_slots_taken=self._slots.taken(now=time.monotonic()),
-            shards=await self._fleet.states(now.spans if now else ()),
+            inputs=state.inputs,
+            current=offered.inputs.number if offered else 0,
+            pending=state.builds.pending,
+            fault=state.fault,
+            nodes=len(state.membership.nodes),
+            run_slots=state.slots.slots,
+            run_slots_taken=state.slots.taken(now=time.monotonic()),
+            shards=await self._fleet.states(offered.cut if offered else ()),
         )
 
-    # -- what is in use ------------------------------------------------------------------------
+    async def _started(self) -> None:
+        """Start the cluster unless it is started; raise if the archive cannot be read."""
+        if self._state.is_started:
+            return
+        async with self._start_lock:
+            if not self._state.is_started:
+                inputs = await asyncio.to_thread(self._archive.active_inputs)
+                cpus = await live_nodes()
+                self._handle(Started(time.monotonic(), inputs, cpus))
 
-    async def _started(self) -> Heads:
-        if self._heads is None:
-            async with self._lock:
-                if self._heads is None:
-                    heads = await asyncio.to_thread(self._archive.heads)
-                    await self._fleet.start()
-                    self._heads = heads
-                    self._wake.set()
-                    self._loop_task = asyncio.create_task(self._serve())
-        return self._heads
-
-    def _adopt(self, heads: Heads) -> None:
-        assert self._heads is not None
-        if heads.number >= self._heads.number:
-            self._heads = heads
-
-    async def _repeated(self, kind: GenerationKind, key: str, content_id: str) -> Published | None:
-        if not key:
-            return None
-        number = await asyncio.to_thread(self._archive.repeated_generation, kind, key, content_id)
-        return None if number is None else Published(number, was_repeated=True)
-
-    async def _store(
+    async def _change(
         self,
-        kind: GenerationKind,
-        key: str,
+        kind: ChangeKind,
         content_id: str,
-        store: Callable[[], tuple[Heads, int]],
+        key: str,
+        prepare: Callable[[], Awaitable[StoredMarket | StoredScenarios]],
+        store: Callable[[], tuple[ActiveInputs, int]],
     ) -> Published:
-        """Store a change of what is in use, unless an earlier attempt of the request did."""
-        async with self._lock:
-            repeated = await self._repeated(kind, key, content_id)
-            if repeated is not None:
-                return repeated
-            try:
-                heads, number = await asyncio.to_thread(store)
-            finally:
-                self._wake.set()  # also after an error: the change may have been stored
-            self._adopt(heads)
-            self._fault, self._fault_number = None, 0  # creation is tried again after the change
-        return Published(number, was_repeated=False)
+        await self._started()
+        request = next(self._numbers)
+        answer: asyncio.Future[Published] = asyncio.get_running_loop().create_future()
+        self._changes[request] = PendingChange(kind, content_id, key, prepare, store, answer)
+        self._handle(ChangeRequested(time.monotonic(), request, kind, content_id, key))
+        return await answer
 
-    async def _require_moved(self, market: MarketInStore) -> None:
-        """Raise if the scenarios in use do not move every underlying of a market."""
-        heads = await self._started()
-        if not heads.scenarios_id:
-            return
-        try:
-            scenarios = await self._maker.loaded(heads.scenarios_id)
-        except Exception:  # a fault of the stored set, which the status reports
-            return
-        missing = _unmoved(market.size.underlyings, scenarios.underlyings)
-        if missing:
-            remedy = "activate a scenario set that includes them, or omit them from the snapshot"
-            problems = [Problem("underlyings", f"no scenarios for {missing}", remedy)]
-            raise MissingMarketData(f"the scenarios in use do not move {missing}", problems)
+    # -- events and instructions ---------------------------------------------------------------
 
-    # -- creation of generations ---------------------------------------------------------------
+    def _handle(self, event: Event) -> None:
+        """Pass an event to the state machine and carry out the instructions that follow."""
+        for instruction in self._state.handle(event):
+            self._execute(instruction)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self._state.next_time
+        if at < math.inf:
+            delay = max(0.0, at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._time_passed)
 
-    async def _serve(self) -> None:
-        """Create generations as required, until cancelled or the actor exits."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._layout.look_seconds)
-            self._wake.clear()
-            try:
-                await self._make_if_wanted()
-                self._check_fault = ""
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # the next check may succeed
-                self._check_fault = (
-                    f"the nodes or the inputs in use could not be checked: {cause_of(error)}"
-                )
+    def _time_passed(self) -> None:
+        self._handle(TimePassed(time.monotonic()))
 
-    async def _make_if_wanted(self) -> None:
-        are_moved = await self._fleet.check_nodes()
-        self._slabs_lost |= are_moved
-        try:
-            self._adopt(await asyncio.to_thread(self._archive.heads))
-        finally:  # create what is known to be in use even if the archive cannot be read
-            wanted, now = await self._started(), self._current
-            is_made = now is not None and now.number == wanted.number
-            if wanted.is_complete and (not is_made or self._slabs_lost):
-                await self._make_until_done(wanted)
+    def _execute(self, instruction: Instruction) -> None:
+        operations = self._operations
+        match instruction:
+            case StartShard(number=number, node_id=node_id):
+                self._fleet.start_shard(number, node_id)
+            case StopShard(number=number):
+                self._fleet.stop_shard(number)
+            case StartReducers(count=n_reducers):
+                self._fleet.start_reducers(n_reducers)
+            case ListNodes(refresh=refresh):
+                self._report(operations.list_nodes(refresh))
+            case ReadInputs(refresh=refresh):
+                self._report(operations.read_inputs(refresh))
+            case LoadInputs():
+                self._report(operations.load_inputs(instruction))
+            case PriceSlices():
+                self._report(operations.price_slices(instruction))
+            case ForgetInputs():
+                operations.loader.forget()
+            case OfferGeneration():
+                self._current = operations.take_generation(instruction)
+            case LookUpKey(request=request):
+                self._report(operations.look_up_key(request, self._changes[request]))
+            case PrepareInput(request=request, scenarios_id=scenarios_id):
+                change = self._changes[request]
+                self._report(operations.prepare_input(request, change, scenarios_id))
+            case StoreChange(request=request):
+                self._report(operations.store_change(request, self._changes[request]))
+            case KeepInput(request=request):
+                prepared = self._changes[request].prepared
+                assert prepared is not None
+                operations.loader.keep(prepared)
+            case AnswerChange(request=request, published=published):
+                _answer(self._changes.pop(request).answer, published)
+            case RejectChange(request=request, error=error):
+                _reject(self._changes.pop(request).answer, error)
+            case AnswerWaiting(request=request, is_new=is_new):
+                _answer(self._waiting.pop(request), is_new)
+            case AnswerSlot(request=request, wait_seconds=wait_seconds):
+                _answer(self._slot_requests.pop(request), wait_seconds)
+            case _:
+                assert_never(instruction)
 
-    async def _make_until_done(self, wanted: Heads) -> None:
-        attempt = 0
-        self._pending = wanted.number
-        while self._heads == wanted:  # otherwise a newer generation is required
-            try:
-                handle = await self._maker.made(wanted)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                if is_ours(error) or not is_loss(error):
-                    await self._note_fault(wanted, cause_of(error))
-                    break
-                self._maker.forget()
-                await asyncio.sleep(backoff_seconds(attempt))
-                attempt += 1
-                await self._fleet.check_nodes()  # replaces shards whose node is lost
-                continue
-            self._slabs_lost = False
-            self._fault, self._fault_number = None, 0
-            async with self._changed:
-                self._current = handle
-                self._changed.notify_all()
-            break
-        self._pending = 0
+    def _report(self, work: Coroutine[None, None, Event]) -> None:
+        """Run an operation in the background and handle its result."""
 
-    async def _note_fault(self, wanted: Heads, error: BaseException) -> None:
-        self._fault, self._fault_number = _fault_from(wanted, error), wanted.number
-        async with self._changed:
-            self._changed.notify_all()
+        async def run() -> None:
+            self._handle(await work)
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _unmoved(underlyings: Iterable[str], moved: Iterable[str]) -> str:
-    return ", ".join(sorted(set(underlyings) - set(moved)))
+def _answer(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():  # the call may have been cancelled
+        future.set_result(value)
 
 
-def _fault_from(wanted: Heads, error: BaseException) -> MarginError:
-    """Return the error to report for a generation that cannot be created."""
-    if isinstance(error, (MissingMarketData, NotReady, LedgerUnavailable, ClusterUnavailable)):
-        return error
-    summary = error.summary if isinstance(error, MarginError) else repr(error)
-    problems = error.problems if isinstance(error, MarginError) else ()
-    where = f"snapshot {wanted.snapshot_id}, scenario set {wanted.scenarios_id}"
-    remedy = "publish another snapshot or activate another scenario set"
-    return NotReady(
-        f"the snapshot and scenario set in use cannot be priced: {summary}",
-        [*problems, Problem(where, f"generation {wanted.number} cannot be created", remedy)],
-    )
+def _reject(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
-coordinator_actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Coordinator)
+class CoordinatorHandle(Protocol):
+    """Handle of a `Coordinator`."""
+
+    model_id: Remote[[], ObjectRef[str]]
+    publish: Remote[[MarketSnapshot, str, str, str, bool], ObjectRef[Published]]
+    activate: Remote[[str, str, str, str], ObjectRef[Published]]
+    generation: Remote[[tuple[int, int], float], ObjectRef[GenerationHandle | None]]
+    fault_of: Remote[[str], ObjectRef[MarginError | None]]
+    report_loss: Remote[[tuple[int, int]], ObjectRef[None]]
+    take_slot: Remote[[str], ObjectRef[float]]
+    renew_slot: Remote[[str], ObjectRef[None]]
+    give_slot_back: Remote[[str], ObjectRef[None]]
+    reducers: Remote[[], ObjectRef[list[ReducerHandle]]]
+    cpus: Remote[[], ObjectRef[float]]
+    status: Remote[[], ObjectRef[CoordinatorStatus]]
+
+
+coordinator_actor = cast(
+    "ActorClass[[Archive, ModelParameters, Layout], CoordinatorHandle]",
+    as_remote(Coordinator, num_cpus=0, max_restarts=-1, max_task_retries=-1),
+)

@@ -1,7 +1,5 @@
 """Classification of exceptions raised by Ray: an error of this project, a loss, or a bug."""
 
-from typing import Any, cast
-
 from ray import exceptions as raised
 
 from margin_actors.errors import MarginError
@@ -24,7 +22,7 @@ def cause_of(error: BaseException) -> BaseException:
     """Return the original exception, as raised by the task or actor."""
     seen = error
     while isinstance(seen, raised.RayTaskError):
-        cause = cast("Any", seen).cause
+        cause: object = getattr(seen, "cause", None)
         if not isinstance(cause, BaseException) or cause is seen:
             break
         seen = cause

@@ -1,15 +1,19 @@
-"""The shards and reducers of a cluster, adjusted to its live nodes."""
+"""The shard and reducer actors of a cluster, and the live nodes."""
 
 import asyncio
-from typing import Any
 
 import ray
+from ray import ObjectRef
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from margin_actors.actors.generation import Layout, Ref, ShardState
-from margin_actors.actors.plan import Span, place_shards, shards_wanted
-from margin_actors.actors.shard import reducer_actor, shard_actor
+from margin_actors.actors.generation import ShardState
+from margin_actors.actors.handles import stop_actor
+from margin_actors.actors.plan import Span
+from margin_actors.actors.shard import ReducerHandle, ShardHandle, reducer_actor, shard_actor
+from margin_actors.actors.work import MarketSize
+from margin_actors.engine.margin import PreparedMarket, Slab
 from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
 _STATE_SECONDS = 1.0
@@ -18,68 +22,44 @@ _STATE_SECONDS = 1.0
 class Fleet:
     """Owner of all shards and reducers; belongs to the coordinator's event loop."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._shards: list[Any] = []
-        self._nodes_of_shards: list[str] = []
-        self.reducers: list[Any] = []
-        self.nodes, self.cpus = 0, 1.0
+    def __init__(self) -> None:
+        self._shards: dict[int, ShardHandle] = {}
+        self.reducers: list[ReducerHandle] = []
 
-    @property
-    def n_shards(self) -> int:
-        """Number of shards."""
-        return len(self._shards)
+    def start_shard(self, number: int, node_id: str) -> None:
+        """Start shard `number` on a node."""
+        # A hard affinity: Ray treats spreading and soft affinities only as preferences.
+        on_node = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        self._shards[number] = shard_actor.options(scheduling_strategy=on_node).remote(number)
 
-    async def start(self) -> None:
-        """Start the shards and reducers."""
-        await self.check_nodes()
-        if not self.reducers:
-            self.reducers = [reducer_actor.remote() for _ in range(self._layout.reducers)]
+    def stop_shard(self, number: int) -> None:
+        """Stop shard `number`."""
+        stop_actor(self._shards.pop(number))
 
-    async def check_nodes(self) -> bool:
-        """Adjust the shards to the live nodes.
+    def start_reducers(self, count: int) -> None:
+        """Start the reducers."""
+        self.reducers = [reducer_actor.remote() for _ in range(count)]
 
-        Return True if the shards have changed, so that the risk cube must be priced again.
-        """
-        nodes = await asyncio.to_thread(ray.nodes)
-        living = [n for n in nodes if n["Alive"]]
-        self.nodes = len(living)
-        self.cpus = max(1.0, sum(n["Resources"].get("CPU", 0.0) for n in living))
-        cpus = {n["NodeID"]: float(n["Resources"].get("CPU", 0.0)) for n in living}
-        wanted = shards_wanted(self._layout.shards, self.cpus)
-        places = place_shards(self._nodes_of_shards[:wanted], cpus, wanted)
-        if places == self._nodes_of_shards:
-            return False
-        for shard in self._shards[wanted:]:
-            ray.kill(shard)
-        del self._shards[wanted:]
-        for number, place in enumerate(places):
-            if number < len(self._shards) and place == self._nodes_of_shards[number]:
-                continue
-            # A hard affinity: Ray treats spreading and soft affinities only as preferences.
-            where = NodeAffinitySchedulingStrategy(place, soft=False)
-            shard = shard_actor.options(scheduling_strategy=where).remote(number)
-            if number < len(self._shards):  # the shard's node is lost
-                ray.kill(self._shards[number])
-                self._shards[number] = shard
-            else:
-                self._shards.append(shard)
-        self._nodes_of_shards = places
-        return True
-
-    def prepare(self, snapshot: MarketSnapshot, parameters: ModelParameters) -> tuple[Ref, Ref]:
-        """Return references to the prepared market of a snapshot and to its `MarketSize`."""
-        market, size = self._shards[0].prepare.options(num_returns=2).remote(snapshot, parameters)
+    def prepare(
+        self, snapshot: MarketSnapshot, model: ModelParameters
+    ) -> tuple[ObjectRef[PreparedMarket], ObjectRef[MarketSize]]:
+        """Return references to the prepared market of a snapshot and to its size."""
+        market, size = self._shards[0].prepare.remote(snapshot, model)
         return market, size
 
-    async def price(self, market: Ref, scenarios: Ref, cut: tuple[Span, ...]) -> tuple[Ref, ...]:
-        """Return references to the cube slices (`Slab`) of `cut`, once the shards have priced them.
+    async def price(
+        self,
+        market: ObjectRef[PreparedMarket],
+        scenarios: ObjectRef[ScenarioSet],
+        cut: tuple[Span, ...],
+    ) -> tuple[ObjectRef[Slab], ...]:
+        """Return references to the cube slices of `cut`, once the shards have priced them.
 
         Slice i of `cut` is priced by shard i.
         """
         asked = [
-            shard.price.options(num_returns=2).remote(market, scenarios, span)
-            for shard, span in zip(self._shards, cut, strict=False)
+            self._shards[number].price.remote(market, scenarios, span)
+            for number, span in enumerate(cut)
         ]
         # The second return value shows that the first is ready, without fetching it to this node.
         await asyncio.gather(*(count for _, count in asked))
@@ -87,14 +67,25 @@ class Fleet:
 
     async def states(self, cut: tuple[Span, ...]) -> tuple[ShardState, ...]:
         """Return the state of every shard; the node is empty for a shard that does not respond."""
-        return tuple(await asyncio.gather(*(self._state(n, cut) for n in range(len(self._shards)))))
+        shards = sorted(self._shards.items())
+        return tuple(await asyncio.gather(*(_state(n, shard, cut) for n, shard in shards)))
 
-    async def _state(self, number: int, cut: tuple[Span, ...]) -> ShardState:
-        span = cut[number] if number < len(cut) else Span(0, 0)
-        try:
-            node, priced = await asyncio.wait_for(
-                self._shards[number].state.remote(), _STATE_SECONDS
-            )
-        except Exception:  # busy or being replaced; the rest of the status is still useful
-            node, priced = "", 0
-        return ShardState(number, span, node, priced)
+
+async def _state(number: int, shard: ShardHandle, cut: tuple[Span, ...]) -> ShardState:
+    span = cut[number] if number < len(cut) else Span(0, 0)
+    try:
+        node, priced = await asyncio.wait_for(_answer(shard), _STATE_SECONDS)
+    except Exception:  # busy or being replaced; the rest of the status is still useful
+        node, priced = "", 0
+    return ShardState(number, span, node, priced)
+
+
+async def _answer(shard: ShardHandle) -> tuple[str, int]:
+    return await shard.state.remote()
+
+
+async def live_nodes() -> dict[str, float]:
+    """Return the number of processors of each live node, by node id."""
+    nodes = await asyncio.to_thread(ray.nodes)
+    live = [node for node in nodes if node["Alive"]]
+    return {str(node["NodeID"]): float(node["Resources"].get("CPU", 0.0)) for node in live}

@@ -1,28 +1,16 @@
 """A generation: one market, one scenario set and their prices, identified by a number."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Protocol
 
-from margin_actors.actors.plan import Heads, Span
-from margin_actors.engine.margin import PricedMarket
+from ray import ObjectRef
+
+from margin_actors.actors.inputs import ActiveInputs, ChangeKind
+from margin_actors.actors.plan import Span
+from margin_actors.engine.margin import PreparedMarket, PricedMarket, Slab
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
-
-Ref: TypeAlias = Any
-"""A `ray.ObjectRef`, for which Ray provides no usable type."""
-GenerationKind: TypeAlias = Literal["publish", "activate"]
-"""Kind of request that produced a generation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The response to a publication or an activation."""
-
-    number: int
-    """Number of the generation that the request produced."""
-    was_repeated: bool
-    """True if an earlier request with the same key produced it, so that nothing was changed."""
 
 
 class Archive(Protocol):
@@ -41,11 +29,11 @@ class Archive(Protocol):
         """Return a stored scenario set; raise UnknownScenarioSet if there is none under the id."""
         ...
 
-    def heads(self) -> Heads:
+    def active_inputs(self) -> ActiveInputs:
         """Return the snapshot and the scenario set in use."""
         ...
 
-    def repeated_generation(self, kind: GenerationKind, key: str, content_id: str) -> int | None:
+    def repeated_generation(self, kind: ChangeKind, key: str, content_id: str) -> int | None:
         """Return the generation number that an earlier request with this key produced.
 
         Return None if the key is empty or unknown.
@@ -65,7 +53,7 @@ class Archive(Protocol):
         request_id: str,
         caller: str,
         allow_older: bool,
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         """Store a snapshot, put it in use, and return (what is in use, generation number).
 
         The number is that of the generation which this request produced. If the snapshot is already
@@ -82,7 +70,7 @@ class Archive(Protocol):
 
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         """Put a stored scenario set in use; the return value is as for `publish_snapshot`.
 
         Raises
@@ -93,23 +81,6 @@ class Archive(Protocol):
             If the key was used with other content.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Distribution of the work over the cluster; no setting changes a single bit of a result."""
-
-    shards: int = 0
-    """Number of scenario shards; 0 for one per processor, adjusted when nodes join or leave."""
-    reducers: int = 1
-    """Number of reducers."""
-    run_slots: int = 2
-    """Maximum number of concurrent book runs, over all gateways."""
-    cube_bytes_max: int = 2 * 2**30
-    """Size in bytes up to which the risk cube is kept; prices of a larger cube are computed on
-    demand."""
-    look_seconds: float = 5.0
-    """Interval in seconds at which the coordinator checks the nodes and what is in use."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +98,11 @@ class GenerationHandle:
     """Number of listed contracts."""
     spans: tuple[Span, ...]
     """Slices of the scenarios, in order; one per element of `slabs`."""
-    market: Ref
-    """Reference to the `PreparedMarket`."""
-    scenarios: Ref
-    """Reference to the `ScenarioSet`."""
-    slabs: tuple[Ref, ...] | None
-    """References to the slices of the risk cube (`Slab`), in the order of `spans`; None if prices
-    are computed on demand."""
+    market: ObjectRef[PreparedMarket]
+    scenarios: ObjectRef[ScenarioSet]
+    slabs: tuple[ObjectRef[Slab], ...] | None
+    """References to the slices of the risk cube, in the order of `spans`; None if prices are
+    computed on demand."""
 
 
 @dataclass(frozen=True)
@@ -142,10 +111,10 @@ class ResidentGeneration:
 
     handle: GenerationHandle
     priced: PricedMarket
-    prepared: dict[str, tuple[object, Any]] = field(
-        default_factory=dict[str, tuple[object, Any]], compare=False, repr=False
+    prepared: dict[str, tuple[object, object]] = field(
+        default_factory=dict[str, tuple[object, object]], compare=False, repr=False
     )
-    """Accounts prepared for margining, with the positions from which they were prepared. The
+    """By account: the positions, and the account as prepared from them for margining. The
     gateway caches them here because they are valid only for this generation."""
 
     @property
@@ -172,7 +141,8 @@ class ShardState:
 class CoordinatorStatus:
     """Human-readable state of the cluster."""
 
-    heads: Heads
+    inputs: ActiveInputs
+    """The snapshot and the scenario set in use."""
     current: int
     """Number of the generation in use; 0 before the first."""
     pending: int

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from uuid import uuid4
 
 import ray
@@ -18,13 +18,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from margin_actors.actors.cluster import seconds_left
 from margin_actors.actors.faults import cause_of, is_loss, is_ours
-from margin_actors.actors.work import Tell, run_job
+from margin_actors.actors.handles import ResultStream
+from margin_actors.actors.work import JobProgress, JobReport, ProgressCallback, run_job
 from margin_actors.errors import ClusterUnavailable, DeadlinePassed
 
+T = TypeVar("T")
 _STOP_SECONDS_MAX = 60.0
 
 
-async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenerator[Any]:
+async def run_beside(
+    job: Callable[[ProgressCallback], T], *, until: float
+) -> AsyncGenerator[JobProgress | T]:
     """Run a job in a separate process; yield its progress reports, then its result.
 
     A progress report is a tuple (activity, done, total). The job runs on this node, because its
@@ -75,7 +79,7 @@ async def run_beside(job: Callable[[Tell], Any], *, until: float) -> AsyncGenera
 _removals: set[asyncio.Task[None]] = set()
 
 
-async def _remove_after(running: Any, stop: Path) -> None:
+async def _remove_after(running: ResultStream[JobReport[T]], stop: Path) -> None:
     """Remove the file that stops a job once the job has ended."""
     with contextlib.suppress(Exception):  # how it ended does not matter any more
         await asyncio.wait_for(running.completed(), _STOP_SECONDS_MAX)

@@ -1,11 +1,14 @@
 """Actors that price scenarios and reduce profits to margins; no state is lost if they restart."""
 
 from collections import OrderedDict
-from typing import Any
+from typing import Protocol, cast
 
 import ray
+from ray import ObjectRef
 
-from margin_actors.actors.plan import Span, remember
+from margin_actors.actors.handles import ActorClass, Remote, as_remote
+from margin_actors.actors.plan import Span
+from margin_actors.actors.slots import remember
 from margin_actors.actors.work import BookInput, MarketSize, reduce_accounts, sized_market
 from margin_actors.engine.margin import (
     Margins,
@@ -36,6 +39,7 @@ class ScenarioShard:
         self._number = number
         self._priced = 0
 
+    @ray.method(num_returns=2)
     def price(self, market: PreparedMarket, scenarios: ScenarioSet, span: Span) -> tuple[Slab, int]:
         """Return (slice of the risk cube over `span`, number of slices priced so far)."""
         part = scenarios.rows(span.first, span.first + span.count)
@@ -44,16 +48,16 @@ class ScenarioShard:
         self._priced += 1
         return slab, self._priced
 
-    @ray.method(concurrency_group=_PREPARATION)
+    @ray.method(concurrency_group=_PREPARATION, num_returns=2)
     def prepare(
-        self, snapshot: MarketSnapshot, parameters: ModelParameters
+        self, snapshot: MarketSnapshot, model: ModelParameters
     ) -> tuple[PreparedMarket, MarketSize]:
         """Return the market of a snapshot, prepared for pricing, and its size.
 
         This is not a task, because Ray terminates the workers of tasks as soon as the gateway that
         started the coordinator has exited; each preparation would then wait for a new worker.
         """
-        return sized_market(snapshot, parameters)
+        return sized_market(snapshot, model)
 
     def state(self) -> tuple[str, int]:
         """Return (node id, number of cube slices priced)."""
@@ -92,13 +96,49 @@ class Reducer:
         return True
 
 
-_ALWAYS_RESTARTED: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-_NOT_IN_LINE: dict[str, Any] = {
-    "concurrency_groups": {_CONTROL: 1},
-    # With ordered execution, a call that waits for its arguments blocks all later calls of the
-    # same caller.
-    "allow_out_of_order_execution": True,
-}
-_PREPARES: dict[str, Any] = {"concurrency_groups": {_PREPARATION: 1}}
-shard_actor: Any = ray.remote(**_ALWAYS_RESTARTED, **_PREPARES)(ScenarioShard)
-reducer_actor: Any = ray.remote(**_ALWAYS_RESTARTED, **_NOT_IN_LINE)(Reducer)
+class ShardHandle(Protocol):
+    """Handle of a `ScenarioShard`."""
+
+    price: Remote[
+        [ObjectRef[PreparedMarket], ObjectRef[ScenarioSet], Span],
+        tuple[ObjectRef[Slab], ObjectRef[int]],
+    ]
+    prepare: Remote[
+        [MarketSnapshot, ModelParameters],
+        tuple[ObjectRef[PreparedMarket], ObjectRef[MarketSize]],
+    ]
+    state: Remote[[], ObjectRef[tuple[str, int]]]
+
+
+class ReducerHandle(Protocol):
+    """Handle of a `Reducer`."""
+
+    # Any number of references to a `SliceBundle` follow the arguments of `reduce`.
+    reduce: Remote[..., ObjectRef[Margins | None]]
+    abandon: Remote[[str], ObjectRef[None]]
+    ready: Remote[[], ObjectRef[bool]]
+
+
+shard_actor = cast(
+    "ActorClass[[int], ShardHandle]",
+    as_remote(
+        ScenarioShard,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        concurrency_groups={_PREPARATION: 1},
+    ),
+)
+reducer_actor = cast(
+    "ActorClass[[], ReducerHandle]",
+    as_remote(
+        Reducer,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        concurrency_groups={_CONTROL: 1},
+        # With ordered execution, a call that waits for its arguments blocks all later calls of the
+        # same caller.
+        allow_out_of_order_execution=True,
+    ),
+)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Any, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar, cast
 
-import ray
+from ray import ObjectRef
 
+from margin_actors.actors.handles import Remote, ResultStream, as_remote
 from margin_actors.actors.plan import Span
 from margin_actors.engine.margin import (
     HeldPositions,
@@ -33,8 +34,13 @@ from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
 
-Tell: TypeAlias = Callable[[str, int, int], None]
+T = TypeVar("T")
+JobProgress: TypeAlias = tuple[str, int, int]
+"""Progress of a job: (current activity, items done, number of items)."""
+ProgressCallback: TypeAlias = Callable[[str, int, int], None]
 """Progress callback; receives (current activity, items done, number of items)."""
+JobReport: TypeAlias = tuple[Literal["progress"], JobProgress] | tuple[Literal["done"], T]
+"""What a job reports: its progress any number of times, then its result."""
 _STOP_POLL_SECONDS = 0.1
 _STOP_SECONDS_MAX = 5.0
 """Longest time from the stop of a job to its next progress report."""
@@ -60,7 +66,7 @@ class MarketSize:
 
 
 def sized_market(
-    snapshot: MarketSnapshot, parameters: ModelParameters
+    snapshot: MarketSnapshot, model: ModelParameters
 ) -> tuple[PreparedMarket, MarketSize]:
     """Return the market of a snapshot, prepared for pricing, and its size.
 
@@ -69,7 +75,7 @@ def sized_market(
     MissingMarketData, InvalidMarketData
         If no smile can be fitted.
     """
-    market = prepare_market(snapshot, parameters)
+    market = prepare_market(snapshot, model)
     underlyings = tuple(sorted({curve.underlying for curve in market.contracts.curves}))
     return market, MarketSize(len(market.contracts), underlyings)
 
@@ -123,25 +129,25 @@ class _JobStopped(Exception):  # noqa: N818
     """Ends a job whose caller has left."""
 
 
-def _run_job(job: Callable[[Tell], Any], stop_file: str) -> Generator[tuple[str, Any]]:
+def _run_job(job: Callable[[ProgressCallback], T], stop_file: str) -> Generator[JobReport[T]]:
     """Run a job in a thread; yield its progress, then its result, until `stop_file` exists.
 
     A job that is stopped ends at its next report of progress, and the worker serves other tasks. If
     that takes too long, the worker exits.
     """
-    reports: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+    reports: SimpleQueue[JobReport[T] | BaseException] = SimpleQueue()
     is_stopped = Event()
 
     def report(what: str, done: int, total: int) -> None:
         if is_stopped.is_set():
             raise _JobStopped
-        reports.put(("told", (what, done, total)))
+        reports.put(("progress", (what, done, total)))
 
     def work() -> None:
         try:
             result = job(report)
         except BaseException as error:
-            reports.put(("raised", error))
+            reports.put(error)
         else:
             reports.put(("done", result))
 
@@ -150,13 +156,13 @@ def _run_job(job: Callable[[Tell], Any], stop_file: str) -> Generator[tuple[str,
     stop = Path(stop_file)
     while not stop.exists():
         try:
-            kind, value = reports.get(timeout=_STOP_POLL_SECONDS)
+            found = reports.get(timeout=_STOP_POLL_SECONDS)
         except Empty:
             continue
-        if kind == "raised":
-            raise value
-        yield kind, value
-        if kind == "done":
+        if isinstance(found, BaseException):
+            raise found
+        yield found
+        if found[0] == "done":
             return
     is_stopped.set()
     thread.join(_STOP_SECONDS_MAX)
@@ -164,14 +170,42 @@ def _run_job(job: Callable[[Tell], Any], stop_file: str) -> Generator[tuple[str,
         os._exit(1)
 
 
-sum_slab: Any = ray.remote(max_retries=-1)(_sum_slab)
+class JobTask(Protocol):
+    """Task that runs a long job and streams its reports."""
+
+    def options(self, **options: object) -> "JobTask":
+        """Return the task with other options of Ray."""
+        ...
+
+    def remote(
+        self, job: Callable[[ProgressCallback], T], stop_file: str
+    ) -> ResultStream[JobReport[T]]:
+        """Start the job; see `_run_job`."""
+        ...
+
+
+sum_slab = cast(
+    "Remote[[ObjectRef[Slab], ObjectRef[BookInput], int, int], ObjectRef[SliceBundle]]",
+    as_remote(_sum_slab, max_retries=-1),
+)
 """Task (Slab, BookInput, first, last) -> SliceBundle of accounts [first, last)."""
-revalue: Any = ray.remote(max_retries=-1)(_revalue)
+_Revalue: TypeAlias = Remote[
+    [ObjectRef[PreparedMarket], ObjectRef[ScenarioSet], Span, ObjectRef[BookInput], int, int],
+    ObjectRef[SliceBundle],
+]
+revalue = cast("_Revalue", as_remote(_revalue, max_retries=-1))
 """Task (PreparedMarket, ScenarioSet, Span, BookInput, first, last) -> SliceBundle of accounts
 [first, last); prices the scenarios of the span itself."""
-# A job reserves no processor: otherwise books would wait until a build has ended. Its workers have
-# an environment variable of their own: otherwise it would take the worker of a book, and the book
-# would wait for a second until Ray has started another.
-_JOB: dict[str, Any] = {"num_cpus": 0, "runtime_env": {"env_vars": {"MARGIN_WORKER": "jobs"}}}
-run_job: Any = ray.remote(num_returns="streaming", max_retries=0, **_JOB)(_run_job)
-"""Task that runs a long job: yields ("told", (activity, done, total)), then ("done", result)."""
+run_job = cast(
+    "JobTask",
+    as_remote(
+        _run_job,
+        num_returns="streaming",
+        max_retries=0,
+        # A job reserves no processor: otherwise books would wait until a build has ended. Its
+        # workers have an environment variable of their own: otherwise it would take the worker of
+        # a book, and the book would wait for a second until Ray has started another.
+        num_cpus=0,
+        runtime_env={"env_vars": {"MARGIN_WORKER": "jobs"}},
+    ),
+)

@@ -166,7 +166,7 @@ def test_readers_do_not_wait_for_a_writer(ledger_url: str) -> None:
         reader = threading.Thread(
             target=lambda: (
                 ledger.portfolio_version(),
-                ledger.heads(),
+                ledger.active_inputs(),
                 ledger.changes_since(0),
                 ledger.repeated_change("trades", "k", "c"),
                 done.set(),

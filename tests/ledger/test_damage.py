@@ -120,7 +120,7 @@ def test_a_closed_ledger_is_unavailable(ledger_url: str) -> None:
     ledger = Ledger(ledger_url)
     assert ledger.portfolio_version() == 0
     ledger.close()
-    for use in (ledger.portfolio_version, ledger.heads, ledger.check_writable):
+    for use in (ledger.portfolio_version, ledger.active_inputs, ledger.check_writable):
         with pytest.raises(LedgerUnavailable, match="closed"):
             use()
 

@@ -18,7 +18,7 @@ from ledger_records import (
 from margin_cluster.ledger import Change, Ledger, PositionChange, Trade
 from sqlalchemy.exc import DatabaseError
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import (
     InvalidRequest,
     KeyReused,
@@ -80,11 +80,11 @@ def test_a_page_token_that_is_not_ours_is_an_error_of_the_request(ledger: Ledger
 
 def test_what_was_in_use_when_is_kept_with_who_asked(ledger: Ledger) -> None:
     """Operator's review B, "`heads` is overwritten"."""
-    assert ledger.heads() == Heads()
+    assert ledger.active_inputs() == ActiveInputs()
     publish(ledger, "s1", key="k1")
     activate(ledger, "x1", key="k1")  # keys of other methods are other keys
     publish(ledger, "s2", 1)
-    assert ledger.heads() == Heads(3, "s2", "x1")
+    assert ledger.active_inputs() == ActiveInputs(3, "s2", "x1")
     history, token = ledger.list_generations(2, "")
     rest, end = ledger.list_generations(2, token)
     assert [(g.number, g.kind, g.snapshot_id, g.scenarios_id) for g in history + rest] == [
@@ -119,7 +119,7 @@ def test_a_repeated_key_has_no_effect_after_something_else_was_published(
     assert ledger.repeated_generation("publish", "k", "s1") == 1
     assert publish(ledger, "s2", 1) == 2
     assert publish(ledger, "s1", key="k") == 1
-    assert ledger.heads().snapshot_id == "s2"
+    assert ledger.active_inputs().snapshot_id == "s2"
     for other in (lambda: publish(ledger, "s3", 2, key="k"),):
         with pytest.raises(KeyReused):
             other()
@@ -137,7 +137,7 @@ def test_a_snapshot_older_than_the_one_in_use_needs_permission(ledger: Ledger) -
         publish(ledger, "early", 4, key="k")
     assert "2026-01-01 04:00:00" in str(caught.value)
     assert "2026-01-01 05:00:00" in str(caught.value)
-    assert ledger.heads() == Heads(1, "late", "")
+    assert ledger.active_inputs() == ActiveInputs(1, "late", "")
     assert len(ledger.list_snapshots(9, "")[0]) == 1
     assert publish(ledger, "same time", 5) == 2
     assert publish(ledger, "early", 4, key="k", older=True) == 3
@@ -153,7 +153,7 @@ def test_a_scenario_set_in_use_is_one_that_is_recorded(ledger: Ledger) -> None:
     assert ledger.has_scenario_set("x")
     assert ledger.list_scenario_sets(9, "")[0] == [scenario_set_record("x")]
     heads, number = ledger.activate_scenarios("x", key="", origin=ASKED, now=NOW)
-    assert (heads, number) == (Heads(1, "", "x"), 1)
+    assert (heads, number) == (ActiveInputs(1, "", "x"), 1)
 
 
 def test_snapshots_are_listed_as_they_were_recorded(ledger: Ledger) -> None:

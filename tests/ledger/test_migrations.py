@@ -22,14 +22,14 @@ from margin_cluster.ledger.schema import metadata
 from margin_cluster.ledger.verification import verify_ledger
 from sqlalchemy import create_engine, inspect
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import InvalidParameters
 
 
 def test_a_ledger_of_the_first_version_is_upgraded_with_every_row(ledger_url: str) -> None:
     execute_all(ledger_url, first_version(ledger_url) + rows_of_the_first_version())
     ledger = Ledger(ledger_url)
-    assert ledger.heads() == Heads(7, "snapshot-2", "scenarios-1")
+    assert ledger.active_inputs() == ActiveInputs(7, "snapshot-2", "scenarios-1")
     (generation,), _ = ledger.list_generations(9, "")
     assert (generation.number, generation.kind) == (7, "import")
     snapshots, _ = ledger.list_snapshots(9, "")
@@ -94,7 +94,7 @@ def assert_calculations(ledger: Ledger) -> None:
 def test_an_empty_ledger_of_the_first_version_is_upgraded(ledger_url: str) -> None:
     execute_all(ledger_url, first_version(ledger_url))
     ledger = Ledger(ledger_url)
-    assert ledger.heads() == Heads()
+    assert ledger.active_inputs() == ActiveInputs()
     assert ledger.head().sequence == 0
     fill(ledger)
     assert verify_ledger(ledger.database).findings == ()

@@ -18,7 +18,7 @@ from folder_archive import FolderArchive
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.coordinator import Coordinator
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 
 
 class Counted(Coordinator):
@@ -39,13 +39,13 @@ async def main(folder: Path, keys: list[str]) -> None:
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counted)
     cluster = Cluster(remote.remote(archive, world.model, Layout(shards=2)))
     until = time.monotonic() + 120
-    before = archive.heads().number
+    before = archive.active_inputs().number
     published = []
     for call, key in enumerate(keys):
         snapshot = dataclasses.replace(world.snapshot, discount_annual=1e-4 * (call + 1))
         published.append(await cluster.publish(snapshot, key=key, until=until))
     executions = Path(os.environ["EXECUTIONS"]).read_text().split()
-    after = archive.heads()
+    after = archive.active_inputs()
     print(
         json.dumps(
             {

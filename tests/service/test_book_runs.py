@@ -29,8 +29,8 @@ from actor_world import (
 
 from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
 from margin_actors.actors.cluster import Cluster, finished
-from margin_actors.actors.plan import LEASE_SECONDS
 from margin_actors.actors.shard import reducer_actor
+from margin_actors.actors.slots import LEASE_SECONDS
 from margin_actors.errors import (
     DeadlinePassed,
     Overloaded,
@@ -193,11 +193,11 @@ from pathlib import Path
 from actor_world import make_small_world, ray_here
 from folder_archive import FolderArchive
 from margin_actors.actors.cluster import Cluster
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 
 async def main(folder, namespace):
     world = make_small_world()
-    layout = Layout(shards=2, look_seconds=0.5, run_slots=1)
+    layout = Layout(shards=2, refresh_seconds=0.5, run_slots=1)
     cluster = await Cluster.connect(FolderArchive(folder), world.model, layout, namespace=namespace)
     async with cluster.run_slot("holder", until=time.monotonic() + 3600):
         print("held", flush=True)

@@ -18,7 +18,7 @@ from made import made_scenarios
 from margin_client import MarginClient, Progress
 from service_world import Running, World, served, wire
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.portfolios import book_from_table
 
@@ -48,7 +48,7 @@ def running(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
     cube_bytes_max = 2**31 if request.param == "prices kept" else 0
-    layout = Layout(shards=2, look_seconds=0.5, cube_bytes_max=cube_bytes_max)
+    layout = Layout(shards=2, refresh_seconds=0.5, cube_bytes_max=cube_bytes_max)
     with served(large, tmp_path_factory.mktemp("service"), layout=layout) as running:
         yield running
 

@@ -8,7 +8,7 @@ from made import EVERYTHING, model_from, sections
 from margin_client import Candidate, InvalidRequestError, MarginClient
 from service_world import Running, World, ray_here, served
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import PARTS, calculate_margin
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket

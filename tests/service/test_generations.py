@@ -23,7 +23,7 @@ from actor_world import (
 from folder_archive import FolderArchive
 from made import made_scenarios
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import (
     InvalidScenario,
     KeyReused,
@@ -63,7 +63,7 @@ def test_a_key_brings_about_one_generation_however_often_it_comes(
             assert (second.number, second.was_repeated) == (4, False)
             again = await cluster.publish(other, key="k", until=soon())
             assert (again.number, again.was_repeated) == (3, True)
-            assert archive.heads().snapshot_id == third.id
+            assert archive.active_inputs().snapshot_id == third.id
             with pytest.raises(KeyReused):
                 await cluster.publish(small.snapshot, key="k", until=soon())
             same = await cluster.publish(third, until=soon())
@@ -88,7 +88,7 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
 
     async def work() -> None:
         archive = archive_of(small, tmp_path)
-        before = archive.heads()
+        before = archive.active_inputs()
         unfit = replace(
             small.snapshot.options,
             bid=np.full(len(small.snapshot.options), np.nan),
@@ -120,9 +120,9 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
                 await cluster.activate(other_scenarios.id, until=soon())
             with pytest.raises(UnknownScenarioSet):
                 await cluster.activate("scenarios-" + 32 * "0", until=soon())
-            assert archive.heads() == before
+            assert archive.active_inputs() == before
             status = await cluster.status(until=soon())
-            assert (status.heads, status.fault) == (before, "")
+            assert (status.inputs, status.fault) == (before, "")
 
     asyncio.run(work())
 
@@ -135,7 +135,7 @@ def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recover
 
     async def work() -> None:
         archive = archive_of(small, tmp_path)
-        heads = archive.heads()
+        heads = archive.active_inputs()
         name = heads.snapshot_id if damaged == "snapshots" else heads.scenarios_id
         path = archive.path(damaged, name)
         content = path.read_bytes()
@@ -144,7 +144,7 @@ def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recover
             with pytest.raises(NotReady, match="snapshot and scenario set in use cannot be priced"):
                 await cluster.generation(until=soon())
             status = await cluster.status(until=soon())
-            assert status.heads == heads
+            assert status.inputs == heads
             assert "cannot be priced" in status.fault
             assert status.current == 0
             assert len(status.shards) == 2
@@ -168,10 +168,10 @@ def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recover
 class FailingArchive(FolderArchive):
     """An archive whose state cannot be read while a marker file exists."""
 
-    def heads(self) -> Heads:
+    def active_inputs(self) -> ActiveInputs:
         if (self.root / "unreadable").exists():
             raise MarginError("the state cannot be read")
-        return super().heads()
+        return super().active_inputs()
 
 
 def test_an_unreadable_archive_stops_neither_status_nor_books(
@@ -183,12 +183,13 @@ def test_an_unreadable_archive_stops_neither_status_nor_books(
         async with connected(archive, small) as cluster:
             await cluster.generation(until=soon())
             (tmp_path / "unreadable").touch()
-            end = soon(30)
+            end = soon()
             while "cannot be read" not in (await cluster.status(until=soon())).fault:
                 assert time.monotonic() < end
                 await asyncio.sleep(0.1)
             assert (await complete(cluster, small.book))[-1].digest
             (tmp_path / "unreadable").unlink()
+            end = soon()
             while (await cluster.status(until=soon())).fault:
                 assert time.monotonic() < end
                 await asyncio.sleep(0.1)

@@ -38,7 +38,7 @@ from margin_protos.v1 import (
 from service_world import Running, World, served, wire
 
 from margin_actors.actors.jobs import run_beside
-from margin_actors.actors.work import Tell
+from margin_actors.actors.work import ProgressCallback
 
 ONCE = RetryPolicy(attempts_max=1)
 STALL = 1.0
@@ -299,7 +299,7 @@ def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
 def test_a_book_does_not_wait_for_builds(running: Running, client: MarginClient) -> None:
     """As many builds as Ray has processors: a book was not margined before one of them ended."""
 
-    def build(report: Tell) -> None:
+    def build(report: ProgressCallback) -> None:
         for done in range(300):
             report("Building", done, 300)
             time.sleep(0.1)

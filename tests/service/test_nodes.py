@@ -9,7 +9,7 @@ import pytest
 from margin_client import MarginClient, Progress, Trade
 from service_world import Running, World, digest_of_book, nodes, served
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 
 QUICK_CHECKS = {
     "health_check_initial_delay_ms": 500,
@@ -36,7 +36,7 @@ def test_shards_and_nodes_change_no_bit(count: int, world: World, tmp_path: Path
 
 
 def test_shards_follow_the_processors(world: World, tmp_path: Path) -> None:
-    layout = Layout(shards=0, look_seconds=0.5)
+    layout = Layout(shards=0, refresh_seconds=0.5)
     with nodes(1, QUICK_CHECKS) as cluster, served(world, tmp_path, layout=layout) as running:
         with MarginClient(running.target) as client:
             assert len(client.wait_until_ready().shards) == 2
@@ -60,7 +60,7 @@ def test_shards_follow_the_processors(world: World, tmp_path: Path) -> None:
 def test_a_node_is_lost_in_the_middle(
     checks: dict[str, int] | None, cube_bytes_max: int, world: World, tmp_path: Path
 ) -> None:
-    layout = Layout(shards=4, look_seconds=0.5, cube_bytes_max=cube_bytes_max)
+    layout = Layout(shards=4, refresh_seconds=0.5, cube_bytes_max=cube_bytes_max)
     with nodes(2, checks) as cluster, served(world, tmp_path, layout=layout) as running:
         (worker,) = (n for n in cluster.list_all_nodes() if n is not cluster.head_node)
         lost = threading.Event()

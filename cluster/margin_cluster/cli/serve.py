@@ -9,7 +9,7 @@ import uvloop
 from rich.markup import escape
 from rich.table import Table
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import (

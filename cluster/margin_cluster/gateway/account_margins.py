@@ -259,9 +259,9 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     if not account:
         with named_input("book", "portfolio"):
             return PreparedAccount(generation.priced.lay_out(holding.book), ())
-    before = generation.prepared.get(account)
-    if before is not None and before[0] is holding:
-        return before[1]
+    held, prepared = generation.prepared.get(account, (None, None))
+    if held is holding and isinstance(prepared, PreparedAccount):
+        return prepared
     assessment = assess_book(generation.priced, holding.book)
     if assessment.failures:
         raise MissingMarketData(

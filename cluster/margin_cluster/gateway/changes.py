@@ -10,7 +10,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from margin_actors.actors.generation import Published, ResidentGeneration
+from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.actors.inputs import Published
 from margin_actors.engine.margin import BookAssessment, PricedMarket, assess_book
 from margin_actors.errors import InvalidMarketData, InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.books import Book

@@ -16,7 +16,7 @@ from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.actors.jobs import run_beside
-from margin_actors.actors.work import Tell
+from margin_actors.actors.work import ProgressCallback
 from margin_actors.engine.margin import Margins
 from margin_actors.market.books import book_of_portfolios
 from margin_actors.market.identity import content_id
@@ -99,7 +99,7 @@ async def _warm_jobs(until: float) -> None:
         pass
 
 
-def _nothing(_report: Tell) -> None:
+def _nothing(_report: ProgressCallback) -> None:
     """Return at once: a job for warming up."""
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Select, Table, func, select
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import Problem, UnknownCalculation
 from margin_cluster.ledger import steps
 from margin_cluster.ledger.database import Database
@@ -112,10 +112,10 @@ class Ledger:
 
     # -- what is in use ------------------------------------------------------------------------
 
-    def heads(self) -> Heads:
+    def active_inputs(self) -> ActiveInputs:
         """Return the snapshot, scenario set and generation number in use."""
         with self._database.reading() as connection:
-            return steps.heads_of(connection.exec_driver_sql(steps.IN_USE).first())
+            return steps.active_inputs_of(connection.exec_driver_sql(steps.IN_USE).first())
 
     def repeated_generation(
         self, kind: Literal["publish", "activate"], key: str, content: str
@@ -137,7 +137,7 @@ class Ledger:
         origin: Origin,
         allow_older: bool,
         now: datetime,
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         """Record a stored snapshot, put it in use, and return (heads, number).
 
         The heads are what is in use after the call; the number is that of the generation that the
@@ -153,7 +153,7 @@ class Ledger:
         """
         with self._database.writing() as writer:
             number = steps.number_of_key(writer.first, "publish", key, record.snapshot_id)
-            heads = steps.heads_of(writer.first(steps.IN_USE))
+            heads = steps.active_inputs_of(writer.first(steps.IN_USE))
             if number is not None:
                 return heads, number
             if not allow_older:
@@ -167,7 +167,7 @@ class Ledger:
 
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, origin: Origin, now: datetime
-    ) -> tuple[Heads, int]:
+    ) -> tuple[ActiveInputs, int]:
         """Put a recorded scenario set in use; return values as `publish_snapshot`.
 
         Raises
@@ -179,7 +179,7 @@ class Ledger:
         """
         with self._database.writing() as writer:
             number = steps.number_of_key(writer.first, "activate", key, scenarios_id)
-            heads = steps.heads_of(writer.first(steps.IN_USE))
+            heads = steps.active_inputs_of(writer.first(steps.IN_USE))
             if number is not None:
                 return heads, number
             steps.require_scenario_set(writer.first, scenarios_id)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Column
 
-from margin_actors.actors.plan import Heads
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import (
     InvalidRequest,
     KeyReused,
@@ -36,9 +36,9 @@ _TOKEN_MAX = 2**63 - 1
 _CLOCK = "%Y-%m-%d %H:%M:%S"
 
 
-def heads_of(row: Any | None) -> Heads:
+def active_inputs_of(row: Any | None) -> ActiveInputs:
     """Return what is in use from a row of the query `IN_USE`, or nothing in use for None."""
-    return Heads() if row is None else Heads(*row)
+    return ActiveInputs() if row is None else ActiveInputs(*row)
 
 
 def number_of_key(first: First, kind: str, key: str, content: str) -> int | None:
@@ -79,7 +79,7 @@ def _require_same(key: str, before: str, content: str) -> None:
         )
 
 
-def require_not_older(writer: Writer, heads: Heads, record: SnapshotRecord) -> None:
+def require_not_older(writer: Writer, heads: ActiveInputs, record: SnapshotRecord) -> None:
     """Raise `OutdatedSnapshot` if a snapshot's time is before that of the one in use."""
     query = "SELECT time_ms FROM snapshots WHERE snapshot_id = ?"
     row = writer.first(query, [heads.snapshot_id])
@@ -122,14 +122,14 @@ def add_once(writer: Writer, kind: str, name: Column[str], row: dict[str, Any]) 
 def advance(
     writer: Writer,
     kind: Literal["publish", "activate"],
-    before: Heads,
-    after: Heads,
+    before: ActiveInputs,
+    after: ActiveInputs,
     *,
     key: str,
     content: str,
     origin: Origin,
     now: datetime,
-) -> tuple[Heads, int]:
+) -> tuple[ActiveInputs, int]:
     """Put `after` in use and return (heads, generation number).
 
     If `after` is in use already, only the key is recorded, so that repeating the call changes
@@ -150,7 +150,7 @@ def advance(
     number = writer.generation_number
     in_use = {"snapshot_id": after.snapshot_id, "scenarios_id": after.scenarios_id}
     writer.append("generation", [row | in_use | {"number": number}])
-    return Heads(number, after.snapshot_id, after.scenarios_id), number
+    return ActiveInputs(number, after.snapshot_id, after.scenarios_id), number
 
 
 def append_change(

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from margin_actors.backoff import Backoff
 from margin_actors.errors import InvalidMarketData, Problem, SourceUnavailable
 from margin_cluster.atomic import write_atomically
 
@@ -83,7 +84,7 @@ class DeribitClient:
         fault = ""
         for attempt in range(self.attempts):
             if attempt:
-                self.sleep(min(self.backoff_seconds * 2 ** (attempt - 1), 30.0))
+                self.sleep(Backoff(self.backoff_seconds, 30.0).delay_seconds(attempt - 1))
             self._pace()
             try:
                 answer = self._pool.request("GET", url, fields=fields, preload_content=False)

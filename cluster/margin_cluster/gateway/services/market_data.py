@@ -42,7 +42,7 @@ class MarketDataService(stubs.MarketDataServiceServicer):
         size, token = page_of(request)
         ledger = self._desk.archive.ledger
         records, following = await self._desk.store(ledger.list_snapshots, size, token)
-        current_id = (await self._desk.store(ledger.heads)).snapshot_id
+        current_id = (await self._desk.store(ledger.active_inputs)).snapshot_id
         return pb.ListSnapshotsResponse(
             snapshots=[convert.snapshot_summary_to_proto(r, current_id) for r in records],
             next_page_token=following,

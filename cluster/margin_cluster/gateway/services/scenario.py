@@ -9,7 +9,7 @@ from margin_protos.v1 import scenario_service_pb2 as pb
 from margin_protos.v1 import scenario_service_pb2_grpc as stubs
 
 from margin_actors.actors.jobs import run_beside
-from margin_actors.actors.work import Tell
+from margin_actors.actors.work import ProgressCallback
 from margin_actors.errors import InvalidRequest, NotReady, Problem, raise_if_any
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.changes import Changes
@@ -19,7 +19,7 @@ from margin_cluster.gateway.desk import Desk
 from margin_cluster.gateway.paging import page_of
 from margin_cluster.ledger import ScenarioSetRecord
 
-ScenarioBuilder: TypeAlias = Callable[[datetime], Callable[[Tell], ScenarioSetRecord]]
+ScenarioBuilder: TypeAlias = Callable[[datetime], Callable[[ProgressCallback], ScenarioSetRecord]]
 """Takes the latest time from which data may be used, and returns the job that builds and stores the
 scenario set. The job is pickled and run in another process."""
 
@@ -34,7 +34,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
     async def BuildScenarioSet(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Build a scenario set in a separate process; cancelling the call stops the build."""
         as_of = await self._as_of(request)
-        active = (await self._desk.store(self._desk.archive.heads)).scenarios_id
+        active = (await self._desk.store(self._desk.archive.active_inputs)).scenarios_id
         async with aclosing(run_beside(self._builder(as_of), until=current.get().until)) as told:
             async for event in told:
                 if isinstance(event, ScenarioSetRecord):
@@ -52,7 +52,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
             time = time_from_timestamp(request.as_of, "as_of", problems)
             raise_if_any(problems, InvalidRequest, "the request is not valid")
             return time
-        heads = await self._desk.store(self._desk.archive.heads)
+        heads = await self._desk.store(self._desk.archive.active_inputs)
         if not heads.snapshot_id:
             raise NotReady(
                 "no market snapshot is in use",
@@ -66,7 +66,7 @@ class ScenarioService(stubs.ScenarioServiceServicer):
         size, token = page_of(request)
         ledger = self._desk.archive.ledger
         records, following = await self._desk.store(ledger.list_scenario_sets, size, token)
-        active = (await self._desk.store(ledger.heads)).scenarios_id
+        active = (await self._desk.store(ledger.active_inputs)).scenarios_id
         return pb.ListScenarioSetsResponse(
             scenario_sets=[convert.scenario_set_to_proto(r, active) for r in records],
             next_page_token=following,

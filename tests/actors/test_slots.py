@@ -1,53 +1,17 @@
-"""Decisions of the cluster, without a cluster."""
-
-from itertools import pairwise
+"""Leases of run slots."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from margin_actors.actors.plan import (
+from margin_actors.actors.slots import (
     LEASE_SECONDS,
     RENEW_SECONDS,
     RUNS_REMEMBERED_MAX,
     RunSlots,
-    account_ranges,
-    place_shards,
-    shards_wanted,
-    spans,
 )
-
-
-@given(st.integers(1, 100_000), st.integers(1, 64), st.sampled_from([1, 64, 256]))
-def test_spans_cover_every_scenario_once_and_begin_tiles(n: int, parts: int, tile: int) -> None:
-    found = spans(n, parts, tile=tile)
-    assert found[0].first == 0
-    assert all(a.first + a.count == b.first for a, b in pairwise(found))
-    assert sum(s.count for s in found) == n
-    assert all(s.first % tile == 0 and s.count > 0 for s in found)
-    assert len(found) <= parts
-    assert max(s.count for s in found) - min(s.count for s in found) < 2 * tile
-
-
-@given(
-    st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(1, 200), st.integers(1, 9)
-)
-def test_account_ranges_hold_every_account_once(
-    sizes: list[int], positions: int, accounts: int
-) -> None:
-    start = [0]
-    for size in sizes:
-        start.append(start[-1] + size)
-    ranges = account_ranges(start, positions=positions, accounts=accounts)
-    assert ranges[0][0] == 0
-    assert ranges[-1][1] == len(sizes)
-    assert all(a[1] == b[0] for a, b in pairwise(ranges))
-    for first, last in ranges:
-        assert 1 <= last - first <= accounts
-        assert last - first == 1 or start[last] - start[first] <= positions
 
 
 def test_slots_are_leased_for_seconds_and_free_when_their_holder_is_silent() -> None:
-    """Operator's review A7."""
     slots = RunSlots(2)
     assert slots.take("a", now=0.0) == 0.0
     assert slots.take("b", now=1.0) == 0.0
@@ -123,21 +87,3 @@ def test_only_renewals_exceed_the_slots_and_silence_frees_them_all(
             slots.give_back(run_id)
     assert slots.taken(now=now) <= limit + renewed
     assert slots.taken(now=now + LEASE_SECONDS) == 0
-
-
-def test_shards_are_as_configured_or_one_a_processor() -> None:
-    assert shards_wanted(3, 16.0) == 3
-    assert shards_wanted(0, 16.0) == 16
-    assert shards_wanted(0, 0.0) == 1
-
-
-def test_shards_stay_on_living_nodes_and_go_where_there_is_most_room() -> None:
-    cpus = {"a": 2.0, "b": 4.0, "head": 0.0}
-    places = place_shards([], cpus, 6)
-    assert sorted(places) == ["a", "a", "b", "b", "b", "b"]
-    assert place_shards(places, cpus, 6) == places
-    assert place_shards(places, cpus, 2) == places[:2]
-    assert place_shards(places, {"a": 2.0}, 6) == ["a"] * 6
-    joined = place_shards(["a", "a"], {"a": 2.0, "b": 2.0}, 4)
-    assert joined == ["a", "a", "b", "b"]
-    assert place_shards([], {"head": 0.0}, 1) == ["head"]
