@@ -212,7 +212,9 @@ def interval_from_times(times: TimeArray, *, where: str) -> int:
             f"{where} has too few rows to determine its interval",
             [
                 Problem(
-                    where, f"{times.size} rows, fewer than two different times", "give at least two"
+                    where,
+                    f"{times.size} rows, fewer than two different times",
+                    "give at least two, or end the file's name with the interval, for example _1d",
                 )
             ],
         )

@@ -92,9 +92,9 @@ def test_a_version_that_was_used_never_changes(full_run: Path, small: Path, tmp_
         "model", "register", changed, "--approved-by", "risk committee"
     )
     diff = json.loads(margin("model", "diff", "small@1", changed, "--json"))
-    assert diff == [{"field": "scenarios.windows", "before": "500", "after": "400"}]
+    assert diff["changes"] == [{"field": "scenarios.windows", "before": "500", "after": "400"}]
     versions = json.loads(margin("model", "versions", "--json"))
-    mine = [(v["version"], v["approved_by"]) for v in versions if v["name"] == "small"]
+    mine = [(v["version"], v["approved_by"]) for v in versions["versions"] if v["name"] == "small"]
     assert mine == [("1", ""), ("2", "risk committee")]
     assert "The two models have the same parameters" in margin("model", "diff", small, small)
     assert "is not recorded in this store" in margin("model", "diff", "small@9", small, code=2)
@@ -105,13 +105,13 @@ def test_any_number_of_a_run_can_be_traced(full_run: Path) -> None:
     account = table.column("account_id")[2].as_py()
     found = json.loads(margin("explain", "account", full_run, "--account", account, "--json"))
     assert found["initial_margin_usd"] == table.column("initial_margin_usd")[2].as_py()
-    assert sum(found["parts_usd"].values()) == pytest.approx(found["initial_margin_usd"])
+    assert sum(found["components_usd"].values()) == pytest.approx(found["initial_margin_usd"])
     var = sum(p["component_var_usd"] for p in found["positions"])
     assert var == pytest.approx(table.column("var_usd")[2].as_py(), rel=1e-9)
     # The traced scenario is the one that is the VaR.
     assert -found["traced"]["profit_usd"] == pytest.approx(var, rel=1e-9)
     text = margin("explain", "account", full_run, "--account", account, "--scenario", 3)
-    assert "Prices in row 3" in text
+    assert "Prices before and after scenario 3" in text
     assert "Contributions" in text
     assert "account nobody is not in the calculation" in margin(
         "explain", "account", full_run, "--account", "nobody", code=2
@@ -160,14 +160,16 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
                "--method", "hs-surface")
     )  # fmt: skip
     # The grid recognises nothing between underlyings; the others do.
-    grid = found["venue-grid"]
-    assert grid["account"] == pytest.approx(grid["underlyings"], rel=1e-12)
+    by = {m["method"]: m for m in found["methods"]}
+    grid = by["venue-grid"]
+    assert grid["account_usd"] == pytest.approx(grid["underlyings_usd"], rel=1e-12)
     for name in ("span", "hs-surface"):
-        assert found[name]["account"] < found[name]["underlyings"] < found[name]["positions"]
+        m = by[name]
+        assert m["account_usd"] < m["underlyings_usd"] < m["positions_usd"]
     table = pq.read_table(out / "methods.parquet")
     assert table.num_rows == 100
     assert table.column("span.requirement_usd").to_numpy().sum() == pytest.approx(
-        found["span"]["account"]
+        by["span"]["account_usd"]
     )
     assert "Offsets recognised" in (out / "report.html").read_text()
 
@@ -177,7 +179,7 @@ def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:
     rows = json.loads(
         margin("backtest", "--out", out, "--model", small, "--from", "2025-03-01", "--to",
                "2025-04-30", "--engine", "historical", "--engine", "filtered EWMA", "--json")
-    )  # fmt: skip
+    )["tests"]  # fmt: skip
     assert len(rows) == 8 * 2 * 3
     assert {r["portfolio"] for r in rows} >= {"outright", "BTC-ETH spread", "short gamma, hedged"}
     assert all(r["all_dates"] == 61 and r["dates"] == 31 for r in rows)
@@ -206,7 +208,7 @@ def test_procyclicality_of_some_days(tmp_path: Path, small: Path) -> None:
     rows = json.loads(
         margin("procyclicality", "--out", out, "--model", small, "--from", "2025-03-01", "--to",
                "2025-04-30", "--json")
-    )  # fmt: skip
+    )["responses"]  # fmt: skip
     assert len(rows) == 8 * 6
     by = {(r["portfolio"], r["tool"]): r for r in rows}
     assert by["outright", "all"]["mean"] >= by["outright", "none"]["mean"]

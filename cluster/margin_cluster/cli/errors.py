@@ -114,7 +114,10 @@ def reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def kind_of(error: MarginError) -> ErrorKind:
     """Return the code of an error, which is that of its class or of the nearest base class."""
-    return next((KINDS[c] for c in type(error).__mro__ if c in KINDS), "other")
+    for base in type(error).__mro__:
+        if base in KINDS:
+            return KINDS[base]
+    return "other"
 
 
 def report_error(error: MarginError, kind: ErrorKind, exit_code: int, *, as_json: bool) -> None:
