@@ -10,6 +10,7 @@ from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import print_plain
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.schemas import COMMANDS, Document
+from margin_cluster.cli.schemas.page import reference_page
 
 
 @reporting_errors
@@ -17,8 +18,14 @@ def schema_command(
     name: Annotated[
         str, typer.Argument(help="Name of a document, for example margin.run/1; or list.")
     ] = "list",
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the reference of all documents instead.")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of a document that a command prints with --json, or list them."""
+    if as_markdown:
+        sys.stdout.write(reference_page(COMMANDS))
+        return
     if name == "list":
         for document, commands in COMMANDS.items():
             print_plain(f"{document.form():<26} {', '.join(commands)}")

@@ -114,7 +114,7 @@ def backtest(
         pa_csv.write_csv(tests, folder / "tests.csv")
         pq.write_table(_series_table(found), folder / "series.parquet", compression="zstd")
         tell("Drawing the report", 0, 0)
-        page = backtest_html(found, parameters, remark=remark)
+        page = backtest_html(found, parameters, remark=_clauses(document.remarks))
         (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:
         print_json(document)
@@ -196,6 +196,11 @@ def _backtest_document(found: Backtest, folder: Path, remark: str, end: str) -> 
     return BacktestDocument(
         out=str(folder), first_date=first, last_date=last, remarks=remarks, tests=tests
     )
+
+
+def _clauses(remarks: list[str]) -> str:
+    """Return sentences as clauses that continue a sentence."""
+    return "; ".join(text[0].lower() + text[1:].removesuffix(".") for text in remarks)
 
 
 def _show_book(found: Backtest, document: BacktestDocument) -> None:
