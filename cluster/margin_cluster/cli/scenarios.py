@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_actors.engine.scenarios import Provenance, ScenarioSet
+from margin_actors.engine.scenarios import AT_MONEY, MONTH, Provenance, ScenarioSet
 from margin_cluster.cli.console import (
     counted,
     out,
@@ -26,8 +26,6 @@ from margin_cluster.wiring import build_scenarios, load_market, load_model, load
 
 scenarios_app = typer.Typer(help="Scenario sets.", no_args_is_help=True)
 _FALLS = 8
-_AT_THE_MONEY_30_DAYS = (2, 3)
-"""Position of the 30-day at-the-money volatility among the nodes of a surface."""
 
 
 @scenarios_app.command("build")
@@ -129,8 +127,7 @@ def _show(scenarios: ScenarioSet) -> None:
     for row in np.argsort(scenarios.spot_return.min(axis=1), kind="stable")[:_FALLS].tolist():
         cells = [scenarios.row_name(row)]
         for i, _ in enumerate(scenarios.underlyings):
-            tenor, strike = _AT_THE_MONEY_30_DAYS
-            vol_change = float(scenarios.vol_change[row, i, tenor, strike])
+            vol_change = float(scenarios.vol_change[row, i, MONTH, AT_MONEY])
             cells += [
                 percent(float(np.expm1(scenarios.spot_return[row, i])), signed=True),
                 percent(float(np.expm1(vol_change)), signed=True),

@@ -12,7 +12,12 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.engine.parameters import ScenarioParameters
-from margin_actors.engine.scenarios.proxy import WINDOWS_MIN, design_matrix, fit_proxy
+from margin_actors.engine.scenarios.proxy import (
+    WINDOWS_MIN,
+    WITHOUT_SURFACE_MOVES,
+    design_matrix,
+    fit_proxy,
+)
 from margin_actors.engine.scenarios.scenario_set import TENORS_DAYS, Provenance
 from margin_actors.engine.scenarios.surface_nodes import (
     N_NODES,
@@ -78,7 +83,7 @@ def nodes_from_index(
                     Problem(
                         "scenarios.vol_index_sources",
                         f"{', '.join(parameters.vol_index_sources)} up to {as_of}",
-                        f"{WINDOWS_MIN} are required; add data, or set surface_moves = 'none'",
+                        f"{WINDOWS_MIN} are required; add data, or {WITHOUT_SURFACE_MOVES}",
                     )
                 ],
             )

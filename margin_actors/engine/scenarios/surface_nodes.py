@@ -9,6 +9,7 @@ from margin_actors.arrays import FloatArray, IntArray, TimeArray
 from margin_actors.engine.parameters import ScenarioParameters
 from margin_actors.engine.scenarios.proxy import (
     WINDOWS_MIN,
+    WITHOUT_SURFACE_MOVES,
     Proxy,
     design_matrix,
     fit_proxy,
@@ -94,7 +95,7 @@ def nodes_from_history(
         Problem(
             f"chain history of {u}",
             "missing",
-            "add option chains, or set surface_moves = 'none'",
+            f"add option chains, or {WITHOUT_SURFACE_MOVES}",
         )
         for u in underlyings
         if u not in surfaces
@@ -113,8 +114,8 @@ def nodes_from_history(
                 Problem(
                     "option chains",
                     f"{histories[0].time.size} snapshots up to {as_of}",
-                    f"a proxy requires {WINDOWS_MIN} windows; add chains, or set surface_moves"
-                    " = 'none'",
+                    f"a proxy requires {WINDOWS_MIN} windows; add chains, or "
+                    + WITHOUT_SURFACE_MOVES,
                 )
             ],
         )
