@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import typer
+from json_documents import SCHEMAS, validated
 from margin_cluster.cli import app
 from margin_cluster.cli.errors import KINDS, kind_of
 from margin_cluster.cli.schemas import COMMANDS
@@ -19,16 +20,13 @@ from margin_actors.errors import InvalidPortfolio, MarginError
 
 pytestmark = pytest.mark.usefixtures("environment")
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMAS = {document.form(): document.json_schema() for document in COMMANDS}
 
 
 def document(*arguments: object, code: int = 0) -> dict:
     """Run a command with --json; its standard output is one document that fits its schema."""
     result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
     assert result.exit_code == code, result.output
-    found = json.loads(result.stdout)
-    jsonschema.Draft202012Validator(SCHEMAS[found["schema"]]).validate(found)
-    return found
+    return validated(result.stdout)
 
 
 @pytest.fixture(scope="module")
