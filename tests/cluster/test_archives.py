@@ -1,6 +1,7 @@
 """Price files as they are published: archives by month, files of closes, and what is missing."""
 
 import json
+import re
 import zipfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -191,3 +192,29 @@ def test_prices_are_checked_without_option_chains(tmp_path: Path) -> None:
 def test_a_limit_is_exceeded_without_option_chains(tmp_path: Path) -> None:
     root = prices_alone(tmp_path, 200, gap=50)
     assert "limit exceeded" in check(root, code=3)
+
+
+def test_the_remedy_without_chains_is_a_valid_model(tmp_path: Path) -> None:
+    """`set surface_moves = 'none'`, followed literally, was refused as an unknown field."""
+    root = prices_alone(tmp_path / "data", 1900)
+    market, book = tmp_path / "market.toml", tmp_path / "book.csv"
+    market.write_text(
+        "time = 2029-03-15T00:00:00Z\n[index]\nBTC = 100000.0\nETH = 3000.0\n"
+        '[[option]]\nname = "BTC-29JUN29-100000-C"\nvolatility = 0.5\n'
+    )
+    book.write_text("member_id,account_id,instrument_name,quantity\nM,A,BTC-29JUN29-100000-C,1\n")
+    arguments = ["run", "--data", root, "--snapshot", market, "--book", book, "--json"]
+
+    def run(*more: object, code: int) -> dict[str, object]:
+        result = CliRunner().invoke(app, [str(a) for a in (*arguments, *more)])
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    refused = run("--out", tmp_path / "a", code=2)
+    remedies = " ".join(p["remedy"] for p in refused["problems"])
+    found = dict(re.findall(r"(\[\w+\]) ((?:\w+ = \"\w+\"(?:, )?)+)", remedies))
+    assert list(found) == ["[scenarios]", "[revaluation]"]
+    model = tmp_path / "model.toml"
+    lines = [f"{section}\n{fields.replace(', ', chr(10))}" for section, fields in found.items()]
+    model.write_text("\n".join(['extends = "hs-surface"', *lines]))
+    assert run("--out", tmp_path / "b", "--model", model, code=0)["accounts"] == 1

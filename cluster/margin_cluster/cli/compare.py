@@ -53,9 +53,11 @@ def compare(
         pa_csv.write_csv(table, folder / "methods.csv")
         write_failures(folder, compared.failures)
         tell("Drawing the report", 0, 0)
-        page = comparison_html(compared.methods, failures=compared.failures)
+        document = _document(compared, out_dir, models)
+        page = comparison_html(
+            compared.methods, failures=compared.failures, remarks=document.remarks
+        )
         (folder / "report.html").write_text(page, encoding="utf-8")
-    document = _document(compared, out_dir, models)
     if as_json:
         print_json(document)
     else:

@@ -86,7 +86,7 @@ def _show_labelled(
     order = sorted(rows, key=lambda label: -abs(rows[label][ranked_by]))
     shown, rest = order[:most], order[len(order[:most]) :]
     table = Table(title=f"{component}: {counted(len(rows), 'row')}", title_justify="left")
-    table.add_column("refers to", overflow="fold")
+    table.add_column("refers to", no_wrap=True)
     for name in names:
         table.add_column(_shown_figure(name, 0.0, shown_as)[0], justify="right")
     for label in shown:
@@ -104,7 +104,7 @@ def _shown_figure(name: str, value: float, shown_as: Amount) -> tuple[str, str]:
     """Return (title, cell) of a figure; amounts in US dollars are in the unit of the page."""
     if name.endswith("_usd"):
         return name.removesuffix("_usd").replace("_", " "), shown_as(value)
-    title = name.replace("_", " ")
+    title = name.replace("_", " ").replace("usd", "USD")
     if name.endswith("share") or name == "rate":
         return title, percent(value)
     return title, f"{value + 0.0:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
