@@ -1,7 +1,7 @@
 """Output streams that do not raise: a failed log write must not affect the answer to a call."""
 
 import sys
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 
 class SafeStream:
@@ -27,7 +27,7 @@ class SafeStream:
         except (OSError, ValueError):
             self.dropped += 1
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 

@@ -210,7 +210,13 @@ def interval_from_times(times: TimeArray) -> int:
         what = f"{times.size} rows, fewer than two different times"
         raise InvalidMarketData(
             "the candles have too few rows to determine their interval",
-            [Problem(Location("candles"), what, "give at least two")],
+            [
+                Problem(
+                    Location("candles"),
+                    what,
+                    "give at least two, or end the file's name with the interval, for example _1d",
+                )
+            ],
         )
     values, counts = np.unique(steps, return_counts=True)
     return int(values[counts.argmax()] // 1000)

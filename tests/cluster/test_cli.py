@@ -101,14 +101,15 @@ def test_the_other_commands_speak_to_people_and_machines(synthetic_run: Path) ->
     found = json.loads(margin("surface", "show", "--smile", "sabr", "--json"))
     assert all(e["arbitrage_free"] for e in found["expiries"])
     assert "plain-hs" in margin("model", "show")
-    assert json.loads(margin("model", "show", "plain-hs", "--json"))["measure"]["core"] == "var"
+    shown = json.loads(margin("model", "show", "plain-hs", "--json"))
+    assert shown["parameters"]["measure"]["core"] == "var"
     assert "pnl_quantum_usd" in margin("model", "show", "hs-surface")
     built = json.loads(margin("scenarios", "build", "--json"))
     assert built["count"] == 1825
-    assert built["id"] in json.loads(margin("scenarios", "list", "--json"))
+    assert built["id"] in json.loads(margin("scenarios", "list", "--json"))["ids"]
     assert "Largest falls" in margin("scenarios", "show", built["id"])
     checked = json.loads(margin("data", "check", "--json"))
-    assert {r["underlying"] for r in checked} == {"BTC", "ETH"}
+    assert {r["underlying"] for r in checked["prices"]} == {"BTC", "ETH"}
     assert "disagreement" in margin("data", "check")
 
 

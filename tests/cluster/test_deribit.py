@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pyarrow.parquet as pq
 import pytest
+from json_documents import validated
 from margin_cluster.cli import app
 from margin_cluster.sources.deribit import DeribitClient, fetch_chain
 from typer.testing import CliRunner
@@ -205,7 +206,7 @@ def test_fetch_from_the_command_line(exchange: Exchange, tmp_path: Path) -> None
         app, ["data", "fetch", "--out", str(tmp_path), "--url", exchange.url, "--json"]
     )
     assert result.exit_code == 0, result.output
-    assert Path(json.loads(result.output)["file"]).exists()
+    assert Path(validated(result.stdout)["file"]).exists()
     exchange.answers.clear()
     result = CliRunner().invoke(
         app, ["data", "fetch", "--out", str(tmp_path / "n"), "--url", exchange.url]

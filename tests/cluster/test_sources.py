@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from margin_cluster.atomic import folder_atomically, write_atomically
 from margin_cluster.sources import DataFolder, ParquetStore
-from margin_cluster.sources.candle_files import SourceFile, load_candles
+from margin_cluster.sources.candle_files import PriceSource, load_candles
 from margin_cluster.sources.klines import candles_from_file
 
 from margin_actors.errors import InvalidMarketData, MarginError
@@ -132,16 +132,16 @@ def test_a_raw_file_is_converted_once_and_never_touched(tmp_path: Path) -> None:
     raw.write_text(DIALECTS["kraken"])
     before = raw.read_bytes()
     store = ParquetStore(tmp_path / "store")
-    first, sha = load_candles(SourceFile("source_BTCUSD_1h", raw), "BTC", store)
+    first, sha = load_candles(PriceSource("source_BTCUSD_1h", (raw,)), "BTC", store)
     files = sorted((tmp_path / "store").rglob("*.*"))
     stamps = [f.stat().st_mtime_ns for f in files]
-    second, again = load_candles(SourceFile("source_BTCUSD_1h", raw), "BTC", store)
+    second, again = load_candles(PriceSource("source_BTCUSD_1h", (raw,)), "BTC", store)
     assert first.id == second.id == store.ids("candles")[0]
     assert sha == again
     assert raw.read_bytes() == before
     assert [f.stat().st_mtime_ns for f in files] == stamps
     raw.write_text(DIALECTS["kraken"].replace("13.0", "13.5"))
-    third, _ = load_candles(SourceFile("source_BTCUSD_1h", raw), "BTC", store)
+    third, _ = load_candles(PriceSource("source_BTCUSD_1h", (raw,)), "BTC", store)
     assert third.id != first.id
     assert set(store.ids("candles")) == {first.id, third.id}
 

@@ -4,15 +4,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from margin_cluster.cli import app
+from margin_cluster.cli.compare import equal_methods
 from margin_cluster.settings import Settings
 from margin_cluster.wiring import RunRequest, load_model, open_workplace, run_margin
 from typer.testing import CliRunner
 
+from margin_actors.engine.comparison import Comparison, MethodMargins
 from margin_actors.engine.margin import PARTS
+from margin_actors.market.portfolios import book_from_table
 
 pytestmark = pytest.mark.usefixtures("environment")
 SMALL = """
@@ -92,9 +96,9 @@ def test_a_version_that_was_used_never_changes(full_run: Path, small: Path, tmp_
         "model", "register", changed, "--approved-by", "risk committee"
     )
     diff = json.loads(margin("model", "diff", "small@1", changed, "--json"))
-    assert diff == [{"field": "scenarios.windows", "before": "500", "after": "400"}]
+    assert diff["changes"] == [{"field": "scenarios.windows", "before": "500", "after": "400"}]
     versions = json.loads(margin("model", "versions", "--json"))
-    mine = [(v["version"], v["approved_by"]) for v in versions if v["name"] == "small"]
+    mine = [(v["version"], v["approved_by"]) for v in versions["versions"] if v["name"] == "small"]
     assert mine == [("1", ""), ("2", "risk committee")]
     assert "The two models have the same parameters" in margin("model", "diff", small, small)
     assert "is not recorded in this store" in margin("model", "diff", "small@9", small, code=2)
@@ -105,14 +109,20 @@ def test_any_number_of_a_run_can_be_traced(full_run: Path) -> None:
     account = table.column("account_id")[2].as_py()
     found = json.loads(margin("explain", "account", full_run, "--account", account, "--json"))
     assert found["initial_margin_usd"] == table.column("initial_margin_usd")[2].as_py()
-    assert sum(found["parts_usd"].values()) == pytest.approx(found["initial_margin_usd"])
+    assert sum(found["components_usd"].values()) == pytest.approx(found["initial_margin_usd"])
     var = sum(p["component_var_usd"] for p in found["positions"])
     assert var == pytest.approx(table.column("var_usd")[2].as_py(), rel=1e-9)
     # The traced scenario is the one that is the VaR.
     assert -found["traced"]["profit_usd"] == pytest.approx(var, rel=1e-9)
     text = margin("explain", "account", full_run, "--account", account, "--scenario", 3)
-    assert "Prices in row 3" in text
+    assert "Prices before and after scenario 3" in text
     assert "Contributions" in text
+    assert "liquidity: " in text  # one row per bucket, and not per figure
+    shown = max(len(list(part)) for part in tables_of(text))
+    every = margin("explain", "account", full_run, "--account", account, "--all")
+    assert shown <= 15 + len(("title", "top", "header", "rule", "rule", "sum", "bottom"))
+    assert "--all shows them" not in every
+    assert len(every.splitlines()) >= len(text.splitlines())
     assert "account nobody is not in the calculation" in margin(
         "explain", "account", full_run, "--account", "nobody", code=2
     )
@@ -122,6 +132,29 @@ def test_any_number_of_a_run_can_be_traced(full_run: Path) -> None:
     assert "holds no calculation" in margin(
         "explain", "account", full_run.parent, "--account", account, code=2
     )
+
+
+def tables_of(text: str) -> list[list[str]]:
+    """The lines of each table of an output."""
+    tables: list[list[str]] = [[]]
+    for line in text.splitlines():
+        if line[:1] in "┏┃┡│├└":
+            tables[-1].append(line)
+        else:
+            tables.append([])
+    return tables
+
+
+def test_a_narrow_terminal_names_the_columns_that_it_lacks(
+    full_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = pq.read_table(full_run / "margin.parquet").column("account_id")[2].as_py()
+    hidden = "Not shown in 80 columns: forward, vol, unit, unit after"
+    assert hidden not in margin("explain", "account", full_run, "--account", account)
+    monkeypatch.setenv("COLUMNS", "80")
+    text = margin("explain", "account", full_run, "--account", account)
+    assert hidden in " ".join(text.split())
+    assert max(len(line) for line in text.splitlines()) <= 80
 
 
 def test_what_changed_since_the_last_calculation(full_run: Path, tmp_path: Path) -> None:
@@ -160,14 +193,16 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
                "--method", "hs-surface")
     )  # fmt: skip
     # The grid recognises nothing between underlyings; the others do.
-    grid = found["venue-grid"]
-    assert grid["account"] == pytest.approx(grid["underlyings"], rel=1e-12)
+    by = {m["method"]: m for m in found["methods"]}
+    grid = by["venue-grid"]
+    assert grid["account_usd"] == pytest.approx(grid["underlyings_usd"], rel=1e-12)
     for name in ("span", "hs-surface"):
-        assert found[name]["account"] < found[name]["underlyings"] < found[name]["positions"]
+        m = by[name]
+        assert m["account_usd"] < m["underlyings_usd"] < m["positions_usd"]
     table = pq.read_table(out / "methods.parquet")
     assert table.num_rows == 100
     assert table.column("span.requirement_usd").to_numpy().sum() == pytest.approx(
-        found["span"]["account"]
+        by["span"]["account_usd"]
     )
     assert "Offsets recognised" in (out / "report.html").read_text()
 
@@ -177,7 +212,7 @@ def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:
     rows = json.loads(
         margin("backtest", "--out", out, "--model", small, "--from", "2025-03-01", "--to",
                "2025-04-30", "--engine", "historical", "--engine", "filtered EWMA", "--json")
-    )  # fmt: skip
+    )["tests"]  # fmt: skip
     assert len(rows) == 8 * 2 * 3
     assert {r["portfolio"] for r in rows} >= {"outright", "BTC-ETH spread", "short gamma, hedged"}
     assert all(r["all_dates"] == 61 and r["dates"] == 31 for r in rows)
@@ -186,6 +221,42 @@ def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:
     assert "Test results" in (out / "report.html").read_text()
     text = margin("backtest", "--out", tmp_path / "y", "--engine", "crystal ball", code=2)
     assert "one of: historical, filtered EWMA, filtered GARCH, Monte Carlo" in text
+
+
+def test_a_backtest_in_words(tmp_path: Path) -> None:
+    """Piped output has no colour; the zone and the reason for the last date are words."""
+    text = margin("backtest", "--out", tmp_path / "out", "--from", "2026-01-01",
+                  "--engine", "historical")  # fmt: skip
+    assert " green" in text
+    said = " ".join(text.split())
+    assert "The last date is 2026-01-14: its outcome is known on 2026-01-16, and " in said
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "the last date is 2026-01-14" in html[html.index("</script>") :]
+
+
+def test_equal_methods_are_named_with_the_reason() -> None:
+    models = {name: load_model(name) for name in ("span", "hybrid", "hs-surface")}
+    book = book_from_table(
+        pa.table({"member_id": ["M"] * 2, "account_id": ["A", "B"],
+                  "instrument_name": ["BTC-PERPETUAL"] * 2, "quantity": [1.0, 2.0]}),
+        where="book",
+    )  # fmt: skip
+
+    def compared(**margins: list[float]) -> list[str]:
+        found = [
+            MethodMargins(name.replace("_", "-"), "", "", np.repeat([values], 4, axis=0).T)
+            for name, values in margins.items()
+        ]
+        return equal_methods(Comparison(book, "", tuple(found)), models)
+
+    assert compared(span=[1.0, 2.0], hybrid=[1.0, 2.004]) == [
+        "span and hybrid give the same requirement of every account to the cent: the floor of "
+        "hybrid, 80 % of VaR, is below SPAN for each of the 2 accounts and therefore has no effect."
+    ]
+    assert compared(span=[1.0, 2.0], hybrid=[1.0, 2.01]) == []
+    assert compared(span=[1.0, 2.0], hs_surface=[1.0, 2.0]) == [
+        "span and hs-surface give the same requirement of every account to the cent."
+    ]
 
 
 def test_a_book_s_backtest_over_the_recorded_chains(tmp_path: Path) -> None:
@@ -206,7 +277,7 @@ def test_procyclicality_of_some_days(tmp_path: Path, small: Path) -> None:
     rows = json.loads(
         margin("procyclicality", "--out", out, "--model", small, "--from", "2025-03-01", "--to",
                "2025-04-30", "--json")
-    )  # fmt: skip
+    )["responses"]  # fmt: skip
     assert len(rows) == 8 * 6
     by = {(r["portfolio"], r["tool"]): r for r in rows}
     assert by["outright", "all"]["mean"] >= by["outright", "none"]["mean"]

@@ -1,6 +1,5 @@
 """`margin serve` and what newcomers do with it, as processes of their own."""
 
-import json
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 import ray
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from json_documents import validated
 from margin_client import BookResult, MarginClient, Progress, RetryPolicy, UnavailableError
 from service_command import MARGIN, Command, command
 from service_world import World, fill, moved_by, nodes, wait_until, wire
@@ -66,7 +66,7 @@ def test_status_speaks_to_people_and_machines(served_command: Command) -> None:
             check=True,
         ).stdout
 
-    assert json.loads(status("--json"))["accounts"] == 100
+    assert validated(status("--json"))["accounts"] == 100
     assert "Scenario shards" in status()
     nobody = subprocess.run(
         [MARGIN, "status", "--address", "127.0.0.1:1"], capture_output=True, text=True, check=False

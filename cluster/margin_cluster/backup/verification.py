@@ -1,7 +1,7 @@
 """Verification of a service's state: the ledger and every stored object to which it refers."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +38,6 @@ class ServiceVerification:
     def is_intact(self) -> bool:
         """True if the ledger and all objects are as they were committed."""
         return self.ledger.findings_total == 0 and self.object_findings_total == 0
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the result as a mapping for JSON."""
-        return {
-            "is_intact": self.is_intact,
-            **asdict(self.ledger.head),
-            "findings": [asdict(f) for f in self.ledger.findings],
-            "findings_total": self.ledger.findings_total,
-            "first_bad_sequence": self.ledger.first_bad_sequence,
-            "objects": self.objects,
-            "object_findings": list(self.object_findings),
-            "object_findings_total": self.object_findings_total,
-        }
 
 
 def verify_service(

@@ -1,22 +1,52 @@
 """The `margin` command with its subcommands: run, report, explain, compare, serve and others."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
+from margin_cluster.cli.compare import compare
+from margin_cluster.cli.errors import JsonErrorGroup
 from margin_cluster.cli.explain import explain_app
 from margin_cluster.cli.ledger import ledger_app
-from margin_cluster.cli.market import data_app, surface_app
-from margin_cluster.cli.model import model_app, scenarios_app
+from margin_cluster.cli.market import data_app
+from margin_cluster.cli.model import model_app
 from margin_cluster.cli.run import report, run
-from margin_cluster.cli.serve import serve_command, status_command
-from margin_cluster.cli.studies import backtest, compare, procyclicality
+from margin_cluster.cli.scenarios import scenarios_app
+from margin_cluster.cli.schema import schema_command
+from margin_cluster.cli.serve import serve_command
+from margin_cluster.cli.status import status_command
+from margin_cluster.cli.studies import backtest, procyclicality
+from margin_cluster.cli.surface import surface_app
 
 app = typer.Typer(
     name="margin",
-    help="Initial margin for cleared crypto options.",
+    cls=JsonErrorGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"margin-cluster {version('margin-cluster')}")
+        raise typer.Exit
+
+
+@app.callback(help="Initial margin for cleared crypto options.")
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Handle the options of `margin` itself."""
+
+
 app.command("run")(run)
 app.command("report")(report)
 app.command("compare")(compare)
@@ -30,5 +60,6 @@ app.add_typer(surface_app, name="surface")
 app.add_typer(scenarios_app, name="scenarios")
 app.add_typer(model_app, name="model")
 app.add_typer(ledger_app, name="ledger")
+app.command("schema")(schema_command)
 
 __all__ = ["app"]

@@ -14,32 +14,18 @@ from margin_cluster.backup import (
     restore_backup,
     verify_service,
 )
-from margin_cluster.cli.console import (
-    EXIT_INVALID,
-    JsonOption,
-    err,
-    out,
-    print_json,
-    reporting_errors,
-    settings,
-)
+from margin_cluster.cli.console import err, print_json, print_plain, settings
+from margin_cluster.cli.errors import EXIT_INVALID, reporting_errors
+from margin_cluster.cli.options import AsJson, LedgerUrl, StateFolder
+from margin_cluster.cli.schemas import LedgerBackupDocument, LedgerFinding, LedgerVerifyDocument
 from margin_cluster.ledger import sqlite_url
 
 ledger_app = typer.Typer(
     help="Back up, restore and verify what a service recorded.", no_args_is_help=True
 )
 
-LedgerOption = Annotated[
-    str | None,
-    typer.Option("--ledger", help="Database URL of the ledger; default SQLite in --state."),
-]
-StateOption = Annotated[
-    Path | None,
-    typer.Option("--state", help="Folder of the ledger and of stored objects, as for serve."),
-]
 
-
-def _place(ledger: str | None, state: Path | None) -> tuple[str, Path]:
+def _location(ledger: str | None, state: Path | None) -> tuple[str, Path]:
     """Return (URL of the ledger, state folder), with the defaults of `margin serve`."""
     root = (state or settings().store / "service").resolve()
     return ledger or sqlite_url(root / "ledger.sqlite"), root
@@ -49,18 +35,18 @@ def _place(ledger: str | None, state: Path | None) -> tuple[str, Path]:
 @reporting_errors
 def backup_command(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the backup.")],
-    ledger: LedgerOption = None,
-    state: StateOption = None,
-    as_json: Annotated[bool, JsonOption] = False,
+    ledger: LedgerUrl = None,
+    state: StateFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the ledger and the objects to which it refers; the service may be running."""
-    url, root = _place(ledger, state)
+    url, root = _location(ledger, state)
     made = create_backup(url, root, folder)
     if as_json:
-        print_json(_backup_to_mapping(folder, made))
+        print_json(_backup_document(folder, made))
     else:
-        _print_line(f"Backup in {folder}: {_contents(made)}")
-        _print_line(f"head {made.sequence}:{made.hash}")
+        print_plain(f"Backup in {folder}: {_contents(made)}")
+        print_plain(f"head {made.sequence}:{made.hash}")
     _report_missing(made)
 
 
@@ -68,26 +54,26 @@ def backup_command(
 @reporting_errors
 def restore_command(
     folder: Annotated[Path, typer.Argument(metavar="BACKUP", help="Folder of a backup.")],
-    ledger: LedgerOption = None,
-    state: StateOption = None,
-    as_json: Annotated[bool, JsonOption] = False,
+    ledger: LedgerUrl = None,
+    state: StateFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Verify a backup and write it into an empty ledger and state folder."""
-    url, root = _place(ledger, state)
+    url, root = _location(ledger, state)
     restored = restore_backup(folder, url, root)
     if as_json:
-        print_json(_backup_to_mapping(folder, restored))
+        print_json(_backup_document(folder, restored))
     else:
-        _print_line(f"Restored {folder} into {root}: {_contents(restored)}")
-        _print_line(f"head {restored.sequence}:{restored.hash}")
+        print_plain(f"Restored {folder} into {root}: {_contents(restored)}")
+        print_plain(f"head {restored.sequence}:{restored.hash}")
     _report_missing(restored)
 
 
 @ledger_app.command("verify")
 @reporting_errors
 def verify_command(
-    ledger: LedgerOption = None,
-    state: StateOption = None,
+    ledger: LedgerUrl = None,
+    state: StateFolder = None,
     expect: Annotated[
         str | None,
         typer.Option(
@@ -100,17 +86,17 @@ def verify_command(
             "--accept-loss", help="Accept that a SQLite ledger has lost its last entries."
         ),
     ] = False,
-    as_json: Annotated[bool, JsonOption] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Verify the ledger and the stored objects; exit with code 2 if there is a difference."""
-    url, root = _place(ledger, state)
+    url, root = _location(ledger, state)
     expected = None if expect is None else _entry(expect)
     if accept:
         kept, lost = accept_loss(url)
         err.print(f"Accepted: {lost:,} lost entries after entry {kept:,}.", highlight=False)
     found = verify_service(url, root, expected=expected)
     if as_json:
-        print_json(found.to_mapping())
+        print_json(_verification_document(found))
     else:
         _print_verification(found)
     if not found.is_intact:
@@ -129,7 +115,7 @@ def _entry(text: str) -> tuple[int, str]:
 def _print_verification(found: ServiceVerification) -> None:
     head = found.ledger.head
     if found.is_intact:
-        _print_line(
+        print_plain(
             f"Intact: {head.sequence:,} entries, positions of version {head.portfolio_version:,}, "
             f"{found.objects:,} stored objects"
         )
@@ -137,16 +123,16 @@ def _print_verification(found: ServiceVerification) -> None:
         first = found.ledger.first_bad_sequence
         where = f"; the first entry concerned is {first}" if first else ""
         count = found.ledger.findings_total + found.object_findings_total
-        _print_line(f"DAMAGED: {count:,} differences from what was committed{where}")
+        print_plain(f"DAMAGED: {count:,} differences from what was committed{where}")
         for finding in found.ledger.findings:
             name = f"entry {finding.sequence}" if finding.sequence else "ledger"
-            _print_line(f"  {name}: {finding.what}")
+            print_plain(f"  {name}: {finding.what}")
         for text in found.object_findings:
-            _print_line(f"  {text}")
+            print_plain(f"  {text}")
         shown = len(found.ledger.findings) + len(found.object_findings)
         if count > shown:
-            _print_line(f"  … and {count - shown:,} more")
-    _print_line(f"head {head.sequence}:{head.hash}")
+            print_plain(f"  … and {count - shown:,} more")
+    print_plain(f"head {head.sequence}:{head.hash}")
 
 
 def _contents(backup: Backup) -> str:
@@ -156,15 +142,31 @@ def _contents(backup: Backup) -> str:
     )
 
 
-def _backup_to_mapping(folder: Path, backup: Backup) -> dict[str, object]:
-    return {
-        "folder": str(folder),
-        "sequence": backup.sequence,
-        "hash": backup.hash,
-        "objects": backup.objects,
-        "size_bytes": backup.size_bytes,
-        "missing": list(backup.missing),
-    }
+def _backup_document(folder: Path, backup: Backup) -> LedgerBackupDocument:
+    return LedgerBackupDocument(
+        folder=str(folder),
+        sequence=backup.sequence,
+        hash=backup.hash,
+        objects=backup.objects,
+        size_bytes=backup.size_bytes,
+        missing=list(backup.missing),
+    )
+
+
+def _verification_document(found: ServiceVerification) -> LedgerVerifyDocument:
+    head = found.ledger.head
+    return LedgerVerifyDocument(
+        is_intact=found.is_intact,
+        sequence=head.sequence,
+        hash=head.hash,
+        portfolio_version=head.portfolio_version,
+        findings=[LedgerFinding(sequence=f.sequence, what=f.what) for f in found.ledger.findings],
+        findings_total=found.ledger.findings_total,
+        first_bad_sequence=found.ledger.first_bad_sequence,
+        objects=found.objects,
+        object_findings=list(found.object_findings),
+        object_findings_total=found.object_findings_total,
+    )
 
 
 def _report_missing(backup: Backup) -> None:
@@ -179,7 +181,3 @@ def _report_missing(backup: Backup) -> None:
     for name in backup.missing[:20]:
         err.print(f"  {name}", highlight=False, soft_wrap=True)
     raise typer.Exit(EXIT_INVALID)
-
-
-def _print_line(text: str) -> None:
-    out.print(text, highlight=False, soft_wrap=True, markup=False)

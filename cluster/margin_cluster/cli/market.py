@@ -1,71 +1,142 @@
-"""`margin data` and `margin surface`."""
+"""`margin data`."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.table import Table
 
+from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.market.cleansing import FAULT_MEANING, QualityReport
-from margin_actors.market.surfaces import SmileModel, fit_surfaces
 from margin_cluster.cli.console import (
-    EXIT_QUALITY,
-    DataOption,
-    JsonOption,
     out,
     print_json,
-    reporting_errors,
     settings,
     stages,
     synthetic_banner,
     workplace,
 )
+from margin_cluster.cli.errors import EXIT_QUALITY, reporting_errors
+from margin_cluster.cli.options import AsJson, Data, Model, Snapshot
 from margin_cluster.cli.outputs import require_folder_to_fill, require_new_folder
+from margin_cluster.cli.schemas import (
+    CheckedPrices,
+    CheckedSource,
+    DataCheckDocument,
+    DataFetchDocument,
+    PriceRepair,
+)
 from margin_cluster.sources import write_synthetic_folder
 from margin_cluster.sources.deribit import DeribitClient, fetch_chain
-from margin_cluster.wiring import load_history, load_market, load_model
+from margin_cluster.wiring import (
+    FREQUENCIES,
+    History,
+    Workplace,
+    load_history,
+    load_market,
+    load_model,
+    time_from_text,
+)
 
 _DAY = 86_400
 
 data_app = typer.Typer(help="Market data: check, fetch, generate.", no_args_is_help=True)
-surface_app = typer.Typer(help="Volatility surfaces.", no_args_is_help=True)
 
 
 @data_app.command("check")
 @reporting_errors
 def check(
-    data: Annotated[Path | None, DataOption] = None,
-    snapshot: Annotated[
-        str | None,
-        typer.Option(
-            "--snapshot",
-            help="Time up to which data are checked, or a .toml file; default the latest.",
-        ),
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", help="Preset or TOML file; its price sources and quality limits are used."
-        ),
-    ] = DEFAULT_PRESET,
-    as_json: Annotated[bool, JsonOption] = False,
+    data: Data = None,
+    snapshot: Snapshot = None,
+    model: Model = DEFAULT_PRESET,
+    as_json: AsJson = False,
 ) -> None:
-    """Cleanse a model's prices and print all findings; exit with code 3 if a limit is exceeded."""
+    """Cleanse a model's prices and print all findings; exit with code 3 if a limit is exceeded.
+
+    Prices up to the valuation time are checked; without option chains, up to the last close.
+    """
     parameters = load_model(model)
     with workplace(data, quiet=as_json) as (place, tell):
-        market, _ = load_market(place, snapshot)
-        history = load_history(place, parameters, market.time, tell=tell)
+        time, has_chains = _valuation_time(place, parameters, snapshot)
+        history = load_history(place, parameters, time, tell=tell)
+    document = _check_document(history, time, has_chains=has_chains)
     if as_json:
-        print_json([r.to_mapping() for r in history.reports])
+        print_json(document)
     else:
-        if market.is_synthetic:
-            out.print(synthetic_banner())
-        for report in history.reports:
-            _show_quality(report)
+        _show_check(history, document)
     if any(r.breaches for r in history.reports):
         raise typer.Exit(EXIT_QUALITY)
+
+
+def _valuation_time(
+    place: Workplace, model: ModelParameters, snapshot: str | None
+) -> tuple[datetime, bool]:
+    """Return (time up to which prices are checked, True if a snapshot was read for it)."""
+    if place.data.chains or (snapshot is not None and snapshot.endswith(".toml")):
+        return load_market(place, snapshot)[0].time, True
+    if snapshot is not None:
+        return time_from_text(snapshot), False
+    interval = FREQUENCIES[model.history.frequency]
+    underlyings = model.scenarios.underlyings
+    return place.data.last_close(model.history.sources, underlyings, interval), False
+
+
+def _check_document(history: History, time: datetime, *, has_chains: bool) -> DataCheckDocument:
+    return DataCheckDocument(
+        time=time.isoformat(),
+        has_chains=has_chains,
+        synthetic=any(grid.is_synthetic for grid in history.grids.values()),
+        prices=[_checked_prices(report) for report in history.reports],
+    )
+
+
+def _checked_prices(report: QualityReport) -> CheckedPrices:
+    return CheckedPrices(
+        underlying=report.underlying,
+        frequency_seconds=report.frequency_seconds,
+        grid_points=report.grid_points,
+        missing=report.missing,
+        filled=report.filled,
+        dropped=report.dropped,
+        end_age_hours=report.end_age_hours,
+        breaches=list(report.breaches),
+        sources=[
+            CheckedSource(
+                source=s.source,
+                rows=s.rows,
+                first=s.first,
+                last=s.last,
+                missing=s.missing,
+                faults=s.faults,
+            )
+            for s in report.sources
+        ],
+        repairs=[
+            PriceRepair(
+                time=r.time,
+                source=r.source,
+                rule=r.rule,
+                found_usd=None if np.isnan(r.found) else r.found,
+                reference_usd=None if np.isnan(r.reference) else r.reference,
+            )
+            for r in report.repairs
+        ],
+    )
+
+
+def _show_check(history: History, document: DataCheckDocument) -> None:
+    if document.synthetic:
+        out.print(synthetic_banner())
+    if not document.has_chains:
+        out.print(
+            f"The folder has no option chains: prices alone are checked, up to {document.time}.",
+            highlight=False,
+        )
+    for report in history.reports:
+        _show_quality(report)
 
 
 def _show_quality(report: QualityReport) -> None:
@@ -122,76 +193,19 @@ def generate(
 def fetch(
     target: Annotated[Path, typer.Option("--out", help="Data folder to add the chain to.")],
     currency: Annotated[
-        list[str], typer.Option("--currency", help="Currency; repeat for several.")
-    ] = [  # noqa: B006
-        "BTC",
-        "ETH",
-    ],
+        list[str] | None,
+        typer.Option("--currency", help="Currency; repeat for several. Default BTC and ETH."),
+    ] = None,
     url: Annotated[str | None, typer.Option("--url", help="Base address of the API.")] = None,
-    as_json: Annotated[bool, JsonOption] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch the whole option chain from a Deribit-compatible API into a data folder."""
     require_folder_to_fill(target)
     with stages(quiet=as_json) as tell:
         tell("Fetching the chain", 0, 0)
         client = DeribitClient(url or settings().deribit_url)
-        path, rows = fetch_chain(client, currency, target)
+        path, rows = fetch_chain(client, currency or ["BTC", "ETH"], target)
     if as_json:
-        print_json({"file": str(path), "rows": rows})
+        print_json(DataFetchDocument(file=str(path), rows=rows))
     else:
         out.print(f"{rows:,} options in [bold]{path}[/]")
-
-
-@surface_app.command("show")
-@reporting_errors
-def show(
-    data: Annotated[Path | None, DataOption] = None,
-    snapshot: Annotated[
-        str | None, typer.Option("--snapshot", help="Time or .toml file; default the latest.")
-    ] = None,
-    smile: Annotated[str, typer.Option("--smile", help="svi or sabr.")] = "svi",
-    beta: Annotated[
-        float, typer.Option("--beta", min=0.0, max=1.0, help="Exponent of SABR.")
-    ] = 1.0,
-    as_json: Annotated[bool, JsonOption] = False,
-) -> None:
-    """Fit the smiles of a snapshot and show how well they reprice the quotes."""
-    if smile not in ("svi", "sabr"):
-        raise typer.BadParameter("choose svi or sabr", param_hint="--smile")
-    chosen: SmileModel = "svi" if smile == "svi" else "sabr"
-    with workplace(data, quiet=as_json) as (place, tell):
-        market, _ = load_market(place, snapshot)
-        tell("Fitting smiles", 0, 0)
-        surfaces = fit_surfaces(market, model=chosen, beta=beta)
-    diagnostics = [d for s in surfaces.values() for d in s.diagnostics]
-    inside, quotes = sum(d.inside for d in diagnostics), sum(d.quotes for d in diagnostics)
-    if as_json:
-        rows: list[dict[str, Any]] = [
-            {n: getattr(d, n) for n in d.__slots__} | {"arbitrage_free": d.is_arbitrage_free}
-            for d in diagnostics
-        ]
-        print_json({"inside": inside, "quotes": quotes, "expiries": rows})
-        return
-    if market.is_synthetic:
-        out.print(synthetic_banner())
-    table = Table(
-        title=f"{smile.upper()} at {market.time:%Y-%m-%d %H:%M:%S} UTC: {inside:,} of {quotes:,} "
-        f"two-sided options with open interest reprice inside their bid–ask "
-        f"({100 * inside / max(quotes, 1):.1f} %)",
-        title_justify="left",
-    )
-    for name in ("expiry", "days", "inside", "fitted to", "rmse vol", "ATM vol", "arbitrage"):
-        table.add_column(name, justify="left" if name in ("expiry", "arbitrage") else "right")
-    for surface in surfaces.values():
-        for d, e in zip(surface.diagnostics, surface.expiries, strict=True):
-            at_money = float(surface.volatility(np.zeros(1), e.tenor_years)[0])
-            table.add_row(
-                f"{d.underlying} {d.expiry}",
-                f"{d.tenor_days:.2f}",
-                f"{d.inside}/{d.quotes}",
-                f"{d.fitted} {d.fitted_to}",
-                f"{100 * d.rmse_vol:.2f} %",
-                f"{100 * at_money:.1f} %",
-                "[green]none[/]" if d.is_arbitrage_free else "[red]found[/]",
-            )
-    out.print(table)

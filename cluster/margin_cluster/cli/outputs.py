@@ -7,14 +7,15 @@ in it and no file was changed; otherwise the command stops. The replaced files a
 one by their listed names, so that nothing else can be deleted.
 """
 
-import json
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
 
 from margin_actors.errors import InvalidRequest, Problem
 from margin_cluster.atomic import folder_aside, is_occupied
@@ -25,9 +26,27 @@ GENERATOR = '<meta name="generator" content="margin-cluster'
 """Start of a tag in the head of every report; a file without it is not replaced."""
 SPACE_MIN = 32 * 2**20
 """Minimum free space in bytes for a command to start; a report alone takes 6 MB."""
-_TOOL = "margin-cluster"
-_FORMAT = 1
 _HEAD_BYTES = 4096
+
+
+class _WrittenFile(BaseModel):
+    """Size and hash of a file that a command wrote."""
+
+    bytes: int
+    sha256: str
+
+
+class _Marker(BaseModel):
+    """Content of the marker of a folder of results."""
+
+    tool: Literal["margin-cluster"]
+    format: Literal[1]
+    version: str
+    """Version of the software."""
+    command: str
+    """Name of the command, for example ``run``."""
+    files: dict[str, _WrittenFile]
+    """Files by name, without the marker."""
 
 
 @contextmanager
@@ -153,13 +172,13 @@ def _require_replaceable(path: Path, target: Path, command: str, *, replace: boo
         what = "its files cannot be deleted: Permission denied"
         raise _refusal(path, what, "check its owner and permissions", verb="replace")
     marker = _marker(path, target)
-    if marker["command"] != command:
+    if marker.command != command:
         raise _refusal(
-            path, f"it holds the results of `margin {marker['command']}`",
+            path, f"it holds the results of `margin {marker.command}`",
             "name another folder; --force replaces results of the same command only",
             verb="replace",
         )  # fmt: skip
-    foreign = _foreign_entries(target, marker["files"])
+    foreign = _foreign_entries(target, marker.files)
     if foreign:
         problems = [Problem(str(path / name), why, "move it elsewhere") for name, why in foreign]
         raise InvalidRequest(
@@ -168,7 +187,7 @@ def _require_replaceable(path: Path, target: Path, command: str, *, replace: boo
         )
 
 
-def _foreign_entries(target: Path, listed: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+def _foreign_entries(target: Path, listed: Mapping[str, _WrittenFile]) -> list[tuple[str, str]]:
     """Return (name, reason) of every entry of `target` that is not listed or was changed."""
     found: list[tuple[str, str]] = []
     for entry in sorted(target.iterdir()):
@@ -184,7 +203,7 @@ def _foreign_entries(target: Path, listed: dict[str, dict[str, Any]]) -> list[tu
     return found
 
 
-def _marker(path: Path, target: Path) -> dict[str, Any]:
+def _marker(path: Path, target: Path) -> _Marker:
     """Return the marker of a folder: the command and the files that it wrote."""
     marker = target / MARKER
     remedy = "name another folder; if nothing in this one is needed, delete it yourself first"
@@ -192,38 +211,34 @@ def _marker(path: Path, target: Path) -> dict[str, Any]:
         what = "it was not written by this program, or by a version that left no marker in it"
         raise _refusal(path, f"{what} ({MARKER} is missing)", remedy, verb="replace")
     try:
-        content = json.loads(marker.read_text(encoding="utf-8"))
-        if content["tool"] != _TOOL or content["format"] != _FORMAT:
-            raise ValueError(f"tool {content['tool']!r}, format {content['format']!r}")
-        if not isinstance(content["command"], str):
-            raise TypeError(f"command {content['command']!r}")
-        if not all({"bytes", "sha256"} <= set(record) for record in content["files"].values()):
-            raise ValueError("a file without its size or hash")
-    except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        what = f"its marker {MARKER} cannot be used: {fault!r}"
+        return _Marker.model_validate_json(marker.read_bytes())
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        at = ".".join(str(key) for key in first["loc"])
+        what = f"its marker {MARKER} cannot be used: {at + ': ' if at else ''}{first['msg']}"
         raise _refusal(path, what, remedy, verb="replace") from fault
-    return content
 
 
-def _is_unchanged(file: Path, record: dict[str, Any]) -> bool:
-    return file.stat().st_size == record["bytes"] and file_sha256(file) == record["sha256"]
+def _is_unchanged(file: Path, record: _WrittenFile) -> bool:
+    return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
 
 
 def _write_marker(folder: Path, command: str) -> None:
     files = sorted(p for p in folder.iterdir())
-    content = {
-        "tool": _TOOL,
-        "format": _FORMAT,
-        "version": version("margin-cluster"),
-        "command": command,
-        "files": {f.name: {"bytes": f.stat().st_size, "sha256": file_sha256(f)} for f in files},
-    }
-    (folder / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    written = {f.name: _WrittenFile(bytes=f.stat().st_size, sha256=file_sha256(f)) for f in files}
+    content = _Marker(
+        tool="margin-cluster",
+        format=1,
+        version=version("margin-cluster"),
+        command=command,
+        files=written,
+    )
+    (folder / MARKER).write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _exchange(path: Path, aside: Path, target: Path) -> None:
     """Rename `aside` to `target` and delete the files that a command had written there."""
-    written = [*_marker(path, target)["files"], MARKER]
+    written = [*_marker(path, target).files, MARKER]
     old = target.with_name(f"{aside.name}.old")
     try:
         target.rename(old)

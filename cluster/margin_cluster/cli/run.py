@@ -1,50 +1,36 @@
 """`margin run` and `margin report`."""
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_cluster.cli.console import (
-    EXIT_INCOMPLETE,
-    DataOption,
-    JsonOption,
-    err,
-    out,
-    print_json,
-    reporting_errors,
-    workplace,
+from margin_cluster.cli.console import err, out, print_json, workplace
+from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
+from margin_cluster.cli.options import (
+    AsJson,
+    BookFile,
+    CollateralFile,
+    Data,
+    Force,
+    ListUnknown,
+    Model,
+    OutDir,
+    Scenarios,
+    Snapshot,
 )
 from margin_cluster.cli.outputs import output_file, output_folder
+from margin_cluster.cli.schemas import RunDocument
 from margin_cluster.cli.summary import show_calculation, show_failures
 from margin_cluster.report import report_html
-from margin_cluster.results import totals, write_tables
+from margin_cluster.results import CalculationOutput, totals, write_tables
 from margin_cluster.wiring import RunRequest, load_model, run_margin
-
-Data: TypeAlias = Annotated[Path | None, DataOption]
-Snapshot: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="Valuation time (2026-05-15T11:27:31Z) or a .toml file; default the latest."),
-]
-BookFile: TypeAlias = Annotated[Path | None, typer.Option(help="Positions: Parquet or CSV.")]
-CollateralFile: TypeAlias = Annotated[Path | None, typer.Option(help="Collateral: CSV or Parquet.")]
-ListUnknown: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--list-unknown-collateral",
-        help="List and omit collateral of accounts that are not in the book; by default an error.",
-    ),
-]
-Model: TypeAlias = Annotated[
-    str, typer.Option(help="Preset or TOML file; see `margin model show`.")
-]
-Scenarios: TypeAlias = Annotated[str | None, typer.Option(help="Id of a built scenario set.")]
 
 
 @reporting_errors
 def run(
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    out_dir: OutDir,
     data: Data = None,
     snapshot: Snapshot = None,
     book: BookFile = None,
@@ -59,10 +45,8 @@ def run(
             help="Write the profits in every scenario; default: up to 1,000 accounts.",
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace earlier results of this command.")
-    ] = False,
-    as_json: Annotated[bool, JsonOption] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Calculate the margin of every account of a book; write tables, inputs and a report.
 
@@ -81,7 +65,7 @@ def run(
         tell("Drawing the report", 0, 0)
         (folder / "report.html").write_text(report_html(output), encoding="utf-8")
     if as_json:
-        print_json(totals(output) | {"out": str(out_dir)})
+        print_json(run_document(output, out_dir))
     else:
         show_calculation(output)
         out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
@@ -89,6 +73,33 @@ def run(
         show_failures(output.result.failures, margined, all_in=f"{out_dir / 'not_margined.csv'}")
     if not output.is_complete:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
+    """Return the document that `margin run` prints; `folder` holds the results."""
+    summary = totals(output)
+    return RunDocument(
+        out=str(folder),
+        accounts=summary["accounts"],
+        accounts_failed=summary["accounts_failed"],
+        is_complete=summary["is_complete"],
+        expired_positions=summary["expired_positions"],
+        positions=summary["positions"],
+        instruments=summary["instruments"],
+        scenarios=summary["scenarios"],
+        value_usd=summary["value_usd"],
+        option_value_usd=summary["option_value_usd"],
+        var_usd=summary["var_usd"],
+        es_usd=summary["es_usd"],
+        components_usd=summary["parts_usd"],
+        initial_margin_usd=summary["initial_margin_usd"],
+        digest=summary["digest"],
+        synthetic=summary["synthetic"],
+        collateral_usd=summary.get("collateral_usd"),
+        accounts_in_deficit=summary.get("accounts_in_deficit"),
+        deficit_usd=summary.get("deficit_usd"),
+        notes=list(output.notes),
+    )
 
 
 @reporting_errors

@@ -1,30 +1,19 @@
-"""`margin serve` and `margin status`."""
+"""`margin serve`."""
 
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvloop
 from rich.markup import escape
-from rich.table import Table
 
 from margin_actors.actors.layout import Layout
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.errors import InvalidParameters, Problem
-from margin_cluster.cli.console import (
-    DataOption,
-    JsonOption,
-    err,
-    out,
-    print_json,
-    reporting_errors,
-    settings,
-    stages,
-    synthetic_banner,
-)
+from margin_cluster.cli.console import err, out, settings, stages, synthetic_banner
+from margin_cluster.cli.errors import reporting_errors
+from margin_cluster.cli.options import Data, LedgerUrl, Model, StateFolder
 from margin_cluster.gateway import Gateway, GatewayOptions
-from margin_cluster.gateway.probe import ClientTls, service_status
 from margin_cluster.gateway.tls import load_server_tls
 from margin_cluster.ledger import address_from_url
 from margin_cluster.service import ServiceRequest, ray_session, serve, start_logging
@@ -32,14 +21,13 @@ from margin_cluster.streams import protect_standard_streams
 from margin_cluster.wiring import load_model
 
 _DEFAULTS = GatewayOptions()
-_TLS: dict[str, Any] = {"rich_help_panel": "TLS"}
-_LIMITS: dict[str, Any] = {"rich_help_panel": "Limits"}
-_TIMES: dict[str, Any] = {"rich_help_panel": "Time limits"}
+_TLS, _LIMITS, _TIMES = "TLS", "Limits", "Time limits"
+"""Groups of options in the help."""
 
 
 @reporting_errors
 def serve_command(
-    data: Annotated[Path | None, DataOption] = None,
+    data: Data = None,
     snapshot: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +51,7 @@ def serve_command(
         bool,
         typer.Option("--replace-book", help="Replace all positions of the ledger by --book."),
     ] = False,
-    model: Annotated[str, typer.Option(help="Preset or TOML file.")] = DEFAULT_PRESET,
+    model: Model = DEFAULT_PRESET,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 for any free port.")] = 50051,
     health_port: Annotated[
@@ -82,75 +70,89 @@ def serve_command(
     shards: Annotated[
         int, typer.Option(min=0, help="Number of scenario shards; 0 for one per processor.")
     ] = 0,
-    state: Annotated[
-        Path | None, typer.Option(help="Folder of the ledger and of stored objects.")
-    ] = None,
-    ledger: Annotated[
-        str | None, typer.Option(help="Database URL of the ledger; default SQLite in the folder.")
-    ] = None,
+    state: StateFolder = None,
+    ledger: LedgerUrl = None,
     tls_certificate: Annotated[
         Path | None,
-        typer.Option(help="PEM certificate chain; with --tls-key, for all ports.", **_TLS),
+        typer.Option(
+            help="PEM certificate chain; with --tls-key, for all ports.", rich_help_panel=_TLS
+        ),
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(help="PEM key of the certificate.", **_TLS)
+        Path | None, typer.Option(help="PEM key of the certificate.", rich_help_panel=_TLS)
     ] = None,
     tls_client_ca: Annotated[
         Path | None,
         typer.Option(
             help="PEM file of authorities; callers must present a certificate signed by one.",
-            **_TLS,
+            rich_help_panel=_TLS,
         ),
     ] = None,
     unary_active: Annotated[
-        int, typer.Option(help="Unary calls processed at the same time.", **_LIMITS)
+        int, typer.Option(help="Unary calls processed at the same time.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.unary_active_max,
     unary_waiting: Annotated[
-        int, typer.Option(help="Waiting unary calls, counting at most 4 of each caller.", **_LIMITS)
+        int,
+        typer.Option(
+            help="Waiting unary calls, counting at most 4 of each caller.", rich_help_panel=_LIMITS
+        ),
     ] = _DEFAULTS.unary_waiting_max,
     unary_caller_waiting: Annotated[
-        int, typer.Option(help="Waiting unary calls of one caller.", **_LIMITS)
+        int, typer.Option(help="Waiting unary calls of one caller.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.unary_caller_waiting_max,
     streaming_active: Annotated[
-        int, typer.Option(help="Streaming calls processed at the same time.", **_LIMITS)
+        int,
+        typer.Option(help="Streaming calls processed at the same time.", rich_help_panel=_LIMITS),
     ] = _DEFAULTS.streaming_active_max,
     streaming_caller_active: Annotated[
         int,
-        typer.Option(help="Streaming calls of one caller processed at the same time.", **_LIMITS),
+        typer.Option(
+            help="Streaming calls of one caller processed at the same time.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = _DEFAULTS.streaming_caller_active_max,
     streaming_waiting: Annotated[
         int,
-        typer.Option(help="Waiting streaming calls, counting at most 4 of each caller.", **_LIMITS),
+        typer.Option(
+            help="Waiting streaming calls, counting at most 4 of each caller.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = _DEFAULTS.streaming_waiting_max,
     streaming_caller_waiting: Annotated[
-        int, typer.Option(help="Waiting streaming calls of one caller.", **_LIMITS)
+        int, typer.Option(help="Waiting streaming calls of one caller.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.streaming_caller_waiting_max,
     uploads: Annotated[
-        int, typer.Option(help="Open uploads and publications.", **_LIMITS)
+        int, typer.Option(help="Open uploads and publications.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.uploads_max,
     caller_uploads: Annotated[
-        int, typer.Option(help="Open uploads and publications of one caller.", **_LIMITS)
+        int,
+        typer.Option(help="Open uploads and publications of one caller.", rich_help_panel=_LIMITS),
     ] = _DEFAULTS.caller_uploads_max,
     connection_streams: Annotated[
-        int, typer.Option(help="Calls in progress on one connection.", **_LIMITS)
+        int, typer.Option(help="Calls in progress on one connection.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.connection_streams_max,
     message_bytes: Annotated[
-        int, typer.Option(help="Maximum size of a request message, bytes.", **_LIMITS)
+        int, typer.Option(help="Maximum size of a request message, bytes.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.message_bytes_max,
     waiting_bytes: Annotated[
-        int, typer.Option(help="Maximum total size of waiting requests, bytes.", **_LIMITS)
+        int,
+        typer.Option(
+            help="Maximum total size of waiting requests, bytes.", rich_help_panel=_LIMITS
+        ),
     ] = _DEFAULTS.waiting_bytes_max,
     first_message_seconds: Annotated[
-        float, typer.Option(help="Longest wait for a call's first message.", **_TIMES)
+        float, typer.Option(help="Longest wait for a call's first message.", rich_help_panel=_TIMES)
     ] = _DEFAULTS.first_message_seconds_max,
     stall_seconds: Annotated[
-        float, typer.Option(help="Longest wait for an upload's next message.", **_TIMES)
+        float,
+        typer.Option(help="Longest wait for an upload's next message.", rich_help_panel=_TIMES),
     ] = _DEFAULTS.stall_seconds_max,
     unread_seconds: Annotated[
-        float, typer.Option(help="Longest wait until a response is read.", **_TIMES)
+        float, typer.Option(help="Longest wait until a response is read.", rich_help_panel=_TIMES)
     ] = _DEFAULTS.unread_seconds_max,
     drain_seconds: Annotated[
-        float, typer.Option(help="Longest time to finish calls after SIGTERM.", **_TIMES)
+        float,
+        typer.Option(help="Longest time to finish calls after SIGTERM.", rich_help_panel=_TIMES),
     ] = _DEFAULTS.drain_seconds_max,
 ) -> None:
     """Serve margins over gRPC until stopped; without a data folder, from synthetic data."""
@@ -243,72 +245,3 @@ def _say_ready(gateway: Gateway) -> None:
         out.print(f"[dim]metrics on {host}:{gateway.metrics_port}[/]", highlight=False)
     out.print(f"[dim]health on {host}:{gateway.health_port}[/]", highlight=False)
     out.file.flush()
-
-
-@reporting_errors
-def status_command(
-    address: Annotated[str, typer.Option(help="Address of the service.")] = "127.0.0.1:50051",
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 5.0,
-    tls_ca: Annotated[
-        Path | None, typer.Option(help="PEM authority of the service's certificate.", **_TLS)
-    ] = None,
-    tls_certificate: Annotated[
-        Path | None, typer.Option(help="PEM certificate chain to show.", **_TLS)
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(help="PEM key of the certificate.", **_TLS)
-    ] = None,
-    tls_server_name: Annotated[
-        str | None, typer.Option(help="Name in the certificate, if not the address.", **_TLS)
-    ] = None,
-    as_json: Annotated[bool, JsonOption] = False,
-) -> None:
-    """Show the state of a running service."""
-    tls = ClientTls(tls_ca, tls_certificate, tls_key, tls_server_name)
-    found = service_status(address, timeout_seconds=timeout, tls=tls)
-    if as_json:
-        print_json(found)
-        return
-    generation = found.get("generation")
-    rows = {
-        "version": found["version"],
-        "up": f"{found['uptime_seconds']:,.0f} s",
-        "nodes": str(found["nodes"]),
-        "accounts": f"{found['accounts']:,} with {int(found['positions']):,} positions "
-        f"(version {found['portfolio_version']})",
-        "ready": "yes" if found["is_ready"] else "no",
-        "books": f"{found['run_slots_taken']} running, {found['run_slots']} at most",
-        "ledger": f"entry {int(found['ledger_sequence']):,}, hash {found['ledger_hash'][:16]}",
-        "requests": f"{found['requests_active']} active, "
-        f"{int(found['requests_rejected']):,} rejected",
-    }
-    if found["problems"]:
-        rows["problems"] = "; ".join(found["problems"])
-    if generation:
-        rows["model"] = generation["model_name"]
-        age = timedelta(seconds=round(found.get("snapshot_age_seconds") or 0.0))
-        rows["market"] = f"{generation['snapshot_time']} ({age} ago), {generation['snapshot_id']}"
-        rows["scenarios"] = f"{generation['scenarios']:,}, {generation['scenarios_id']}"
-        rows["generation"] = f"{generation['number']}, {generation['instruments']:,} contracts"
-    else:
-        rows["generation"] = "none yet"
-    if int(found["generation_pending"]):
-        rows["being built"] = str(found["generation_pending"])
-    if found["last_fault"]:
-        rows["fault"] = found["last_fault"]
-    facts = Table(show_header=False, box=None)
-    for name, value in rows.items():
-        facts.add_row(f"[dim]{name}[/]", value)
-    out.print(facts)
-    shards = Table(title="Scenario shards", title_justify="left")
-    for name in ("shard", "scenarios", "slices priced", "node"):
-        shards.add_column(name, justify="left" if name == "node" else "right")
-    for s in found["shards"]:
-        first, count = s["first_scenario"], s["scenarios"]
-        shards.add_row(
-            str(s["shard"]),
-            f"{first:,} to {first + count - 1:,}",
-            str(s["slabs_priced"]),
-            s["node_id"][:12] or "being replaced",
-        )
-    out.print(shards)

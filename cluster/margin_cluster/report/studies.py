@@ -252,10 +252,23 @@ def _failures(failures: Sequence[AccountFailure], margined: int) -> list[Panel]:
     ]
 
 
-def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure] = ()) -> str:
+def _offset(offset_usd: float, whole_usd: float) -> Cell:
+    """Return an offset in millions and as a share of the whole; never a negative zero."""
+    amount = round(offset_usd / 1e6, 1) + 0.0
+    share = round(100 * offset_usd / whole_usd) if whole_usd else 0
+    return Cell(f"{amount:,.1f} M  ({share} %)")
+
+
+def comparison_html(
+    comparison: Comparison,
+    *,
+    failures: Sequence[AccountFailure] = (),
+    remarks: Sequence[str] = (),
+) -> str:
     """Return the HTML page of a comparison of methods.
 
     `failures` are the accounts that at least one method cannot margin; they are listed first.
+    `remarks` are sentences below the totals.
     """
     book, methods = comparison.book, comparison.methods
     totals = np.array([m.requirement_usd.sum(axis=0) for m in methods])
@@ -272,10 +285,7 @@ def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure
     shares = [
         [Cell(m.name)]
         + [Cell(f"{totals[k, 0] / 1e6:,.1f} M")]
-        + [
-            Cell(f"{offsets[k, j] / 1e6:,.1f} M  ({100 * offsets[k, j] / totals[k, j + 1]:.0f} %)")
-            for j in range(offsets.shape[1])
-        ]
+        + [_offset(offsets[k, j], totals[k, j + 1]) for j in range(offsets.shape[1])]
         for k, m in enumerate(methods)
     ]
     order = np.argsort(-methods[0].requirement_usd[:, 0], kind="stable")[:_ACCOUNTS_SHOWN]
@@ -296,7 +306,8 @@ def comparison_html(comparison: Comparison, *, failures: Sequence[AccountFailure
             Panel(
                 "Requirement of all accounts, million US dollars",
                 "Of whole accounts, and summed over their sub-portfolios. Offset recognised = sum "
-                "of the requirements of the sub-portfolios - requirement of the account.",
+                "of the requirements of the sub-portfolios - requirement of the account. "
+                + " ".join(remarks),
                 _figure(figures.finish(figure, height=380, y="million USD")),
             ),
             Panel(

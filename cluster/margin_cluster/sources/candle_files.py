@@ -1,10 +1,12 @@
 """Price files of a data folder: found by name and converted once into the store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from margin_actors.errors import named_input
@@ -15,94 +17,106 @@ from margin_actors.market.candles import (
     interval_from_times,
 )
 from margin_actors.market.tables import require_columns, time_column
+from margin_cluster.sources.archives import ArchiveName, archive_name, interval_of_name
 from margin_cluster.sources.files import file_sha256, read_parquet
 from margin_cluster.sources.klines import candles_from_file
 from margin_cluster.sources.store import ParquetStore
 
 SYNTHETIC_KEY = b"margin_synthetic"
 """Key in the schema metadata of files written by the synthetic data generator."""
-_ENDINGS = (".parquet", ".csv", ".csv.gz", ".zip", ".json", ".json.gz")
-_INTERVALS = {"_1d": 86_400, "_1h": 3_600, "_5m": 300, "_1m": 60, "_1min": 60}
+_ENDINGS = (".csv.gz", ".json.gz", ".parquet", ".csv", ".zip", ".json")
+_OTHER_FOLDERS = ("options", "vol", "portfolios")
+"""Folders of a data folder that hold no prices."""
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A price file and the name by which models refer to it."""
+class PriceSource:
+    """A price source: one file, or the archives of one contract."""
 
     name: str
-    """File name without its ending."""
-    path: Path
+    """Name by which models refer to it: the file name without its ending."""
+    paths: tuple[Path, ...]
+    """Files in the order of time; several only for archives of one month or day each."""
+    interval_seconds: int | None = None
+    """Interval of the candles according to the name; None if the name does not state it."""
 
 
-def price_files(root: Path) -> list[SourceFile]:
-    """Return the price files in `root`/prices, or in `root` if that folder does not exist.
+def price_sources(root: Path) -> list[PriceSource]:
+    """Return the sources in `root`/prices, or in `root` if that folder does not exist.
 
-    They are sorted by file name; of files that differ only in their ending the first is used.
+    Files come first, sorted by name; of files that differ only in their ending the first is used.
+    Archives are also found in subfolders; a file of the same name takes their place.
     """
     folder = root / "prices" if (root / "prices").is_dir() else root
-    found: dict[str, SourceFile] = {}
+    found: dict[str, PriceSource] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        ending = next(
-            (e for e in sorted(_ENDINGS, key=len, reverse=True) if path.name.endswith(e)), None
-        )
-        if path.is_file() and ending:
+        ending = next((e for e in _ENDINGS if path.name.endswith(e)), None)
+        if ending and path.is_file() and archive_name(path.relative_to(folder)) is None:
             name = path.name.removesuffix(ending)
-            found.setdefault(name, SourceFile(name, path))
+            found.setdefault(name, PriceSource(name, (path,), interval_of_name(name)))
+    groups: dict[str, dict[str, tuple[ArchiveName, Path]]] = {}
+    for path, item in _archives(folder):
+        groups.setdefault(item.source, {}).setdefault(item.period, (item, path))
+    for name, periods in sorted(groups.items()):
+        paths = tuple(path for _, (_, path) in sorted(periods.items()))
+        seconds = next(iter(periods.values()))[0].interval_seconds
+        found.setdefault(name, PriceSource(name, paths, seconds))
     return list(found.values())
 
 
-def matching_files(
-    files: Sequence[SourceFile], patterns: Sequence[str], underlying: str
-) -> list[SourceFile]:
-    """Return the files that match any pattern, in the order of the patterns, without duplicates.
+def _archives(folder: Path) -> Iterator[tuple[Path, ArchiveName]]:
+    """Yield all archives below a folder of prices, sorted by path."""
+    for path in sorted(folder.rglob("*-*-*.*")) if folder.is_dir() else []:
+        relative = path.relative_to(folder)
+        item = archive_name(relative)
+        if item is not None and relative.parts[0] not in _OTHER_FOLDERS and path.is_file():
+            yield path, item
 
-    In a pattern, ``{u}`` stands for the underlying; wildcards are those of `fnmatch`.
+
+def matching_sources(
+    sources: Sequence[PriceSource], patterns: Sequence[str], underlying: str
+) -> list[PriceSource]:
+    """Return the sources that match any pattern, in the order of the patterns, without duplicates.
+
+    In a pattern, ``{u}`` stands for the underlying; wildcards are those of `fnmatch`. If a pattern
+    matches no source, a source without the name of an exchange is also accepted:
+    ``BTCUSDT_1d`` or ``BTCUSDT-1d`` for ``binance_BTCUSDT_1d``.
     """
-    chosen: dict[str, SourceFile] = {}
+    chosen: dict[str, PriceSource] = {}
     for pattern in patterns:
         wanted = pattern.replace("{u}", underlying)
-        for item in files:
-            if fnmatchcase(item.name, wanted):
-                chosen.setdefault(item.name, item)
+        matches = [item for item in sources if fnmatchcase(item.name, wanted)]
+        without_exchange = wanted.partition("_")[2]
+        if not matches and underlying in without_exchange:
+            matches = [
+                item
+                for item in sources
+                if fnmatchcase(item.name.replace("-", "_"), without_exchange)
+            ]
+        for item in matches:
+            chosen.setdefault(item.name, item)
     return list(chosen.values())
 
 
-def interval_of_name(name: str) -> int | None:
-    """Return the candle interval given by the ending of a name, in seconds, or None."""
-    return next((s for ending, s in _INTERVALS.items() if name.endswith(ending)), None)
-
-
 def load_candles(
-    item: SourceFile, underlying: str, store: ParquetStore | None
-) -> tuple[Candles, str]:
-    """Return (candles, SHA-256 of the raw file).
+    item: PriceSource, underlying: str, store: ParquetStore | None
+) -> tuple[Candles, tuple[str, ...]]:
+    """Return (candles, SHA-256 of each raw file).
 
-    With a store, a file is converted once and then read from the store.
+    With a store, a source is converted once and then read from the store.
 
     Raises
     ------
     InvalidMarketData
-        If the file cannot be read as candles.
+        If a file cannot be read as candles.
     """
-    sha = file_sha256(item.path)
-    key = f"{sha}-candles-{underlying}"
-    record = store.raw_record(key) if store is not None else None
-    if (
-        store is not None
-        and record is not None
-        and record["source"] == item.name
-        and store.has("candles", record["object"])
-    ):
-        candles = candles_from_table(
-            store.get("candles", record["object"]),
-            source=item.name,
-            underlying=underlying,
-            interval_seconds=record["interval_seconds"],
-            where=str(item.path),
-            is_synthetic=record["synthetic"],
-        )
-        return candles, sha
-    candles = _parse(item, underlying)
+    hashes = tuple(file_sha256(path) for path in item.paths)
+    joined = hashes[0] if len(hashes) == 1 else sha256("\n".join(hashes).encode()).hexdigest()
+    key = f"{joined}-candles-{underlying}"
+    kept = None if store is None else _stored_candles(item, underlying, store, key)
+    if kept is not None:
+        return kept, hashes
+    candles = _joined([_parse(path, item, underlying) for path in item.paths])
     if store is not None:
         store.put("candles", candles.id, candles_to_table(candles))
         store.note_raw(
@@ -110,32 +124,69 @@ def load_candles(
             {
                 "object": candles.id,
                 "source": item.name,
-                "file": item.path.name,
-                "sha256": sha,
+                "file": item.paths[0].name,
+                "files": len(item.paths),
+                "sha256": joined,
                 "interval_seconds": candles.interval_seconds,
                 "synthetic": candles.is_synthetic,
             },
         )
-    return candles, sha
+    return candles, hashes
 
 
-def _parse(item: SourceFile, underlying: str) -> Candles:
-    where = str(item.path)
-    if item.path.suffix != ".parquet":
+def _stored_candles(
+    item: PriceSource, underlying: str, store: ParquetStore, key: str
+) -> Candles | None:
+    """Return the candles into which the source was converted before, or None."""
+    record = store.raw_record(key)
+    if record is None or record["source"] != item.name:
+        return None
+    object_id = str(record["object"])
+    if not store.has("candles", object_id):
+        return None
+    return candles_from_table(
+        store.get("candles", object_id),
+        source=item.name,
+        underlying=underlying,
+        interval_seconds=int(record["interval_seconds"]),
+        where=str(item.paths[0]),
+        is_synthetic=bool(record["synthetic"]),
+    )
+
+
+def _joined(parts: Sequence[Candles]) -> Candles:
+    """Return the candles of all files of one source as one history."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Candles(
+        source=first.source,
+        underlying=first.underlying,
+        interval_seconds=first.interval_seconds,
+        open_time=np.concatenate([c.open_time for c in parts]),
+        open=np.concatenate([c.open for c in parts]),
+        high=np.concatenate([c.high for c in parts]),
+        low=np.concatenate([c.low for c in parts]),
+        close=np.concatenate([c.close for c in parts]),
+        volume=np.concatenate([c.volume for c in parts]),
+        is_synthetic=any(c.is_synthetic for c in parts),
+    )
+
+
+def _parse(path: Path, item: PriceSource, underlying: str) -> Candles:
+    where = str(path)
+    if path.suffix != ".parquet":
         return candles_from_file(
-            item.path,
-            underlying=underlying,
-            source=item.name,
-            interval_seconds=interval_of_name(item.name),
+            path, underlying=underlying, source=item.name, interval_seconds=item.interval_seconds
         )
-    table = read_parquet(item.path, what="candles")
+    table = read_parquet(path, what="candles")
     if "symbol" in table.column_names:  # several underlyings in one file
         symbols = table.column("symbol").to_pylist()
         table = table.filter(pa.array([str(s).startswith(underlying) for s in symbols]))
     name = "timestamp" if "timestamp" in table.column_names else "date"
     require_columns(table, {name: "time", "close": "number"}, where=where)
     with named_input("candles", where):
-        interval = interval_of_name(item.name) or interval_from_times(time_column(table, name))
+        interval = item.interval_seconds or interval_from_times(time_column(table, name))
     return candles_from_table(
         table,
         source=item.name,

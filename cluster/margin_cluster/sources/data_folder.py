@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import SequenceMatcher
 from functools import cached_property
 from pathlib import Path
 
@@ -12,16 +14,18 @@ from margin_actors.errors import MissingMarketData, Problem
 from margin_actors.market.candles import Candles, at_grid
 from margin_actors.market.tables import number_column, require_columns, time_column
 from margin_cluster.sources.candle_files import (
-    SourceFile,
+    PriceSource,
     load_candles,
-    matching_files,
-    price_files,
+    matching_sources,
+    price_sources,
 )
 from margin_cluster.sources.chain_files import ChainFile, chain_files
 from margin_cluster.sources.files import file_sha256, read_table
 from margin_cluster.sources.store import ParquetStore
 
 _DAY_MS = 86_400_000
+_NEAREST = 5
+"""Number of similar names in the message about missing prices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class UsedFile:
     """Kind of input, for example ``prices``."""
     path: str
     sha256: str
+
+
+def _likeness(name: str, pattern: str) -> float:
+    return SequenceMatcher(None, name, pattern.replace("*", "")).ratio()
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,9 @@ class DataFolder:
             )
 
     @cached_property
-    def prices(self) -> list[SourceFile]:
-        """All price files of the folder."""
-        return price_files(self.root)
+    def prices(self) -> list[PriceSource]:
+        """All price sources of the folder."""
+        return price_sources(self.root)
 
     @cached_property
     def chains(self) -> list[ChainFile]:
@@ -74,22 +82,78 @@ class DataFolder:
         """
         candles: list[Candles] = []
         used: list[UsedFile] = []
-        for item in matching_files(self.prices, patterns, underlying):
-            loaded, sha = load_candles(item, underlying, self.store)
+        too_long: list[str] = []
+        for item in matching_sources(self.prices, patterns, underlying):
+            loaded, hashes = load_candles(item, underlying, self.store)
             if loaded.interval_seconds > interval_seconds:
+                too_long.append(f"{item.name} ({loaded.interval_seconds:,} s)")
                 continue
             if loaded.interval_seconds < interval_seconds:
                 loaded = at_grid(loaded, interval_seconds)
             candles.append(loaded)
-            used.append(UsedFile("prices", str(item.path), sha))
+            files = zip(item.paths, hashes, strict=True)
+            used += [UsedFile("prices", str(path), sha) for path, sha in files]
         if not candles:
-            wanted = ", ".join(p.replace("{u}", underlying) for p in patterns)
-            have = ", ".join(f.name for f in self.prices) or "no price files"
+            what, remedy = self._missing_prices(patterns, underlying, too_long, interval_seconds)
             raise MissingMarketData(
-                f"there are no prices of {underlying}",
-                [Problem(str(self.root), f"nothing matches {wanted}", f"it has {have}")],
+                f"there are no prices of {underlying}", [Problem(str(self.root), what, remedy)]
             )
         return candles, used
+
+    def _missing_prices(
+        self,
+        patterns: Sequence[str],
+        underlying: str,
+        too_long: Sequence[str],
+        interval_seconds: int,
+    ) -> tuple[str, str]:
+        """Return (description, remedy) if no source of an underlying can be used.
+
+        `too_long` names the sources that match and whose candles are too long.
+        """
+        names = [item.name for item in self.prices]
+        wanted = [p.replace("{u}", underlying) for p in patterns]
+        shown = ", ".join(wanted)
+        if too_long:
+            return (
+                f"the candles of {', '.join(too_long)} are longer than the model's frequency of "
+                f"{interval_seconds:,} s",
+                "add shorter candles, or change history.frequency of the model",
+            )
+        if not names:
+            return (
+                f"there are no price files, and the model uses {shown}",
+                f"add them to {self.root / 'prices'}, or check --data",
+            )
+        nearest = sorted(names, key=lambda name: -max(_likeness(name, w) for w in wanted))
+        return (
+            f"none of the {len(names):,} price sources is named {shown}; the most similar are "
+            f"{', '.join(nearest[:_NEAREST])}",
+            "rename a file, or name the source in a model file: [history] sources = "
+            f'["{nearest[0].replace(underlying, "{u}")}"]',
+        )
+
+    def last_close(
+        self, patterns: Sequence[str], underlyings: Sequence[str], interval_seconds: int
+    ) -> datetime:
+        """Return the time of the last close of any source of the underlyings (UTC).
+
+        Raises
+        ------
+        MissingMarketData
+            If an underlying has no usable source, or no source has a close.
+        """
+        last: list[np.datetime64] = []
+        for underlying in underlyings:
+            for candles in self.candles(patterns, underlying, interval_seconds)[0]:
+                known = candles.close_time[np.isfinite(candles.close)]
+                known = known[~np.isnat(known)]
+                if known.size:
+                    last.append(known.max())
+        if not last:
+            problem = Problem(str(self.root), "no candle has a time and a close", "check the files")
+            raise MissingMarketData("there are no prices", [problem])
+        return max(last).astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
 
     def volatility_index(
         self, patterns: Sequence[str], underlying: str

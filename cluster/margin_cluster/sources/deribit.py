@@ -7,11 +7,11 @@ errors are retried with exponential back-off; all other errors are raised immedi
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,8 @@ from margin_cluster.atomic import write_atomically
 
 _TOO_MANY_REQUESTS = 10028
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
+Fields: TypeAlias = Mapping[str, object]
+"""An object of a response, by field."""
 
 
 @dataclass
@@ -51,27 +53,27 @@ class DeribitClient:
             timeout=urllib3.Timeout(total=self.timeout_seconds), retries=False
         )
 
-    def instruments(self, currency: str, kind: str) -> list[dict[str, Any]]:
+    def instruments(self, currency: str, kind: str) -> list[Fields]:
         """Return the unexpired contracts of a currency; `kind` is ``option`` or ``future``."""
         fields = {"currency": currency, "kind": kind, "expired": "false"}
         return self._rows("get_instruments", fields)
 
-    def book_summaries(self, currency: str, kind: str) -> list[dict[str, Any]]:
+    def book_summaries(self, currency: str, kind: str) -> list[Fields]:
         """Return best bid and ask, mark and open interest of all contracts of a currency."""
         return self._rows("get_book_summary_by_currency", {"currency": currency, "kind": kind})
 
-    def ticker(self, instrument_name: str) -> dict[str, Any]:
+    def ticker(self, instrument_name: str) -> Fields:
         """Return the ticker of one contract."""
         result = self._get("ticker", {"instrument_name": instrument_name})
         if not isinstance(result, dict):
             raise self._malformed("ticker", "the result is not an object")
-        return cast("dict[str, Any]", result)
+        return cast("Fields", result)
 
-    def _rows(self, method: str, fields: dict[str, str]) -> list[dict[str, Any]]:
+    def _rows(self, method: str, fields: dict[str, str]) -> list[Fields]:
         result = self._get(method, fields)
         if not (isinstance(result, list) and all(isinstance(r, dict) for r in result)):
             raise self._malformed(method, "the result is not a list of objects")
-        return cast("list[dict[str, Any]]", result)
+        return cast("list[Fields]", result)
 
     def _malformed(self, method: str, what: str) -> InvalidMarketData:
         return InvalidMarketData(
@@ -79,7 +81,7 @@ class DeribitClient:
             [Problem(f"{self.base_url}/public/{method}", what, "check the base address")],
         )
 
-    def _get(self, method: str, fields: dict[str, str]) -> Any:
+    def _get(self, method: str, fields: dict[str, str]) -> object:
         url = f"{self.base_url}/public/{method}"
         fault = ""
         for attempt in range(self.attempts):
@@ -103,7 +105,7 @@ class DeribitClient:
             [Problem(url, f"{fault} after {self.attempts} attempts", "try again later")],
         )
 
-    def _judge(self, method: str, status: int, raw: bytes) -> tuple[bool, str, Any]:
+    def _judge(self, method: str, status: int, raw: bytes) -> tuple[bool, str, object]:
         """Return (retry, fault, result); raise InvalidMarketData if a retry cannot help."""
         try:
             body = json.loads(raw)
@@ -142,15 +144,15 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
     InvalidMarketData
         If a response has an unexpected form, or there are no options.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     stamps: list[int] = []
     for currency in currencies:
         try:
             live = {r["instrument_name"] for r in client.instruments(currency, "option")}
-            index = float(client.ticker(f"{currency}-PERPETUAL")["index_price"])
+            index = _required(client.ticker(f"{currency}-PERPETUAL"), "index_price")
             for summary in client.book_summaries(currency, "option"):
                 if summary["instrument_name"] in live:
-                    stamps.append(int(summary["creation_timestamp"]))
+                    stamps.append(int(_required(summary, "creation_timestamp")))
                     rows.append(_chain_row(summary, index, currency))
         except (KeyError, TypeError, ValueError) as fault:
             raise InvalidMarketData(
@@ -172,11 +174,19 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
     return path, len(rows)
 
 
-def _number(value: Any) -> float | None:
+def _required(fields: Fields, name: str) -> float:
+    """Return a number of a response; KeyError or TypeError if it has none."""
+    value = fields[name]
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}")
+    return value
+
+
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _chain_row(summary: dict[str, Any], index: float, currency: str) -> dict[str, Any]:
+def _chain_row(summary: Fields, index: float, currency: str) -> dict[str, object]:
     vol = _number(summary.get("mark_iv"))
     return {
         "instrument_name": str(summary["instrument_name"]),

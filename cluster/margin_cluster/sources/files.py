@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -139,7 +138,7 @@ def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
     return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
 
 
-def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, Any]:
+def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, object]:
     """Return the content of a TOML file; raise `error` if it is absent or not TOML."""
     require_file(path, what=what, error=error)
     try:
@@ -150,7 +149,7 @@ def read_toml(path: Path, *, what: str, error: type[MarginError]) -> dict[str, A
         ) from fault
 
 
-def read_json(path: Path, *, what: str) -> Any:
+def read_json(path: Path, *, what: str) -> object:
     """Return the content of a JSON file, plain or gzipped; raise InvalidMarketData on failure."""
     require_file(path, what=what)
     try:

@@ -36,6 +36,8 @@ def candles_from_file(
 ) -> Candles:
     """Return the candles of a CSV, ZIP or JSON file.
 
+    Only time and close are required of a file with a header; missing columns become NaN.
+
     Parameters
     ----------
     path : Path
@@ -56,7 +58,10 @@ def candles_from_file(
     else:
         columns = _from_rows(read_text_rows(path, what="candles"), underlying, where)
     times = times_from_text(columns["timestamp"])
-    numbers = {n: _numbers(columns[n]) for n in ("open", "high", "low", "close", "volume")}
+    numbers = {
+        n: _numbers(columns[n]) if n in columns else np.full(times.size, np.nan)
+        for n in ("open", "high", "low", "close", "volume")
+    }
     with named_input("candles", where):
         seconds = interval_seconds or interval_from_times(times)
     return Candles(
@@ -92,7 +97,7 @@ def _is_number(text: str) -> bool:
 
 
 def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, list[str]]:
-    if rows and len(rows[0]) <= 2 and not _is_number(rows[0][0]):
+    if rows and len(rows[0]) <= 2 and not _is_number(rows[0][0]) and not _is_header(rows[0]):
         rows = rows[1:]  # a notice or an address above the header
     if not rows:
         raise InvalidMarketData("cannot read the candles", [Problem(where, "has no rows")])
@@ -108,16 +113,16 @@ def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, 
             )
         return {name: [row[i] for row in rows] for i, name in enumerate(_BINANCE)}
     header = [cell.strip().lower() for cell in rows[0]]
-    place: dict[str, int] = {}
+    index: dict[str, int] = {}
     for i, name in enumerate(header):
         key = _ALIASES.get(name)
-        if key and key not in place:
-            place[key] = i
+        if key and key not in index:
+            index[key] = i
         elif name == f"volume {underlying.lower()}":
-            place["volume"] = i
-    if "timestamp" not in place and "date" in place:
-        place["timestamp"] = place["date"]
-    missing = [n for n in ("timestamp", "open", "high", "low", "close") if n not in place]
+            index["volume"] = i
+    if "timestamp" not in index and "date" in index:
+        index["timestamp"] = index["date"]
+    missing = [n for n in ("timestamp", "close") if n not in index]
     if missing:
         raise InvalidMarketData(
             "cannot read the candles",
@@ -126,11 +131,13 @@ def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, 
                 for n in missing
             ],
         )
-    width = max(place.values())
+    width = max(index.values())
     body = [row for row in rows[1:] if len(row) > width]
-    columns = {name: [row[i] for row in body] for name, i in place.items()}
-    columns.setdefault("volume", [""] * len(body))
-    return columns
+    return {name: [row[i] for row in body] for name, i in index.items()}
+
+
+def _is_header(row: list[str]) -> bool:
+    return "close" in {_ALIASES.get(cell.strip().lower()) for cell in row}
 
 
 def _numbers(texts: list[str]) -> FloatArray:

@@ -17,7 +17,6 @@ price = 52600.0
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -60,7 +59,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
         rows = []
     instruments: list[Instrument] = []
     values: list[dict[str, float]] = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, 1):
         _read_option(row, f"{where}, option {number}", time, prices, instruments, values, problems)
     futures = _read_futures(content.get("future", []), where, problems)
     raise_if_any(problems, InvalidMarketData, f"the snapshot {where} cannot be used")
@@ -85,16 +84,19 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
 
 
 def _read_futures(
-    rows: Any,
+    rows: object,
     where: str,
     problems: list[Problem],
 ) -> dict[tuple[str, datetime], float]:
     futures: dict[tuple[str, datetime], float] = {}
-    for number, row in enumerate(rows if isinstance(rows, list) else []):
-        price = row.get("price") if isinstance(row, dict) else None
+    for number, row in enumerate(rows if isinstance(rows, list) else [], 1):
+        if not isinstance(row, dict):
+            problems.append(Problem(f"{where}, future {number}", "is not a table"))
+            continue
+        price = row.get("price")
         try:
             instrument = instrument_from_name(str(row.get("name", "")))
-        except (ValueError, AttributeError) as fault:
+        except ValueError as fault:
             problems.append(Problem(f"{where}, future {number}", str(fault)))
             continue
         if instrument.kind is not Kind.FUTURE or instrument.expiry is None:
@@ -109,7 +111,7 @@ def _read_futures(
 
 
 def _read_option(
-    row: Any,
+    row: object,
     where: str,
     time: datetime,
     prices: dict[str, float],

@@ -8,9 +8,10 @@ partial file; processes that store the same object write the same bytes.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,9 @@ import pyarrow.parquet as pq
 from margin_actors.errors import InvalidMarketData, Problem
 from margin_cluster.atomic import write_atomically
 from margin_cluster.sources.files import read_parquet
+
+RawRecord: TypeAlias = Mapping[str, str | int | bool]
+"""What a raw file was converted into: the id of the object, and facts of its conversion."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class ParquetStore:
                 f"the object {kind} {object_id} is not in the store",
                 [
                     Problem(
-                        str(self.root), "not found", f"the store has {len(self.ids(kind))} {kind}"
+                        str(self.root),
+                        "not found",
+                        f"the number of stored objects of this kind is {len(self.ids(kind)):,}",
                     )
                 ],
             )
@@ -69,7 +75,7 @@ class ParquetStore:
         files = sorted(folder.glob("*.parquet"), key=lambda p: (p.stat().st_mtime_ns, p.name))
         return [p.stem for p in files]
 
-    def note_raw(self, sha256: str, record: dict[str, Any]) -> None:
+    def note_raw(self, sha256: str, record: RawRecord) -> None:
         """Record the result of the conversion of a raw file; replaces an earlier record.
 
         `sha256` is the key: the hash of the file, extended by the kind of conversion.
@@ -78,7 +84,10 @@ class ParquetStore:
         text = json.dumps(record, indent=1, sort_keys=True)
         write_atomically(path, lambda aside: aside.write_text(text))
 
-    def raw_record(self, sha256: str) -> dict[str, Any] | None:
+    def raw_record(self, sha256: str) -> RawRecord | None:
         """Return the record that `note_raw` wrote under this key, or None."""
         path = self.root / "raw" / f"{sha256}.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        if not path.exists():
+            return None
+        content: RawRecord = json.loads(path.read_text())
+        return content

@@ -26,6 +26,7 @@ from margin_actors.engine.scenarios.surface_moves.nodes import (
 )
 from margin_actors.engine.scenarios.surface_moves.proxy import (
     WINDOWS_MIN,
+    WITHOUT_SURFACE_MOVES,
     Proxy,
     design_matrix,
     fit_proxy,
@@ -116,7 +117,7 @@ def _histories_until(
         Problem(
             f"chain history of {u}",
             "missing",
-            "add option chains, or set surface_moves = 'none'",
+            f"add option chains, or {WITHOUT_SURFACE_MOVES}",
         )
         for u in parameters.underlyings
         if u not in surfaces
@@ -144,8 +145,8 @@ def _snapshot_pairs(
                 Problem(
                     "option chains",
                     f"{histories[0].time.size} snapshots up to {as_of}",
-                    f"a proxy requires {WINDOWS_MIN} windows; add chains, or set surface_moves"
-                    " = 'none'",
+                    f"a proxy requires {WINDOWS_MIN} windows; add chains, or "
+                    + WITHOUT_SURFACE_MOVES,
                 )
             ],
         )

@@ -25,6 +25,7 @@ from margin_actors.engine.scenarios.surface_moves.nodes import (
 )
 from margin_actors.engine.scenarios.surface_moves.proxy import (
     WINDOWS_MIN,
+    WITHOUT_SURFACE_MOVES,
     design_matrix,
     fit_proxy,
 )
@@ -70,7 +71,7 @@ def nodes_from_index(
                     Problem(
                         "scenarios.vol_index_sources",
                         f"{', '.join(parameters.vol_index_sources)} up to {as_of}",
-                        f"{WINDOWS_MIN} are required; add data, or set surface_moves = 'none'",
+                        f"{WINDOWS_MIN} are required; add data, or {WITHOUT_SURFACE_MOVES}",
                     )
                 ],
             )

@@ -21,6 +21,11 @@ from margin_actors.arrays import FloatArray
 
 WINDOWS_MIN = 30
 """Smallest number of windows to which a proxy is fitted."""
+WITHOUT_SURFACE_MOVES = (
+    'write a model file with [scenarios] surface_moves = "none"; if an expiry has fewer than five '
+    'quotes, also [revaluation] smile = "mark", dynamics = "sticky_strike"'
+)
+"""Remedy if the data do not suffice for moves of the volatility surface."""
 
 
 @dataclass(frozen=True)
