@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
 _FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _SESSION = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 _UNSTABLE = re.compile(r"\b[0-9a-f]{16,}\b")
 """Hashes: they change whenever a parameter is added to the model."""
-WIDTH = 100
+WIDTH = 110
 """Width of the terminal in which the commands run, characters."""
 
 
@@ -33,8 +34,8 @@ def write_files(folder: Path) -> list[str]:
 
 
 def commands(session: str) -> list[str]:
-    """Return the commands of a session, without the prompt."""
-    return [line.removeprefix("$ ") for line in session.splitlines() if line.startswith("$ ")]
+    """Return the commands of a session as they are written, without the prompt."""
+    return _COMMAND.findall(session)
 
 
 def sessions() -> list[str]:
@@ -44,7 +45,7 @@ def sessions() -> list[str]:
 
 def run(command: str, folder: Path) -> str:
     """Run a command of the page in `folder` and return what it prints on standard output."""
-    program, *arguments = shlex.split(command)
+    program, *arguments = shlex.split(command.replace("\\\n", " "))
     assert program == "margin", command
     environment = {
         "COLUMNS": str(WIDTH),
