@@ -62,9 +62,13 @@ test-slow: $(STAMP)  ## The tests that take minutes
 	@echo "==> pytest, slow tests"
 	@$(BIN)/pytest -m slow
 
-docs: $(STAMP)  ## Build the documentation as a site in site/; broken links are errors
-	@$(BIN)/python -c "import material, mkdocstrings_handlers.python" 2>/dev/null \
-		|| $(PIP) --constraint constraints.txt --editable '.[docs]'
+DOCS_STAMP := $(subst .installed,.installed-docs,$(STAMP))
+
+$(DOCS_STAMP): $(STAMP)
+	@$(PIP) --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS_STAMP)  ## Build the documentation as a site in site/; broken links are errors
 	@echo "==> mkdocs"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html; its search needs a server: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
