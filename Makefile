@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
 
-.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix bench bench-service bench-model soak clean
+.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix docs bench bench-service bench-model soak clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,17 @@ test-slow: $(STAMP)  ## The tests that take minutes
 	@echo "==> pytest, slow tests"
 	@$(BIN)/pytest -m slow
 
+DOCS_STAMP := $(subst .installed,.installed-docs,$(STAMP))
+
+$(DOCS_STAMP): $(STAMP)
+	@$(PIP) --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCS_STAMP)  ## Build the documentation as a site in site/; broken links are errors
+	@echo "==> mkdocs"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html; its search needs a server: $(BIN)/python -m http.server -b 127.0.0.1 -d site"
+
 bench: $(STAMP)  ## Measure and write benchmarks/RESULTS.md
 	@echo "==> Benchmarks (about two minutes)"
 	@$(PIP) --constraint constraints.txt --editable '.[bench]'
@@ -85,5 +96,5 @@ soak: $(STAMP)  ## Search for defects of the service: half an hour on SQLite, ha
 	@PYTHONPATH=tests $(BIN)/python -m soak.run --seconds $(SOAK_SECONDS) $(SOAK) --report benchmarks/SOAK.md
 
 clean:  ## Remove the environment and caches
-	rm -rf $(VENV) run .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) run site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

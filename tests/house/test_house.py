@@ -91,7 +91,7 @@ def test_without_the_engine_the_command_names_the_extra() -> None:
     assert "pip install 'margin-cluster[cluster]'" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["run", "test", "test-slow", "bench", "check", "fix"])
+@pytest.mark.parametrize("target", ["run", "test", "test-slow", "bench", "check", "fix", "docs"])
 def test_make_help_prints_the_commands(target: str) -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert re.search(rf"^{target}\s", done.stdout, re.MULTILINE)

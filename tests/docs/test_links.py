@@ -1,0 +1,85 @@
+"""Links and commands on the pages: everything that a page names exists."""
+
+import functools
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from margin_cluster.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+
+
+def pages() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return [ROOT / name for name in listed]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@functools.cache
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as the site and code hosts form them."""
+    headings = _HEADING.findall(_FENCE.sub("", path.read_text()))
+    plain = (re.sub(r"[^\w\s-]", "", heading.lower()).strip() for heading in headings)
+    return {re.sub(r"\s+", "-", text) for text in plain}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    broken: list[str] = []
+    for link in _LINK.findall(_FENCE.sub("", page.read_text())):
+        path, _, anchor = link.partition("#")
+        if ":" in path:
+            continue
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    """Yield the lines of fenced blocks that call `margin`, with continued lines joined."""
+    for block in _FENCE.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            if found := re.match(r"\s*(?:\$ )?(margin .*)", line):
+                yield found[1].split("#")[0].strip()
+
+
+def command_of(line: str) -> tuple[Any, list[str]]:
+    """Return the command that a line calls, and the words after its name."""
+    command: Any = typer.main.get_command(app)
+    words = line.split()[1:]
+    while words and (below := getattr(command, "commands", None)):
+        assert words[0] in below or words[0].startswith("-"), f"unknown command in: {line}"
+        if words[0].startswith("-"):
+            break
+        command, words = below[words[0]], words[1:]
+    return command, words
+
+
+def test_every_command_and_option_on_a_page_exists() -> None:
+    lines = [(name(page), line) for page in pages() for line in shell_lines(page.read_text())]
+    assert len(lines) > 20
+    for page, line in lines:
+        command, words = command_of(line)
+        known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        used = {re.sub(r"[\[\]]", "", w).split("=")[0] for w in words}
+        unknown = {w for w in used if w.startswith("--")} - known - {"--help", "--version"}
+        assert not unknown, f"{page}: {line}"
+
+
+def test_commands_have_one_spelling() -> None:
+    found = [name(p) for p in pages() if re.search(r"(?:bin/|python -m )margin\b", p.read_text())]
+    assert not found
