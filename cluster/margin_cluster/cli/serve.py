@@ -222,9 +222,9 @@ def _notify(notice: str) -> None:
 
 
 def _say_ready(gateway: Gateway) -> None:
-    now = gateway.desk.cluster.current
-    gateway.desk.positions.follow()
-    accounts, _ = gateway.desk.positions.counts()
+    now = gateway.cluster.current
+    gateway.positions.follow()
+    accounts, _ = gateway.positions.counts()
     if now is not None and (
         now.priced.scenarios.is_synthetic or now.priced.market.snapshot.is_synthetic
     ):

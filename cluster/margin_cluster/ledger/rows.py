@@ -4,6 +4,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from margin_cluster.ledger.calculation_inputs import (
+    generation_from_text,
+    generation_to_text,
+    inputs_from_text,
+    inputs_to_text,
+)
 from margin_cluster.ledger.records import (
     CalculationRecord,
     GenerationRecord,
@@ -114,8 +120,8 @@ def calculation_to_row(record: CalculationRecord) -> dict[str, Any]:
         "create_ms": to_ms(record.create_time),
         "request_id": record.request_id,
         "account_id": record.account_id,
-        "generation": json.dumps(record.generation),
-        "inputs": json.dumps(record.inputs),
+        "generation": generation_to_text(record.generation),
+        "inputs": inputs_to_text(record.inputs),
         "digest": record.digest,
         "accounts": int(record.accounts),
         "positions": int(record.positions),
@@ -137,8 +143,8 @@ def calculation_from_row(row: Any) -> CalculationRecord:
         create_time=from_ms(row.create_ms),
         request_id=row.request_id,
         account_id=row.account_id,
-        generation=json.loads(row.generation),
-        inputs=json.loads(row.inputs),
+        generation=generation_from_text(row.generation),
+        inputs=inputs_from_text(row.inputs),
         digest=row.digest,
         accounts=row.accounts,
         positions=row.positions,
