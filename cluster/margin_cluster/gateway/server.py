@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from typing import Any
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 import grpc
 import structlog
@@ -22,7 +23,7 @@ from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.registration import SERVICE_NAMES, add_services
 from margin_cluster.gateway.scenario_sets import ScenarioBuilder
 from margin_cluster.gateway.threads import GatewayThreads
-from margin_cluster.gateway.tls import load_server_tls
+from margin_cluster.gateway.tls import HttpTls, load_server_tls
 from margin_cluster.gateway.use_cases import assemble_use_cases
 from margin_cluster.gateway.warm_up import warm_up
 from margin_cluster.positions import Positions
@@ -98,7 +99,7 @@ class Gateway:
         self._refresh = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
         self._monitor: Monitor | None = None
-        self._metrics_server: Any = None
+        self._metrics_server: tuple[WSGIServer, Thread] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -126,7 +127,7 @@ class Gateway:
         self.port = self._listen(self._server, o.port)
         self.health_port = self._listen(self._health_server, o.health_port)
         if o.metrics_port is not None:
-            tls = self._tls.http_options() if self._tls is not None else {}
+            tls = HttpTls() if self._tls is None else self._tls.http_options()
             self._metrics_server = self.metrics.listen(o.host, o.metrics_port, **tls)
             self.metrics_port = self._metrics_server[0].server_port
         await self._health_server.start()
@@ -182,13 +183,13 @@ class Gateway:
         self._recorder.close()
         self.archive.ledger.close()
 
-    def _listen(self, server: Any, port: int) -> int:
+    def _listen(self, server: grpc.aio.Server, port: int) -> int:
         address = f"{self.options.host}:{port}"
         if self._tls is None:
             return server.add_insecure_port(address)
         return server.add_secure_port(address, self._tls.credentials())
 
-    async def _set_health(self, status: Any) -> None:
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", *SERVICE_NAMES):
             await self._health.set(name, status)
 
