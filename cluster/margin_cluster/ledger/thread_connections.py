@@ -34,7 +34,7 @@ class ThreadConnections:
         Raises errors of the driver; the caller then calls `forget`.
         """
         connection: PoolProxiedConnection | None = getattr(self._own, "connection", None)
-        if connection is None:
+        if connection is None or not connection.is_valid:
             connection = self._own.connection = self._connect()
             self._all.append(connection)
         with contextlib.closing(connection.cursor()) as cursor:
