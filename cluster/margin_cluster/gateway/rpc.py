@@ -1,7 +1,7 @@
 """Types of gRPC's asyncio server, where the published annotations are of the blocking server."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 import grpc
 
@@ -46,8 +46,10 @@ class Context(Protocol):
 Behaviour: TypeAlias = Callable[[object, Context], Awaitable[object] | AsyncIterator[object]]
 """A method of a servicer: takes the request, or the iterator of requests, and the context; returns
 the response, or an iterator of responses."""
-RpcHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-"""A method with its serializers."""
+if TYPE_CHECKING:
+    RpcHandler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+else:
+    RpcHandler = grpc.RpcMethodHandler  # generic in its annotations only
 
 
 def behaviour_of(handler: RpcHandler) -> Behaviour:
