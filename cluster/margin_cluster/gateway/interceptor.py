@@ -26,7 +26,7 @@ from margin_actors.errors import DeadlinePassed, InvalidRequest, LedgerUnavailab
 from margin_cluster.gateway.admission import PriorityClass
 from margin_cluster.gateway.call import Call, current
 from margin_cluster.gateway.caller import Caller, caller_of
-from margin_cluster.gateway.gate import Admission, AdmissionGate, Rejected, UploadPlace
+from margin_cluster.gateway.gate import Admission, AdmissionGate, Rejected, UploadSlot
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.messages import CallerWaits, Received, tolerant
 from margin_cluster.gateway.metrics import Metrics
@@ -186,8 +186,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if method.name in _CHANGING:
             self._health.require_started()
         if method.is_request_streaming:
-            with admission.upload(running.caller.key) as place:
-                async with deadline, aclosing(self._messages(running, place)) as messages:
+            with admission.upload(running.caller.key) as slot:
+                async with deadline, aclosing(self._messages(running, slot)) as messages:
                     return await self._run(running, messages)
         is_unary = method.priority is PriorityClass.UNARY
         gate = admission.unary if is_unary else admission.streaming
@@ -229,13 +229,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise InvalidRequest("the request has no message", problems)
         return received
 
-    async def _messages(self, running: _Running, place: UploadPlace) -> AsyncGenerator[object]:
+    async def _messages(self, running: _Running, slot: UploadSlot) -> AsyncGenerator[object]:
         """Yield the messages of a stream; the slot is held except while waiting for a message."""
         is_first = True
         while True:
-            place.give_back()
+            slot.give_back()
             received = await self._read(running, is_first=is_first)
-            await place.take()
+            await slot.take()
             if received is None:
                 return
             is_first = False
