@@ -16,7 +16,6 @@ from margin_client._retries import Attempts, RetryPolicy
 from margin_client._status import error_of
 from margin_client._transport import AsyncTransport
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
-from margin_client.errors import MarginClientError
 from margin_client.results import CalculationKind
 from margin_client.values import Candidate, Snapshot
 
@@ -352,7 +351,7 @@ class AsyncMarginClient:
                     )
             except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                await self._transport.sleep(_wait(attempts, error, fault))
+                await self._transport.sleep(attempts.wait_or_raise(error, fault))
             else:
                 return call.read(response)
 
@@ -379,7 +378,7 @@ class AsyncMarginClient:
                         messages.cancel()  # no effect if the call has ended
             except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                await self._transport.sleep(_wait(attempts, error, fault))
+                await self._transport.sleep(attempts.wait_or_raise(error, fault))
                 continue
             result = reader.result()
             if result is not None:
@@ -397,10 +396,3 @@ class AsyncMarginClient:
                 yield item
             if not token:
                 return
-
-
-def _wait(attempts: Attempts, error: MarginClientError, fault: grpc.RpcError) -> float:
-    try:
-        return attempts.wait_after(error)
-    except MarginClientError:
-        raise error from fault

@@ -17,7 +17,6 @@ from margin_client._retries import Attempts, RetryPolicy
 from margin_client._status import error_of
 from margin_client._transport import Transport
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
-from margin_client.errors import MarginClientError
 from margin_client.results import CalculationKind
 from margin_client.values import Candidate, Snapshot
 
@@ -343,7 +342,7 @@ class MarginClient:
                     )
             except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                self._transport.sleep(_wait(attempts, error, fault))
+                self._transport.sleep(attempts.wait_or_raise(error, fault))
             else:
                 return call.read(response)
 
@@ -370,7 +369,7 @@ class MarginClient:
                         messages.cancel()  # no effect if the call has ended
             except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                self._transport.sleep(_wait(attempts, error, fault))
+                self._transport.sleep(attempts.wait_or_raise(error, fault))
                 continue
             result = reader.result()
             if result is not None:
@@ -386,10 +385,3 @@ class MarginClient:
                 yield item
             if not token:
                 return
-
-
-def _wait(attempts: Attempts, error: MarginClientError, fault: grpc.RpcError) -> float:
-    try:
-        return attempts.wait_after(error)
-    except MarginClientError:
-        raise error from fault
