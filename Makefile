@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
 
-.PHONY: help run serve test test-slow check lint types floors protos protos-check protos-release fix docs bench bench-service bench-model soak clean
+.PHONY: help run serve test test-slow check lint types floors client client-check protos protos-check protos-release fix docs bench bench-service bench-model soak clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ run: $(STAMP)  ## Margin the embedded synthetic book and write run/report.html
 serve: $(STAMP)  ## Serve the embedded synthetic book over gRPC until Ctrl-C
 	@$(BIN)/margin serve
 
-check: lint types floors protos-check  ## Lint, format, types, import contracts, the contract
+check: lint types floors client-check protos-check  ## Lint, format, types, import contracts, generated code
 
 lint: $(STAMP)
 	@echo "==> ruff: lint and format"
@@ -39,6 +39,14 @@ types: $(STAMP)
 floors: $(STAMP)
 	@echo "==> import-linter: who may import whom"
 	@$(BIN)/lint-imports
+
+client: $(STAMP)  ## Generate the blocking client from the asyncio client
+	@echo "==> unasync"
+	@$(BIN)/python client/generate.py
+
+client-check: $(STAMP)  ## The blocking client is current
+	@echo "==> client: generated code"
+	@$(BIN)/python client/generate.py --check
 
 protos: $(STAMP)  ## Make the stubs of the contract
 	@echo "==> protoc"

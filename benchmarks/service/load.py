@@ -335,9 +335,11 @@ def main() -> None:
     parser.add_argument("--only", choices=("calls", "overload", "burst", "idle"))
     parser.add_argument("--seconds", type=float, default=OPEN_SECONDS, help="of an open load")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of half and three times")
+    parser.add_argument("--serve", default="", help="further options of margin serve, in quotes")
     arguments = parser.parse_args()
+    options = tuple(arguments.serve.split())
     made = made_market(n_accounts=200, n_positions=20_000)
-    with serving(made) as served, helper("echo_server.py") as echo_target:
+    with serving(made, options=options) as served, helper("echo_server.py") as echo_target:
         if arguments.minutes:
             report("load_long", measure_long(served, arguments.minutes))
             return

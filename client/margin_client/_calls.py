@@ -6,12 +6,13 @@ are documented in `MarginClient`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 
+from google.protobuf.message import Message
 from margin_protos.v1 import (
     margin_service_pb2,
     margin_service_pb2_grpc,
@@ -27,6 +28,7 @@ from margin_protos.v1 import (
 
 from margin_client import _write, results
 from margin_client._read import BookReader, LastReader, read
+from margin_client._transport import Stub
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
 from margin_client.errors import UnavailableError
 from margin_client.results import CalculationKind, Progress
@@ -43,7 +45,7 @@ SCENARIO = scenario_service_pb2_grpc.ScenarioServiceStub
 OPERATIONS = operations_service_pb2_grpc.OperationsServiceStub
 
 
-class Folding(Protocol[T_co]):
+class MessageReader(Protocol[T_co]):
     """Assembles the messages of a stream into a result."""
 
     def add(self, message: Any) -> None:
@@ -56,13 +58,12 @@ class Folding(Protocol[T_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[T]):
+class UnaryCall(Generic[T]):
     """A call with one response message."""
 
-    service: type[Any]
-    """Class of the gRPC stub."""
+    stub: Stub
     method: str
-    request: Callable[[], Any]
+    request: Callable[[], Message | Iterator[Message]]
     """Returns the request message, or an iterator over a stream of them, for one attempt."""
     read: Callable[[Any], T]
     """Converts the response message to the result."""
@@ -71,41 +72,39 @@ class Asked(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Followed(Generic[T]):
+class StreamingCall(Generic[T]):
     """A call whose response is a stream of messages."""
 
-    service: type[Any]
-    """Class of the gRPC stub."""
+    stub: Stub
     method: str
-    request: Any
-    fold: Callable[[], Folding[T]]
+    request: Message
+    reader: Callable[[], MessageReader[T]]
     """Returns a new object that assembles the stream of one attempt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Paged(Generic[T]):
+class PagedCall(Generic[T]):
     """A listing that is read page by page."""
 
-    service: type[Any]
-    """Class of the gRPC stub."""
+    stub: Stub
     method: str
-    request: Callable[[str], Any]
+    request: Callable[[str], Message]
     """Returns the request message for the token of a page."""
     read: Callable[[Any], list[T]]
     """Converts a response message to the items of the page."""
 
-    def page(self, token: str) -> Asked[tuple[list[T], str]]:
+    def page(self, token: str) -> UnaryCall[tuple[list[T], str]]:
         """Return the call for one page; its result is (items, token of the next page)."""
-        return Asked(
-            self.service,
+        return UnaryCall(
+            self.stub,
             self.method,
             lambda: self.request(token),
             lambda m: (self.read(m), m.next_page_token),
         )
 
 
-def _asked(service: type[Any], method: str, request: Any, kind: type[T]) -> Asked[T]:
-    return Asked(service, method, lambda: request, lambda message: read(kind, message))
+def _unary(stub: Stub, method: str, request: Message, kind: type[T]) -> UnaryCall[T]:
+    return UnaryCall(stub, method, lambda: request, lambda message: read(kind, message))
 
 
 def key_or_new(key: str | None) -> str:
@@ -118,14 +117,14 @@ def calculate_margin(
     portfolio: Quantities | None,
     snapshot_id: str,
     idempotency_key: str | None,
-) -> Asked[results.MarginResult]:
+) -> UnaryCall[results.MarginResult]:
     """Return the call of `MarginClient.calculate_margin`."""
     request = margin_service_pb2.CalculateMarginRequest(
         snapshot_id=snapshot_id,
         idempotency_key=key_or_new(idempotency_key),
         **_write.subject(account_id, portfolio),
     )
-    return _asked(MARGIN, "CalculateMargin", request, results.MarginResult)
+    return _unary(MARGIN, "CalculateMargin", request, results.MarginResult)
 
 
 def calculate_book(
@@ -134,7 +133,7 @@ def calculate_book(
     snapshot_id: str,
     idempotency_key: str | None,
     on_progress: OnProgress | None,
-) -> Followed[results.BookResult]:
+) -> StreamingCall[results.BookResult]:
     """Return the call of `MarginClient.calculate_book`."""
     request = margin_service_pb2.CalculateBookRequest(
         account_ids=list(account_ids),
@@ -142,7 +141,7 @@ def calculate_book(
         snapshot_id=snapshot_id,
         idempotency_key=key_or_new(idempotency_key),
     )
-    return Followed(MARGIN, "CalculateBook", request, lambda: BookReader(on_progress))
+    return StreamingCall(MARGIN, "CalculateBook", request, lambda: BookReader(on_progress))
 
 
 def simulate_margin(
@@ -151,14 +150,14 @@ def simulate_margin(
     trades: Quantities | None,
     candidates: Iterable[Candidate] | None,
     snapshot_id: str,
-) -> Asked[results.Simulation]:
+) -> UnaryCall[results.Simulation]:
     """Return the call of `MarginClient.simulate_margin`."""
     request = margin_service_pb2.SimulateMarginRequest(
         candidates=_write.candidates(trades, candidates),
         snapshot_id=snapshot_id,
         **_write.subject(account_id, portfolio),
     )
-    return _asked(MARGIN, "SimulateMargin", request, results.Simulation)
+    return _unary(MARGIN, "SimulateMargin", request, results.Simulation)
 
 
 def explain_margin(
@@ -167,7 +166,7 @@ def explain_margin(
     scenarios_max: int,
     traced_scenario: int | None,
     snapshot_id: str,
-) -> Asked[results.Explanation]:
+) -> UnaryCall[results.Explanation]:
     """Return the call of `MarginClient.explain_margin`."""
     request = margin_service_pb2.ExplainMarginRequest(
         scenarios_max=scenarios_max,
@@ -175,22 +174,22 @@ def explain_margin(
         snapshot_id=snapshot_id,
         **_write.subject(account_id, portfolio),
     )
-    return _asked(MARGIN, "ExplainMargin", request, results.Explanation)
+    return _unary(MARGIN, "ExplainMargin", request, results.Explanation)
 
 
 def get_calculation(
     calculation_id: str, account_ids: Sequence[str]
-) -> Asked[results.CalculationDetail]:
+) -> UnaryCall[results.CalculationDetail]:
     """Return the call of `MarginClient.get_calculation`."""
     request = margin_service_pb2.GetCalculationRequest(
         calculation_id=calculation_id, account_ids=account_ids
     )
-    return _asked(MARGIN, "GetCalculation", request, results.CalculationDetail)
+    return _unary(MARGIN, "GetCalculation", request, results.CalculationDetail)
 
 
 def list_calculations(
     account_id: str, kind: CalculationKind | None, page_size: int
-) -> Paged[results.Calculation]:
+) -> PagedCall[results.Calculation]:
     """Return the listing of `MarginClient.list_calculations`.
 
     Raises
@@ -198,14 +197,15 @@ def list_calculations(
     ValueError
         If `kind` is `CalculationKind.UNKNOWN`.
     """
-    numbers: dict[CalculationKind | None, Any] = {
-        None: 0,
-        CalculationKind.ACCOUNT: 1,
-        CalculationKind.BOOK: 2,
+    wire = margin_service_pb2.CalculationKind
+    numbers: dict[CalculationKind | None, margin_service_pb2.CalculationKind] = {
+        None: wire.CALCULATION_KIND_UNSPECIFIED,
+        CalculationKind.ACCOUNT: wire.CALCULATION_KIND_ACCOUNT,
+        CalculationKind.BOOK: wire.CALCULATION_KIND_BOOK,
     }
     if kind not in numbers:
         raise ValueError(f"kind: {kind} is not a kind of calculation to list")
-    return Paged(
+    return PagedCall(
         MARGIN,
         "ListCalculations",
         lambda token: margin_service_pb2.ListCalculationsRequest(
@@ -217,11 +217,11 @@ def list_calculations(
 
 def publish_snapshot(
     snapshot: Snapshot, quotes: Quotes, idempotency_key: str | None, *, allow_older: bool
-) -> Asked[results.PublishedSnapshot]:
+) -> UnaryCall[results.PublishedSnapshot]:
     """Return the call of `MarginClient.publish_snapshot`."""
     key = key_or_new(idempotency_key)
     messages = _write.publication(snapshot, quotes, key, allow_older=allow_older)
-    return Asked(
+    return UnaryCall(
         MARKET,
         "PublishSnapshot",
         messages,
@@ -230,9 +230,9 @@ def publish_snapshot(
     )
 
 
-def list_snapshots(page_size: int) -> Paged[results.SnapshotSummary]:
+def list_snapshots(page_size: int) -> PagedCall[results.SnapshotSummary]:
     """Return the listing of `MarginClient.list_snapshots`."""
-    return Paged(
+    return PagedCall(
         MARKET,
         "ListSnapshots",
         lambda token: market_data_service_pb2.ListSnapshotsRequest(
@@ -244,20 +244,20 @@ def list_snapshots(page_size: int) -> Paged[results.SnapshotSummary]:
 
 def get_surface(
     underlying: str, strike_over_forward: Sequence[float], snapshot_id: str
-) -> Asked[results.Surface]:
+) -> UnaryCall[results.Surface]:
     """Return the call of `MarginClient.get_surface`."""
     request = market_data_service_pb2.GetSurfaceRequest(
         underlying=underlying, snapshot_id=snapshot_id, strike_over_forward=strike_over_forward
     )
-    return _asked(MARKET, "GetSurface", request, results.Surface)
+    return _unary(MARKET, "GetSurface", request, results.Surface)
 
 
 def upload_positions(
     positions: AccountPositions, idempotency_key: str | None
-) -> Asked[results.UploadedPositions]:
+) -> UnaryCall[results.UploadedPositions]:
     """Return the call of `MarginClient.upload_positions`."""
     messages = _write.uploads(positions, key_or_new(idempotency_key))
-    return Asked(
+    return UnaryCall(
         PORTFOLIO,
         "UploadPositions",
         messages,
@@ -266,29 +266,29 @@ def upload_positions(
     )
 
 
-def apply_trades(trades: Trades, idempotency_key: str | None) -> Asked[results.AppliedTrades]:
+def apply_trades(trades: Trades, idempotency_key: str | None) -> UnaryCall[results.AppliedTrades]:
     """Return the call of `MarginClient.apply_trades`."""
     request = portfolio_service_pb2.ApplyTradesRequest(
         idempotency_key=key_or_new(idempotency_key), trades=_write.trades_to_wire(trades)
     )
-    return _asked(PORTFOLIO, "ApplyTrades", request, results.AppliedTrades)
+    return _unary(PORTFOLIO, "ApplyTrades", request, results.AppliedTrades)
 
 
-def get_portfolio(account_id: str) -> Asked[results.Portfolio]:
+def get_portfolio(account_id: str) -> UnaryCall[results.Portfolio]:
     """Return the call of `MarginClient.get_portfolio`."""
     request = portfolio_service_pb2.GetPortfolioRequest(account_id=account_id)
-    return _asked(PORTFOLIO, "GetPortfolio", request, results.Portfolio)
+    return _unary(PORTFOLIO, "GetPortfolio", request, results.Portfolio)
 
 
 def build_scenario_set(
     as_of: datetime | None, on_progress: OnProgress | None
-) -> Followed[results.ScenarioSetSummary]:
+) -> StreamingCall[results.ScenarioSetSummary]:
     """Return the call of `MarginClient.build_scenario_set`."""
     request = scenario_service_pb2.BuildScenarioSetRequest(
         as_of=None if as_of is None else _write.timestamp(as_of, "as_of")
     )
     kind = results.ScenarioSetSummary
-    return Followed(
+    return StreamingCall(
         SCENARIO,
         "BuildScenarioSet",
         request,
@@ -296,9 +296,9 @@ def build_scenario_set(
     )
 
 
-def list_scenario_sets(page_size: int) -> Paged[results.ScenarioSetSummary]:
+def list_scenario_sets(page_size: int) -> PagedCall[results.ScenarioSetSummary]:
     """Return the listing of `MarginClient.list_scenario_sets`."""
-    return Paged(
+    return PagedCall(
         SCENARIO,
         "ListScenarioSets",
         lambda token: scenario_service_pb2.ListScenarioSetsRequest(
@@ -310,18 +310,18 @@ def list_scenario_sets(page_size: int) -> Paged[results.ScenarioSetSummary]:
 
 def activate_scenario_set(
     scenarios_id: str, idempotency_key: str | None
-) -> Asked[results.ActivatedScenarioSet]:
+) -> UnaryCall[results.ActivatedScenarioSet]:
     """Return the call of `MarginClient.activate_scenario_set`."""
     request = scenario_service_pb2.ActivateScenarioSetRequest(
         scenarios_id=scenarios_id, idempotency_key=key_or_new(idempotency_key)
     )
-    return _asked(SCENARIO, "ActivateScenarioSet", request, results.ActivatedScenarioSet)
+    return _unary(SCENARIO, "ActivateScenarioSet", request, results.ActivatedScenarioSet)
 
 
-def get_status() -> Asked[results.ServiceStatus]:
+def get_status() -> UnaryCall[results.ServiceStatus]:
     """Return the call of `MarginClient.get_status`."""
     request = operations_service_pb2.GetStatusRequest()
-    return _asked(OPERATIONS, "GetStatus", request, results.ServiceStatus)
+    return _unary(OPERATIONS, "GetStatus", request, results.ServiceStatus)
 
 
 def not_ready(status: results.ServiceStatus) -> UnavailableError:

@@ -3,13 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import grpc
+import grpc.aio
 
 MESSAGE_BYTES_MAX = 64 * 2**20
 
-Compression = Literal["none", "gzip", "deflate"]
+Compression: TypeAlias = Literal["none", "gzip", "deflate"]
+_METHODS: dict[Compression, grpc.Compression] = {
+    "none": grpc.Compression.NoCompression,
+    "gzip": grpc.Compression.Gzip,
+    "deflate": grpc.Compression.Deflate,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,29 @@ def _bytes(path: Path | str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
-def open_channel(package: Any, target: str, *, tls: Tls | None, compression: Compression) -> Any:
-    """Return a channel of `package`, which is `grpc` or `grpc.aio`."""
+def open_blocking_channel(
+    target: str, *, tls: Tls | None, compression: Compression
+) -> grpc.Channel:
+    """Return a channel whose calls block."""
+    options, method = _options(tls), _METHODS[compression]
+    if tls is None:
+        return grpc.insecure_channel(target, options=options, compression=method)
+    return grpc.secure_channel(target, tls.credentials(), options=options, compression=method)
+
+
+def open_asyncio_channel(
+    target: str, *, tls: Tls | None, compression: Compression
+) -> grpc.aio.Channel:
+    """Return a channel whose calls are awaited."""
+    options, method = _options(tls), _METHODS[compression]
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=options, compression=method)
+    return grpc.aio.secure_channel(target, tls.credentials(), options=options, compression=method)
+
+
+def _options(tls: Tls | None) -> list[tuple[str, str | int]]:
     spread = {"loadBalancingConfig": [{"round_robin": {}}]}
-    options: list[tuple[str, Any]] = [
+    options: list[tuple[str, str | int]] = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         # Retries are made by `_retries`, which takes the deadline and suggested delay into account.
@@ -64,13 +89,6 @@ def open_channel(package: Any, target: str, *, tls: Tls | None, compression: Com
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     ]
-    method = {
-        "none": grpc.Compression.NoCompression,
-        "gzip": grpc.Compression.Gzip,
-        "deflate": grpc.Compression.Deflate,
-    }[compression]
-    if tls is None:
-        return package.insecure_channel(target, options=options, compression=method)
-    if tls.server_name is not None:
+    if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
-    return package.secure_channel(target, tls.credentials(), options=options, compression=method)
+    return options

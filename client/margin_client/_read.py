@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+from google.protobuf.message import Message
+from margin_protos.v1 import margin_service_pb2, margin_types_pb2
 
 from margin_client.results import (
     AccountFailure,
@@ -17,23 +20,28 @@ from margin_client.results import (
     Progress,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+FieldReader: TypeAlias = Callable[[Message, str], object]
+"""Reads the field of a message with a name."""
 _KINDS = {1: CalculationKind.ACCOUNT, 2: CalculationKind.BOOK}
 
 
-def read(kind: type[T], message: Any) -> T:
+def read(kind: type[T], message: Message) -> T:
     """Return an instance of `kind`, whose fields have the same names as the message's fields."""
-    return _reader(kind)(message)
+    return cast("T", _reader(cast("type[DataclassInstance]", kind))(message))
 
 
 @cache
-def _reader(kind: type[Any]) -> Callable[[Any], Any]:
+def _reader(kind: "type[DataclassInstance]") -> Callable[[Message], object]:
     hints = typing.get_type_hints(kind)
     parts = [(field.name, _field_reader(hints[field.name])) for field in fields(kind)]
     plain = tuple(name for name, convert in parts if convert is None)
     converted = tuple((name, convert) for name, convert in parts if convert is not None)
 
-    def make(message: Any) -> Any:
+    def make(message: Message) -> object:
         values = {name: getattr(message, name) for name in plain}
         for name, convert in converted:
             values[name] = convert(message, name)
@@ -42,7 +50,7 @@ def _reader(kind: type[Any]) -> Callable[[Any], Any]:
     return make
 
 
-def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
+def _field_reader(hint: Any) -> FieldReader | None:
     """Return a function (message, name) that reads a field, or None if no conversion is needed."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
@@ -53,7 +61,7 @@ def _field_reader(hint: Any) -> Callable[[Any, str], Any] | None:
         return lambda message, name: tuple(one(m) for m in getattr(message, name))
     if origin is types.UnionType:  # a message that may be unset
         (inner,) = (a for a in arguments if a is not types.NoneType)
-        set_reader = _field_reader(inner) or getattr
+        set_reader: FieldReader = _field_reader(inner) or getattr
         return lambda message, name: set_reader(message, name) if message.HasField(name) else None
     if hint is datetime:
         return lambda message, name: getattr(message, name).ToDatetime(tzinfo=UTC)
@@ -70,12 +78,12 @@ class BookReader:
 
     def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
         self._on_progress = on_progress
-        self._generation: Any = None
+        self._generation: margin_types_pb2.Generation | None = None
         self._columns: dict[str, list[Any]] = {}
         self._failures: list[AccountFailure] = []
-        self._summary: Any = None
+        self._summary: margin_service_pb2.BookSummary | None = None
 
-    def add(self, message: Any) -> None:
+    def add(self, message: margin_service_pb2.CalculateBookResponse) -> None:
         """Add the next message; call the progress callback for a progress message."""
         which = message.WhichOneof("content")
         if which == "generation":
@@ -89,7 +97,7 @@ class BookReader:
         elif which == "summary":
             self._summary = message.summary
 
-    def _add_columns(self, batch: Any) -> None:
+    def _add_columns(self, batch: margin_types_pb2.AccountMarginColumns) -> None:
         before = len(self._columns.get("account_id", ()))
         for field in batch.DESCRIPTOR.fields:
             values = getattr(batch, field.name)
@@ -131,13 +139,13 @@ class LastReader(typing.Generic[T]):
         self._kind, self._name, self._on_progress = kind, name, on_progress
         self._result: T | None = None
 
-    def add(self, message: Any) -> None:
+    def add(self, message: Message) -> None:
         """Add the next message; call the progress callback for a progress message."""
         which = message.WhichOneof("content")
         if which == self._name:
             self._result = read(self._kind, getattr(message, which))
         elif which == "progress" and self._on_progress is not None:
-            step = message.progress
+            step = getattr(message, which)
             self._on_progress(Progress(step.done, step.total, step.stage))
 
     def result(self) -> T | None:

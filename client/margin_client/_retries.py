@@ -82,6 +82,13 @@ class Attempts:
         self._made += 1
         return wait
 
+    def wait_or_raise(self, error: MarginClientError, cause: Exception) -> float:
+        """Return what `wait_after` returns; an error that it raises has `cause` as its cause."""
+        try:
+            return self.wait_after(error)
+        except MarginClientError:
+            raise error from cause
+
     def passed(self) -> DeadlineError:
         """Return the error for a deadline that passed before the call was sent."""
         return DeadlineError(

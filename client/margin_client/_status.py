@@ -1,7 +1,6 @@
 """Conversion of a gRPC status to an error of the client; the inverse of the service's table."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -44,7 +43,7 @@ def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
     """Return the client's error for a failed call, with the details that the service sent."""
     code: grpc.StatusCode = fault.code()  # pyright: ignore[reportAttributeAccessIssue]
     message: str = fault.details() or code.name  # pyright: ignore[reportAttributeAccessIssue]
-    trailers = fault.trailing_metadata() or ()  # pyright: ignore[reportAttributeAccessIssue]
+    trailers: Iterable[tuple[str, str | bytes]] = fault.trailing_metadata() or ()  # pyright: ignore[reportAttributeAccessIssue, reportAssignmentType]
     problems: list[Problem] = []
     retry_seconds: float | None = None
     for detail in _details(trailers):
@@ -72,7 +71,7 @@ def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
     )
 
 
-def _details(trailers: Iterable[Any]) -> list[AnyMessage]:
+def _details(trailers: Iterable[tuple[str, str | bytes]]) -> list[AnyMessage]:
     for key, value in trailers:
         if key == DETAILS_KEY and isinstance(value, bytes):
             try:

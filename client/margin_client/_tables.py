@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from typing_extensions import TypeIs
 
 if TYPE_CHECKING:
     import pandas as pd
+    from _typeshed import DataclassInstance
 
 
-def frame_of(items: Iterable[Any]) -> "pd.DataFrame":
+def frame_of(items: Iterable["DataclassInstance"]) -> "pd.DataFrame":
     """Return a table with one row per dataclass instance; nested names are joined with dots."""
     pandas = _pandas()
     return pandas.json_normalize([asdict(item) for item in items])
 
 
-def frame_of_columns(columns: Mapping[str, Sequence[Any]], *, index: str) -> "pd.DataFrame":
+def frame_of_columns(columns: Mapping[str, Sequence[object]], *, index: str) -> "pd.DataFrame":
     """Return a table from columns of equal length, indexed by the column `index`."""
     return _pandas().DataFrame({name: list(c) for name, c in columns.items()}).set_index(index)
 
@@ -27,7 +29,7 @@ def is_frame(value: object) -> TypeIs["pd.DataFrame"]:
     return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
 
 
-def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["pd.Series[Any]"]:
+def columns_of(frame: "pd.DataFrame", names: Sequence[str], what: str) -> list["pd.Series"]:
     """Return the named columns of a table; the levels of its index count as columns.
 
     Raises
@@ -51,21 +53,21 @@ def chunks_of(frame: "pd.DataFrame", rows: int) -> Iterator["pd.DataFrame"]:
         yield frame.iloc[start : start + rows]
 
 
-def places_of(column: "pd.Series[Any]") -> tuple[list[int], list[Any]]:
-    """Return (codes, distinct values); row i holds the distinct value with the index codes[i].
+def codes_and_categories(column: "pd.Series") -> tuple[list[int], list[str]]:
+    """Return (codes, categories) of a column of texts; row i is the category with index codes[i].
 
     Raises
     ------
     ValueError
         If a row has a missing value.
     """
-    codes, distinct = _pandas().factorize(column)
+    codes, categories = _pandas().factorize(column)
     if len(codes) and codes.min() < 0:
         raise ValueError(f"{column.name}: a value is missing in {int((codes < 0).sum())} rows")
-    return codes.tolist(), list(distinct)
+    return codes.tolist(), list(categories)
 
 
-def _pandas() -> Any:
+def _pandas() -> ModuleType:
     try:
         import pandas as pd
     except ModuleNotFoundError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_service_pb2, margin_types_pb2, market_data_service_pb2
@@ -69,7 +69,14 @@ def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Positi
     return [margin_types_pb2.Position(instrument_name=n, quantity=q) for n, q in pairs]
 
 
-def subject(account_id: str | None, portfolio: Quantities | None) -> dict[str, Any]:
+class SubjectField(TypedDict, total=False):
+    """The one field of a request that selects what to margin."""
+
+    account_id: str
+    portfolio: margin_types_pb2.Portfolio
+
+
+def subject(account_id: str | None, portfolio: Quantities | None) -> SubjectField:
     """Return the request field that selects the account or portfolio to margin.
 
     Raises
@@ -79,10 +86,11 @@ def subject(account_id: str | None, portfolio: Quantities | None) -> dict[str, A
     """
     if (account_id is None) == (portfolio is None):
         raise ValueError("give either account_id or portfolio")
-    if portfolio is None:
-        return {"account_id": account_id}
-    held = positions(portfolio, "portfolio")
-    return {"portfolio": margin_types_pb2.Portfolio(positions=held)}
+    if portfolio is not None:
+        held = positions(portfolio, "portfolio")
+        return {"portfolio": margin_types_pb2.Portfolio(positions=held)}
+    assert account_id is not None
+    return {"account_id": account_id}
 
 
 def candidates(
@@ -165,14 +173,14 @@ def uploads(
     return messages
 
 
-def _columns_of_frame(part: Any, names: list[str]) -> margin_types_pb2.PositionColumns:
+def _columns_of_frame(part: pd.DataFrame, names: list[str]) -> margin_types_pb2.PositionColumns:
     accounts, members, instruments, amounts = _tables.columns_of(part, names, "positions")
-    account, account_ids = _tables.places_of(accounts)
-    instrument, instrument_names = _tables.places_of(instruments)
+    account, account_ids = _tables.codes_and_categories(accounts)
+    instrument, instrument_names = _tables.codes_and_categories(instruments)
     # The member of an account is taken from its first row; the other rows must agree.
     first = ~accounts.duplicated().to_numpy()
     member_ids = members.to_numpy()[first].tolist()
-    expected = [member_ids[place] for place in account]
+    expected = [member_ids[code] for code in account]
     given = members.tolist()
     if expected != given:
         row = next(i for i, member in enumerate(given) if member != expected[i])
@@ -261,7 +269,7 @@ def _forward(item: Forward) -> market_data_service_pb2.ExpiryForward:
     )
 
 
-def _quotes_of_frame(part: Any) -> market_data_service_pb2.OptionQuoteColumns:
+def _quotes_of_frame(part: pd.DataFrame) -> market_data_service_pb2.OptionQuoteColumns:
     (names,) = _tables.columns_of(part, ["instrument_name"], "quotes")
     numbers: dict[str, list[float]] = {}
     for name in _NUMBERS:

@@ -1,24 +1,21 @@
-"""The asyncio client: the methods of MarginClient as coroutines and asynchronous iterators."""
+"""The asyncio client of the margin service; `client.py` is generated from this module."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
-import grpc.aio
 
 from margin_client import _calls, results
-from margin_client._calls import Asked, Followed, OnProgress, Paged
-from margin_client._channels import Compression, Tls, open_channel
+from margin_client._calls import OnProgress, PagedCall, StreamingCall, UnaryCall
+from margin_client._channels import Compression, Tls
 from margin_client._retries import Attempts, RetryPolicy
 from margin_client._status import error_of
+from margin_client._transport import AsyncTransport
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
-from margin_client.errors import MarginClientError
 from margin_client.results import CalculationKind
 from margin_client.values import Candidate, Snapshot
 
@@ -29,14 +26,34 @@ PAGE_SIZE = 200
 class AsyncMarginClient:
     """Client of a margin service for one event loop.
 
-    Parameters, notes and errors are those of MarginClient, with one further parameter. If the task
-    that awaits a call is cancelled, the service stops working on the call.
+    If the task that awaits a call is cancelled, the service stops working on the call.
 
     Parameters
     ----------
+    target : str
+        host:port, or a gRPC name such as dns:///margin.example:50051. If it resolves to several
+        gateways, calls are distributed over them.
+    tls : Tls, optional
+        If omitted, the connection is not encrypted; use this only on one machine or in a service
+        mesh.
+    timeout_seconds, long_timeout_seconds : float
+        Default time limits of a call with all its attempts. The second one applies to books,
+        uploads, publications and scenario builds, the first one to all other calls.
+    retries : RetryPolicy
+        When a failed call is retried.
+    compression : {"none", "gzip", "deflate"}
+        Compression of requests; the service compresses its answers in the same way.
     in_flight_max : int
         Maximum number of calls in flight. Further calls wait in first-in-first-out order, so that
         any number of calls may be gathered; the time limit of a call includes the wait.
+
+    Notes
+    -----
+    Every call raises a MarginClientError if it fails, and ValueError if its arguments are invalid.
+    Every call takes `timeout_seconds`; most take a `request_id`, under which the service logs them.
+    Calls that record or change something take an `idempotency_key`: the service executes calls with
+    the same key and content once. A request id or key that is not given is generated; it is the
+    same for all attempts of a call. A `snapshot_id` states which snapshot must be current.
 
     Examples
     --------
@@ -57,17 +74,18 @@ class AsyncMarginClient:
         compression: Compression = "none",
         in_flight_max: int = 32,
     ) -> None:
-        if in_flight_max < 1:
-            raise ValueError(f"in_flight_max: {in_flight_max}; give at least 1")
-        self._in_flight = asyncio.Semaphore(in_flight_max)
-        self._channel = open_channel(grpc.aio, target, tls=tls, compression=compression)
+        self._transport = AsyncTransport(
+            target,
+            tls=tls,
+            compression=compression,
+            in_flight_max=in_flight_max,
+        )
         self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
         self._retries = retries
-        self._stubs: dict[type[Any], Any] = {}
 
     async def close(self) -> None:
         """Close the connection and cancel the calls in progress."""
-        await self._channel.close()
+        await self._transport.close()
 
     async def __aenter__(self) -> AsyncMarginClient:
         return self
@@ -93,8 +111,8 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.MarginResult:
         """Return the margin of an account or of a portfolio; recorded once per key."""
-        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
+        return await self._send(call, timeout_seconds, request_id)
 
     async def calculate_book(
         self,
@@ -112,10 +130,10 @@ class AsyncMarginClient:
         Accounts that cannot be margined are listed in the result's `failures`. `on_progress` is
         called as the work proceeds; an exception that it raises stops the work.
         """
-        asked = _calls.calculate_book(
+        call = _calls.calculate_book(
             account_ids, member_ids, snapshot_id, idempotency_key, on_progress
         )
-        return await self._follow(asked, timeout_seconds, request_id)
+        return await self._stream(call, timeout_seconds, request_id)
 
     async def simulate_margin(
         self,
@@ -129,8 +147,8 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.Simulation:
         """Return how trades would change a margin; each candidate is simulated independently."""
-        asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
+        return await self._send(call, timeout_seconds, request_id)
 
     async def explain_margin(
         self,
@@ -143,11 +161,15 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
         request_id: str | None = None,
     ) -> results.Explanation:
-        """Return contributions and tail scenarios; `scenarios_max` is 0 for the whole tail."""
-        asked = _calls.explain_margin(
+        """Return the contributions of positions and the tail scenarios that explain a margin.
+
+        At most `scenarios_max` scenarios are returned; 0 for the whole tail. `traced_scenario` is
+        the index of a scenario for which the prices of every position are returned.
+        """
+        call = _calls.explain_margin(
             account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
         )
-        return await self._ask(asked, timeout_seconds, request_id)
+        return await self._send(call, timeout_seconds, request_id)
 
     async def get_calculation(
         self,
@@ -158,8 +180,8 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.CalculationDetail:
         """Return a recorded calculation; for a book, with the margins of `account_ids`."""
-        asked = _calls.get_calculation(calculation_id, account_ids)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.get_calculation(calculation_id, account_ids)
+        return await self._send(call, timeout_seconds, request_id)
 
     def list_calculations(
         self,
@@ -170,7 +192,7 @@ class AsyncMarginClient:
         timeout_seconds: float | None = None,
     ) -> AsyncIterator[results.Calculation]:
         """Yield recorded calculations, the latest first; pages are fetched as they are read."""
-        return self._turn(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
+        return self._pages(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
 
     # -- market data ---------------------------------------------------------------------------
 
@@ -188,14 +210,14 @@ class AsyncMarginClient:
 
         A snapshot that is older than the current one is rejected unless `allow_older` is True.
         """
-        asked = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
+        return await self._send(call, timeout_seconds, request_id)
 
     def list_snapshots(
         self, *, page_size: int = PAGE_SIZE, timeout_seconds: float | None = None
     ) -> AsyncIterator[results.SnapshotSummary]:
         """Yield published snapshots, the latest first; pages are fetched as they are read."""
-        return self._turn(_calls.list_snapshots(page_size), timeout_seconds)
+        return self._pages(_calls.list_snapshots(page_size), timeout_seconds)
 
     async def get_surface(
         self,
@@ -207,8 +229,8 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.Surface:
         """Return a fitted surface, with volatilities at the given ratios of strike to forward."""
-        asked = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
+        return await self._send(call, timeout_seconds, request_id)
 
     # -- portfolios ----------------------------------------------------------------------------
 
@@ -221,8 +243,8 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.UploadedPositions:
         """Replace the positions of all accounts atomically; executed once per key."""
-        asked = _calls.upload_positions(positions, idempotency_key)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.upload_positions(positions, idempotency_key)
+        return await self._send(call, timeout_seconds, request_id)
 
     async def apply_trades(
         self,
@@ -237,8 +259,8 @@ class AsyncMarginClient:
         A generated key covers only the attempts of this one call. Pass a key, for example the id of
         the order, if your program may repeat the call after a restart.
         """
-        asked = _calls.apply_trades(trades, idempotency_key)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.apply_trades(trades, idempotency_key)
+        return await self._send(call, timeout_seconds, request_id)
 
     async def get_portfolio(
         self,
@@ -248,7 +270,7 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.Portfolio:
         """Return the positions of an account."""
-        return await self._ask(_calls.get_portfolio(account_id), timeout_seconds, request_id)
+        return await self._send(_calls.get_portfolio(account_id), timeout_seconds, request_id)
 
     # -- scenarios -----------------------------------------------------------------------------
 
@@ -265,14 +287,14 @@ class AsyncMarginClient:
         By default, `as_of` is the time of the current snapshot. `on_progress` is called as the work
         proceeds; an exception that it raises stops the work.
         """
-        asked = _calls.build_scenario_set(as_of, on_progress)
-        return await self._follow(asked, timeout_seconds, request_id)
+        call = _calls.build_scenario_set(as_of, on_progress)
+        return await self._stream(call, timeout_seconds, request_id)
 
     def list_scenario_sets(
         self, *, page_size: int = PAGE_SIZE, timeout_seconds: float | None = None
     ) -> AsyncIterator[results.ScenarioSetSummary]:
         """Yield stored scenario sets, the latest first; pages are fetched as they are read."""
-        return self._turn(_calls.list_scenario_sets(page_size), timeout_seconds)
+        return self._pages(_calls.list_scenario_sets(page_size), timeout_seconds)
 
     async def activate_scenario_set(
         self,
@@ -283,8 +305,8 @@ class AsyncMarginClient:
         request_id: str | None = None,
     ) -> results.ActivatedScenarioSet:
         """Put a stored scenario set in use; executed once per key."""
-        asked = _calls.activate_scenario_set(scenarios_id, idempotency_key)
-        return await self._ask(asked, timeout_seconds, request_id)
+        call = _calls.activate_scenario_set(scenarios_id, idempotency_key)
+        return await self._send(call, timeout_seconds, request_id)
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -292,7 +314,7 @@ class AsyncMarginClient:
         self, *, timeout_seconds: float | None = None, request_id: str | None = None
     ) -> results.ServiceStatus:
         """Return the state of the service."""
-        return await self._ask(_calls.get_status(), timeout_seconds, request_id)
+        return await self._send(_calls.get_status(), timeout_seconds, request_id)
 
     async def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> results.ServiceStatus:
         """Return the state of the service once it accepts changes and has a market.
@@ -307,34 +329,15 @@ class AsyncMarginClient:
             status = await self.get_status(timeout_seconds=attempts.seconds_left)
             if _calls.is_ready(status):
                 return status
-            await asyncio.sleep(attempts.wait_after(_calls.not_ready(status)))
+            await self._transport.sleep(attempts.wait_after(_calls.not_ready(status)))
 
     # -- how calls are made --------------------------------------------------------------------
 
-    def _method(self, service: type[Any], name: str) -> Any:
-        stub = self._stubs.get(service)
-        if stub is None:
-            stub = self._stubs[service] = service(self._channel)
-        return getattr(stub, name)
-
-    @asynccontextmanager
-    async def _place(self, attempts: Attempts) -> AsyncGenerator[None]:
-        """Hold one of the `in_flight_max` places; raise DeadlineError if none is free in time."""
-        try:
-            async with asyncio.timeout(attempts.seconds_left):
-                await self._in_flight.acquire()
-        except TimeoutError:
-            raise attempts.passed() from None
-        try:
-            yield
-        finally:
-            self._in_flight.release()
-
-    async def _ask(
-        self, asked: Asked[T], timeout_seconds: float | None, request_id: str | None
+    async def _send(
+        self, call: UnaryCall[T], timeout_seconds: float | None, request_id: str | None
     ) -> T:
-        method = self._method(asked.service, asked.method)
-        usual = self._long_seconds if asked.is_long else self._seconds
+        method = self._transport.method(call.stub, call.method)
+        usual = self._long_seconds if call.is_long else self._seconds
         attempts = Attempts(
             self._retries,
             timeout_seconds=usual if timeout_seconds is None else timeout_seconds,
@@ -342,58 +345,54 @@ class AsyncMarginClient:
         )
         while True:
             try:
-                async with self._place(attempts):
-                    answer = await method(
-                        asked.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
+                async with self._transport.in_flight(attempts):
+                    response = await method(
+                        call.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
                     )
-            except grpc.aio.AioRpcError as fault:
+            except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                await asyncio.sleep(_wait(attempts, error, fault))
+                await self._transport.sleep(attempts.wait_or_raise(error, fault))
             else:
-                return asked.read(answer)
+                return call.read(response)
 
-    async def _follow(
-        self, asked: Followed[T], timeout_seconds: float | None, request_id: str | None
+    async def _stream(
+        self, call: StreamingCall[T], timeout_seconds: float | None, request_id: str | None
     ) -> T:
-        method = self._method(asked.service, asked.method)
+        method = self._transport.method(call.stub, call.method)
         attempts = Attempts(
             self._retries,
             timeout_seconds=self._long_seconds if timeout_seconds is None else timeout_seconds,
             request_id=request_id,
         )
         while True:
-            fold = asked.fold()
+            reader = call.reader()
             try:
-                async with self._place(attempts):
-                    call = method(
-                        asked.request, timeout=attempts.seconds_left, metadata=attempts.metadata
+                async with self._transport.in_flight(attempts):
+                    messages = method(
+                        call.request, timeout=attempts.seconds_left, metadata=attempts.metadata
                     )
                     try:
-                        async for message in call:
-                            fold.add(message)
+                        async for message in messages:
+                            reader.add(message)
                     finally:
-                        call.cancel()  # no effect if it has ended
-            except grpc.aio.AioRpcError as fault:
+                        messages.cancel()  # no effect if the call has ended
+            except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                await asyncio.sleep(_wait(attempts, error, fault))
+                await self._transport.sleep(attempts.wait_or_raise(error, fault))
                 continue
-            result = fold.result()
+            result = reader.result()
             if result is not None:
                 return result
-            await asyncio.sleep(attempts.wait_after(_calls.cut_short(attempts.request_id)))
+            cut = _calls.cut_short(attempts.request_id)
+            await self._transport.sleep(attempts.wait_after(cut))
 
-    async def _turn(self, paged: Paged[T], timeout_seconds: float | None) -> AsyncIterator[T]:
+    async def _pages(
+        self, listing: PagedCall[T], timeout_seconds: float | None
+    ) -> AsyncIterator[T]:
         token = ""
         while True:
-            items, token = await self._ask(paged.page(token), timeout_seconds, None)
+            items, token = await self._send(listing.page(token), timeout_seconds, None)
             for item in items:
                 yield item
             if not token:
                 return
-
-
-def _wait(attempts: Attempts, error: MarginClientError, fault: grpc.RpcError) -> float:
-    try:
-        return attempts.wait_after(error)
-    except MarginClientError:
-        raise error from fault

@@ -1,22 +1,22 @@
+# Generated from aio.py by client/generate.py; do not edit.
 """The blocking client of the margin service."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 
 from margin_client import _calls, results
-from margin_client._calls import Asked, Followed, OnProgress, Paged
-from margin_client._channels import Compression, Tls, open_channel
+from margin_client._calls import OnProgress, PagedCall, StreamingCall, UnaryCall
+from margin_client._channels import Compression, Tls
 from margin_client._retries import Attempts, RetryPolicy
 from margin_client._status import error_of
+from margin_client._transport import Transport
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
-from margin_client.errors import MarginClientError
 from margin_client.results import CalculationKind
 from margin_client.values import Candidate, Snapshot
 
@@ -68,14 +68,17 @@ class MarginClient:
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
         compression: Compression = "none",
     ) -> None:
-        self._channel = open_channel(grpc, target, tls=tls, compression=compression)
+        self._transport = Transport(
+            target,
+            tls=tls,
+            compression=compression,
+        )
         self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
         self._retries = retries
-        self._stubs: dict[type[Any], Any] = {}
 
     def close(self) -> None:
         """Close the connection and cancel the calls in progress."""
-        self._channel.close()
+        self._transport.close()
 
     def __enter__(self) -> MarginClient:
         return self
@@ -101,8 +104,8 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.MarginResult:
         """Return the margin of an account or of a portfolio; recorded once per key."""
-        asked = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.calculate_margin(account_id, portfolio, snapshot_id, idempotency_key)
+        return self._send(call, timeout_seconds, request_id)
 
     def calculate_book(
         self,
@@ -120,10 +123,10 @@ class MarginClient:
         Accounts that cannot be margined are listed in the result's `failures`. `on_progress` is
         called as the work proceeds; an exception that it raises stops the work.
         """
-        asked = _calls.calculate_book(
+        call = _calls.calculate_book(
             account_ids, member_ids, snapshot_id, idempotency_key, on_progress
         )
-        return self._follow(asked, timeout_seconds, request_id)
+        return self._stream(call, timeout_seconds, request_id)
 
     def simulate_margin(
         self,
@@ -137,8 +140,8 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.Simulation:
         """Return how trades would change a margin; each candidate is simulated independently."""
-        asked = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.simulate_margin(account_id, portfolio, trades, candidates, snapshot_id)
+        return self._send(call, timeout_seconds, request_id)
 
     def explain_margin(
         self,
@@ -156,10 +159,10 @@ class MarginClient:
         At most `scenarios_max` scenarios are returned; 0 for the whole tail. `traced_scenario` is
         the index of a scenario for which the prices of every position are returned.
         """
-        asked = _calls.explain_margin(
+        call = _calls.explain_margin(
             account_id, portfolio, scenarios_max, traced_scenario, snapshot_id
         )
-        return self._ask(asked, timeout_seconds, request_id)
+        return self._send(call, timeout_seconds, request_id)
 
     def get_calculation(
         self,
@@ -170,8 +173,8 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.CalculationDetail:
         """Return a recorded calculation; for a book, with the margins of `account_ids`."""
-        asked = _calls.get_calculation(calculation_id, account_ids)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.get_calculation(calculation_id, account_ids)
+        return self._send(call, timeout_seconds, request_id)
 
     def list_calculations(
         self,
@@ -182,7 +185,7 @@ class MarginClient:
         timeout_seconds: float | None = None,
     ) -> Iterator[results.Calculation]:
         """Yield recorded calculations, the latest first; pages are fetched as they are read."""
-        return self._turn(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
+        return self._pages(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
 
     # -- market data ---------------------------------------------------------------------------
 
@@ -200,14 +203,14 @@ class MarginClient:
 
         A snapshot that is older than the current one is rejected unless `allow_older` is True.
         """
-        asked = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.publish_snapshot(snapshot, quotes, idempotency_key, allow_older=allow_older)
+        return self._send(call, timeout_seconds, request_id)
 
     def list_snapshots(
         self, *, page_size: int = PAGE_SIZE, timeout_seconds: float | None = None
     ) -> Iterator[results.SnapshotSummary]:
         """Yield published snapshots, the latest first; pages are fetched as they are read."""
-        return self._turn(_calls.list_snapshots(page_size), timeout_seconds)
+        return self._pages(_calls.list_snapshots(page_size), timeout_seconds)
 
     def get_surface(
         self,
@@ -219,8 +222,8 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.Surface:
         """Return a fitted surface, with volatilities at the given ratios of strike to forward."""
-        asked = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
+        return self._send(call, timeout_seconds, request_id)
 
     # -- portfolios ----------------------------------------------------------------------------
 
@@ -233,8 +236,8 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.UploadedPositions:
         """Replace the positions of all accounts atomically; executed once per key."""
-        asked = _calls.upload_positions(positions, idempotency_key)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.upload_positions(positions, idempotency_key)
+        return self._send(call, timeout_seconds, request_id)
 
     def apply_trades(
         self,
@@ -249,8 +252,8 @@ class MarginClient:
         A generated key covers only the attempts of this one call. Pass a key, for example the id of
         the order, if your program may repeat the call after a restart.
         """
-        asked = _calls.apply_trades(trades, idempotency_key)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.apply_trades(trades, idempotency_key)
+        return self._send(call, timeout_seconds, request_id)
 
     def get_portfolio(
         self,
@@ -260,7 +263,7 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.Portfolio:
         """Return the positions of an account."""
-        return self._ask(_calls.get_portfolio(account_id), timeout_seconds, request_id)
+        return self._send(_calls.get_portfolio(account_id), timeout_seconds, request_id)
 
     # -- scenarios -----------------------------------------------------------------------------
 
@@ -277,14 +280,14 @@ class MarginClient:
         By default, `as_of` is the time of the current snapshot. `on_progress` is called as the work
         proceeds; an exception that it raises stops the work.
         """
-        asked = _calls.build_scenario_set(as_of, on_progress)
-        return self._follow(asked, timeout_seconds, request_id)
+        call = _calls.build_scenario_set(as_of, on_progress)
+        return self._stream(call, timeout_seconds, request_id)
 
     def list_scenario_sets(
         self, *, page_size: int = PAGE_SIZE, timeout_seconds: float | None = None
     ) -> Iterator[results.ScenarioSetSummary]:
         """Yield stored scenario sets, the latest first; pages are fetched as they are read."""
-        return self._turn(_calls.list_scenario_sets(page_size), timeout_seconds)
+        return self._pages(_calls.list_scenario_sets(page_size), timeout_seconds)
 
     def activate_scenario_set(
         self,
@@ -295,8 +298,8 @@ class MarginClient:
         request_id: str | None = None,
     ) -> results.ActivatedScenarioSet:
         """Put a stored scenario set in use; executed once per key."""
-        asked = _calls.activate_scenario_set(scenarios_id, idempotency_key)
-        return self._ask(asked, timeout_seconds, request_id)
+        call = _calls.activate_scenario_set(scenarios_id, idempotency_key)
+        return self._send(call, timeout_seconds, request_id)
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -304,7 +307,7 @@ class MarginClient:
         self, *, timeout_seconds: float | None = None, request_id: str | None = None
     ) -> results.ServiceStatus:
         """Return the state of the service."""
-        return self._ask(_calls.get_status(), timeout_seconds, request_id)
+        return self._send(_calls.get_status(), timeout_seconds, request_id)
 
     def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> results.ServiceStatus:
         """Return the state of the service once it accepts changes and has a market.
@@ -319,19 +322,13 @@ class MarginClient:
             status = self.get_status(timeout_seconds=attempts.seconds_left)
             if _calls.is_ready(status):
                 return status
-            time.sleep(attempts.wait_after(_calls.not_ready(status)))
+            self._transport.sleep(attempts.wait_after(_calls.not_ready(status)))
 
     # -- how calls are made --------------------------------------------------------------------
 
-    def _method(self, service: type[Any], name: str) -> Any:
-        stub = self._stubs.get(service)
-        if stub is None:
-            stub = self._stubs[service] = service(self._channel)
-        return getattr(stub, name)
-
-    def _ask(self, asked: Asked[T], timeout_seconds: float | None, request_id: str | None) -> T:
-        method = self._method(asked.service, asked.method)
-        usual = self._long_seconds if asked.is_long else self._seconds
+    def _send(self, call: UnaryCall[T], timeout_seconds: float | None, request_id: str | None) -> T:
+        method = self._transport.method(call.stub, call.method)
+        usual = self._long_seconds if call.is_long else self._seconds
         attempts = Attempts(
             self._retries,
             timeout_seconds=usual if timeout_seconds is None else timeout_seconds,
@@ -339,52 +336,52 @@ class MarginClient:
         )
         while True:
             try:
-                answer = method(
-                    asked.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
-                )
+                with self._transport.in_flight(attempts):
+                    response = method(
+                        call.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
+                    )
             except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                time.sleep(_wait(attempts, error, fault))
+                self._transport.sleep(attempts.wait_or_raise(error, fault))
             else:
-                return asked.read(answer)
+                return call.read(response)
 
-    def _follow(
-        self, asked: Followed[T], timeout_seconds: float | None, request_id: str | None
+    def _stream(
+        self, call: StreamingCall[T], timeout_seconds: float | None, request_id: str | None
     ) -> T:
-        method = self._method(asked.service, asked.method)
+        method = self._transport.method(call.stub, call.method)
         attempts = Attempts(
             self._retries,
             timeout_seconds=self._long_seconds if timeout_seconds is None else timeout_seconds,
             request_id=request_id,
         )
         while True:
-            fold = asked.fold()
-            call = method(asked.request, timeout=attempts.seconds_left, metadata=attempts.metadata)
+            reader = call.reader()
             try:
-                for message in call:
-                    fold.add(message)
+                with self._transport.in_flight(attempts):
+                    messages = method(
+                        call.request, timeout=attempts.seconds_left, metadata=attempts.metadata
+                    )
+                    try:
+                        for message in messages:
+                            reader.add(message)
+                    finally:
+                        messages.cancel()  # no effect if the call has ended
             except grpc.RpcError as fault:
                 error = error_of(fault, request_id=attempts.request_id)
-                time.sleep(_wait(attempts, error, fault))
+                self._transport.sleep(attempts.wait_or_raise(error, fault))
                 continue
-            finally:
-                call.cancel()  # no effect if it has ended
-            result = fold.result()
+            result = reader.result()
             if result is not None:
                 return result
-            time.sleep(attempts.wait_after(_calls.cut_short(attempts.request_id)))
+            cut = _calls.cut_short(attempts.request_id)
+            self._transport.sleep(attempts.wait_after(cut))
 
-    def _turn(self, paged: Paged[T], timeout_seconds: float | None) -> Iterator[T]:
+    def _pages(self, listing: PagedCall[T], timeout_seconds: float | None) -> Iterator[T]:
         token = ""
         while True:
-            items, token = self._ask(paged.page(token), timeout_seconds, None)
-            yield from items
+            items, token = self._send(listing.page(token), timeout_seconds, None)
+            for item in items:
+                yield item
             if not token:
                 return
-
-
-def _wait(attempts: Attempts, error: MarginClientError, fault: grpc.RpcError) -> float:
-    try:
-        return attempts.wait_after(error)
-    except MarginClientError:
-        raise error from fault

@@ -79,7 +79,8 @@ EligibilityCheck = Callable[[Book], Mapping[tuple[str, str], str]]
 class Positions:
     """All positions, updated from the ledger. Methods may be called from any thread.
 
-    `follow` and `book` may take long after a change; the other methods do not wait for them.
+    `follow`, `take_in` and `book` may take long after a change; the other methods do not wait for
+    them.
     `check_trades` calls `follow`.
     """
 
@@ -89,7 +90,7 @@ class Positions:
         self._lock = Lock()
         self._version = 0
         self._base: Book | None = None
-        self._place: dict[str, int] = {}
+        self._row: dict[str, int] = {}
         self._changed: dict[str, Holding] = {}
         self._recent: dict[str, Holding] = {}
         self._whole: tuple[int, Book | None] = (-1, None)
@@ -120,22 +121,41 @@ class Positions:
         with self._following:
             for change in self._archive.ledger.changes_since(self._version):
                 if change.kind == "upload":
-                    self._replace(change.version, change.content)
+                    self._read_book(change.version, change.content)
                 else:
                     with self._lock:
                         self._add(change.trades)
                         self._note(change.version)
         return self._version
 
-    def _replace(self, version: int, book_id: str) -> None:
-        base, fault = None, None
+    def take_in(self, version: int, book: Book) -> None:
+        """Apply an upload of this process, whose book need not be read from the store.
+
+        Does nothing if the version, or a later one, has been applied already.
+
+        Parameters
+        ----------
+        version : int
+            Version of the positions that the upload was given by the ledger.
+        book : Book
+            The positions of all accounts.
+        """
+        with self._following:
+            if version > self._version:
+                self._replace(version, book, None)
+
+    def _read_book(self, version: int, book_id: str) -> None:
         try:
-            base = self._archive.load_book(book_id)
+            book = self._archive.load_book(book_id)
         except MarginError as error:
-            fault = error
-        place = {} if base is None else {a: i for i, a in enumerate(base.accounts)}
+            self._replace(version, None, error)
+        else:
+            self._replace(version, book, None)
+
+    def _replace(self, version: int, book: Book | None, fault: MarginError | None) -> None:
+        row = {} if book is None else {a: i for i, a in enumerate(book.accounts)}
         with self._lock:
-            self._base, self._place, self._changed, self._fault = base, place, {}, fault
+            self._base, self._row, self._changed, self._fault = book, row, {}, fault
             self._note(version)
 
     def _note(self, version: int) -> None:
@@ -152,14 +172,14 @@ class Positions:
     def _of(self, account: str) -> Holding | None:
         if account in self._changed:
             return self._changed[account]
-        at = self._place.get(account)
-        if at is None or self._base is None:
+        row = self._row.get(account)
+        if row is None or self._base is None:
             return None
         base = self._base
-        held = slice(int(base.start[at]), int(base.start[at + 1]))
+        held = slice(int(base.start[row]), int(base.start[row + 1]))
         names = [base.instruments[i] for i in base.instrument_index[held].tolist()]
         quantities = dict(zip(names, base.quantity[held].tolist(), strict=True))
-        return Holding(account, base.members[at], quantities)
+        return Holding(account, base.members[row], quantities)
 
     def _require_usable(self) -> None:
         if self._fault is not None:
@@ -197,7 +217,7 @@ class Positions:
     def is_known(self, account: str) -> bool:
         """Return whether an account is in the last upload or in a later trade."""
         with self._lock:
-            return account in self._changed or account in self._place
+            return account in self._changed or account in self._row
 
     def counts(self) -> tuple[int, int]:
         """Return (number of accounts with positions, number of positions)."""
@@ -206,7 +226,7 @@ class Positions:
             accounts, positions = sum(size > 0 for size in sizes), sum(sizes)
             if self._base is not None:
                 counts = np.diff(self._base.start)
-                replaced = [self._place[a] for a in self._changed if a in self._place]
+                replaced = [self._row[a] for a in self._changed if a in self._row]
                 accounts += len(self._base.accounts) - len(replaced)
                 positions += int(counts.sum() - counts[replaced].sum())
         return accounts, positions

@@ -20,7 +20,7 @@ from margin_actors.market.portfolios import book_from_table
 from margin_cluster.archive import StoreArchive
 from margin_cluster.atomic import write_atomically
 from margin_cluster.gateway import Gateway
-from margin_cluster.gateway.changes import replace_positions
+from margin_cluster.gateway.portfolios import replace_positions
 from margin_cluster.ledger import Origin
 from margin_cluster.sources import read_table
 from margin_cluster.wiring import Stage, Workplace, build_scenarios, load_market, load_scenarios
@@ -107,7 +107,7 @@ async def seed_and_warm(
     tell("Pricing every contract in every scenario", 0, 0)
     generation: ResidentGeneration | None = None
     try:
-        generation = await gateway.desk.cluster.generation(until=until)
+        generation = await gateway.cluster.generation(until=until)
     except MarginError as error:
         notices.append(f"The market in use cannot be priced: {error}. Publish another snapshot.")
     notices += await _seed_positions(seeding, generation, tell)
@@ -172,7 +172,7 @@ async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:
         scenarios = await asyncio.to_thread(load_scenarios, seeding.place, seeds.scenarios_id)
     await asyncio.to_thread(archive.save_scenarios, scenarios)
     tell("Fitting smiles", 0, 0)
-    cluster, origin = seeding.gateway.desk.cluster, {"request_id": "", "caller": _CALLER}
+    cluster, origin = seeding.gateway.cluster, {"request_id": "", "caller": _CALLER}
     await cluster.activate(scenarios.id, key=uuid4().hex, until=seeding.until, **origin)
     await cluster.publish(
         snapshot, key=uuid4().hex, allow_older=True, until=seeding.until, **origin
@@ -202,6 +202,8 @@ async def _seed_positions(
     tell("Reading the book", 0, 0)
     table = await asyncio.to_thread(read_table, path, what="book", error=InvalidPortfolio)
     book = await asyncio.to_thread(partial(book_from_table, table, where=str(path)))
-    store = partial(replace_positions, archive, generation.priced, book, "", Origin("", _CALLER))
-    await asyncio.to_thread(store)
+    positions, origin = seeding.gateway.positions, Origin("", _CALLER)
+    await asyncio.to_thread(
+        replace_positions, archive, positions, generation.priced, book, "", origin
+    )
     return []

@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 import structlog
 
@@ -67,7 +67,7 @@ def no_notice(_notice: str) -> None:
     """Notice callback that does nothing."""
 
 
-def start_logging(stream: Any = None) -> None:
+def start_logging(stream: TextIO | None = None) -> None:
     """Configure logging as one JSON object per line, to `stream` or to standard error."""
     structlog.configure(
         processors=[
@@ -99,7 +99,7 @@ def ray_environment(cpus: int) -> None:
 
 
 @contextlib.contextmanager
-def ray_session(request: ServiceRequest) -> Any:
+def ray_session(request: ServiceRequest) -> Generator[None]:
     """Attach to a Ray cluster, or run a local one until the end of the block.
 
     A local cluster authenticates its callers with a token in a file that only its owner can read.
@@ -114,19 +114,18 @@ def ray_session(request: ServiceRequest) -> Any:
         import ray
     finally:
         os.umask(umask)
-    options: dict[str, Any] = {
-        "namespace": request.namespace,
-        "log_to_driver": False,
-        "configure_logging": True,
-        "logging_level": logging.WARNING,
-    }
-    if request.ray_address is not None:
-        options["address"] = request.ray_address
-    else:
-        options |= {"num_cpus": cpus, "include_dashboard": False, "address": "local"}
+    is_local = request.ray_address is None
     umask = os.umask(0o077)
     try:
-        ray.init(**options)
+        ray.init(
+            address="local" if is_local else request.ray_address,
+            num_cpus=cpus if is_local else None,
+            include_dashboard=False if is_local else None,
+            namespace=request.namespace,
+            log_to_driver=False,
+            configure_logging=True,
+            logging_level=logging.WARNING,
+        )
     finally:
         os.umask(umask)
     _protect_token_file()

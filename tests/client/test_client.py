@@ -271,7 +271,7 @@ def test_calls_wait_for_their_place_in_order_and_within_their_time() -> None:
 
         async def call(number: int) -> None:
             nonlocal most, now
-            async with client._place(tried):
+            async with client._transport.in_flight(tried):
                 now += 1
                 most = max(most, now)
                 order.append(number)
@@ -280,7 +280,7 @@ def test_calls_wait_for_their_place_in_order_and_within_their_time() -> None:
 
         await asyncio.gather(*(call(n) for n in range(20)))
         assert (most, order) == (2, list(range(20)))
-        async with client._place(tried), client._place(tried):
+        async with client._transport.in_flight(tried), client._transport.in_flight(tried):
             begin = time.monotonic()
             with pytest.raises(DeadlineError):
                 await client.get_status(timeout_seconds=0.05)

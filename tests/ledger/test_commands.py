@@ -26,6 +26,8 @@ from margin_cluster.archive import StoreArchive
 from margin_cluster.cli import app
 from margin_cluster.ledger import (
     CalculationRecord,
+    GenerationSummary,
+    InputIds,
     Ledger,
     LedgerHead,
     Origin,
@@ -75,7 +77,17 @@ def state(tmp_path: Path, ledger_url: str, market: SyntheticMarket) -> Served:
     archive.ledger.add_calculations(
         [
             CalculationRecord(
-                "calculation-book", "book", NOW, "r", "", {}, {}, "d", 2, 3, 0.1 + 0.2
+                calculation_id="calculation-book",
+                kind="book",
+                create_time=NOW,
+                request_id="r",
+                account_id="",
+                generation=GenerationSummary(number=1),
+                inputs=InputIds(),
+                digest="d",
+                accounts=2,
+                positions=3,
+                initial_margin_usd=0.1 + 0.2,
             ),
             *(record(f"calculation-{i}", margin_usd=i / 3) for i in range(20)),
         ]

@@ -341,10 +341,10 @@ def test_a_lost_connection_of_a_thread_is_made_again(tmp_path: Path) -> None:
     ledger = Ledger(sqlite_url(tmp_path / "ledger.sqlite"))
     trade(ledger, "", Trade("A", "M", "BTC-PERPETUAL", 1.0))
     assert ledger.portfolio_version() == 1
-    ledger.database._kept.connection.driver_connection.close()
+    ledger.database._kept._own.connection.driver_connection.close()
     assert ledger.portfolio_version() == 1
     ledger.close()
-    assert not ledger.database._all_kept
+    assert not ledger.database._kept._all
 
 
 def test_a_full_disk_is_unavailable_and_a_later_write_succeeds(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from ledger_records import (
     rows_of_the_first_version,
     trade,
 )
-from margin_cluster.ledger import CalculationRecord, Ledger, Trade, sqlite_url
+from margin_cluster.ledger import (
+    CalculationRecord,
+    GenerationSummary,
+    InputIds,
+    Ledger,
+    Trade,
+    sqlite_url,
+)
 from margin_cluster.ledger.address import address_from_url
 from margin_cluster.ledger.opening import REVISIONS, VERSION_TABLE
 from margin_cluster.ledger.schema import metadata
@@ -81,8 +88,8 @@ def assert_calculations(ledger: Ledger) -> None:
         create_time=page[502].create_time,
         request_id="r700",
         account_id="A1",
-        generation={"number": 1},
-        inputs={},
+        generation=GenerationSummary(number=1),
+        inputs=InputIds(),
         digest="d",
         accounts=1,
         positions=2,

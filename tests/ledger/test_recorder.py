@@ -4,11 +4,12 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
-from ledger_records import NOW, record, sqlite_path
+from ledger_records import record, sqlite_path
 from margin_cluster.gateway.recorder import WAITING_MAX, Recorder
-from margin_cluster.ledger import CalculationRecord, Ledger, sqlite_url
+from margin_cluster.ledger import Ledger, sqlite_url
 
 from margin_actors.errors import LedgerUnavailable, Overloaded
 
@@ -56,7 +57,7 @@ def test_everybody_who_waits_is_told_that_the_ledger_is_unavailable(tmp_path) ->
 def test_a_record_that_cannot_be_written_does_not_fail_the_others(ledger_url: str) -> None:
     ledger = Ledger(ledger_url)
     recorder = Recorder(ledger)
-    odd = CalculationRecord("odd", "account", NOW, "r", "A", {"x": {1, 2}}, {}, "d", 1, 1, 0.0)
+    odd = replace(record("odd"), positions=2**70)  # too large for both databases
 
     async def keep_all() -> list[object]:
         with ledger.database.writing():

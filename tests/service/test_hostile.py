@@ -258,7 +258,7 @@ def test_callers_who_vanish_take_their_work_along(running: Running, world: World
 
 
 async def runs_of(running: Running) -> int:
-    status = await running.gateway.desk.cluster.status(until=time.monotonic() + 10)
+    status = await running.gateway.cluster.status(until=time.monotonic() + 10)
     return status.run_slots_taken
 
 

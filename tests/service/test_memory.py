@@ -59,7 +59,7 @@ class Reader:
 
 
 def current(running: Running) -> Any:
-    return running.do(running.gateway.desk.cluster.generation(until=time.monotonic() + 60))
+    return running.do(running.gateway.cluster.generation(until=time.monotonic() + 60))
 
 
 def stored_mib() -> float:

@@ -247,7 +247,7 @@ def test_what_was_in_use_when_and_who_asked_is_kept(
         later = moved_by(world.snapshot, timedelta(minutes=3))
         service.publish(later, key="pub-1", metadata=(("x-request-id", "req-1"),))
         service.margin_of(world.book.accounts[0], snapshot_id=later.id)
-        ledger = running.gateway.desk.archive.ledger
+        ledger = running.gateway.archive.ledger
         generations, _ = ledger.list_generations(10, "")
         newest = generations[0]
         assert (newest.snapshot_id, newest.request_id) == (later.id, "req-1")

@@ -128,6 +128,14 @@ def serve_command(
         int,
         typer.Option(help="Open uploads and publications of one caller.", rich_help_panel=_LIMITS),
     ] = _DEFAULTS.caller_uploads_max,
+    grpc_calls: Annotated[
+        int | None,
+        typer.Option(
+            help="Calls in progress beyond which gRPC rejects calls, in place of the limits of "
+            "waiting calls; default none.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = _DEFAULTS.grpc_calls_max,
     connection_streams: Annotated[
         int, typer.Option(help="Calls in progress on one connection.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.connection_streams_max,
@@ -173,6 +181,7 @@ def serve_command(
         streaming_caller_waiting_max=streaming_caller_waiting,
         uploads_max=uploads,
         caller_uploads_max=caller_uploads,
+        grpc_calls_max=grpc_calls,
         connection_streams_max=connection_streams,
         message_bytes_max=message_bytes,
         waiting_bytes_max=waiting_bytes,
@@ -224,9 +233,9 @@ def _notify(notice: str) -> None:
 
 
 def _say_ready(gateway: Gateway) -> None:
-    now = gateway.desk.cluster.current
-    gateway.desk.positions.follow()
-    accounts, _ = gateway.desk.positions.counts()
+    now = gateway.cluster.current
+    gateway.positions.follow()
+    accounts, _ = gateway.positions.counts()
     if now is not None and (
         now.priced.scenarios.is_synthetic or now.priced.market.snapshot.is_synthetic
     ):

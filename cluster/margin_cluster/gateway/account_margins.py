@@ -1,22 +1,31 @@
-"""Use cases of one account or one portfolio: calculate, simulate and explain a margin."""
+"""Use cases of one account or one portfolio: calculate, simulate and explain a margin.
+
+A small calculation runs on the event loop itself, on prices that are memory-mapped from this node's
+object store. Work that takes longer than a millisecond runs in a computing thread.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
+from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.explain import TracedPosition, trace_account
 from margin_actors.engine.margin import LaidOut, Margins, assess_book, result_digest
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, MissingMarketData, Problem, named_input
 from margin_actors.market.books import Book, book_of_portfolios
+from margin_cluster.gateway.calculations import calculation_record
 from margin_cluster.gateway.call import Call
+from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import Subject
-from margin_cluster.gateway.convert.margin_types import inputs_to_mapping, margin_to_mapping
-from margin_cluster.gateway.desk import Desk, calculation_record
+from margin_cluster.gateway.convert.margin_types import margin_to_mapping
+from margin_cluster.gateway.portfolios import Portfolios
+from margin_cluster.gateway.recorder import Recorder
+from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import CalculationRecord
 from margin_cluster.positions import Holding, add_quantities
 
@@ -70,8 +79,15 @@ class Explanation:
 class AccountMargins:
     """Use cases of one account; belongs to one event loop."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        cluster: Cluster,
+        portfolios: Portfolios,
+        recorder: Recorder,
+        threads: GatewayThreads,
+    ) -> None:
+        self._cluster, self._portfolios = cluster, portfolios
+        self._recorder, self._threads = recorder, threads
 
     async def calculate(self, subject: Subject, key: str, call: Call) -> CalculationRecord:
         """Calculate the margin of one account or portfolio, record it, and return the record.
@@ -86,7 +102,7 @@ class AccountMargins:
         generation, holding, version = await self._inputs(subject, call)
         work = partial(self._calculate, generation, holding, version, key, call)
         record = await self._run(work, generation, holding.positions)
-        await self._desk.recorder.keep(record)
+        await self._recorder.keep(record)
         return record
 
     async def simulate(
@@ -122,17 +138,17 @@ class AccountMargins:
             As `calculate`.
         """
         generation, holding, _ = await self._inputs(subject, call)
-        return await self._desk.compute(self._explain, generation, holding, traced)
+        return await self._threads.compute(self._explain, generation, holding, traced)
 
     async def _inputs(
         self, subject: Subject, call: Call
     ) -> tuple[ResidentGeneration, Holding, int]:
-        generation = await self._desk.cluster.generation(
+        generation = await self._cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
         if subject.positions is not None:
             return generation, Holding("", "", subject.positions), 0
-        holding, version = await self._desk.held(subject.account_id)
+        holding, version = await self._portfolios.held(subject.account_id)
         return generation, holding, version
 
     async def _run(
@@ -146,7 +162,7 @@ class AccountMargins:
         size = len(positions) * copies * len(generation.priced.scenarios)
         if size <= ON_LOOP_MAX and generation.priced.holds_prices_of(positions):
             return work()
-        return await self._desk.compute(work)
+        return await self._threads.compute(work)
 
     def _calculate(
         self,
@@ -158,22 +174,27 @@ class AccountMargins:
     ) -> CalculationRecord:
         account = prepare_account(generation, holding)
         margins = generation.priced.margins(account.laid)
-        inputs = inputs_to_mapping(generation, holding.book.id)
-        margin = account_margin(generation, margins, 0, holding, account.expired)
-        ids = {name: inputs[name] for name in inputs if name != "surface_ids"}
-        return calculation_record(
+        inputs = input_ids(generation, holding.book.id)
+        record = calculation_record(
             generation,
             margins,
             call,
             kind="account",
             inputs=inputs,
-            digest=result_digest(margins, **ids),
+            digest=result_digest(
+                margins,
+                snapshot_id=inputs.snapshot_id,
+                scenarios_id=inputs.scenarios_id,
+                model_id=inputs.model_id,
+                book_id=inputs.book_id,
+            ),
             key=key,
             account_id=holding.account_id,
-            margin=margin,
             portfolio_version=version,
             expired_positions=len(account.expired),
         )
+        margin = account_margin(generation, margins, 0, holding, account.expired)
+        return replace(record, margin=margin)
 
     def _simulate(
         self,

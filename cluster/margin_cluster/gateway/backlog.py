@@ -59,3 +59,10 @@ class Backlog:
                 return
             if now >= until:
                 return
+
+
+class NoBacklog(Backlog):
+    """For a server whose calls gRPC limits itself: the event loop never waits for new calls."""
+
+    async def drained(self) -> None:
+        """Return at once."""

@@ -1,27 +1,26 @@
 """Margins of all accounts of the book, or of some of them, and the record of the calculation."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 
 from margin_actors.actors.book_run import Batch, Completed, Failures, Progress, run_book
+from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
 from margin_actors.market.books import Book, select_positions
+from margin_cluster.archive import StoreArchive
+from margin_cluster.gateway.calculations import calculation_record
 from margin_cluster.gateway.call import Call
+from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import BookSubject
-from margin_cluster.gateway.convert.margin_types import (
-    failure_to_mapping,
-    inputs_to_mapping,
-    margin_from_row,
-    margins_to_table,
-)
-from margin_cluster.gateway.desk import Desk, calculation_record
+from margin_cluster.gateway.convert.margin_types import failure_to_mapping, margins_to_table
+from margin_cluster.gateway.recorder import Recorder
+from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import CalculationRecord
+from margin_cluster.positions import Positions
 
 FAILURES_KEPT_MAX = 1_000
 """Most failures that are stored in a ledger record; the digest covers all failures."""
@@ -45,8 +44,16 @@ BookEvent = ResidentGeneration | Progress | Failures | MarginedBatch | Calculati
 class BookMargins:
     """Use cases of whole books; belongs to one event loop."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        cluster: Cluster,
+        archive: StoreArchive,
+        positions: Positions,
+        recorder: Recorder,
+        threads: GatewayThreads,
+    ) -> None:
+        self._cluster, self._archive, self._positions = cluster, archive, positions
+        self._recorder, self._threads = recorder, threads
 
     async def calculate(
         self, subject: BookSubject, key: str, call: Call
@@ -64,14 +71,13 @@ class BookMargins:
         DeadlinePassed, ClusterUnavailable, LedgerUnavailable
             If the run cannot be completed or recorded; the margins yielded before are not a result.
         """
-        desk = self._desk
-        generation = await desk.cluster.generation(
+        generation = await self._cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
-        book, version = await desk.store(self._chosen, subject)
+        book, version = await self._threads.run_io(self._chosen, subject)
         yield generation
         done: Completed | None = None
-        async for event in run_book(desk.cluster, generation, book, until=call.until):
+        async for event in run_book(self._cluster, generation, book, until=call.until):
             if isinstance(event, Completed):
                 done = event
             elif isinstance(event, Batch):
@@ -85,23 +91,26 @@ class BookMargins:
             done.margins,
             call,
             kind="book",
-            inputs=inputs_to_mapping(generation, live.book_id),
+            inputs=input_ids(generation, live.book_id),
             digest=done.digest,
             key=key,
             account_id="",
             portfolio_version=version,
-            accounts_failed=len(live.failures),
             expired_positions=live.expired_positions,
+        )
+        record = replace(
+            record,
+            accounts_failed=len(live.failures),
             failures=[failure_to_mapping(f) for f in live.failures[:FAILURES_KEPT_MAX]],
         )
-        await desk.store(
+        await self._threads.run_io(
             self._save_margins, record.calculation_id, live.book, done.margins, generation
         )
-        await desk.recorder.keep(record)
+        await self._recorder.keep(record)
         yield record
 
     def _chosen(self, subject: BookSubject) -> tuple[Book, int]:
-        positions = self._desk.positions
+        positions = self._positions
         book, version = positions.book()
         if book is None:
             raise NotReady(
@@ -127,26 +136,7 @@ class BookMargins:
         self, calculation_id: str, book: Book, margins: Margins, generation: ResidentGeneration
     ) -> None:
         table = margins_to_table(margins, book, generation.priced.scenarios)
-        self._desk.archive.put("calculations", calculation_id, table)
-
-    def margins_of(self, calculation_id: str, accounts: list[str]) -> list[dict[str, Any]]:
-        """Return the margins of some accounts of a recorded book, in the order of `accounts`.
-
-        Raises
-        ------
-        UnknownAccount
-            If the calculation has no margin of an account; names every such account.
-        """
-        table = self._desk.archive.store.get("calculations", calculation_id)
-        place = {a: i for i, a in enumerate(table.column("account_id").to_pylist())}
-        unknown = [a for a in accounts if a not in place]
-        if unknown:
-            raise UnknownAccount(
-                "the calculation does not contain these accounts",
-                [Problem("account_ids", a[:128], "not in the calculation") for a in unknown],
-            )
-        rows = table.take(pa.array([place[a] for a in accounts], pa.int64())).to_pylist()
-        return [margin_from_row(row) for row in rows]
+        self._archive.put("calculations", calculation_id, table)
 
 
 def _margined(batch: Batch) -> MarginedBatch:

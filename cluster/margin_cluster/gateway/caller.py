@@ -1,8 +1,9 @@
 """Identification of callers: the identity in a caller's certificate, or its network address."""
 
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
+
+from margin_cluster.gateway.rpc import Context
 
 NAME_LENGTH_MAX = 128
 _NAMES = ("x509_common_name", "x509_subject_alternative_name")
@@ -20,7 +21,7 @@ class Caller:
     printable, at most 128 characters."""
 
 
-def caller_of(context: Any, *, has_certificates: bool) -> Caller:
+def caller_of(context: Context, *, has_certificates: bool) -> Caller:
     """Return the caller of a call.
 
     The identity is the common name of the certificate, or its first non-empty alternative name if
@@ -33,7 +34,7 @@ def caller_of(context: Any, *, has_certificates: bool) -> Caller:
     has_certificates : bool
         True if callers must present a certificate, which the server has then verified.
     """
-    peer: str = context.peer()
+    peer = context.peer()
     if has_certificates:
         found = context.auth_context()
         for kind in _NAMES:

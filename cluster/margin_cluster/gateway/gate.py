@@ -116,7 +116,7 @@ class AdmissionGate:
         self._keeper = None
 
 
-class UploadPlace:
+class UploadSlot:
     """The slot of a stream of requests, which is held only while a message is processed."""
 
     def __init__(self, gate: AdmissionGate, caller: str) -> None:
@@ -149,8 +149,9 @@ class Admission:
         uploads_max: int,
         caller_uploads_max: int,
         waiting_bytes_max: int,
+        backlog: Backlog | None = None,
     ) -> None:
-        self.backlog = Backlog()
+        self.backlog = backlog or Backlog()
         self.unary = AdmissionGate(PriorityClass.UNARY, unary, self.backlog)
         self.streaming = AdmissionGate(PriorityClass.STREAMING, streaming, self.backlog)
         self.control_active = 0
@@ -193,7 +194,7 @@ class Admission:
             self.control_active -= 1
 
     @contextmanager
-    def upload(self, caller: str) -> Generator[UploadPlace]:
+    def upload(self, caller: str) -> Generator[UploadSlot]:
         """Count an open stream of requests while the block runs.
 
         Raises
@@ -204,11 +205,11 @@ class Admission:
         if self.uploads >= self._uploads_max or self._uploads[caller] >= self._caller_uploads_max:
             self.streaming.reject(Reason.UPLOAD_LIMIT)
         self._uploads[caller] += 1
-        place = UploadPlace(self.streaming, caller)
+        slot = UploadSlot(self.streaming, caller)
         try:
-            yield place
+            yield slot
         finally:
-            place.give_back()
+            slot.give_back()
             self._uploads[caller] -= 1
             if not self._uploads[caller]:
                 del self._uploads[caller]

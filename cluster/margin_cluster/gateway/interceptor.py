@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import grpc
 import structlog
@@ -26,10 +26,11 @@ from margin_actors.errors import DeadlinePassed, InvalidRequest, LedgerUnavailab
 from margin_cluster.gateway.admission import PriorityClass
 from margin_cluster.gateway.call import Call, current
 from margin_cluster.gateway.caller import Caller, caller_of
-from margin_cluster.gateway.gate import Admission, AdmissionGate, Rejected, UploadPlace
+from margin_cluster.gateway.gate import Admission, AdmissionGate, Rejected, UploadSlot
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.messages import CallerWaits, Received, tolerant
 from margin_cluster.gateway.metrics import Metrics
+from margin_cluster.gateway.rpc import Behaviour, Context, RpcHandler, behaviour_of
 from margin_cluster.gateway.status import REQUEST_ID_KEY, Failure, failure_of, rejection
 
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
@@ -58,9 +59,8 @@ class _Method:
 
     name: str
     priority: PriorityClass
-    behaviour: Callable[..., Any]
+    behaviour: Behaviour
     is_request_streaming: bool
-    is_response_streaming: bool
     seconds_max: float
 
 
@@ -71,7 +71,7 @@ class _Running:
     method: _Method
     call: Call
     caller: Caller
-    context: Any
+    context: Context
     number: int
     """Number of the call in the order in which gRPC handed the calls over."""
 
@@ -97,18 +97,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._has_certificates = has_certificates
         self._log = structlog.get_logger("gateway")
         self._rejection_logged = float("-inf")
-        self._handlers: dict[str, Any] = {}
+        self._handlers: dict[str, RpcHandler] = {}
         self._in_progress = 0
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    async def intercept_service(
+    # The wrapped handler takes `Received` in place of the request, which the base does not foresee.
+    async def intercept_service(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
-        continuation: Callable[[Any], Awaitable[Any]],
-        handler_call_details: Any,
-    ) -> Any:
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[RpcHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> RpcHandler | None:
         """Return the handler of a method, wrapped in the steps that the module describes."""
-        method: str = handler_call_details.method
+        method = handler_call_details.method
         known = self._handlers.get(method)
         if known is not None:
             return known
@@ -122,30 +123,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Return when no call is in progress."""
         await self._is_idle.wait()
 
-    def _wrapped(self, handler: Any, name: str) -> Any:
+    def _wrapped(self, handler: RpcHandler, name: str) -> RpcHandler:
         is_stream = handler.request_streaming or handler.response_streaming
         priority = PriorityClass.STREAMING if is_stream else PriorityClass.UNARY
         seconds_max = self._streaming_seconds_max if is_stream else self._unary_seconds_max
         method = _Method(
             name,
             PriorityClass.CONTROL if name in _CONTROL else priority,
-            _behaviour(handler),
+            behaviour_of(handler),
             handler.request_streaming,
-            handler.response_streaming,
             seconds_max,
         )
 
-        async def conduct(_requests: Any, context: Any) -> Any:
-            return await self._conduct(method, self._admission.backlog.handed_over(), context)
+        async def serve_call(_requests: object, context: Context) -> object:
+            return await self._serve_call(method, self._admission.backlog.handed_over(), context)
 
+        parse = handler.request_deserializer
+        assert parse is not None, "generated handlers parse their requests"
         make = (
             grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
             else grpc.stream_unary_rpc_method_handler
         )
-        return make(conduct, tolerant(handler.request_deserializer), handler.response_serializer)
+        return make(serve_call, tolerant(parse), handler.response_serializer)
 
-    async def _conduct(self, method: _Method, number: int, context: Any) -> Any:
+    async def _serve_call(self, method: _Method, number: int, context: Context) -> object:
         started, remaining = time.monotonic(), context.time_remaining()
         seconds = method.seconds_max if remaining is None else min(remaining, method.seconds_max)
         caller = caller_of(context, has_certificates=self._has_certificates)
@@ -173,7 +175,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if not self._in_progress:
                 self._is_idle.set()
 
-    async def _serve(self, running: _Running) -> Any:
+    async def _serve(self, running: _Running) -> object:
         """Admit a call and run it within its deadline: reading, waiting for its turn, handling."""
         method, admission = running.method, self._admission
         deadline = asyncio.timeout_at(_loop_time(running.call.until))
@@ -184,8 +186,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if method.name in _CHANGING:
             self._health.require_started()
         if method.is_request_streaming:
-            with admission.upload(running.caller.key) as place:
-                async with deadline, aclosing(self._messages(running, place)) as messages:
+            with admission.upload(running.caller.key) as slot:
+                async with deadline, aclosing(self._messages(running, slot)) as messages:
                     return await self._run(running, messages)
         is_unary = method.priority is PriorityClass.UNARY
         gate = admission.unary if is_unary else admission.streaming
@@ -193,7 +195,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async with deadline:
             return await self._serve_admitted(running, gate)
 
-    async def _serve_admitted(self, running: _Running, gate: AdmissionGate) -> Any:
+    async def _serve_admitted(self, running: _Running, gate: AdmissionGate) -> object:
         """Serve an admitted call with one request message."""
         caller = running.caller.key
         try:
@@ -209,9 +211,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             gate.queue.note_duration(time.monotonic() - started)
             gate.leave(caller)
 
-    async def _run(self, running: _Running, request: Any) -> Any:
+    async def _run(self, running: _Running, request: object) -> object:
         answers = running.method.behaviour(request, running.context)
-        if not running.method.is_response_streaming:
+        if isinstance(answers, Awaitable):
             return await answers
         return await self._waits.write_all(answers, running.context)
 
@@ -227,19 +229,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise InvalidRequest("the request has no message", problems)
         return received
 
-    async def _messages(self, running: _Running, place: UploadPlace) -> AsyncGenerator[Any]:
+    async def _messages(self, running: _Running, slot: UploadSlot) -> AsyncGenerator[object]:
         """Yield the messages of a stream; the slot is held except while waiting for a message."""
         is_first = True
         while True:
-            place.give_back()
+            slot.give_back()
             received = await self._read(running, is_first=is_first)
-            await place.take()
+            await slot.take()
             if received is None:
                 return
             is_first = False
             yield received.message
 
-    async def _reject(self, call: Call, error: Rejected, context: Any) -> NoReturn:
+    async def _reject(self, call: Call, error: Rejected, context: Context) -> NoReturn:
         now = time.monotonic()
         self._metrics.rejected(call.method, error.priority, error.reason)
         if now - self._rejection_logged > _REJECTIONS_LOG_SECONDS:
@@ -254,7 +256,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         failure = rejection(error.summary, error.retry_seconds, request_id=call.request_id)
         await _abort(context, failure)
 
-    async def _fail(self, call: Call, error: Exception, context: Any) -> NoReturn:
+    async def _fail(self, call: Call, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, TimeoutError):
             error = DeadlinePassed("the deadline passed before the answer was ready")
         if isinstance(error, LedgerUnavailable):
@@ -273,7 +275,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> None:
         seconds = call.seconds
         self._metrics.finished(call.method, code, seconds)
-        fields: dict[str, Any] = {
+        fields: dict[str, object] = {
             "method": call.method,
             "code": code,
             "ms": round(seconds * 1000, 2),
@@ -287,28 +289,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._log.info("call", **fields)
 
 
-def _behaviour(handler: Any) -> Callable[..., Any]:
-    kinds = (
-        handler.unary_unary,
-        handler.unary_stream,
-        handler.stream_unary,
-        handler.stream_stream,
-    )
-    return next(behaviour for behaviour in kinds if behaviour is not None)
-
-
 def _loop_time(until: float) -> float:
     return asyncio.get_running_loop().time() + until - time.monotonic()
 
 
-def _request_id(context: Any) -> str:
+def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return f"{random.getrandbits(128):032x}"
 
 
-async def _abort(context: Any, failure: Failure) -> NoReturn:
+async def _abort(context: Context, failure: Failure) -> NoReturn:
     """End a call with a status by raising the exception that gRPC expects."""
     try:
         await context.abort(failure.code, failure.message, failure.metadata)

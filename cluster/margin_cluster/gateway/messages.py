@@ -1,14 +1,14 @@
 """Reading and writing of a call's messages, with limits on how long the caller may take."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from margin_actors.errors import ClusterUnavailable, InvalidRequest, Problem
+from margin_cluster.gateway.rpc import Context
 
 T = TypeVar("T")
 DRAINING_SECONDS_MAX = 1.0
@@ -19,7 +19,7 @@ DRAINING_SECONDS_MAX = 1.0
 class Received:
     """One request message as it was received."""
 
-    message: Any
+    message: object
     """None if the bytes cannot be parsed."""
     size: int
     """Bytes."""
@@ -27,7 +27,7 @@ class Received:
     """Why the bytes cannot be parsed."""
 
 
-def tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Received]:
+def tolerant(parse: Callable[[bytes], object]) -> Callable[[bytes], Received]:
     """Return a deserializer that reports a parse error as a value.
 
     gRPC would turn an exception of a deserializer into INTERNAL.
@@ -69,7 +69,7 @@ class CallerWaits:
             if when is not None and when > soon:
                 limit.reschedule(soon)
 
-    async def read(self, context: Any, *, is_first: bool) -> Received | None:
+    async def read(self, context: Context, *, is_first: bool) -> Received | None:
         """Return the next message, or None at the end of the stream.
 
         Raises
@@ -81,8 +81,8 @@ class CallerWaits:
         """
         seconds = self._first if is_first else self._stall
         received = await self._limited(context.read(), seconds, "no message was received", "send")
-        if received is grpc.aio.EOF:  # pyright: ignore[reportAttributeAccessIssue]
-            return None
+        if not isinstance(received, Received):
+            return None  # gRPC's marker of the end
         if received.message is None:
             problems = [
                 Problem("request", received.fault, "send a message of the type in the .proto file")
@@ -90,7 +90,7 @@ class CallerWaits:
             raise InvalidRequest("the request cannot be parsed", problems)
         return received
 
-    async def write_all(self, responses: AsyncIterator[Any], context: Any) -> None:
+    async def write_all(self, responses: AsyncIterator[object], context: Context) -> None:
         """Write all responses, and close the iterator.
 
         Raises
@@ -106,7 +106,8 @@ class CallerWaits:
                     context.write(response), self._unread, "the response was not read", "read"
                 )
         finally:
-            await responses.aclose()  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(responses, AsyncGenerator):
+                await responses.aclose()
 
     async def _limited(self, waiting: Awaitable[T], seconds: float, what: str, verb: str) -> T:
         if self._is_draining:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from threading import Thread
+from typing import Protocol, Unpack
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,9 +15,19 @@ from prometheus_client import (
     start_http_server,
 )
 
-from margin_cluster.gateway.admission import FairQueue, PriorityClass, Reason
+from margin_cluster.gateway.admission import PriorityClass, Reason
+from margin_cluster.gateway.tls import HttpTls
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
+
+
+class QueueLengths(Protocol):
+    """The lengths of the queue of one priority class."""
+
+    active: int
+    """Active calls."""
+    pending: int
+    """Admitted calls that are not active."""
 
 
 class Metrics:
@@ -66,7 +78,7 @@ class Metrics:
         for counter in counters:
             counter.inc()
 
-    def watch_queue(self, priority: PriorityClass, queue: FairQueue[Any]) -> None:
+    def watch_queue(self, priority: PriorityClass, queue: QueueLengths) -> None:
         """Read the lengths of a class's queue whenever the metrics are collected."""
         self._active.labels(priority.value).set_function(lambda: queue.active)
         self._waiting.labels(priority.value).set_function(lambda: queue.pending)
@@ -97,7 +109,7 @@ class Metrics:
         """Read whether changes are accepted whenever the metrics are collected."""
         self._ready.set_function(lambda: float(is_ready()))
 
-    def listen(self, host: str, port: int, **tls: Any) -> tuple[Any, Any]:
+    def listen(self, host: str, port: int, **tls: Unpack[HttpTls]) -> tuple[WSGIServer, Thread]:
         """Serve the metrics over HTTP, or HTTPS with TLS options, and return (server, thread)."""
         return start_http_server(port, addr=host, registry=self.registry, **tls)
 

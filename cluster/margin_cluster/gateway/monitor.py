@@ -7,14 +7,17 @@ then on the ledger is checked every second with a small committed write, until o
 import asyncio
 import contextlib
 import time
-from typing import Any
 
 import structlog
 
+from margin_actors.actors.cluster import Cluster
+from margin_actors.actors.generation import CoordinatorStatus
 from margin_actors.errors import LedgerUnavailable, MarginError
-from margin_cluster.gateway.desk import Desk
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.metrics import Metrics
+from margin_cluster.gateway.threads import GatewayThreads
+from margin_cluster.ledger import Ledger
+from margin_cluster.positions import Positions
 
 FAILED_CHECK_SECONDS = 1.0
 """Interval of checks while the ledger cannot be used."""
@@ -29,8 +32,17 @@ STATE_SECONDS = 5.0
 class Monitor:
     """Background tasks that keep `HealthMonitor` and `Metrics` up to date."""
 
-    def __init__(self, desk: Desk, health: HealthMonitor, metrics: Metrics) -> None:
-        self._desk, self._health, self._metrics = desk, health, metrics
+    def __init__(
+        self,
+        cluster: Cluster,
+        ledger: Ledger,
+        positions: Positions,
+        threads: GatewayThreads,
+        health: HealthMonitor,
+        metrics: Metrics,
+    ) -> None:
+        self._cluster, self._ledger, self._positions = cluster, ledger, positions
+        self._threads, self._health, self._metrics = threads, health, metrics
         self._log = structlog.get_logger("gateway")
         self._failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -53,14 +65,13 @@ class Monitor:
             self._loop.call_soon_threadsafe(self._failed.set)
 
     async def _check_ledger(self) -> None:
-        ledger = self._desk.archive.ledger
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._failed.wait(), CHECK_SECONDS)
             if self._failed.is_set():
                 await asyncio.sleep(FAILED_CHECK_SECONDS)
             try:
-                await self._desk.store(ledger.check_writable)
+                await self._threads.run_io(self._ledger.check_writable)
             except LedgerUnavailable as error:
                 self._health.set_ledger_fault(error.summary)
                 self._failed.set()
@@ -79,17 +90,16 @@ class Monitor:
             await self.read_state()
             await asyncio.sleep(STATE_SECONDS)
 
-    async def read_state(self) -> Any | None:
+    async def read_state(self) -> CoordinatorStatus | None:
         """Update health and metrics; return the coordinator's status, or None without an answer."""
-        desk = self._desk
         fault = None
-        if not await desk.cluster.control_store_answers(seconds=GCS_SECONDS_MAX):
+        if not await self._cluster.control_store_answers(seconds=GCS_SECONDS_MAX):
             fault = "Ray's control store (GCS) does not answer; new work may not be started"
         self._health.set_cluster_fault(fault)
-        accounts, positions = desk.positions.counts()
+        accounts, positions = self._positions.counts()
         self._metrics.set_positions(accounts=accounts, positions=positions)
         try:
-            status = await desk.cluster.status(until=time.monotonic() + STATE_SECONDS)
+            status = await self._cluster.status(until=time.monotonic() + STATE_SECONDS)
         except MarginError:
             return None
         except Exception as error:

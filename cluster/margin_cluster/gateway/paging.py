@@ -1,16 +1,45 @@
-"""Page sizes and page tokens of requests for listings."""
+"""Page sizes and page tokens of requests for listings, and one page of a listing."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 
+T = TypeVar("T")
 PAGE_DEFAULT, PAGE_MAX = 50, 1_000
 _TOKEN = re.compile(r"[0-9]{1,18}")
 """A sequence number of the ledger; with at most 18 digits it fits into 64 bits."""
 
 
-def page_from_proto(request: Any, problems: list[Problem]) -> tuple[int, str]:
+class ListRequest(Protocol):
+    """The fields that all requests for listings have."""
+
+    @property
+    def page_size(self) -> int:
+        """Largest number of rows to return; 0 for the default."""
+        ...
+
+    @property
+    def page_token(self) -> str:
+        """Token of the page; empty for the first page."""
+        ...
+
+
+@dataclass(frozen=True)
+class Listing(Generic[T]):
+    """One page of a listing."""
+
+    records: Sequence[T]
+    """Latest first."""
+    next_token: str
+    """Token of the next page; empty after the last page."""
+    in_use_id: str
+    """Id of the listed object that is in use; empty if there is none."""
+
+
+def page_from_proto(request: ListRequest, problems: list[Problem]) -> tuple[int, str]:
     """Return (rows to return, page token) of a listing; append invalid fields to `problems`.
 
     The token is empty for the first page, otherwise a decimal number of at most 18 digits.
@@ -23,7 +52,7 @@ def page_from_proto(request: Any, problems: list[Problem]) -> tuple[int, str]:
     return size, token
 
 
-def page_of(request: Any) -> tuple[int, str]:
+def page_of(request: ListRequest) -> tuple[int, str]:
     """Return (rows to return, page token) of a listing.
 
     Raises

@@ -6,9 +6,9 @@ v1alpha.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import grpc
+import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -17,7 +17,7 @@ _V1, _V1ALPHA = "grpc.reflection.v1", "grpc.reflection.v1alpha"
 _V1_FILE = "grpc/reflection/v1/reflection.proto"
 
 
-def enable_reflection(server: Any, names: Iterable[str]) -> None:
+def enable_reflection(server: grpc.aio.Server, names: Iterable[str]) -> None:
     """Enable reflection of the named services, and of reflection itself, on a server."""
     _describe_v1()
     servicer = reflection.aio.ReflectionServicer((*names, *SERVICE_NAMES))

@@ -2,28 +2,17 @@
 
 import asyncio
 import contextlib
-from typing import Any
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 import grpc
 import structlog
 from grpc_health.v1 import health as health_service
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from margin_protos.v1 import (
-    margin_service_pb2,
-    margin_service_pb2_grpc,
-    market_data_service_pb2,
-    market_data_service_pb2_grpc,
-    operations_service_pb2,
-    operations_service_pb2_grpc,
-    portfolio_service_pb2,
-    portfolio_service_pb2_grpc,
-    scenario_service_pb2,
-    scenario_service_pb2_grpc,
-)
 
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
-from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.backlog import Backlog, NoBacklog
 from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.interceptor import CallInterceptor
@@ -31,13 +20,14 @@ from margin_cluster.gateway.messages import CallerWaits
 from margin_cluster.gateway.metrics import Metrics
 from margin_cluster.gateway.monitor import Monitor
 from margin_cluster.gateway.options import GatewayOptions
-from margin_cluster.gateway.reflection import enable_reflection
-from margin_cluster.gateway.services.margin import MarginService
-from margin_cluster.gateway.services.market_data import MarketDataService
-from margin_cluster.gateway.services.operations import OperationsService
-from margin_cluster.gateway.services.portfolio import PortfolioService
-from margin_cluster.gateway.services.scenario import ScenarioBuilder, ScenarioService
-from margin_cluster.gateway.tls import load_server_tls
+from margin_cluster.gateway.recorder import Recorder
+from margin_cluster.gateway.registration import SERVICE_NAMES, add_services
+from margin_cluster.gateway.scenario_sets import ScenarioBuilder
+from margin_cluster.gateway.threads import GatewayThreads
+from margin_cluster.gateway.tls import HttpTls, load_server_tls
+from margin_cluster.gateway.use_cases import assemble_use_cases
+from margin_cluster.gateway.warm_up import warm_up
+from margin_cluster.positions import Positions
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -63,7 +53,10 @@ class Gateway:
     ) -> None:
         self.options = o = options
         self._tls = load_server_tls(o.tls_certificate, o.tls_key, o.tls_client_ca)
-        self._cluster = cluster
+        self.cluster, self.archive = cluster, archive
+        self.positions = Positions(archive)
+        self._recorder = Recorder(archive.ledger)
+        self._threads = GatewayThreads(computing=o.threads)
         self.metrics = Metrics()
         self.health = HealthMonitor()
         self.admission = Admission(
@@ -72,6 +65,7 @@ class Gateway:
             uploads_max=o.uploads_max,
             caller_uploads_max=o.caller_uploads_max,
             waiting_bytes_max=o.waiting_bytes_max,
+            backlog=Backlog() if o.grpc_calls_max is None else NoBacklog(),
         )
         self._waits = CallerWaits(
             first_seconds_max=o.first_message_seconds_max,
@@ -91,17 +85,23 @@ class Gateway:
             self.metrics.watch_queue(gate.priority, gate.queue)
         self.metrics.watch_ready(lambda: self.health.is_ready)
         self._log = structlog.get_logger("gateway")
-        self.desk = Desk(cluster, archive, threads=options.threads)
-        self._builder = builder
+        self._use_cases = assemble_use_cases(
+            cluster=cluster,
+            archive=archive,
+            positions=self.positions,
+            recorder=self._recorder,
+            threads=self._threads,
+            health=self.health,
+            builder=builder,
+        )
         # `aio` is added to the module at import time.
         self._health = health_service.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
-        self._names: list[str] = []
         self.port = self.health_port = 0
         self.metrics_port: int | None = None
-        self._look_again = asyncio.Event()
+        self._refresh = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
         self._monitor: Monitor | None = None
-        self._metrics_server: Any = None
+        self._metrics_server: tuple[WSGIServer, Thread] | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -111,7 +111,7 @@ class Gateway:
     def accept_writes(self) -> None:
         """Accept calls that change state from now on; called when start-up is complete."""
         self.health.accept_writes()
-        self._look_again.set()
+        self._refresh.set()
 
     async def start(self) -> None:
         """Open all ports. Until `accept_writes`, changes are refused and health is NOT_SERVING."""
@@ -119,29 +119,38 @@ class Gateway:
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=_channel_options(o),
+            maximum_concurrent_rpcs=o.grpc_calls_max,
             compression=grpc.Compression.NoCompression,  # responses use the caller's compression
         )
-        self._add_services(self._server)
+        add_services(self._server, self._use_cases, self._threads, self.admission)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._health_server = grpc.aio.server(options=[("grpc.enable_channelz", 0)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
         await self._set_health(_NOT_SERVING)
         self.port = self._listen(self._server, o.port)
         self.health_port = self._listen(self._health_server, o.health_port)
         if o.metrics_port is not None:
-            tls = self._tls.http_options() if self._tls is not None else {}
+            tls = HttpTls() if self._tls is None else self._tls.http_options()
             self._metrics_server = self.metrics.listen(o.host, o.metrics_port, **tls)
             self.metrics_port = self._metrics_server[0].server_port
         await self._health_server.start()
         await self._server.start()
         self._watcher = asyncio.create_task(self._watch())
-        self._monitor = Monitor(self.desk, self.health, self.metrics)
+        self._monitor = Monitor(
+            self.cluster,
+            self.archive.ledger,
+            self.positions,
+            self._threads,
+            self.health,
+            self.metrics,
+        )
 
     async def warm(self, *, until: float) -> None:
         """Run a small calculation in every process, so that the first call is not slower.
 
         `until` is the deadline, a monotonic time in seconds.
         """
-        await self.desk.warm(until=until)
+        await warm_up(self.cluster, self._threads, until=until)
 
     async def drain(self) -> None:
         """Reject new calls, wait until calls in progress have finished, and stop.
@@ -168,54 +177,30 @@ class Gateway:
             await asyncio.to_thread(server.shutdown)
             server.server_close()
             await asyncio.to_thread(thread.join)
-        await asyncio.to_thread(self.desk.close)
+        await asyncio.to_thread(self._close)
         self._log.info("stopped")
 
-    def _add_services(self, server: Any) -> None:
-        desk = self.desk
-        margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginService(desk), server)
-        market_data_service_pb2_grpc.add_MarketDataServiceServicer_to_server(
-            MarketDataService(desk), server
-        )
-        portfolio_service_pb2_grpc.add_PortfolioServiceServicer_to_server(
-            PortfolioService(desk), server
-        )
-        scenario_service_pb2_grpc.add_ScenarioServiceServicer_to_server(
-            ScenarioService(desk, self._builder), server
-        )
-        operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
-            OperationsService(desk, self.admission, self.health), server
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        files = (
-            margin_service_pb2,
-            market_data_service_pb2,
-            portfolio_service_pb2,
-            scenario_service_pb2,
-            operations_service_pb2,
-        )
-        self._names = [
-            service.full_name
-            for file in files
-            for service in file.DESCRIPTOR.services_by_name.values()
-        ]
-        enable_reflection(server, (*self._names, health_service.SERVICE_NAME))
+    def _close(self) -> None:
+        """Finish pending work and writes, and release the ledger."""
+        self._threads.close()
+        self._recorder.close()
+        self.archive.ledger.close()
 
-    def _listen(self, server: Any, port: int) -> int:
+    def _listen(self, server: grpc.aio.Server, port: int) -> int:
         address = f"{self.options.host}:{port}"
         if self._tls is None:
             return server.add_insecure_port(address)
         return server.add_secure_port(address, self._tls.credentials())
 
-    async def _set_health(self, status: Any) -> None:
-        for name in ("", *self._names):
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", *SERVICE_NAMES):
             await self._health.set(name, status)
 
     async def _watch(self) -> None:
         """Poll the generation in use and publish changes of health."""
         number, was_serving = 0, False
         while True:
-            now = self._cluster.current
+            now = self.cluster.current
             self.health.set_generation(is_resident=now is not None)
             if now is not None and now.handle.number != number:
                 number = now.handle.number
@@ -228,8 +213,8 @@ class Gateway:
                 await self._set_health(_SERVING if was_serving else _NOT_SERVING)
                 self._log.info("health", serving=was_serving, problems=self.health.problems())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_again.wait(), _WATCH_SECONDS)
-            self._look_again.clear()
+                await asyncio.wait_for(self._refresh.wait(), _WATCH_SECONDS)
+            self._refresh.clear()
 
 
 def _channel_options(options: GatewayOptions) -> list[tuple[str, int]]:

@@ -3,13 +3,25 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import grpc
 
 from margin_actors.errors import InvalidParameters, Problem
 
 _ADVICE = "give --tls-certificate and --tls-key together, and --tls-client-ca only with both"
+
+
+class HttpTls(TypedDict, total=False):
+    """Options of the HTTP server of the metrics; without TLS there are none."""
+
+    certfile: str
+    """PEM certificate chain."""
+    keyfile: str
+    """PEM key."""
+    client_cafile: str
+    """PEM certificate of the authority of client certificates."""
+    client_auth_required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +38,7 @@ class ServerTls:
     key_pem: bytes
     client_ca_pem: bytes | None
 
-    def credentials(self) -> Any:
+    def credentials(self) -> grpc.ServerCredentials:
         """Return the credentials of a gRPC port."""
         return grpc.ssl_server_credentials(
             [(self.key_pem, self.certificate_pem)],
@@ -34,11 +46,12 @@ class ServerTls:
             require_client_auth=self.client_ca_pem is not None,
         )
 
-    def http_options(self) -> dict[str, Any]:
+    def http_options(self) -> HttpTls:
         """Return the options of the HTTP server of the metrics."""
-        options: dict[str, Any] = {"certfile": str(self.certificate), "keyfile": str(self.key)}
+        options = HttpTls(certfile=str(self.certificate), keyfile=str(self.key))
         if self.client_ca is not None:
-            options |= {"client_cafile": str(self.client_ca), "client_auth_required": True}
+            options["client_cafile"] = str(self.client_ca)
+            options["client_auth_required"] = True
         return options
 
 

@@ -1,6 +1,7 @@
 """Durable state: positions, published data, calculations, and what is in use."""
 
 from margin_cluster.ledger.address import address_from_url, sqlite_url
+from margin_cluster.ledger.calculation_inputs import GenerationSummary, InputIds
 from margin_cluster.ledger.ledger import Ledger
 from margin_cluster.ledger.records import (
     CalculationKind,
@@ -22,6 +23,8 @@ __all__ = [
     "Change",
     "ChangeResult",
     "GenerationRecord",
+    "GenerationSummary",
+    "InputIds",
     "Ledger",
     "LedgerHead",
     "Origin",

@@ -4,7 +4,6 @@ import ssl
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL
 from sqlalchemy.engine import make_url
@@ -47,7 +46,7 @@ class Address:
         """True for a SQLite file, False for PostgreSQL."""
         return self.path is not None
 
-    def driver_arguments(self, *, is_bounded: bool = True) -> dict[str, Any]:
+    def driver_arguments(self, *, is_bounded: bool = True) -> dict[str, object]:
         """Return the arguments of the driver's `connect` besides the URL.
 
         Without `is_bounded` a PostgreSQL statement has no time limit, which migrations of large
@@ -60,7 +59,7 @@ class Address:
         """
         if self.is_sqlite:
             return {"timeout": BUSY_SECONDS}
-        arguments: dict[str, Any] = {"timeout": _ANSWER_SECONDS if is_bounded else None}
+        arguments: dict[str, object] = {"timeout": _ANSWER_SECONDS if is_bounded else None}
         query = {name: str(value) for name, value in self.url.query.items()}
         arguments["application_name"] = query.get("application_name", "margin")
         if "sslmode" in query:

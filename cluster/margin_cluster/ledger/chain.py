@@ -8,8 +8,12 @@ bits. A negative zero is recorded as zero, because SQLite does not keep its sign
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+
+from sqlalchemy import RowMapping
+
+from margin_cluster.ledger.columns import Columns
 
 FIRST_HASH = "0" * 64
 """Previous hash of the first entry."""
@@ -17,7 +21,7 @@ _LONG = 200
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-def content_hash(kind: str, row: Mapping[str, Any]) -> str:
+def content_hash(kind: str, row: Mapping[str, object]) -> str:
     """Return the hash of a row: sha256 of its kind and its columns as JSON with sorted names.
 
     Columns without a value are left out, so that adding a column later does not change the hashes
@@ -44,9 +48,84 @@ def entry_hash(
     return sha256(text.encode()).hexdigest()
 
 
-def trade_content(account: str, member: str, instrument: str, quantity: float) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of the log."""
+
+    sequence: int
+    kind: str
+    """A key of `schema.LOGGED`."""
+    subject: str
+    """What identifies the row, for example a calculation's id."""
+    content_hash: str
+    """Hash of the row."""
+    previous_hash: str
+    """Hash of the preceding entry."""
+    hash: str
+    """Hash of this entry as recorded."""
+    create_ms: int
+    """Time of the entry, milliseconds since 1970-01-01 UTC."""
+
+    @property
+    def expected_hash(self) -> str:
+        """The hash that the other columns give; it differs from `hash` if one was modified."""
+        return entry_hash(
+            self.sequence,
+            self.kind,
+            self.subject,
+            self.content_hash,
+            self.previous_hash,
+            self.create_ms,
+        )
+
+
+def following_entry(
+    sequence: int, previous: str, kind: str, subject: str, content: str, create_ms: int
+) -> LogEntry:
+    """Return the entry after entry `sequence`, whose hash is `previous`; `content` is a hash."""
+    number = sequence + 1
+    own = entry_hash(number, kind, subject, content, previous, create_ms)
+    return LogEntry(number, kind, subject, content, previous, own, create_ms)
+
+
+def entry_to_row(entry: LogEntry) -> Columns:
+    """Return the columns of the table `entries`."""
+    return {
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "subject": entry.subject,
+        "content_hash": entry.content_hash,
+        "previous_hash": entry.previous_hash,
+        "hash": entry.hash,
+        "create_ms": entry.create_ms,
+    }
+
+
+def entry_from_row(row: RowMapping) -> LogEntry:
+    """Return the entry of a row of the table `entries`."""
+    return LogEntry(
+        row["sequence"],
+        row["kind"],
+        row["subject"],
+        row["content_hash"],
+        row["previous_hash"],
+        row["hash"],
+        row["create_ms"],
+    )
+
+
+def trade_content(account: str, member: str, instrument: str, quantity: float) -> list[str | float]:
     """Return a trade in the form that the content hash of its change covers."""
     return [account, member, instrument, quantity]
 
 
-__all__ = ["FIRST_HASH", "content_hash", "entry_hash", "trade_content"]
+__all__ = [
+    "FIRST_HASH",
+    "LogEntry",
+    "content_hash",
+    "entry_from_row",
+    "entry_hash",
+    "entry_to_row",
+    "following_entry",
+    "trade_content",
+]

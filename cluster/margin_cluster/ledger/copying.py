@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Table, select, tuple_
 
 from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.ledger.address import Address
+from margin_cluster.ledger.columns import Columns, Value, columns_of
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.failures import BUSY_SECONDS, translated
 from margin_cluster.ledger.opening import require_file
@@ -80,14 +80,14 @@ def copy_rows(source: Database, target: Database) -> LedgerHead:
     return LedgerHead(head.sequence, head.hash, head.portfolio_version)
 
 
-def _pages(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:
+def _pages(connection: Connection, table: Table) -> Iterator[list[Columns]]:
     """Yield the rows of a table in the order of its primary key, in pages."""
     keys = list(table.primary_key.columns)
     query = select(table).order_by(*keys).limit(_TOGETHER)
-    last: tuple[Any, ...] | None = None
+    last: tuple[Value, ...] | None = None
     while True:
         page = query if last is None else query.where(tuple_(*keys) > tuple_(*last))
-        rows = [dict(row) for row in connection.execute(page).mappings()]
+        rows = [columns_of(row) for row in connection.execute(page).mappings()]
         if not rows:
             return
         last = tuple(rows[-1][key.name] for key in keys)

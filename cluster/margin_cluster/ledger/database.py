@@ -6,17 +6,33 @@ SQLite's write lock or with PostgreSQL's row lock on the ledger's head. Readers 
 
 import contextlib
 import logging
+import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    NullPool,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    text,
+)
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
 from margin_cluster.ledger.address import Address, address_from_url
-from margin_cluster.ledger.failures import BUSY_SECONDS, set_up_wrongly, translated, unavailable
+from margin_cluster.ledger.columns import Value
+from margin_cluster.ledger.failures import (
+    BUSY_SECONDS,
+    DRIVER_ERRORS,
+    set_up_wrongly,
+    translated,
+    unavailable,
+)
 from margin_cluster.ledger.head_file import HeadFile
 from margin_cluster.ledger.opening import (
     bring_up_to_date,
@@ -24,6 +40,7 @@ from margin_cluster.ledger.opening import (
     require_no_loss,
     require_up_to_date,
 )
+from margin_cluster.ledger.thread_connections import ThreadConnections
 from margin_cluster.ledger.writer import Writer
 
 _CHECKPOINT_SECONDS = 5
@@ -70,12 +87,11 @@ class Database:
         self.head_file = HeadFile(self.address.path) if self.address.path else None
         self._is_closed, self._is_inspection = False, is_inspection
         self._writing = threading.Lock()
-        self._kept = threading.local()
-        self._all_kept: list[Any] = []
         self._readers = _engine(
             self.address, isolation="AUTOCOMMIT", overflow=-1, is_inspection=is_inspection
         )
         self._writers = _engine(self.address, isolation="READ COMMITTED", overflow=0)
+        self._kept = ThreadConnections(lambda: self._raw(self._readers))
         try:
             self._open(is_inspection=is_inspection)
         except BaseException as error:
@@ -160,38 +176,20 @@ class Database:
                 with contextlib.suppress(Exception):
                     connection.exec_driver_sql("ROLLBACK")
 
-    def scalar(self, sql: str) -> Any:
-        """Return the single value of a query, over a connection that is kept for each thread.
+    def scalar(self, sql: str) -> Value:
+        """Return the single value of a small query, or None if it has no row.
 
-        Taking a connection from the pool and compiling the query took many times as long as a small
-        query itself.
+        The query is made over a connection that is kept open for each thread. If the connection has
+        been lost, another one is tried once.
         """
         try:
-            return self._kept_scalar(sql)
-        except Exception:  # of any driver; the connection may have been lost, so try once more
-            self._forget_kept()
+            return self._kept.scalar(sql)
+        except DRIVER_ERRORS:
+            self._kept.forget()
         with self._ours():
-            return self._kept_scalar(sql)
+            return self._kept.scalar(sql)
 
-    def _kept_scalar(self, sql: str) -> Any:
-        connection = getattr(self._kept, "connection", None)
-        if connection is None:
-            connection = self._kept.connection = self._raw(self._readers)
-            self._all_kept.append(connection)
-        with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute(sql)
-            row = cursor.fetchone()
-        return None if row is None else row[0]
-
-    def _forget_kept(self) -> None:
-        connection = self._kept.__dict__.pop("connection", None)
-        if connection is not None:
-            with contextlib.suppress(ValueError):
-                self._all_kept.remove(connection)
-            with contextlib.suppress(Exception):
-                connection.invalidate()
-
-    def _raw(self, engine: Engine) -> Any:
+    def _raw(self, engine: Engine) -> PoolProxiedConnection:
         self._require_open()
         return engine.raw_connection()
 
@@ -226,9 +224,7 @@ class Database:
                 self._checkpoint()
 
     def _release(self) -> None:
-        while self._all_kept:
-            with contextlib.suppress(Exception):
-                self._all_kept.pop().close()
+        self._kept.close()
         self._writers.dispose()
         self._readers.dispose()
         if self.head_file is not None:
@@ -245,25 +241,32 @@ class Database:
 
 
 def _engine(
-    address: Address, *, isolation: Any, overflow: int | None, is_inspection: bool = False
+    address: Address,
+    *,
+    isolation: IsolationLevel,
+    overflow: int | None,
+    is_inspection: bool = False,
 ) -> Engine:
     """Return an engine with this ledger's settings; with `overflow` None it has no pool."""
-    options: dict[str, Any] = {"poolclass": NullPool}
-    if overflow is not None:
-        size = 5 if overflow else 1
-        options = {
-            "pool_size": size,
-            "max_overflow": overflow,
-            "pool_timeout": BUSY_SECONDS,
-        }
     if address.is_sqlite:
         isolation = "AUTOCOMMIT"  # transactions begin with explicit statements
-    engine = create_engine(
-        address.driver_url,
-        isolation_level=isolation,
-        connect_args=address.driver_arguments(is_bounded=overflow is not None),
-        **options,
-    )
+    arguments = address.driver_arguments(is_bounded=overflow is not None)
+    if overflow is None:
+        engine = create_engine(
+            address.driver_url,
+            isolation_level=isolation,
+            connect_args=arguments,
+            poolclass=NullPool,
+        )
+    else:
+        engine = create_engine(
+            address.driver_url,
+            isolation_level=isolation,
+            connect_args=arguments,
+            pool_size=5 if overflow else 1,
+            max_overflow=overflow,
+            pool_timeout=BUSY_SECONDS,
+        )
     if address.is_sqlite:
         event.listen(engine, "connect", _set_up_sqlite_reader if is_inspection else _set_up_sqlite)
     else:
@@ -273,20 +276,20 @@ def _engine(
     return engine
 
 
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
-def _set_up_sqlite_reader(connection: Any, _record: Any) -> None:
+def _set_up_sqlite_reader(connection: sqlite3.Connection, _record: object) -> None:
     # Changes no setting of the file. The query reports a damaged file on connecting, and not in the
     # middle of a check.
     connection.isolation_level = None
     connection.execute("PRAGMA schema_version").close()
 
 
-def _set_up_postgres(connection: Any, _record: Any) -> None:
+def _set_up_postgres(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
     for statement in _POSTGRES_SESSION:
         cursor.execute(statement)
@@ -294,14 +297,14 @@ def _set_up_postgres(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-def _require_alive(connection: Any, _record: Any, _proxy: Any) -> None:
+def _require_alive(connection: DBAPIConnection, _record: object, _proxy: object) -> None:
     # Replaces SQLAlchemy's check before use (pre-ping), which does not handle the `OSError` that
     # the driver raises for its socket. A connection that fails is replaced by a new one.
     try:
         cursor = connection.cursor()
         cursor.execute(";")
         cursor.close()
-    except Exception as error:
+    except DRIVER_ERRORS as error:
         raise DisconnectionError(str(error)) from error
 
 
@@ -315,7 +318,7 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _undo(connection: Any) -> None:
+def _undo(connection: PoolProxiedConnection) -> None:
     try:
         connection.rollback()
         connection.close()

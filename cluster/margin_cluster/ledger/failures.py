@@ -1,7 +1,6 @@
 """Conversion of database errors: unavailable, damaged, wrongly configured, or an invalid value."""
 
 import sqlite3
-from typing import Any
 
 from pg8000 import exceptions as pg
 from sqlalchemy import exc
@@ -17,6 +16,9 @@ from margin_actors.errors import (
 
 BUSY_SECONDS = 10
 """Longest time that a writer waits for another writer."""
+
+DRIVER_ERRORS = (sqlite3.Error, pg.Error, exc.SQLAlchemyError, OSError)
+"""Errors of a statement: of either driver, of SQLAlchemy, and of a socket."""
 
 _DAMAGED = "the ledger is damaged"
 _UNAVAILABLE = "the ledger is not available"
@@ -117,7 +119,7 @@ def _of_sqlite(error: sqlite3.Error, where: str) -> MarginError | None:
 
 
 def _of_postgres(error: pg.Error, where: str, *, is_opening: bool) -> MarginError | None:
-    fields: Any = error.args[0] if error.args else ""
+    fields: object = error.args[0] if error.args else ""
     if not isinstance(fields, dict):
         # An error without SQLSTATE is not the server's: the network failed, or the connection is
         # closed.
@@ -140,4 +142,11 @@ def _of_postgres(error: pg.Error, where: str, *, is_opening: bool) -> MarginErro
     return None
 
 
-__all__ = ["BUSY_SECONDS", "damaged", "set_up_wrongly", "translated", "unavailable"]
+__all__ = [
+    "BUSY_SECONDS",
+    "DRIVER_ERRORS",
+    "damaged",
+    "set_up_wrongly",
+    "translated",
+    "unavailable",
+]

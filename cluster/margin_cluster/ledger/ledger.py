@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import RowMapping, Select, Table, func, select
 
 from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import Problem, UnknownCalculation
 from margin_cluster.ledger import steps
+from margin_cluster.ledger.columns import DriverRow, Value
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.failures import damaged
 from margin_cluster.ledger.records import (
@@ -229,7 +230,10 @@ class Ledger:
 
     def portfolio_version(self) -> int:
         """Return the version of the positions; 0 before the first change."""
-        return self._database.scalar(_VERSION)
+        version = self._database.scalar(_VERSION)
+        if not isinstance(version, int):
+            raise damaged(self._database.address.shown, "the head has no row")
+        return version
 
     def changes_since(self, version: int) -> list[Change]:
         """Return the changes after a version, beginning with the latest upload if there is one.
@@ -334,9 +338,10 @@ class Ledger:
             If no calculation is recorded under the id.
         """
         with self._database.reading() as connection:
-            row = connection.execute(
+            found = connection.execute(
                 select(calculations).where(calculations.c.calculation_id == calculation_id)
-            ).first()
+            )
+            row = found.mappings().first()
         if row is None:
             raise UnknownCalculation(
                 "there is no such calculation",
@@ -367,18 +372,19 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------
 
-    def _first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
+    def _first(self, sql: str, values: Sequence[Value] = ()) -> DriverRow | None:
         if not self._database.is_sqlite:
             sql = sql.replace("?", "%s")
         with self._database.reading() as connection:
             return connection.exec_driver_sql(sql, tuple(values)).first()
 
     def _page(
-        self, query: Select[Any], table: Table, size: int, token: str
-    ) -> tuple[Sequence[Any], str]:
+        self, query: Select[tuple[object, ...]], table: Table, size: int, token: str
+    ) -> tuple[Sequence[RowMapping], str]:
         if token:
             query = query.where(table.c.sequence < steps.sequence_of(token))
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(table.c.sequence.desc()).limit(size + 1)).all()
-        following = str(rows[size - 1].sequence) if len(rows) > size else ""
+            page = query.order_by(table.c.sequence.desc()).limit(size + 1)
+            rows = connection.execute(page).mappings().all()
+        following = str(rows[size - 1]["sequence"]) if len(rows) > size else ""
         return rows[:size], following

@@ -2,12 +2,11 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, select, text
 
 from margin_cluster.ledger.address import Address
-from margin_cluster.ledger.chain import FIRST_HASH, entry_hash
+from margin_cluster.ledger.chain import FIRST_HASH, entry_from_row
 from margin_cluster.ledger.failures import damaged, set_up_wrongly
 from margin_cluster.ledger.head_file import HeadFile
 from margin_cluster.ledger.schema import entries, ledger_head, metadata
@@ -105,31 +104,21 @@ def require_no_loss(
     if head is None:
         raise damaged(where, "the head has no row")
     sequence = noted[0] if noted is not None else head.sequence
-    rows = {
-        row.sequence: row
-        for row in connection.execute(
-            select(entries).where(entries.c.sequence.in_((head.sequence, sequence)))
-        )
-    }
+    query = select(entries).where(entries.c.sequence.in_((head.sequence, sequence)))
+    found = {e.sequence: e for e in map(entry_from_row, connection.execute(query).mappings())}
     if noted is not None and sequence > head.sequence:
         missing = sequence - head.sequence
         what = f"{missing:,} committed entries are missing, {head.sequence + 1} to {sequence}"
         raise damaged(where, what, _ACCEPT)
     if noted is not None and sequence > 0:
-        row = rows.get(sequence)
-        if row is None or row.hash != noted[1]:
+        entry = found.get(sequence)
+        if entry is None or entry.hash != noted[1]:
             what = f"entry {sequence} is not the one that was committed"
             raise damaged(where, what, _ACCEPT)
-    last = rows.get(head.sequence)
-    found = FIRST_HASH if last is None else _hash_of(last)
-    if head.hash != found or (last is None and head.sequence > 0):
+    last = found.get(head.sequence)
+    expected = FIRST_HASH if last is None else last.expected_hash
+    if head.hash != expected or (last is None and head.sequence > 0):
         raise damaged(where, f"the last entry, {head.sequence}, does not match the head")
-
-
-def _hash_of(row: Any) -> str:
-    return entry_hash(
-        row.sequence, row.kind, row.subject, row.content_hash, row.previous_hash, row.create_ms
-    )
 
 
 def _require_not_lost(path: Path, head_file: HeadFile) -> None:

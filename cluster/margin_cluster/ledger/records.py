@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from margin_cluster.ledger.calculation_inputs import GenerationSummary, InputIds
+
 CalculationKind: TypeAlias = Literal["account", "book"]
 
 
@@ -17,10 +19,8 @@ class CalculationRecord:
     request_id: str
     account_id: str
     """Empty for books and for portfolios of requests."""
-    generation: dict[str, Any]
-    """Description of the generation; values that JSON can hold."""
-    inputs: dict[str, Any]
-    """Ids of all inputs; values that JSON can hold."""
+    generation: GenerationSummary
+    inputs: InputIds
     digest: str
     """Hash of the result."""
     accounts: int

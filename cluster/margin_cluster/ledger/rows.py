@@ -2,8 +2,16 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
+from sqlalchemy import RowMapping
+
+from margin_cluster.ledger.calculation_inputs import (
+    generation_from_text,
+    generation_to_text,
+    inputs_from_text,
+    inputs_to_text,
+)
+from margin_cluster.ledger.columns import Columns
 from margin_cluster.ledger.records import (
     CalculationRecord,
     GenerationRecord,
@@ -27,7 +35,7 @@ def from_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def origin_to_row(origin: Origin) -> dict[str, Any]:
+def origin_to_row(origin: Origin) -> Columns:
     """Return the columns of an origin, truncated to their lengths; they are used only for audit."""
     return {
         "request_id": _printable(origin.request_id)[:_REQUEST_ID_MAX],
@@ -39,7 +47,7 @@ def _printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
-def snapshot_to_row(record: SnapshotRecord) -> dict[str, Any]:
+def snapshot_to_row(record: SnapshotRecord) -> Columns:
     """Return the columns of a snapshot."""
     return {
         "snapshot_id": record.snapshot_id,
@@ -50,18 +58,18 @@ def snapshot_to_row(record: SnapshotRecord) -> dict[str, Any]:
     }
 
 
-def snapshot_from_row(row: Any) -> SnapshotRecord:
+def snapshot_from_row(row: RowMapping) -> SnapshotRecord:
     """Return the snapshot of a row."""
     return SnapshotRecord(
-        row.snapshot_id,
-        from_ms(row.time_ms),
-        row.options,
-        row.is_synthetic,
-        from_ms(row.create_ms),
+        row["snapshot_id"],
+        from_ms(row["time_ms"]),
+        row["options"],
+        row["is_synthetic"],
+        from_ms(row["create_ms"]),
     )
 
 
-def scenario_set_to_row(record: ScenarioSetRecord) -> dict[str, Any]:
+def scenario_set_to_row(record: ScenarioSetRecord) -> Columns:
     """Return the columns of a scenario set."""
     first, last = record.first_window_end, record.last_window_end
     return {
@@ -77,36 +85,36 @@ def scenario_set_to_row(record: ScenarioSetRecord) -> dict[str, Any]:
     }
 
 
-def scenario_set_from_row(row: Any) -> ScenarioSetRecord:
+def scenario_set_from_row(row: RowMapping) -> ScenarioSetRecord:
     """Return the scenario set of a row."""
     return ScenarioSetRecord(
-        row.scenarios_id,
-        row.engine,
-        tuple(json.loads(row.underlyings)),
-        row.scenarios,
-        row.horizon_hours,
-        None if row.first_end_ms == _NEVER_MS else from_ms(row.first_end_ms),
-        None if row.last_end_ms == _NEVER_MS else from_ms(row.last_end_ms),
-        row.is_synthetic,
-        from_ms(row.create_ms),
+        row["scenarios_id"],
+        row["engine"],
+        tuple(json.loads(row["underlyings"])),
+        row["scenarios"],
+        row["horizon_hours"],
+        None if row["first_end_ms"] == _NEVER_MS else from_ms(row["first_end_ms"]),
+        None if row["last_end_ms"] == _NEVER_MS else from_ms(row["last_end_ms"]),
+        row["is_synthetic"],
+        from_ms(row["create_ms"]),
     )
 
 
-def generation_from_row(row: Any) -> GenerationRecord:
+def generation_from_row(row: RowMapping) -> GenerationRecord:
     """Return the generation of a row."""
     return GenerationRecord(
-        row.number,
-        row.kind,
-        row.snapshot_id,
-        row.scenarios_id,
-        row.idempotency_key or "",
-        row.request_id,
-        row.caller,
-        from_ms(row.create_ms),
+        row["number"],
+        row["kind"],
+        row["snapshot_id"],
+        row["scenarios_id"],
+        row["idempotency_key"] or "",
+        row["request_id"],
+        row["caller"],
+        from_ms(row["create_ms"]),
     )
 
 
-def calculation_to_row(record: CalculationRecord) -> dict[str, Any]:
+def calculation_to_row(record: CalculationRecord) -> Columns:
     """Return the columns of a calculation."""
     return {
         "calculation_id": record.calculation_id,
@@ -114,8 +122,8 @@ def calculation_to_row(record: CalculationRecord) -> dict[str, Any]:
         "create_ms": to_ms(record.create_time),
         "request_id": record.request_id,
         "account_id": record.account_id,
-        "generation": json.dumps(record.generation),
-        "inputs": json.dumps(record.inputs),
+        "generation": generation_to_text(record.generation),
+        "inputs": inputs_to_text(record.inputs),
         "digest": record.digest,
         "accounts": int(record.accounts),
         "positions": int(record.positions),
@@ -129,24 +137,24 @@ def calculation_to_row(record: CalculationRecord) -> dict[str, Any]:
     }
 
 
-def calculation_from_row(row: Any) -> CalculationRecord:
+def calculation_from_row(row: RowMapping) -> CalculationRecord:
     """Return the calculation of a row."""
     return CalculationRecord(
-        calculation_id=row.calculation_id,
-        kind=row.kind,
-        create_time=from_ms(row.create_ms),
-        request_id=row.request_id,
-        account_id=row.account_id,
-        generation=json.loads(row.generation),
-        inputs=json.loads(row.inputs),
-        digest=row.digest,
-        accounts=row.accounts,
-        positions=row.positions,
-        initial_margin_usd=row.initial_margin_usd,
-        margin=json.loads(row.margin),
-        portfolio_version=row.portfolio_version,
-        accounts_failed=row.accounts_failed,
-        expired_positions=row.expired_positions,
-        failures=json.loads(row.failures),
-        idempotency_key=row.idempotency_key or "",
+        calculation_id=row["calculation_id"],
+        kind=row["kind"],
+        create_time=from_ms(row["create_ms"]),
+        request_id=row["request_id"],
+        account_id=row["account_id"],
+        generation=generation_from_text(row["generation"]),
+        inputs=inputs_from_text(row["inputs"]),
+        digest=row["digest"],
+        accounts=row["accounts"],
+        positions=row["positions"],
+        initial_margin_usd=row["initial_margin_usd"],
+        margin=json.loads(row["margin"]),
+        portfolio_version=row["portfolio_version"],
+        accounts_failed=row["accounts_failed"],
+        expired_positions=row["expired_positions"],
+        failures=json.loads(row["failures"]),
+        idempotency_key=row["idempotency_key"] or "",
     )

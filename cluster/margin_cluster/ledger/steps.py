@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import Column
 
@@ -15,12 +15,13 @@ from margin_actors.errors import (
     UnknownScenarioSet,
 )
 from margin_cluster.ledger.chain import trade_content
+from margin_cluster.ledger.columns import Columns, DriverRow, Value
 from margin_cluster.ledger.records import ChangeResult, Origin, PositionChange, SnapshotRecord
 from margin_cluster.ledger.rows import from_ms, origin_to_row, to_ms
 from margin_cluster.ledger.schema import generations, trades, unchanged_requests
 from margin_cluster.ledger.writer import Writer
 
-First = Callable[[str, Sequence[Any]], Any | None]
+First = Callable[[str, Sequence[Value]], DriverRow | None]
 """Returns the first row of a query with ``?`` for each value, or None."""
 
 IN_USE = "SELECT number, snapshot_id, scenarios_id FROM generations ORDER BY number DESC LIMIT 1"
@@ -36,7 +37,7 @@ _TOKEN_MAX = 2**63 - 1
 _CLOCK = "%Y-%m-%d %H:%M:%S"
 
 
-def active_inputs_of(row: Any | None) -> ActiveInputs:
+def active_inputs_of(row: DriverRow | None) -> ActiveInputs:
     """Return what is in use from a row of the query `IN_USE`, or nothing in use for None."""
     return ActiveInputs() if row is None else ActiveInputs(*row)
 
@@ -112,7 +113,7 @@ def has_scenario_set(first: First, scenarios_id: str) -> bool:
     return first(query, [scenarios_id]) is not None
 
 
-def add_once(writer: Writer, kind: str, name: Column[str], row: dict[str, Any]) -> None:
+def add_once(writer: Writer, kind: str, name: Column[str], row: Columns) -> None:
     """Append a row unless a row with the same value in column `name` is recorded already."""
     query = f"SELECT 1 FROM {name.table} WHERE {name.name} = ?"  # noqa: S608
     if writer.first(query, [row[name.name]]) is None:
@@ -135,7 +136,7 @@ def advance(
     If `after` is in use already, only the key is recorded, so that repeating the call changes
     nothing even after something else has been put in use.
     """
-    row: dict[str, Any] = {
+    row: Columns = {
         "kind": kind,
         "idempotency_key": key or None,
         "content": content,
@@ -166,7 +167,7 @@ def append_change(
     """Append a change of the positions with its trades, and return the new version."""
     writer.portfolio_version += 1
     version = writer.portfolio_version
-    row: dict[str, Any] = {
+    row: Columns = {
         "version": version,
         "kind": kind,
         "idempotency_key": key or None,
@@ -176,22 +177,24 @@ def append_change(
         **origin_to_row(origin),
         "create_ms": to_ms(now),
     }
-    rows: list[dict[str, Any]] = [
-        {
-            "version": version,
-            "number": number,
-            "account_id": trade.account_id,
-            "member_id": trade.member_id,
-            "instrument_name": trade.instrument_name,
-            "quantity": float(trade.quantity) + 0.0,
-        }
-        for number, trade in enumerate(change.trades)
-    ]
-    held = [
-        trade_content(r["account_id"], r["member_id"], r["instrument_name"], r["quantity"])
-        for r in rows
-    ]
-    writer.append("positions", [row], parts={"trades": held})
+    rows: list[Columns] = []
+    held: list[list[str | float]] = []
+    for number, trade in enumerate(change.trades):
+        quantity = float(trade.quantity) + 0.0
+        rows.append(
+            {
+                "version": version,
+                "number": number,
+                "account_id": trade.account_id,
+                "member_id": trade.member_id,
+                "instrument_name": trade.instrument_name,
+                "quantity": quantity,
+            }
+        )
+        held.append(
+            trade_content(trade.account_id, trade.member_id, trade.instrument_name, quantity)
+        )
+    writer.append("positions", [row], also_hashed={"trades": held})
     writer.insert(trades, rows)
     return version
 

@@ -1,14 +1,21 @@
 """Verification of a ledger: the hash chain, every row against its entry, and the head."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import DBAPIError
 
 from margin_actors.errors import LedgerDamaged, Problem
-from margin_cluster.ledger.chain import FIRST_HASH, content_hash, entry_hash, trade_content
+from margin_cluster.ledger.chain import (
+    FIRST_HASH,
+    LogEntry,
+    content_hash,
+    entry_from_row,
+    trade_content,
+)
+from margin_cluster.ledger.columns import Columns, Value, columns_of
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.records import LedgerHead
 from margin_cluster.ledger.schema import (
@@ -23,6 +30,7 @@ from margin_cluster.ledger.schema import (
 FINDINGS_MAX = 100
 """Largest number of findings that are listed; further findings are only counted."""
 _TOGETHER = 500
+_Trades: TypeAlias = list[list[str | float]]
 
 
 @dataclass(frozen=True)
@@ -161,23 +169,15 @@ def _check_log(connection: Connection, findings: _Findings) -> tuple[int, str]:
     return sequence, previous
 
 
-def _check_entry(findings: _Findings, entry: Any, previous: str) -> None:
+def _check_entry(findings: _Findings, entry: LogEntry, previous: str) -> None:
     if entry.previous_hash != previous:
         findings.add(entry.sequence, "the entry's previous hash is not that of the preceding entry")
-    found = entry_hash(
-        entry.sequence,
-        entry.kind,
-        entry.subject,
-        entry.content_hash,
-        entry.previous_hash,
-        entry.create_ms,
-    )
-    if entry.hash != found:
+    if entry.hash != entry.expected_hash:
         findings.add(entry.sequence, "the entry was modified")
 
 
 def _check_row(
-    findings: _Findings, entry: Any, row: dict[str, Any] | None, held: Mapping[int, list[Any]]
+    findings: _Findings, entry: LogEntry, row: Columns | None, held: Mapping[Value, _Trades]
 ) -> None:
     if entry.kind not in LOGGED:
         findings.add(entry.sequence, f"the entry is of an unknown kind, {entry.kind}")
@@ -185,9 +185,10 @@ def _check_row(
     if row is None:
         findings.add(entry.sequence, f"the row of {entry.kind} {entry.subject} is missing")
         return
+    content: Mapping[str, object] = row
     if entry.kind == "positions":
-        row = row | {"trades": held.get(row["version"], [])}
-    if content_hash(entry.kind, row) != entry.content_hash:
+        content = row | {"trades": held.get(row["version"], [])}
+    if content_hash(entry.kind, content) != entry.content_hash:
         findings.add(entry.sequence, f"the row of {entry.kind} {entry.subject} was modified")
 
 
@@ -217,37 +218,39 @@ def _check_known(
             findings.add(sequence, "the entry is not the one that was committed")
 
 
-def _pages(connection: Connection) -> Iterator[Sequence[Any]]:
+def _pages(connection: Connection) -> Iterator[list[LogEntry]]:
     last = -(2**63)
     while True:
         query = select(entries).where(entries.c.sequence > last).order_by(entries.c.sequence)
-        rows = connection.execute(query.limit(_TOGETHER)).all()
-        if not rows:
+        rows = connection.execute(query.limit(_TOGETHER)).mappings()
+        page = [entry_from_row(row) for row in rows]
+        if not page:
             return
-        last = rows[-1].sequence
-        yield rows
+        last = page[-1].sequence
+        yield page
 
 
-def _rows_between(
-    connection: Connection, first: int, last: int
-) -> dict[str, dict[int, dict[str, Any]]]:
+def _rows_between(connection: Connection, first: int, last: int) -> dict[str, dict[int, Columns]]:
     return {
-        kind: {row["sequence"]: row for row in _rows(connection, table, first, last)}
-        for kind, (table, _) in LOGGED.items()
+        kind: dict(_rows(connection, table, first, last)) for kind, (table, _) in LOGGED.items()
     }
 
 
-def _rows(connection: Connection, table: Table, first: int, last: int) -> Iterator[dict[str, Any]]:
+def _rows(
+    connection: Connection, table: Table, first: int, last: int
+) -> Iterator[tuple[int, Columns]]:
+    """Yield (sequence number, columns) of the rows of a range of entries."""
     query = select(table).where(table.c.sequence.between(first, last))
     for row in connection.execute(query).mappings():
-        yield dict(row)
+        yield row["sequence"], columns_of(row)
 
 
-def _trades_of(connection: Connection, rows: Any) -> dict[int, list[Any]]:
+def _trades_of(connection: Connection, rows: Iterable[Columns]) -> dict[Value, _Trades]:
+    """Return the trades of changes of positions, by version, in the form that is hashed."""
     versions = [row["version"] for row in rows]
-    held: dict[int, list[Any]] = {}
+    held: dict[Value, _Trades] = {}
     if versions:
-        query = select(trades).where(trades.c.version.between(min(versions), max(versions)))
+        query = select(trades).where(trades.c.version.in_(versions))
         for t in connection.execute(query.order_by(trades.c.version, trades.c.number)):
             content = trade_content(t.account_id, t.member_id, t.instrument_name, t.quantity)
             held.setdefault(t.version, []).append(content)

@@ -7,12 +7,13 @@ compiling and binding statements in SQLAlchemy took longer than SQLite takes to 
 from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any
 
 from pg8000.exceptions import InterfaceError
 from sqlalchemy import Table
+from sqlalchemy.engine.interfaces import DBAPICursor
 
-from margin_cluster.ledger.chain import content_hash, entry_hash
+from margin_cluster.ledger.chain import content_hash, entry_to_row, following_entry
+from margin_cluster.ledger.columns import Columns, DriverRow, Value, whole_number
 from margin_cluster.ledger.schema import LOGGED, entries
 
 _HEAD = "SELECT sequence, hash, portfolio_version, generation_number FROM ledger_head WHERE id = 1"
@@ -35,7 +36,7 @@ class Writer:
         The last numbers assigned; the caller increments them before it appends the row.
     """
 
-    def __init__(self, cursor: Any, *, is_sqlite: bool) -> None:
+    def __init__(self, cursor: DBAPICursor, *, is_sqlite: bool) -> None:
         self._cursor = cursor
         self._is_sqlite = is_sqlite
         if is_sqlite:
@@ -46,7 +47,7 @@ class Writer:
         self._began = self._head
 
     @property
-    def _head(self) -> tuple[Any, ...]:
+    def _head(self) -> tuple[int, str, int, int]:
         return self.sequence, self.hash, self.portfolio_version, self.generation_number
 
     @property
@@ -54,7 +55,7 @@ class Writer:
         """True if the transaction has changed the head."""
         return self._head != self._began
 
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+    def execute(self, sql: str, values: Sequence[Value] = ()) -> None:
         """Execute a statement with ``?`` for each value."""
         if self._is_sqlite:
             self._cursor.execute(sql, tuple(values))
@@ -64,17 +65,17 @@ class Writer:
         except OSError as error:  # the driver does not convert errors of its socket
             raise InterfaceError(f"network error: {error}") from error
 
-    def all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def all(self, sql: str, values: Sequence[Value] = ()) -> list[DriverRow]:
         """Return all rows of a query with ``?`` for each value."""
         self.execute(sql, values)
         return list(self._cursor.fetchall())
 
-    def first(self, sql: str, values: Sequence[Any] = ()) -> Any | None:
+    def first(self, sql: str, values: Sequence[Value] = ()) -> DriverRow | None:
         """Return the first row of a query with ``?`` for each value, or None."""
         rows = self.all(sql, values)
         return rows[0] if rows else None
 
-    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    def insert(self, table: Table, rows: Sequence[Columns]) -> None:
         """Insert rows, which must all have the same columns."""
         if not rows:
             return
@@ -94,9 +95,9 @@ class Writer:
     def append(
         self,
         kind: str,
-        rows: Sequence[dict[str, Any]],
+        rows: Sequence[Columns],
         *,
-        parts: Mapping[str, Any] | None = None,
+        also_hashed: Mapping[str, object] | None = None,
     ) -> None:
         """Insert rows of one kind and append an entry to the log for each.
 
@@ -106,17 +107,20 @@ class Writer:
             A key of `LOGGED`.
         rows : sequence of dict
             Columns of the table except `sequence`, which is set here.
-        parts : mapping, optional
+        also_hashed : mapping, optional
             Further content that the rows' content hash covers: the trades of a change.
         """
         table, subject = LOGGED[kind]
-        log: list[dict[str, Any]] = []
+        log: list[Columns] = []
         for row in rows:
             row["sequence"] = self.sequence + 1
-            content = content_hash(kind, row if parts is None else row | dict(parts))
-            entry = log_entry(self.sequence, self.hash, kind, str(row[subject]), content, row)
-            self.sequence, self.hash = entry["sequence"], entry["hash"]
-            log.append(entry)
+            content = content_hash(kind, row if also_hashed is None else {**row, **also_hashed})
+            created = whole_number(row, "create_ms")
+            entry = following_entry(
+                self.sequence, self.hash, kind, str(row[subject]), content, created
+            )
+            self.sequence, self.hash = entry.sequence, entry.hash
+            log.append(entry_to_row(entry))
         self.insert(entries, log)
         self.insert(table, rows)
 
@@ -128,22 +132,6 @@ class Writer:
         self._cursor.close()
 
 
-def log_entry(
-    sequence: int, previous: str, kind: str, subject: str, content: str, row: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the entry that follows entry `sequence`, whose hash is `previous`."""
-    following, create_ms = sequence + 1, row["create_ms"]
-    return {
-        "sequence": following,
-        "kind": kind,
-        "subject": subject,
-        "content_hash": content,
-        "previous_hash": previous,
-        "hash": entry_hash(following, kind, subject, content, previous, create_ms),
-        "create_ms": create_ms,
-    }
-
-
 @cache
 def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     one = f"({', '.join('?' * len(columns))})"
@@ -151,4 +139,4 @@ def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([one] * rows)}"  # noqa: S608
 
 
-__all__ = ["Writer", "log_entry"]
+__all__ = ["Writer"]

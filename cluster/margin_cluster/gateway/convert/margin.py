@@ -19,10 +19,10 @@ from margin_actors.engine.scenarios import (
 )
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 from margin_actors.market.books import Book
+from margin_cluster.gateway.convert.generations import generation_to_proto, inputs_to_proto
 from margin_cluster.gateway.convert.margin_types import (
     check_id,
     check_key,
-    generation_to_proto,
     margin_to_proto,
     positions_from_proto,
     timestamp_from_stamp,
@@ -263,7 +263,7 @@ def calculation_to_proto(record: CalculationRecord) -> pb.Calculation:
         create_time=timestamp_from_time(record.create_time),
         request_id=record.request_id,
         generation=generation_to_proto(record.generation),
-        inputs=record.inputs,  # pyright: ignore[reportArgumentType]
+        inputs=inputs_to_proto(record.inputs),
         digest=record.digest,
         accounts=record.accounts,
         positions=record.positions,
@@ -280,7 +280,7 @@ def summary_to_proto(record: CalculationRecord) -> pb.BookSummary:
     """Return the last message of a book run."""
     return pb.BookSummary(
         calculation_id=record.calculation_id,
-        inputs=record.inputs,  # pyright: ignore[reportArgumentType]
+        inputs=inputs_to_proto(record.inputs),
         digest=record.digest,
         accounts=record.accounts,
         positions=record.positions,

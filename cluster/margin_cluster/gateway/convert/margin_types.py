@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2 as pb
 
-from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.margin import PARTS, AccountFailure, Margins
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
@@ -133,47 +131,6 @@ def positions_from_proto(
 def positions_to_proto(held: Mapping[str, float]) -> Iterable[Any]:
     """Return wire positions in the order of instrument names."""
     return (pb.Position(instrument_name=n, quantity=q) for n, q in sorted(held.items()))
-
-
-def generation_to_mapping(generation: ResidentGeneration) -> dict[str, Any]:
-    """Return the description of a generation that the ledger stores; values that JSON can hold."""
-    handle, market = generation.handle, generation.priced.market
-    return {
-        "number": handle.number,
-        "snapshot_id": handle.snapshot_id,
-        "snapshot_time": market.snapshot.time.isoformat(),
-        "scenarios_id": handle.scenarios_id,
-        "scenarios": len(generation.priced.scenarios),
-        "model_id": handle.model_id,
-        "model_name": market.parameters.name,
-        "model_version": market.parameters.version,
-        "instruments": handle.n_contracts,
-        "is_synthetic": market.snapshot.is_synthetic or generation.priced.scenarios.is_synthetic,
-    }
-
-
-def generation_to_proto(kept: Mapping[str, Any]) -> pb.Generation:
-    """Return the wire form of a result of `generation_to_mapping`."""
-    fields = dict(kept)
-    time = _timestamp_from_text(fields.pop("snapshot_time"))
-    return pb.Generation(snapshot_time=time, **fields)
-
-
-@lru_cache(maxsize=64)
-def _timestamp_from_text(text: str) -> Timestamp:
-    return timestamp_from_time(datetime.fromisoformat(text))
-
-
-def inputs_to_mapping(generation: ResidentGeneration, book_id: str) -> dict[str, Any]:
-    """Return the ids of all inputs of a calculation."""
-    handle = generation.handle
-    return {
-        "snapshot_id": handle.snapshot_id,
-        "scenarios_id": handle.scenarios_id,
-        "model_id": handle.model_id,
-        "book_id": book_id,
-        "surface_ids": list(generation.priced.market.surface_ids),
-    }
 
 
 def margin_to_mapping(

@@ -1,7 +1,7 @@
 """Conversions for market_data_service.proto."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from margin_protos.v1 import market_data_service_pb2 as pb
@@ -44,12 +44,12 @@ class SnapshotBuilder:
         """Idempotency key of the publication; empty for none."""
         self.allow_older = False
         """True if the snapshot may be older than the one in use."""
-        self._header: Any = None
+        self._header: pb.SnapshotHeader | None = None
         self._names: list[str] = []
         self._quotes: dict[str, list[np.ndarray]] = {name: [] for name in _QUOTES}
         self._ending = Ending()
 
-    def add(self, request: Any) -> None:
+    def add(self, request: pb.PublishSnapshotRequest) -> None:
         """Add one message.
 
         Raises
@@ -74,7 +74,9 @@ class SnapshotBuilder:
             self._add_quotes(request.quotes, where, problems)
         raise_if_any(problems, InvalidRequest, "the stream is not a snapshot")
 
-    def _add_quotes(self, quotes: Any, where: str, problems: list[Problem]) -> None:
+    def _add_quotes(
+        self, quotes: pb.OptionQuoteColumns, where: str, problems: list[Problem]
+    ) -> None:
         count = len(quotes.instrument_name)
         if count > OPTIONS_A_MESSAGE_MAX or len(self._names) + count > OPTIONS_MAX:
             problems.append(
@@ -133,7 +135,9 @@ class SnapshotBuilder:
             discount_annual=header.discount_annual,
         )
 
-    def _options(self, place: dict[Any, int], problems: list[Problem]) -> OptionQuotes:
+    def _options(
+        self, index_of: Mapping[tuple[str, datetime | None], int], problems: list[Problem]
+    ) -> OptionQuotes:
         parsed: list[Instrument] = []
         expiry_index: list[int] = []
         seen: set[str] = set()
@@ -144,7 +148,7 @@ class SnapshotBuilder:
             except ValueError as fault:
                 problems.append(Problem(where, str(fault)[:200]))
                 continue
-            at = place.get((item.underlying, item.expiry))
+            at = index_of.get((item.underlying, item.expiry))
             if item.kind is not Kind.OPTION or name in seen:
                 problems.append(Problem(where, f"{name} is not an option, or is repeated"))
             elif at is None:
@@ -169,7 +173,7 @@ class SnapshotBuilder:
         )
 
 
-def _header_problems(header: Any) -> list[Problem]:
+def _header_problems(header: pb.SnapshotHeader) -> list[Problem]:
     """Return the problems of a header, field by field."""
     problems: list[Problem] = []
     time = datetime(1970, 1, 1, tzinfo=UTC)
@@ -225,7 +229,7 @@ def snapshot_summary_to_proto(record: SnapshotRecord, current: str) -> pb.Snapsh
     )
 
 
-def surface_request_from_proto(request: Any) -> tuple[str, str, np.ndarray]:
+def surface_request_from_proto(request: pb.GetSurfaceRequest) -> tuple[str, str, np.ndarray]:
     """Return (underlying, snapshot id, strikes).
 
     The strikes are float64 (n_strikes,): K / F, positive and finite; n_strikes may be 0.

@@ -1,9 +1,10 @@
 """Conversions for portfolio_service.proto."""
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+from margin_protos.v1 import portfolio_service_pb2 as pb
 
 from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, raise_if_any
 from margin_actors.market.portfolios import QUANTITY_MAX
@@ -27,7 +28,7 @@ class UploadBuilder:
         self._rows = 0
         self._ending = Ending()
 
-    def add(self, request: Any) -> None:
+    def add(self, request: pb.UploadPositionsRequest) -> None:
         """Add one message.
 
         Raises
@@ -118,7 +119,7 @@ class UploadBuilder:
         return pa.concat_tables(self._tables)
 
 
-def _repeated(texts: Any, where: str) -> list[Problem]:
+def _repeated(texts: Iterable[str], where: str) -> list[Problem]:
     seen: set[str] = set()
     problems: list[Problem] = []
     for i, text in enumerate(texts):
@@ -128,13 +129,13 @@ def _repeated(texts: Any, where: str) -> list[Problem]:
     return problems
 
 
-def _coded(values: Any, codes: np.ndarray) -> pa.DictionaryArray:
+def _coded(values: Iterable[str], codes: np.ndarray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(
         pa.array(codes.astype(np.int32)), pa.array(list(values), pa.string())
     )
 
 
-def trades_from_proto(request: Any) -> tuple[str, tuple[Trade, ...]]:
+def trades_from_proto(request: pb.ApplyTradesRequest) -> tuple[str, tuple[Trade, ...]]:
     """Return (idempotency key, trades).
 
     Raises

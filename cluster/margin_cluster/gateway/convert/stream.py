@@ -1,8 +1,17 @@
 """Completeness check of streams of request messages."""
 
-from typing import Any
+from typing import Protocol
 
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
+
+
+class StreamedRequest(Protocol):
+    """A message of a stream of requests."""
+
+    @property
+    def is_last(self) -> bool:
+        """True for the last message of the stream."""
+        ...
 
 
 class Ending:
@@ -16,7 +25,7 @@ class Ending:
         self._has_ended = False
         self.messages = 0
 
-    def note(self, request: Any) -> None:
+    def note(self, request: StreamedRequest) -> None:
         """Count one message and check its order.
 
         Raises

@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from functools import partial
-from typing import Any
 
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
@@ -13,22 +11,21 @@ from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.measures import tail_count
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 from margin_cluster.gateway.account_margins import AccountMargins
-from margin_cluster.gateway.book_margins import (
-    BookEvent,
-    BookMargins,
-    MarginedBatch,
-)
+from margin_cluster.gateway.book_margins import BookEvent, BookMargins, MarginedBatch
+from margin_cluster.gateway.calculations import Calculations
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import margin as convert
+from margin_cluster.gateway.convert.generations import (
+    generation_to_proto,
+    inputs_to_proto,
+    summary_of_generation,
+)
 from margin_cluster.gateway.convert.margin_types import (
     failure_to_mapping,
     failure_to_proto,
-    generation_to_mapping,
-    generation_to_proto,
     margin_to_proto,
     margins_to_columns,
 )
-from margin_cluster.gateway.desk import Desk
 from margin_cluster.gateway.paging import page_from_proto
 
 MARGINS_MAX = 1_000
@@ -38,24 +35,29 @@ FAILURES_A_MESSAGE = 500
 class MarginService(stubs.MarginServiceServicer):
     """See margin_service.proto."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._accounts, self._books = AccountMargins(desk), BookMargins(desk)
+    def __init__(
+        self, accounts: AccountMargins, books: BookMargins, calculations: Calculations
+    ) -> None:
+        self._accounts, self._books, self._calculations = accounts, books, calculations
 
-    async def CalculateMargin(self, request: Any, context: Any) -> Any:
+    async def CalculateMargin(
+        self, request: pb.CalculateMarginRequest, context: object
+    ) -> pb.CalculateMarginResponse:
         """Calculate, record and return the margin of one account or portfolio."""
         subject, key = convert.calculate_from_proto(request)
         record = await self._accounts.calculate(subject, key, current.get())
         return pb.CalculateMarginResponse(
             calculation_id=record.calculation_id,
             generation=generation_to_proto(record.generation),
-            inputs=record.inputs,  # pyright: ignore[reportArgumentType]
+            inputs=inputs_to_proto(record.inputs),
             digest=record.digest,
             margin=margin_to_proto(record.margin),
             portfolio_version=record.portfolio_version,
         )
 
-    async def CalculateBook(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def CalculateBook(
+        self, request: pb.CalculateBookRequest, context: object
+    ) -> AsyncIterator[pb.CalculateBookResponse]:
         """Calculate and record the margins of a book; yield them in batches."""
         subject, key = convert.book_from_proto(request)
         async with aclosing(self._books.calculate(subject, key, current.get())) as events:
@@ -63,13 +65,15 @@ class MarginService(stubs.MarginServiceServicer):
                 for message in _book_messages(event):
                     yield message
 
-    async def SimulateMargin(self, request: Any, context: Any) -> Any:
+    async def SimulateMargin(
+        self, request: pb.SimulateMarginRequest, context: object
+    ) -> pb.SimulateMarginResponse:
         """Return the margin before and after the trades of each candidate, without recording it."""
         subject, candidates = convert.simulate_from_proto(request)
         generation, margins = await self._accounts.simulate(subject, candidates, current.get())
         before = margins[0]
         return pb.SimulateMarginResponse(
-            generation=generation_to_proto(generation_to_mapping(generation)),
+            generation=generation_to_proto(summary_of_generation(generation)),
             before=margin_to_proto(before),
             candidates=[
                 convert.simulated_to_proto(name, before, after)
@@ -77,7 +81,9 @@ class MarginService(stubs.MarginServiceServicer):
             ],
         )
 
-    async def ExplainMargin(self, request: Any, context: Any) -> Any:
+    async def ExplainMargin(
+        self, request: pb.ExplainMarginRequest, context: object
+    ) -> pb.ExplainMarginResponse:
         """Return the breakdown of a margin by position and scenario."""
         subject, count, traced = convert.explain_from_proto(request)
         found = await self._accounts.explain(subject, traced, current.get())
@@ -86,7 +92,7 @@ class MarginService(stubs.MarginServiceServicer):
             sample = found.generation.priced.sample
             count = tail_count(sample.n_scenarios, sample.confidence)[1] + 1
         return pb.ExplainMarginResponse(
-            generation=generation_to_proto(generation_to_mapping(found.generation)),
+            generation=generation_to_proto(summary_of_generation(found.generation)),
             margin=margin_to_proto(found.margin),
             positions=convert.contributions_to_proto(
                 found.book, found.values_usd, found.attribution
@@ -95,49 +101,45 @@ class MarginService(stubs.MarginServiceServicer):
             traced=convert.traced_to_proto(found.traced),
         )
 
-    async def GetCalculation(self, request: Any, context: Any) -> Any:
+    async def GetCalculation(
+        self, request: pb.GetCalculationRequest, context: object
+    ) -> pb.GetCalculationResponse:
         """Return a recorded calculation."""
-        desk, wanted = self._desk, list(request.account_ids)
+        wanted = list(request.account_ids)
         if len(wanted) > MARGINS_MAX:
             raise InvalidRequest(
                 "the request is not valid",
                 [Problem("account_ids", f"{len(wanted):,}", f"at most {MARGINS_MAX:,}")],
             )
-        record = await desk.store(desk.archive.ledger.calculation, request.calculation_id)
-        margins = [record.margin] if record.margin else []
-        if record.kind == "book" and wanted:
-            margins = await desk.store(self._books.margins_of, record.calculation_id, wanted)
+        found = await self._calculations.get(request.calculation_id, wanted)
         return pb.GetCalculationResponse(
-            calculation=convert.calculation_to_proto(record),
-            margins=[margin_to_proto(m) for m in margins],
-            failures=[failure_to_proto(f) for f in record.failures],
+            calculation=convert.calculation_to_proto(found.record),
+            margins=[margin_to_proto(m) for m in found.margins],
+            failures=[failure_to_proto(f) for f in found.record.failures],
         )
 
-    async def ListCalculations(self, request: Any, context: Any) -> Any:
+    async def ListCalculations(
+        self, request: pb.ListCalculationsRequest, context: object
+    ) -> pb.ListCalculationsResponse:
         """Return recorded calculations in pages."""
         problems: list[Problem] = []
         size, token = page_from_proto(request, problems)
         kind = convert.kind_from_proto(request.kind, problems)
         raise_if_any(problems, InvalidRequest, "the request is not valid")
-        read = partial(
-            self._desk.archive.ledger.list_calculations,
-            size,
-            token,
-            account_id=request.account_id,
-            kind=kind,
+        records, following = await self._calculations.list_records(
+            size, token, account_id=request.account_id, kind=kind
         )
-        records, following = await self._desk.store(read)
         return pb.ListCalculationsResponse(
             calculations=[convert.calculation_to_proto(r) for r in records],
             next_page_token=following,
         )
 
 
-def _book_messages(event: BookEvent) -> Iterator[Any]:
+def _book_messages(event: BookEvent) -> Iterator[pb.CalculateBookResponse]:
     """Yield the messages of one event of a book run."""
     if isinstance(event, ResidentGeneration):
-        kept = generation_to_mapping(event)
-        yield pb.CalculateBookResponse(generation=generation_to_proto(kept))
+        summary = summary_of_generation(event)
+        yield pb.CalculateBookResponse(generation=generation_to_proto(summary))
     elif isinstance(event, Progress):
         progress = pb.BookProgress(done=event.done, total=event.total)
         yield pb.CalculateBookResponse(progress=progress)

@@ -1,33 +1,33 @@
 """MarketDataService."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from margin_protos.v1 import market_data_service_pb2 as pb
 from margin_protos.v1 import market_data_service_pb2_grpc as stubs
 
-from margin_actors.errors import InvalidRequest, NotReady, Problem
 from margin_cluster.gateway.call import current
-from margin_cluster.gateway.changes import Changes
 from margin_cluster.gateway.convert import market_data as convert
-from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.market_data import MarketData
 from margin_cluster.gateway.paging import page_of
+from margin_cluster.gateway.threads import GatewayThreads
 
 
 class MarketDataService(stubs.MarketDataServiceServicer):
     """See market_data_service.proto."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk, self._changes = desk, Changes(desk)
+    def __init__(self, market: MarketData, threads: GatewayThreads) -> None:
+        self._market, self._threads = market, threads
 
-    async def PublishSnapshot(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
+    async def PublishSnapshot(
+        self, request_iterator: AsyncIterator[pb.PublishSnapshotRequest], context: object
+    ) -> pb.PublishSnapshotResponse:
         """Store a snapshot and put it in use."""
         call, builder = current.get(), convert.SnapshotBuilder()
         async for request in request_iterator:
             builder.add(request)
         origin = f"request {call.request_id}"
-        snapshot = await self._desk.compute(lambda: builder.snapshot(origin=origin))
-        published = await self._changes.publish(
+        snapshot = await self._threads.compute(builder.snapshot, origin=origin)
+        published = await self._market.publish(
             snapshot, key=builder.key, allow_older=builder.allow_older, call=call
         )
         return pb.PublishSnapshotResponse(
@@ -37,38 +37,22 @@ class MarketDataService(stubs.MarketDataServiceServicer):
             was_repeated=published.was_repeated,
         )
 
-    async def ListSnapshots(self, request: Any, context: Any) -> Any:
+    async def ListSnapshots(
+        self, request: pb.ListSnapshotsRequest, context: object
+    ) -> pb.ListSnapshotsResponse:
         """Return published snapshots in pages."""
-        size, token = page_of(request)
-        ledger = self._desk.archive.ledger
-        records, following = await self._desk.store(ledger.list_snapshots, size, token)
-        current_id = (await self._desk.store(ledger.active_inputs)).snapshot_id
+        page = await self._market.list_snapshots(*page_of(request))
         return pb.ListSnapshotsResponse(
-            snapshots=[convert.snapshot_summary_to_proto(r, current_id) for r in records],
-            next_page_token=following,
+            snapshots=[convert.snapshot_summary_to_proto(r, page.in_use_id) for r in page.records],
+            next_page_token=page.next_token,
         )
 
-    async def GetSurface(self, request: Any, context: Any) -> Any:
+    async def GetSurface(
+        self, request: pb.GetSurfaceRequest, context: object
+    ) -> pb.GetSurfaceResponse:
         """Return the fitted surface of an underlying."""
-        underlying, snapshot_id, strikes = convert.surface_request_from_proto(request)
-        generation = await self._desk.cluster.generation(
-            until=current.get().until, snapshot_id=snapshot_id
+        underlying, wanted, strikes = convert.surface_request_from_proto(request)
+        surface, snapshot_id = await self._market.surface(
+            underlying, wanted, until=current.get().until
         )
-        surfaces = generation.priced.market.surfaces
-        if not surfaces:
-            raise NotReady(
-                "the model in use prices from marks and has no surface",
-                [
-                    Problem(
-                        "model", generation.parameters.name, "use a model with a volatility surface"
-                    )
-                ],
-            )
-        if underlying not in surfaces:
-            raise InvalidRequest(
-                "there is no surface of this underlying",
-                [Problem("underlying", underlying[:40], f"available: {', '.join(surfaces)}")],
-            )
-        return await self._desk.compute(
-            convert.surface_to_proto, surfaces[underlying], generation.handle.snapshot_id, strikes
-        )
+        return await self._threads.compute(convert.surface_to_proto, surface, snapshot_id, strikes)

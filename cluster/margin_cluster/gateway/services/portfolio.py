@@ -1,30 +1,31 @@
 """PortfolioService."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from margin_protos.v1 import portfolio_service_pb2 as pb
 from margin_protos.v1 import portfolio_service_pb2_grpc as stubs
 
 from margin_cluster.gateway.call import current
-from margin_cluster.gateway.changes import Changes
 from margin_cluster.gateway.convert import portfolio as convert
 from margin_cluster.gateway.convert.margin_types import positions_to_proto
-from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.portfolios import Portfolios
+from margin_cluster.gateway.threads import GatewayThreads
 
 
 class PortfolioService(stubs.PortfolioServiceServicer):
     """See portfolio_service.proto."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk, self._changes = desk, Changes(desk)
+    def __init__(self, portfolios: Portfolios, threads: GatewayThreads) -> None:
+        self._portfolios, self._threads = portfolios, threads
 
-    async def UploadPositions(self, request_iterator: AsyncIterator[Any], context: Any) -> Any:
+    async def UploadPositions(
+        self, request_iterator: AsyncIterator[pb.UploadPositionsRequest], context: object
+    ) -> pb.UploadPositionsResponse:
         """Replace the positions of all accounts."""
         builder = convert.UploadBuilder()
         async for request in request_iterator:
-            await self._desk.store(builder.add, request)
-        done = await self._changes.upload(builder.table(), builder.key, current.get())
+            await self._threads.run_io(builder.add, request)
+        done = await self._portfolios.upload(builder.table(), builder.key, current.get())
         return pb.UploadPositionsResponse(
             version=done.change.version,
             book_id=done.book.id,
@@ -34,15 +35,19 @@ class PortfolioService(stubs.PortfolioServiceServicer):
             expired_positions=done.expired_positions,
         )
 
-    async def ApplyTrades(self, request: Any, context: Any) -> Any:
+    async def ApplyTrades(
+        self, request: pb.ApplyTradesRequest, context: object
+    ) -> pb.ApplyTradesResponse:
         """Add trades to the positions; a repeated idempotency key does not add them again."""
         key, trades = convert.trades_from_proto(request)
-        done = await self._changes.apply_trades(key, trades, current.get())
+        done = await self._portfolios.apply_trades(key, trades, current.get())
         return pb.ApplyTradesResponse(version=done.version, was_repeated=done.was_repeated)
 
-    async def GetPortfolio(self, request: Any, context: Any) -> Any:
+    async def GetPortfolio(
+        self, request: pb.GetPortfolioRequest, context: object
+    ) -> pb.GetPortfolioResponse:
         """Return the positions of one account."""
-        holding, version = await self._desk.held(request.account_id)
+        holding, version = await self._portfolios.held(request.account_id)
         return pb.GetPortfolioResponse(
             account_id=holding.account_id,
             member_id=holding.member_id,

@@ -8,11 +8,11 @@ were.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, column, insert, select, table, text
+from sqlalchemy import Column, Connection, RowMapping, Table, column, insert, select, table, text
 
 from margin_cluster.ledger.chain import FIRST_HASH, content_hash, entry_hash, trade_content
+from margin_cluster.ledger.columns import Columns, Value, whole_number
 from margin_cluster.ledger.migrations.tables_0002 import (
     calculations,
     changes,
@@ -25,7 +25,6 @@ from margin_cluster.ledger.migrations.tables_0002 import (
 )
 
 _TOGETHER = 500
-Row = dict[str, Any]
 
 
 @dataclass
@@ -40,19 +39,21 @@ class _Log:
     def append(
         self,
         kind: str,
-        target: Any,
+        target: Table,
         subject: str,
-        rows: Sequence[Row],
-        parts: Mapping[int, Any] | None = None,
+        rows: Sequence[Columns],
+        trades_by_version: Mapping[Value, list[list[str | float]]] | None = None,
     ) -> None:
-        """Insert rows and their entries; `parts` holds the trades by version."""
-        log: list[Row] = []
+        """Insert rows and their entries; trades are hashed with their change of positions."""
+        log: list[Columns] = []
         for row in rows:
             self.sequence += 1
             row["sequence"] = self.sequence
-            whole = row if parts is None else row | {"trades": parts.get(row["version"], [])}
+            whole: Mapping[str, object] = row
+            if trades_by_version is not None:
+                whole = row | {"trades": trades_by_version.get(row["version"], [])}
             content, previous = content_hash(kind, whole), self.hash
-            name, created = str(row[subject]), row["create_ms"]
+            name, created = str(row[subject]), whole_number(row, "create_ms")
             self.hash = entry_hash(self.sequence, kind, name, content, previous, created)
             log.append(
                 {
@@ -86,7 +87,7 @@ def copy_rows(connection: Connection) -> None:
         "calculation_id",
         lambda row: row | others | {"failures": "[]", "idempotency_key": None},
     )
-    head: Row = {
+    head: Columns = {
         "id": 1,
         "sequence": log.sequence,
         "hash": log.hash,
@@ -97,7 +98,9 @@ def copy_rows(connection: Connection) -> None:
     connection.execute(insert(ledger_head), [head])
 
 
-def _pages(connection: Connection, name: str, key: str, columns: Sequence[Any]) -> Iterator[Any]:
+def _pages(
+    connection: Connection, name: str, key: str, columns: Sequence[Column[object]]
+) -> Iterator[list[Columns]]:
     """Yield lists of rows in the order of a key, few at a time: a ledger may be large."""
     source = table(name, *(column(c.name, c.type) for c in columns), column(key))
     last: int | None = None
@@ -108,11 +111,11 @@ def _pages(connection: Connection, name: str, key: str, columns: Sequence[Any]) 
         rows = [_plain(row) for row in connection.execute(query).mappings()]
         if not rows:
             return
-        last = rows[-1][key]
+        last = whole_number(rows[-1], key)
         yield rows
 
 
-def _plain(row: Mapping[Any, Any]) -> Row:
+def _plain(row: RowMapping) -> Columns:
     """Return a row without negative zeros, which only one of the databases keeps."""
     return {str(n): v + 0.0 if type(v) is float else v for n, v in row.items()}
 
@@ -120,10 +123,10 @@ def _plain(row: Mapping[Any, Any]) -> Row:
 def _copy(
     log: _Log,
     kind: str,
-    target: Any,
+    target: Table,
     source: str,
     subject: str,
-    change: Callable[[Row], Row] = lambda row: row,
+    change: Callable[[Columns], Columns] = lambda row: row,
 ) -> None:
     added = {"portfolio_version", "accounts_failed", "expired_positions", "failures"}
     added |= {"idempotency_key", "sequence"}
@@ -138,7 +141,7 @@ def _copy_heads(log: _Log) -> int:
     ).first()
     if row is None:
         return 0
-    first: Row = {
+    first: Columns = {
         "number": row.number,
         "kind": "import",
         "snapshot_id": row.snapshot_id,
@@ -158,31 +161,40 @@ def _copy_changes(log: _Log) -> int:
     columns = [changes.c[name] for name in kept]
     last = 0
     for rows in _pages(log.connection, "portfolio_changes_0001", "version", columns):
-        held = _trades_of(log.connection, rows[0]["version"], rows[-1]["version"])
+        last = whole_number(rows[-1], "version")
+        held = _trades_of(log.connection, whole_number(rows[0], "version"), last)
         for row in rows:
             row |= {"request_id": "", "caller": ""}
-        parts = {
-            version: [
-                trade_content(t["account_id"], t["member_id"], t["instrument_name"], t["quantity"])
-                for t in some
-            ]
-            for version, some in held.items()
-        }
-        log.append("positions", changes, "version", rows, parts)
-        flat = [t for some in held.values() for t in some]
-        for begin in range(0, len(flat), _TOGETHER):
-            log.connection.execute(insert(trades), flat[begin : begin + _TOGETHER])
-        last = rows[-1]["version"]
+        log.append("positions", changes, "version", rows, held.contents)
+        for begin in range(0, len(held.rows), _TOGETHER):
+            log.connection.execute(insert(trades), held.rows[begin : begin + _TOGETHER])
     return last
 
 
-def _trades_of(connection: Connection, first: int, last: int) -> dict[int, list[Row]]:
+@dataclass
+class _Trades:
+    """Trades of some changes of positions."""
+
+    rows: list[Columns] = field(default_factory=list[Columns])
+    """In the order of versions, and within a version in the order of the trades."""
+    contents: dict[Value, list[list[str | float]]] = field(
+        default_factory=dict[Value, list[list[str | float]]]
+    )
+    """By version: the trades in the form that is hashed."""
+
+
+def _trades_of(connection: Connection, first: int, last: int) -> _Trades:
     kept = ("version", "account_id", "member_id", "instrument_name", "quantity")
     source = table("trades_0001", *(column(n, trades.c[n].type) for n in kept), column("id"))
-    query = select(*(source.c[n] for n in kept)).order_by(source.c.id)
+    query = select(*(source.c[n] for n in kept)).order_by(source.c.version, source.c.id)
     query = query.where(source.c.version.between(first, last))
-    held: dict[int, list[Row]] = {}
+    held = _Trades()
     for row in connection.execute(query).mappings():
-        some = held.setdefault(row["version"], [])
-        some.append(_plain(row) | {"number": len(some)})
+        some = held.contents.setdefault(row["version"], [])
+        held.rows.append(_plain(row) | {"number": len(some)})
+        some.append(
+            trade_content(
+                row["account_id"], row["member_id"], row["instrument_name"], row["quantity"] + 0.0
+            )
+        )
     return held

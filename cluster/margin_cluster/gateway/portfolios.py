@@ -1,7 +1,7 @@
-"""Use cases that change state: the market snapshot, the scenario set, and the positions.
+"""Use cases of PortfolioService: upload positions, apply trades, and read an account's positions.
 
-Every request is validated before anything is stored, positions against the market in use. A refused
-request changes nothing.
+Every change is validated against the market in use before anything is stored. A refused request
+changes nothing.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,17 @@ from functools import partial
 
 import pyarrow as pa
 
+from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.actors.inputs import Published
 from margin_actors.engine.margin import BookAssessment, PricedMarket, assess_book
-from margin_actors.errors import InvalidMarketData, InvalidPortfolio, Problem, raise_if_any
+from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.books import Book
 from margin_actors.market.portfolios import book_from_table
-from margin_actors.market.snapshots import MarketSnapshot, publishable_faults
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call
-from margin_cluster.gateway.desk import Desk
+from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
-from margin_cluster.positions import Positions, trades_id
+from margin_cluster.positions import Holding, Positions, trades_id
 
 
 @dataclass(frozen=True)
@@ -34,55 +33,35 @@ class Upload:
     """Uploaded positions that have expired; 0 if the upload was a repetition."""
 
 
-class Changes:
-    """Use cases that change state; belongs to one event loop."""
+class Portfolios:
+    """Use cases of positions; belongs to one event loop."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(
+        self,
+        cluster: Cluster,
+        archive: StoreArchive,
+        positions: Positions,
+        threads: GatewayThreads,
+    ) -> None:
+        self._cluster, self._archive = cluster, archive
+        self._positions, self._threads = positions, threads
 
-    async def publish(
-        self, snapshot: MarketSnapshot, *, key: str, allow_older: bool, call: Call
-    ) -> Published:
-        """Store a snapshot and put it in use.
-
-        Raises
-        ------
-        InvalidMarketData
-            If the snapshot cannot be used; names every reason.
-        OutdatedSnapshot
-            If a later snapshot is in use and `allow_older` is False.
-        KeyReused
-            If the key was used with another snapshot.
-        """
-        # Its age is compared with the snapshot in use when it is recorded, under the ledger's lock.
-        problems = publishable_faults(snapshot, None, datetime.now(UTC))
-        raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
-        return await self._desk.cluster.publish(
-            snapshot,
-            key=key,
-            request_id=call.request_id,
-            caller=call.caller,
-            allow_older=allow_older,
-            until=call.until,
-        )
-
-    async def activate(self, scenarios_id: str, *, key: str, call: Call) -> Published:
-        """Put a stored scenario set in use.
+    async def held(self, account: str) -> tuple[Holding, int]:
+        """Return an account's positions after all changes committed so far, and their version.
 
         Raises
         ------
-        UnknownScenarioSet
-            If no such set is recorded.
-        KeyReused
-            If the key was used with another set.
+        UnknownAccount
+            If the account has never held a position.
+        MissingMarketData
+            If the stored positions cannot be read.
+        LedgerUnavailable
+            If the ledger cannot be read.
         """
-        return await self._desk.cluster.activate(
-            scenarios_id,
-            key=key,
-            request_id=call.request_id,
-            caller=call.caller,
-            until=call.until,
-        )
+        positions = self._positions
+        if not (self._archive.ledger.reads_at_once and positions.is_current()):
+            await self._threads.run_io(positions.follow)
+        return positions.held(account)
 
     async def upload(self, table: pa.Table, key: str, call: Call) -> Upload:
         """Replace the positions of all accounts by those of a table.
@@ -95,15 +74,16 @@ class Changes:
         KeyReused
             If the key was used with other positions.
         """
-        desk = self._desk
-        book = await desk.store(partial(book_from_table, table, where="upload"))
-        before = await desk.store(desk.archive.ledger.repeated_change, "upload", key, book.id)
+        run_io, ledger = self._threads.run_io, self._archive.ledger
+        book = await run_io(partial(book_from_table, table, where="upload"))
+        before = await run_io(ledger.repeated_change, "upload", key, book.id)
         if before is not None:
             return Upload(book, before, 0)
-        generation = await desk.cluster.generation(until=call.until)
+        generation = await self._cluster.generation(until=call.until)
         origin = Origin(call.request_id, call.caller)
-        work = partial(replace_positions, desk.archive, generation.priced, book, key, origin)
-        return await desk.store(work)
+        return await run_io(
+            replace_positions, self._archive, self._positions, generation.priced, book, key, origin
+        )
 
     async def apply_trades(self, key: str, trades: tuple[Trade, ...], call: Call) -> ChangeResult:
         """Add trades to positions.
@@ -115,14 +95,14 @@ class Changes:
         KeyReused
             If the key was used with other trades.
         """
-        desk, content = self._desk, trades_id(trades)
+        run_io, content = self._threads.run_io, trades_id(trades)
         # The content id covers the trades as sent, before their members are filled in.
-        before = await desk.store(desk.archive.ledger.repeated_change, "trades", key, content)
+        before = await run_io(self._archive.ledger.repeated_change, "trades", key, content)
         if before is not None:
             return before
-        generation = await desk.cluster.generation(until=call.until)
+        generation = await self._cluster.generation(until=call.until)
         origin = Origin(call.request_id, call.caller)
-        return await desk.store(self._apply, generation, key, content, trades, origin)
+        return await run_io(self._apply, generation, key, content, trades, origin)
 
     def _apply(
         self,
@@ -132,14 +112,12 @@ class Changes:
         trades: tuple[Trade, ...],
         origin: Origin,
     ) -> ChangeResult:
-        positions: Positions = self._desk.positions
-
         def decide() -> PositionChange:
             eligibility = partial(ineligible_positions, generation.priced)
-            checked = positions.check_trades(trades, eligibility)
+            checked = self._positions.check_trades(trades, eligibility)
             return PositionChange(accounts=0, positions=0, trades=checked)
 
-        return self._desk.archive.ledger.change_positions(
+        return self._archive.ledger.change_positions(
             "trades",
             key=key,
             content=content,
@@ -171,9 +149,16 @@ def ineligible_positions(priced: PricedMarket, book: Book) -> dict[tuple[str, st
 
 
 def replace_positions(
-    archive: StoreArchive, priced: PricedMarket, book: Book, key: str, origin: Origin
+    archive: StoreArchive,
+    positions: Positions,
+    priced: PricedMarket,
+    book: Book,
+    key: str,
+    origin: Origin,
 ) -> Upload:
-    """Validate a book, store it, and make it the positions of all accounts.
+    """Validate a book, store it, make it the positions of all accounts, and take it in.
+
+    The book is not read back from the store.
 
     Raises
     ------
@@ -194,6 +179,8 @@ def replace_positions(
         now=datetime.now(UTC),
         decide=lambda: held,
     )
+    if not change.was_repeated:
+        positions.take_in(change.version, book)
     return Upload(book, change, assessment.expired_positions)
 
 
