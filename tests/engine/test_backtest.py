@@ -288,8 +288,8 @@ def test_tools_hold_margin_up_and_calm_its_rises() -> None:
 def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
     scenarios = made_scenarios(300)
     scenarios = replace(scenarios, calibration=Calibration({"BTC": 0.2, "ETH": 0.05}))
-    parameters = model_from("hs-surface", procyclicality={"buffer": {"enabled": True}})
-    result = calculate_margin(snapshot, scenarios, book, parameters)
+    model = model_from("hs-surface", procyclicality={"buffer": {"enabled": True}})
+    result = calculate_margin(snapshot, scenarios, book, model)
     added = result.parts_usd[:, 3]
     share = np.divide(added, result.core_usd, out=np.zeros_like(added), where=result.core_usd > 0)
     holds_btc = np.array(
@@ -303,7 +303,7 @@ def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
     )
     np.testing.assert_allclose(share, np.where(holds_btc, 0.2, 0.05), rtol=1e-9)
     with pytest.raises(InvalidScenario, match="has no calibrated buffer shares"):
-        calculate_margin(snapshot, made_scenarios(300), book, parameters)
+        calculate_margin(snapshot, made_scenarios(300), book, model)
 
 
 # -- books -----------------------------------------------------------------------------------------
