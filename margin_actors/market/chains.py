@@ -13,25 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, TimeArray
-from margin_actors.errors import (
-    InvalidMarketData,
-    MissingMarketData,
-    Problem,
-    raise_if_any,
-)
+from margin_actors.errors import InvalidMarketData, MissingMarketData, Problem, raise_if_any
 from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
-from margin_actors.market.snapshots import (
-    ExpiryForward,
-    MarketSnapshot,
-    OptionQuotes,
-    tenor_years,
-)
-from margin_actors.market.tables import (
-    ColumnKind,
-    number_column,
-    require_columns,
-    text_column,
-)
+from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot, OptionQuotes, tenor_years
+from margin_actors.market.tables import ColumnKind, number_column, require_columns, text_column
 from margin_actors.numerics.black76 import black76_implied_deviation
 
 CHAIN_COLUMNS: dict[str, ColumnKind] = {

@@ -1,7 +1,11 @@
-"""Functions fit on a screen: none is longer than 60 lines, docstring included.
+"""Rules for functions: they fit on a screen, and calculations do not know the names of files.
 
-Compiled kernels and the commands of the command line are exempt: a kernel cannot be divided without
-cost, and a command declares each of its options.
+A function has at most 60 lines, docstring included. Compiled kernels and the commands of the
+command line are exempt: a kernel cannot be divided without cost, and a command declares each of its
+options.
+
+Only functions that read a table or a file's content receive its name for messages; all others raise
+errors whose problems have a `Location`, see `named_input`.
 """
 
 import ast
@@ -36,6 +40,17 @@ STILL_LONG = frozenset(
         "aggregate_prices",
     }
 )
+
+READERS = {
+    "require_columns",
+    "book_from_table",
+    "collateral_from_table",
+    "candles_from_table",
+    "snapshot_from_table",
+    "scenario_set_from_table",
+    "parameters_from_mapping",
+}
+"""Functions of `margin_actors` that receive the name of what they read."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -108,3 +123,15 @@ def test_methods_and_inner_functions_are_found() -> None:
     assert list(long_functions(f"class C:\n    def f(self):\n{body}")) == [("C.f", LINES_MAX + 1)]
     inner = f"def f():\n    def g():\n{body}"
     assert [name for name, _ in long_functions(inner)] == ["f", "f.g"]
+
+
+def test_only_readers_receive_the_name_of_an_input() -> None:
+    found = {
+        node.name
+        for path in sorted((ROOT / "margin_actors").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, Function)
+        for item in (*node.args.args, *node.args.kwonlyargs)
+        if item.arg == "where"
+    }
+    assert found - {"_flat"} == READERS  # in `_flat` it is the name of a parameter

@@ -100,7 +100,7 @@ def fill_tile(
     Parameters
     ----------
     states : float64 (n_curves, N_FIELDS, TILE)
-        State of each curve in each scenario; see `FIELDS`.
+        State of each curve in each scenario; the rows and their units are in `FIELDS`.
     smiles : float64 (n_curves, 5)
         SVI or SABR parameters of each curve's smile; see `slice_parameters`.
     nodes : float64 (n_curves, 7)
