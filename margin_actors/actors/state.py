@@ -132,7 +132,7 @@ class ClusterState:
         """Assert the properties that hold after every event."""
         self.membership.check_invariants()
         self.builds.check_invariants(self.inputs)
-        self.changes.check_invariants()
+        self.changes.check_invariants(self.inputs)
         self.waiting.check_invariants(self.builds.offered)
         self.slots.check_invariants()
         assert self.builds.build is None or not self.refresh.is_in_progress
