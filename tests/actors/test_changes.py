@@ -4,6 +4,8 @@ from simulated_cluster import INPUTS, Simulation, started
 
 from margin_actors.actors.inputs import ActiveInputs, Published
 from margin_actors.actors.instructions import (
+    AnswerChange,
+    KeepInput,
     ListNodes,
     LookUpKey,
     PrepareInput,
@@ -32,6 +34,9 @@ def test_a_publication_is_looked_up_prepared_stored_and_built() -> None:
         simulation.answer(simulation.pending[0])
     assert steps == [LookUpKey, PrepareInput, StoreChange]
     assert simulation.changes[request].answer == Published(3, was_repeated=False)
+    kept, answer, *_ = simulation.history[-1][1]
+    assert kept == KeepInput(request)  # the prepared market is not prepared again by the build
+    assert isinstance(answer, AnswerChange)
     assert [type(o) for o in simulation.pending] == [ListNodes, ReadInputs]
     simulation.answer_all()
     assert simulation.offered[-1].inputs == ActiveInputs(3, "s2", "x1")

@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 from simulated_cluster import INPUTS, Simulation, started
 
-from margin_actors.actors.events import BuildLost, InputsLoaded, InputsRead, NodesListed
+from margin_actors.actors.events import (
+    BuildLost,
+    InputsLoaded,
+    InputsRead,
+    NodesListed,
+    SlicesPriced,
+)
 from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.actors.instructions import (
     ForgetInputs,
@@ -250,6 +256,35 @@ def test_late_answers_of_a_superseded_build_or_refresh_have_no_effect() -> None:
         simulation.repeat(late)
     simulation.answer_all()
     assert simulation.offered[-1].inputs == INPUTS
+
+
+def test_answers_to_an_earlier_refresh_and_duplicates_have_no_effect() -> None:
+    simulation = started()
+    simulation.pass_time(5.0)
+    simulation.answer_all()
+    simulation.pass_time(5.0)
+    listing, reading = simulation.pending
+    assert (listing, reading) == (ListNodes(2), ReadInputs(2))
+    newer = ActiveInputs(9, "s4", "x3")
+    simulation.repeat(NodesListed(simulation.now, 1, {"z": 9.0}))
+    simulation.repeat(InputsRead(simulation.now, 1, newer))
+    simulation.answer(listing)
+    simulation.repeat(NodesListed(simulation.now, 2, {"z": 9.0}))
+    assert simulation.state.refresh.is_in_progress
+    simulation.answer(reading)
+    simulation.repeat(InputsRead(simulation.now, 2, newer))
+
+
+def test_an_answer_to_the_other_step_of_a_build_has_no_effect() -> None:
+    simulation = Simulation(Layout(shards=1), INPUTS)
+    simulation.start()
+    (load,) = simulation.pending
+    assert isinstance(load, LoadInputs)
+    simulation.repeat(SlicesPriced(simulation.now, load.revision))
+    simulation.answer(load)
+    simulation.repeat(simulation.answered[-1])
+    simulation.answer_all()
+    assert len(simulation.offered) == 1
 
 
 def test_inputs_in_use_never_go_back_to_an_older_number() -> None:
