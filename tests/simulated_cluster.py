@@ -6,6 +6,8 @@ It verifies, with every instruction, what must hold at that moment.
 
 from dataclasses import dataclass, field, replace
 
+from simulated_inputs import CONTRACTS, MOVED, SCENARIOS, UNUSABLE, USED, are_compatible
+
 from margin_actors.actors.events import (
     BuildFailed,
     BuildLost,
@@ -62,13 +64,7 @@ from margin_actors.errors import (
 )
 
 TILE = 64
-SCENARIOS = {"x1": 500, "x2": 64, "x3": 1_000}
-MOVED = {"x1": ("BTC", "ETH"), "x2": ("BTC",), "x3": ("BTC", "ETH", "SOL")}
-USED = {"s1": ("BTC",), "s2": ("BTC", "ETH"), "s3": ("BTC", "ETH"), "s4": ("SOL",)}
-CONTRACTS = {"s1": 10, "s2": 100, "s3": 10_000, "s4": 10}
-UNUSABLE = ("s0", "x0")
-"""A snapshot and a scenario set that cannot be prepared."""
-
+INPUTS = ActiveInputs(2, "s1", "x1")
 Operation = (
     ListNodes | ReadInputs | LoadInputs | PriceSlices | LookUpKey | PrepareInput | StoreChange
 )
@@ -383,9 +379,12 @@ class Simulation:
         )
 
 
-def are_compatible(inputs: ActiveInputs) -> bool:
-    """Return True if the scenarios move all underlyings of the market."""
-    return set(USED[inputs.snapshot_id]) <= set(MOVED[inputs.scenarios_id])
+def started(inputs: ActiveInputs = INPUTS, **layout: int) -> Simulation:
+    """A cluster whose generation, if it can be built, is offered."""
+    simulation = Simulation(Layout(**{"shards": 2} | layout), inputs)
+    simulation.start()
+    simulation.answer_all()
+    return simulation
 
 
 def replayed(history: list[tuple[Event, tuple[Instruction, ...]]], layout: Layout) -> bool:

@@ -91,10 +91,9 @@ class Builds:
 
     def start_if_required(self, wanted: ActiveInputs) -> tuple[BuildInstruction, ...]:
         """Start the build of `wanted` unless its generation is offered and complete."""
+        assert self.build is None
         is_offered = self.current is not None and self.current.inputs.number == wanted.number
-        if self.build is not None or not wanted.is_complete:
-            return ()
-        if is_offered and not self.are_slices_lost:
+        if not wanted.is_complete or (is_offered and not self.are_slices_lost):
             return ()
         if wanted != self.attempted:
             self.attempted, self.losses = wanted, 0

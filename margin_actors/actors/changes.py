@@ -188,12 +188,16 @@ class ChangeQueue:
 
     def drop_unused(self, inputs: ActiveInputs) -> None:
         """Forget the underlyings of inputs that are neither in use nor part of a change."""
-        used = {inputs.snapshot_id, inputs.scenarios_id}
-        used |= {change.content_id for change in self.changes.values()}
+        used = self._used(inputs)
         self.underlyings = {name: u for name, u in self.underlyings.items() if name in used}
 
-    def check_invariants(self) -> None:
+    def _used(self, inputs: ActiveInputs) -> set[str]:
+        changed = {change.content_id for change in self.changes.values()}
+        return changed | {inputs.snapshot_id, inputs.scenarios_id}
+
+    def check_invariants(self, inputs: ActiveInputs) -> None:
         """Assert that one change at most is being stored, and that queued changes are prepared."""
+        assert self.underlyings.keys() <= self._used(inputs)
         stages = [change.stage for change in self.changes.values()]
         assert stages.count("storage") <= 1
         assert not self.queue or "storage" in stages

@@ -57,7 +57,6 @@ class Refresh:
         self.number += 1
         self.awaits_nodes = self.awaits_inputs = True
         self.is_requested = False
-        self.due_at, self.not_before = math.inf, -math.inf
         return ListNodes(self.number), ReadInputs(self.number)
 
     def accept_nodes(self, refresh: int, fault: str = "") -> bool:

@@ -132,7 +132,7 @@ class ClusterState:
         """Assert the properties that hold after every event."""
         self.membership.check_invariants()
         self.builds.check_invariants(self.inputs)
-        self.changes.check_invariants()
+        self.changes.check_invariants(self.inputs)
         self.waiting.check_invariants(self.builds.offered)
         self.slots.check_invariants()
         assert self.builds.build is None or not self.refresh.is_in_progress
@@ -178,9 +178,9 @@ class ClusterState:
 
     def _start(self, event: Started) -> tuple[Instruction, ...]:
         assert not self.is_started
-        self.is_started = True
-        self._adopt(event.inputs)
         moves = self.membership.update(event.cpus)
+        self._adopt(event.inputs)
+        self.is_started = True
         self.refresh.due_at = event.now + self.layout.refresh_seconds
         reducers = StartReducers(self.layout.reducers)
         return (*moves, reducers, *self.builds.start_if_required(self.inputs))
@@ -250,9 +250,8 @@ class ClusterState:
         """Return the answers to the requests that wait for the generation offered, if one is."""
         if not any(isinstance(instruction, OfferGeneration) for instruction in instructions):
             return ()
-        assert self.builds.offered is not None
         self.refresh.due_at = now + self.layout.refresh_seconds
-        return self.waiting.answer_new(self.builds.offered)
+        return self.waiting.answer_new()
 
     def _changed(self, event: ChangeEvent) -> tuple[Instruction, ...]:
         if not self.changes.is_answer(event):

@@ -36,9 +36,9 @@ class WaitingRequests:
         self.requests[request] = waiting
         return ()
 
-    def answer_new(self, offered: tuple[int, int]) -> tuple[AnswerWaiting, ...]:
-        """Answer the requests that do not hold the generation offered, (number, revision)."""
-        return self._answer([n for n, w in self.requests.items() if w.seen != offered], True)
+    def answer_new(self) -> tuple[AnswerWaiting, ...]:
+        """Answer all requests, because a generation is offered that no gateway holds yet."""
+        return self._answer(list(self.requests), True)
 
     def answer_late(self, now: float) -> tuple[AnswerWaiting, ...]:
         """Answer the requests whose time has passed."""

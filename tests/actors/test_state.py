@@ -3,15 +3,20 @@
 from dataclasses import replace
 
 import pytest
-from simulated_cluster import Simulation
+from simulated_cluster import INPUTS, Simulation, started
 
-from margin_actors.actors.events import BuildLost, InputsLoaded, InputsRead, NodesListed
-from margin_actors.actors.inputs import ActiveInputs, Published
+from margin_actors.actors.events import (
+    BuildLost,
+    InputsLoaded,
+    InputsRead,
+    NodesListed,
+    SlicesPriced,
+)
+from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.actors.instructions import (
     ForgetInputs,
     ListNodes,
     LoadInputs,
-    LookUpKey,
     OfferGeneration,
     PrepareInput,
     PriceSlices,
@@ -22,22 +27,8 @@ from margin_actors.actors.instructions import (
 )
 from margin_actors.actors.layout import Layout
 from margin_actors.errors import (
-    InvalidScenario,
-    KeyReused,
-    LedgerUnavailable,
-    MissingMarketData,
     NotReady,
 )
-
-INPUTS = ActiveInputs(2, "s1", "x1")
-
-
-def started(inputs: ActiveInputs = INPUTS, **layout: int) -> Simulation:
-    """A cluster whose generation, if it can be built, is offered."""
-    simulation = Simulation(Layout(**{"shards": 2} | layout), inputs)
-    simulation.start()
-    simulation.answer_all()
-    return simulation
 
 
 def last_instructions(simulation: Simulation) -> list[type]:
@@ -65,83 +56,6 @@ def test_a_cube_that_is_too_large_is_not_priced() -> None:
     assert not simulation.offered[-1].are_prices_kept
     assert not any(isinstance(i, PriceSlices) for _, found in simulation.history for i in found)
     assert started(cube_bytes_max=10 * 512 * 8).offered[-1].are_prices_kept
-
-
-def test_a_publication_is_looked_up_prepared_stored_and_built() -> None:
-    simulation = started()
-    request = simulation.request("publish", "s2", "k")
-    steps: list[type] = []
-    while simulation.changes[request].answer is None:
-        steps.append(type(simulation.pending[0]))
-        simulation.answer(simulation.pending[0])
-    assert steps == [LookUpKey, PrepareInput, StoreChange]
-    assert simulation.changes[request].answer == Published(3, was_repeated=False)
-    assert [type(o) for o in simulation.pending] == [ListNodes, ReadInputs]
-    simulation.answer_all()
-    assert simulation.offered[-1].inputs == ActiveInputs(3, "s2", "x1")
-
-
-def test_a_repeated_key_gives_the_first_number_and_changes_nothing() -> None:
-    simulation = started()
-    first = simulation.request("publish", "s2", "k")
-    simulation.answer_all()
-    simulation.request("publish", "s3")
-    simulation.answer_all()
-    again, other = (
-        simulation.request("publish", "s2", "k"),
-        simulation.request("publish", "s1", "k"),
-    )
-    simulation.answer_all()
-    assert simulation.changes[first].answer == Published(3, was_repeated=False)
-    assert simulation.changes[again].answer == Published(3, was_repeated=True)
-    assert isinstance(simulation.changes[other].answer, KeyReused)
-    assert simulation.inputs.snapshot_id == "s3"
-
-
-def test_equal_requests_at_the_same_time_are_stored_once() -> None:
-    simulation = started()
-    requests = [simulation.request("publish", "s2", "k") for _ in range(4)]
-    simulation.answer_all()
-    answers = [simulation.changes[request].answer for request in requests]
-    assert answers == [Published(3, False), *[Published(3, True)] * 3]
-
-
-def test_a_market_that_the_scenarios_do_not_move_is_rejected() -> None:
-    simulation = started()
-    request = simulation.request("publish", "s4")
-    simulation.answer_all()
-    error = simulation.changes[request].answer
-    assert isinstance(error, MissingMarketData)
-    assert error.summary == "the scenarios in use do not move SOL"
-    assert simulation.inputs == INPUTS
-
-
-def test_of_two_changes_that_exclude_each_other_only_the_first_is_stored() -> None:
-    """Both are valid for the inputs in use; the second is not after the first is stored."""
-    simulation = started()
-    publication = simulation.request("publish", "s2")
-    activation = simulation.request("activate", "x2")
-    prepares = [o for o in simulation.pending if isinstance(o, PrepareInput)]
-    for prepare in reversed(prepares):
-        simulation.answer(prepare)
-    simulation.answer_all()
-    assert simulation.changes[activation].answer == Published(3, was_repeated=False)
-    assert isinstance(simulation.changes[publication].answer, MissingMarketData)
-    simulation = started(ActiveInputs(2, "s2", "x1"))
-    activation = simulation.request("activate", "x2")
-    simulation.answer_all()
-    assert isinstance(simulation.changes[activation].answer, InvalidScenario)
-
-
-def test_a_change_whose_storage_failed_is_in_use_if_it_was_stored() -> None:
-    simulation = started()
-    request = simulation.request("publish", "s2")
-    simulation.answer(simulation.pending[0])
-    (store,) = simulation.pending
-    simulation.answer(store, is_lost=True)
-    assert isinstance(simulation.changes[request].answer, LedgerUnavailable)
-    simulation.answer_all()  # without waiting for the next interval
-    assert simulation.offered[-1].inputs.snapshot_id == "s2"
 
 
 def test_a_newer_generation_follows_a_build_in_progress() -> None:
@@ -241,16 +155,21 @@ def test_a_fault_is_reported_until_a_later_build_succeeds() -> None:
     assert simulation.current is not None
 
 
-def test_a_change_clears_the_fault_and_is_built_at_once() -> None:
-    simulation = Simulation(Layout(shards=1), INPUTS, is_damaged={"s1"})
+def test_newer_inputs_are_built_without_the_delay_of_the_older_ones() -> None:
+    simulation = Simulation(Layout(shards=1), INPUTS)
     simulation.start()
-    simulation.answer_all()
+    for _ in range(5):
+        (load,) = (o for o in simulation.pending if isinstance(o, LoadInputs))
+        simulation.answer(load, is_lost=True)
+        simulation.pass_time(simulation.state.next_time - simulation.now)
+        for operation in tuple(simulation.pending):
+            simulation.answer(operation)
+    simulation.answer(simulation.pending[0], is_lost=True)
     simulation.request("publish", "s2")
-    while simulation.state.inputs.number == 2:
+    while not any(isinstance(o, LoadInputs) for o in simulation.pending):
         simulation.answer(simulation.pending[0])
-    assert simulation.state.fault_of("s2") is None
-    simulation.answer_all()
-    assert simulation.offered[-1].inputs.snapshot_id == "s2"
+    simulation.answer(simulation.pending[0], is_lost=True)
+    assert simulation.state.next_time == simulation.now + 0.1
 
 
 def test_an_archive_that_cannot_be_read_is_reported_and_stops_no_build() -> None:
@@ -303,20 +222,6 @@ def test_the_number_of_shards_follows_the_processors() -> None:
     assert simulation.shards == {0: "b"}
 
 
-def test_a_preparation_that_is_lost_is_repeated() -> None:
-    simulation = started()
-    request = simulation.request("publish", "s2")
-    for delay in (0.1, 0.2):
-        (prepare,) = (o for o in simulation.pending if isinstance(o, PrepareInput))
-        simulation.answer(prepare, is_lost=True)
-        simulation.answer_all()
-        simulation.pass_time(0.9 * delay)
-        assert not simulation.pending
-        simulation.pass_time(0.2 * delay)
-    simulation.answer_all()
-    assert simulation.changes[request].answer == Published(3, was_repeated=False)
-
-
 def test_a_gateway_receives_a_new_generation_or_an_answer_in_time() -> None:
     simulation = started()
     seen = simulation.current
@@ -339,6 +244,9 @@ def test_late_answers_of_a_superseded_build_or_refresh_have_no_effect() -> None:
     assert isinstance(load, LoadInputs)
     simulation.answer(load, is_lost=True)
     simulation.pass_time(0.1)
+    for operation in tuple(simulation.pending):
+        simulation.answer(operation)
+    assert [type(o) for o in simulation.pending] == [LoadInputs]
     for late in (
         InputsLoaded(simulation.now, load.revision, 10, 500, ("BTC",), ("BTC",)),
         BuildLost(simulation.now, load.revision),
@@ -348,6 +256,35 @@ def test_late_answers_of_a_superseded_build_or_refresh_have_no_effect() -> None:
         simulation.repeat(late)
     simulation.answer_all()
     assert simulation.offered[-1].inputs == INPUTS
+
+
+def test_answers_to_an_earlier_refresh_and_duplicates_have_no_effect() -> None:
+    simulation = started()
+    simulation.pass_time(5.0)
+    simulation.answer_all()
+    simulation.pass_time(5.0)
+    listing, reading = simulation.pending
+    assert (listing, reading) == (ListNodes(2), ReadInputs(2))
+    newer = ActiveInputs(9, "s4", "x3")
+    simulation.repeat(NodesListed(simulation.now, 1, {"z": 9.0}))
+    simulation.repeat(InputsRead(simulation.now, 1, newer))
+    simulation.answer(listing)
+    simulation.repeat(NodesListed(simulation.now, 2, {"z": 9.0}))
+    assert simulation.state.refresh.is_in_progress
+    simulation.answer(reading)
+    simulation.repeat(InputsRead(simulation.now, 2, newer))
+
+
+def test_an_answer_to_the_other_step_of_a_build_has_no_effect() -> None:
+    simulation = Simulation(Layout(shards=1), INPUTS)
+    simulation.start()
+    (load,) = simulation.pending
+    assert isinstance(load, LoadInputs)
+    simulation.repeat(SlicesPriced(simulation.now, load.revision))
+    simulation.answer(load)
+    simulation.repeat(simulation.answered[-1])
+    simulation.answer_all()
+    assert len(simulation.offered) == 1
 
 
 def test_inputs_in_use_never_go_back_to_an_older_number() -> None:

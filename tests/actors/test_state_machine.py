@@ -9,7 +9,8 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from simulated_cluster import MOVED, UNUSABLE, USED, Simulation, replayed
+from simulated_cluster import Simulation, replayed
+from simulated_inputs import MOVED, UNUSABLE, USED
 
 from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.actors.instructions import LoadInputs, PrepareInput, PriceSlices, StoreChange
