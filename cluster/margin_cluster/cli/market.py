@@ -12,6 +12,7 @@ from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.market.cleansing import FAULT_MEANING, QualityReport
 from margin_cluster.cli.console import (
+    counted,
     out,
     print_json,
     settings,
@@ -208,4 +209,4 @@ def fetch(
     if as_json:
         print_json(DataFetchDocument(file=str(path), rows=rows))
     else:
-        out.print(f"{rows:,} options in [bold]{path}[/]")
+        out.print(f"{counted(rows, 'option')} in [bold]{path}[/]")

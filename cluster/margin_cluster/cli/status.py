@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from margin_cluster.cli.console import out, print_json
+from margin_cluster.cli.console import counted, out, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson
 from margin_cluster.cli.schemas import StatusDocument
@@ -58,7 +58,7 @@ def _facts(s: StatusDocument) -> dict[str, str]:
         "version": s.version,
         "up": f"{s.uptime_seconds:,.0f} s",
         "nodes": str(s.nodes),
-        "accounts": f"{s.accounts:,} with {s.positions:,} positions "
+        "accounts": f"{s.accounts:,} with {counted(s.positions, 'position')} "
         f"(version {s.portfolio_version})",
         "ready": "yes" if s.is_ready else "no",
         "books": f"{s.run_slots_taken} running, {s.run_slots} at most",
