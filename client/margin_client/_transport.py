@@ -43,10 +43,10 @@ class _Stubs(Generic[C]):
         self._stubs: dict[Stub, object] = {}
 
     def method(self, stub: Stub, name: str) -> Method:
-        made = self._stubs.get(stub)
-        if made is None:
-            made = self._stubs[stub] = stub(self.channel)
-        return getattr(made, name)
+        instance = self._stubs.get(stub)
+        if instance is None:
+            instance = self._stubs[stub] = stub(self.channel)
+        return getattr(instance, name)
 
 
 class AsyncTransport:
