@@ -1,11 +1,8 @@
 """The actors without gateway and ledger: Ray, an archive in a folder, and a small market."""
 
 import contextlib
-import logging
-import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +12,6 @@ from uuid import uuid4
 import ray
 from folder_archive import FolderArchive
 from made import made_scenarios
-from margin_cluster.service import ray_environment
 
 from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
@@ -28,7 +24,6 @@ from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import synthetic_market
 
 N_SCENARIOS = 500
-NAMESPACE = "actors"
 LAYOUT = Layout(shards=2, look_seconds=0.5)
 
 
@@ -51,29 +46,6 @@ def make_small_world() -> SmallWorld:
         parameters_from_mapping({"extends": "hs-surface"}, where="test"),
         book_from_table(market.book, where="book"),
     )
-
-
-@contextmanager
-def ray_here(cpus: int = 2, address: str = "local") -> Iterator[None]:
-    """Start Ray in this process, or attach to a running Ray; workers can import test modules."""
-    here = str(Path(__file__).parent)
-    path = os.environ.get("PYTHONPATH", "")
-    if here not in path.split(os.pathsep):
-        os.environ["PYTHONPATH"] = os.pathsep.join([here, path]) if path else here
-    ray_environment(cpus)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(
-        address=address,
-        num_cpus=cpus if address == "local" else None,
-        include_dashboard=False if address == "local" else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        namespace=NAMESPACE,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def soon(seconds: float = 200.0) -> float:

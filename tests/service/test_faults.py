@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pytest
 from made import made_scenarios
 from margin_client import MarginClient, Progress
+from ray_session import ray_processes
 from service_world import Running, World, served, wire
 
 from margin_actors.actors.generation import Layout
@@ -49,31 +50,21 @@ def running(
 ) -> Iterator[Running]:
     cube_bytes_max = 2**31 if request.param == "prices kept" else 0
     layout = Layout(shards=2, look_seconds=0.5, cube_bytes_max=cube_bytes_max)
+    SPARED[:] = ray_processes("ScenarioShard", "Reducer", "Coordinator")
     with served(large, tmp_path_factory.mktemp("service"), layout=layout) as running:
         yield running
 
 
-def processes(*names: str) -> list[psutil.Process]:
-    """Ray's processes below this one whose title has one of the names."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if title.startswith("ray::") and any(name in title for name in names):
-            found.append(process)
-    return found
-
-
 def kill(*names: str) -> int:
     """Kill such processes without a warning; returns how many there were."""
-    found = processes(*names)
+    found = [p for p in ray_processes(*names) if p not in SPARED]
     for process in found:
         process.send_signal(signal.SIGKILL)
     return len(found)
 
 
+SPARED = list[psutil.Process]()
+"""Actors of other services on the same Ray cluster."""
 WORKERS = ("sum_slab", "revalue", "IDLE")
 VICTIMS: dict[str, Callable[[], int]] = {
     "a shard": lambda: kill("ScenarioShard"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made import EVERYTHING, model_from, sections
 from margin_client import Candidate, InvalidRequestError, MarginClient
-from service_world import Running, World, ray_here, served
+from service_world import Running, World, served
 
 from margin_actors.actors.generation import Layout
 from margin_actors.engine.margin import PARTS, calculate_margin
@@ -30,11 +30,8 @@ def full(request, market: SyntheticMarket) -> World:
 
 
 @pytest.fixture(scope="module")
-def running(full: World, tmp_path_factory) -> Iterator[Running]:
-    with (
-        ray_here(),
-        served(full, tmp_path_factory.mktemp("full"), layout=Layout(shards=3)) as running,
-    ):
+def running(embedded: None, full: World, tmp_path_factory) -> Iterator[Running]:
+    with served(full, tmp_path_factory.mktemp("full"), layout=Layout(shards=3)) as running:
         yield running
 
 

@@ -13,7 +13,6 @@ from actor_world import (
     complete,
     connected,
     make_small_world,
-    ray_here,
     soon,
 )
 
@@ -21,16 +20,12 @@ from margin_actors.actors.book_run import Batch, Completed, Failures
 from margin_actors.engine.margin import assess_book, calculate_margin
 from margin_actors.market.books import Book
 
+pytestmark = pytest.mark.usefixtures("embedded")
+
 
 @pytest.fixture(scope="module")
 def small() -> SmallWorld:
     return make_small_world()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def embedded():
-    with ray_here():
-        yield
 
 
 def with_faults(world: SmallWorld) -> Book:

@@ -21,7 +21,8 @@ from margin_cluster.seeding import keep_model, require_same_model
 from margin_cluster.service import ServiceRequest
 from service_calls import Service
 from service_command import MARGIN, command
-from service_world import Running, World, fill, moved_by, served, wait_until
+from service_world import Running, World, fill, moved_by, served
+from waiting import wait_until
 
 from margin_actors.engine.parameters import preset
 from margin_actors.errors import InvalidMarketData, InvalidParameters

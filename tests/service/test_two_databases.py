@@ -12,7 +12,8 @@ from uuid import uuid4
 import grpc
 import pytest
 from service_calls import Service
-from service_world import Running, World, served, wait_until
+from service_world import Running, World, served
+from waiting import wait_until
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL", "BTC_USDC")
 LOT = {"BTC-PERPETUAL": 10.0, "ETH-PERPETUAL": 1.0, "BTC_USDC": 0.1}
