@@ -196,6 +196,7 @@ asyncio.run(main(Path(sys.argv[2]), sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_the_slot_of_a_killed_gateway_is_free_within_ten_seconds(
     small: SmallWorld, tmp_path: Path
 ) -> None:

@@ -28,9 +28,10 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
-def served_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def served_command(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """`margin serve` without data: the embedded synthetic set."""
-    with command(tmp_path_factory.mktemp("serve")) as running:
+    folder = tmp_path_factory.mktemp("serve")
+    with command(folder, "--state", str(folder / "state"), store=store_root) as running:
         yield running
 
 
@@ -154,7 +155,9 @@ def workers_of_tasks() -> set[int]:
 
 
 @pytest.fixture
-def gateways(embedded: None, world: World, tmp_path: Path) -> Iterator[tuple[Command, Command]]:
+def gateways(
+    embedded: None, world: World, store_root: Path, tmp_path: Path
+) -> Iterator[tuple[Command, Command]]:
     """Two processes of `margin serve` with one ledger and the same actors."""
     model = tmp_path / "model.toml"
     model.write_text('extends = "hs-surface"\n')
@@ -162,13 +165,14 @@ def gateways(embedded: None, world: World, tmp_path: Path) -> Iterator[tuple[Com
     options = ("--ray-address", shared_cluster().address, "--model", str(model))
     options += ("--book", str(book), "--state", str(tmp_path / "state"))
     with (
-        command(tmp_path / "a", *options) as first,
-        command(tmp_path / "b", *options) as second,
+        command(tmp_path / "a", *options, store=store_root) as first,
+        command(tmp_path / "b", *options, store=store_root) as second,
     ):
         yield first, second
     ray.kill(ray.get_actor(NAME, namespace=NAMESPACE))
 
 
+@pytest.mark.slow
 def test_two_gateways_of_one_node_keep_their_workers(
     gateways: tuple[Command, Command], world: World
 ) -> None:

@@ -23,7 +23,7 @@ from margin_actors.actors.generation import Layout
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.portfolios import book_from_table
 
-COPIES, N_SCENARIOS = 300, 4_000
+COPIES, N_SCENARIOS = 100, 4_000
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,10 @@ def large(world: World) -> World:
     return replace(world, table=table, book=book, scenarios=scenarios, expected=expected)
 
 
-@pytest.fixture(scope="module", params=["prices kept", "prices made when needed"])
+@pytest.fixture(
+    scope="module",
+    params=["prices kept", pytest.param("prices made when needed", marks=pytest.mark.slow)],
+)
 def running(
     request: pytest.FixtureRequest,
     embedded: None,
@@ -107,6 +110,7 @@ def test_a_generation_is_made_whatever_dies(running: Running, large: World, vict
         assert whole.digest == large.expected.digest
 
 
+@pytest.mark.slow
 def test_ten_calls_run_thirteen_times_and_take_effect_ten_times() -> None:
     script = Path(__file__).with_name("lost_answers.py")
     lost = {"num_failures": 3, "req_failure_prob": 0, "resp_failure_prob": 100}

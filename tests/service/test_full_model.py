@@ -24,7 +24,7 @@ def world_of(market: SyntheticMarket, core: str) -> World:
     return World(market.snapshot, scenarios, market.book, book, model, expected)
 
 
-@pytest.fixture(scope="module", params=["es", "hybrid"])
+@pytest.fixture(scope="module", params=["hybrid", pytest.param("es", marks=pytest.mark.slow)])
 def full(request, market: SyntheticMarket) -> World:
     return world_of(market, request.param)
 

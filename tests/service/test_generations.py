@@ -121,7 +121,9 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("damaged", ["snapshots", "scenarios"])
+@pytest.mark.parametrize(
+    "damaged", ["snapshots", pytest.param("scenarios", marks=pytest.mark.slow)]
+)
 def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recovery(
     small: SmallWorld, tmp_path: Path, damaged: str
 ) -> None:
@@ -190,6 +192,7 @@ def test_an_unreadable_archive_stops_neither_status_nor_books(
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_shards_that_do_not_answer_do_not_stop_the_status(
     small: SmallWorld, tmp_path: Path
 ) -> None:

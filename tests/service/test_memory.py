@@ -79,6 +79,7 @@ def no_more_than_one_cube() -> None:
     wait_until(is_freed, 60)
 
 
+@pytest.mark.slow
 def test_several_readers_share_one_cube(running: Running) -> None:
     handle = current(running).handle
     readers = [Reader.remote() for _ in range(READERS)]

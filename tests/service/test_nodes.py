@@ -12,23 +12,34 @@ from waiting import wait_until
 
 from margin_actors.actors.generation import Layout
 
+SLOW = pytest.mark.slow
 
-@pytest.mark.parametrize("count", [1, 2])
+
+@pytest.mark.parametrize(
+    ("count", "shards"),
+    [
+        (2, 3),
+        *(
+            pytest.param(count, shards, marks=SLOW)
+            for count in (1, 2)
+            for shards in (1, 2, 3, 7)
+            if (count, shards) != (2, 3)
+        ),
+    ],
+)
 def test_shards_and_nodes_change_no_bit(
-    embedded: None, count: int, world: World, tmp_path: Path
+    embedded: None, count: int, shards: int, world: World, tmp_path: Path
 ) -> None:
-    with nodes(count):
-        for shards in (1, 2, 3, 7):
-            with served(world, tmp_path / f"{shards}", shards=shards) as running:
-                with MarginClient(running.target) as client:
-                    status = client.wait_until_ready()
-                    assert len(status.shards) == shards
-                    assert status.nodes == count
-                    assert len({s.node_id for s in status.shards}) == min(count, shards)
-                    book = client.calculate_book()
-                    assert book.digest == world.expected.digest
-                    one = client.calculate_margin(world.book.accounts[0]).margin
-                    assert one.initial_margin_usd == world.expected.initial_margin_usd[0]
+    with nodes(count), served(world, tmp_path, shards=shards) as running:
+        with MarginClient(running.target) as client:
+            status = client.wait_until_ready()
+            assert len(status.shards) == shards
+            assert status.nodes == count
+            assert len({s.node_id for s in status.shards}) == min(count, shards)
+            book = client.calculate_book()
+            assert book.digest == world.expected.digest
+            one = client.calculate_margin(world.book.accounts[0]).margin
+            assert one.initial_margin_usd == world.expected.initial_margin_usd[0]
 
 
 def test_shards_follow_the_processors(embedded: None, world: World, tmp_path: Path) -> None:
@@ -46,7 +57,11 @@ def test_shards_follow_the_processors(embedded: None, world: World, tmp_path: Pa
 
 
 CUBES = pytest.mark.parametrize(
-    "cube_bytes_max", [2**31, 0], ids=["prices kept", "made when needed"]
+    "cube_bytes_max",
+    [
+        pytest.param(2**31, id="prices kept"),
+        pytest.param(0, id="made when needed", marks=SLOW),
+    ],
 )
 
 

@@ -13,20 +13,12 @@ from margin_cluster.archive import StoreArchive
 from margin_cluster.ledger import Origin, PositionChange, Trade, sqlite_url
 from margin_protos.v1 import margin_service_pb2
 from service_calls import Service, violations_of
-from service_world import Running, World, moved_by, served
+from service_world import Running, World, moved_by
 
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.books import Book, assemble_book
 
 UNLISTED = "BTC-13MAR31-100000-C"
-
-
-@pytest.fixture(scope="module")
-def running(
-    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with served(world, tmp_path_factory.mktemp("service"), shards=3) as running:
-        yield running
 
 
 @pytest.fixture
