@@ -75,6 +75,34 @@ async def connected(
         ray.kill(ray.get_actor("coordinator", namespace=namespace))
 
 
+class SharedActors:
+    """The actors of tests that only run books: one set per layout, started on first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._namespaces: dict[Layout, str] = {}
+
+    @contextlib.asynccontextmanager
+    async def connected(self, layout: Layout = LAYOUT) -> AsyncIterator[Cluster]:
+        """Yield a connection; the actors run on after the block."""
+        world = make_small_world()
+        if layout not in self._namespaces:
+            self._namespaces[layout] = f"n{uuid4().hex}"
+            archive_of(world, self._folder / self._namespaces[layout])
+        namespace = self._namespaces[layout]
+        archive = FolderArchive(self._folder / namespace)
+        cluster = await Cluster.connect(archive, world.model, layout, namespace=namespace)
+        try:
+            yield cluster
+        finally:
+            await cluster.close()
+
+    def stop(self) -> None:
+        """Stop the actors."""
+        for namespace in self._namespaces.values():
+            ray.kill(ray.get_actor("coordinator", namespace=namespace))
+
+
 async def complete(cluster: Cluster, book: Book, seconds: float = 200.0) -> list[Any]:
     generation = await cluster.generation(until=soon())
     events = run_book(cluster, generation, book, until=soon(seconds))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from actor_world import SharedActors
 from margin_client import MarginClient
 from ray_session import shared_cluster, stop_shared_cluster
 from service_world import Running, World, make_world, served
@@ -33,6 +34,14 @@ def embedded() -> Iterator[None]:
     shared_cluster()
     yield
     stop_shared_cluster()
+
+
+@pytest.fixture(scope="session")
+def actors(embedded: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedActors]:
+    """Actors without gateway, for tests that only run books."""
+    shared = SharedActors(tmp_path_factory.mktemp("actors"))
+    yield shared
+    shared.stop()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 import ray
 from actor_world import (
     LAYOUT,
+    SharedActors,
     SmallWorld,
     archive_of,
     complete,
@@ -100,12 +101,12 @@ MOMENTS = (
 )
 
 
-def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, tmp_path: Path) -> None:
+def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, actors: SharedActors) -> None:
     """Operator's review A1: the next book stalled for half a minute."""
 
     async def work() -> None:
         book = large_book(small)
-        async with connected(archive_of(small, tmp_path), small) as cluster:
+        async with actors.connected() as cluster:
             digest = (await complete(cluster, book))[-1].digest
             baseline = max([await timed(cluster, book, digest) for _ in range(3)])
             allowed = 2 * baseline + 3.0  # a busy machine; the defect cost 30 s

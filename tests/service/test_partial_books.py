@@ -108,7 +108,7 @@ def test_accounts_that_cannot_be_margined_are_listed_and_the_others_margined(
 def test_the_digest_covers_the_accounts_that_could_not_be_margined(
     running: Running, service: Service, world: World
 ) -> None:
-    """Operator's review A8: the engine alone gives the same digest, for one shard as for three."""
+    """Operator's review A8: the engine alone gives the same digest, whatever the shards."""
     account, member = world.book.accounts[0], world.book.members[0]
     complete = service.book().summary.digest
     store_unchecked(running.folder, Trade(account, member, UNLISTED, 1.0))
