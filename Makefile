@@ -64,9 +64,12 @@ protos-release: $(CONTRACT)  ## Keep the contract as it is now as the last relea
 fix: $(STAMP)  ## Repair what ruff can repair
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+# Two workers: one for all tests that share a Ray cluster, one for the others (tests/conftest.py).
+PARALLEL ?= --numprocesses 2 --dist loadgroup
+
 test: check  ## Lint, types, import contracts and the everyday tests
 	@echo "==> pytest"
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-slow: $(STAMP)  ## The tests that take minutes
 	@echo "==> pytest, slow tests"
