@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt Makefile | sha256sum | cut -c1-12)
+CONTRACT := $(VENV)/contract/.installed-$(shell sha256sum protos/contract.py | cut -c1-12)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # Several directories on the path are ours; keep the tools' caches out of the way of packaging.
 export PIP_NO_INPUT := 1
+# Without this, pyright asks a server for its newest version at every run.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help run serve test test-slow check lint types floors client client-check protos protos-check protos-release fix docs bench bench-service bench-model soak clean
 
@@ -19,6 +22,12 @@ $(STAMP):
 	@rm -f $(VENV)/.installed-* && touch $@
 	@echo "==> Environment ready"
 
+# The only tools that are not Python packages of the environment; checks and tests fetch nothing.
+$(CONTRACT): $(STAMP)
+	@echo "==> Installing the generator of the contract and buf into $(VENV)/contract (once)"
+	@$(BIN)/python protos/contract.py install
+	@rm -f $(VENV)/contract/.installed-* && touch $@
+
 run: $(STAMP)  ## Margin the embedded synthetic book and write run/report.html
 	@echo "==> Margining the embedded synthetic data set into run/"
 	@$(BIN)/margin run --out run --force
@@ -26,7 +35,8 @@ run: $(STAMP)  ## Margin the embedded synthetic book and write run/report.html
 serve: $(STAMP)  ## Serve the embedded synthetic book over gRPC until Ctrl-C
 	@$(BIN)/margin serve
 
-check: lint types floors client-check protos-check  ## Lint, format, types, import contracts, generated code
+check: $(STAMP) $(CONTRACT)  ## Lint, format, types, import contracts, generated code
+	@$(MAKE) --no-print-directory --output-sync=target --jobs=2 types lint floors client-check protos-check
 
 lint: $(STAMP)
 	@echo "==> ruff: lint and format"
@@ -48,23 +58,26 @@ client-check: $(STAMP)  ## The blocking client is current
 	@echo "==> client: generated code"
 	@$(BIN)/python client/generate.py --check
 
-protos: $(STAMP)  ## Make the stubs of the contract
+protos: $(CONTRACT)  ## Make the stubs of the contract
 	@echo "==> protoc"
 	@$(BIN)/python protos/contract.py generate
 
-protos-check: $(STAMP)  ## Stubs are current, the contract lints and keeps its last release
+protos-check: $(CONTRACT)  ## Stubs are current, the contract lints and keeps its last release
 	@echo "==> contract: stubs, lint, compatibility"
 	@$(BIN)/python protos/contract.py check
 
-protos-release: $(STAMP)  ## Keep the contract as it is now as the last released one
+protos-release: $(CONTRACT)  ## Keep the contract as it is now as the last released one
 	@$(BIN)/python protos/contract.py release
 
 fix: $(STAMP)  ## Repair what ruff can repair
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+# Two workers: one for all tests that share a Ray cluster, one for the others (tests/conftest.py).
+PARALLEL ?= --numprocesses 2 --dist loadgroup
+
 test: check  ## Lint, types, import contracts and the everyday tests
 	@echo "==> pytest"
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 test-slow: $(STAMP)  ## The tests that take minutes
 	@echo "==> pytest, slow tests"

@@ -1,11 +1,8 @@
 """The actors without gateway and ledger: Ray, an archive in a folder, and a small market."""
 
 import contextlib
-import logging
-import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +12,6 @@ from uuid import uuid4
 import ray
 from folder_archive import FolderArchive
 from made import made_scenarios
-from margin_cluster.service import ray_environment
 
 from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
@@ -53,29 +49,6 @@ def make_small_world() -> SmallWorld:
     )
 
 
-@contextmanager
-def ray_here(cpus: int = 2, address: str = "local") -> Iterator[None]:
-    """Start Ray in this process, or attach to a running Ray; workers can import test modules."""
-    here = str(Path(__file__).parent)
-    path = os.environ.get("PYTHONPATH", "")
-    if here not in path.split(os.pathsep):
-        os.environ["PYTHONPATH"] = os.pathsep.join([here, path]) if path else here
-    ray_environment(cpus)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    ray.init(
-        address=address,
-        num_cpus=cpus if address == "local" else None,
-        include_dashboard=False if address == "local" else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        namespace=NAMESPACE,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def soon(seconds: float = 200.0) -> float:
     return time.monotonic() + seconds
 
@@ -101,6 +74,34 @@ async def connected(
     finally:
         await cluster.close()
         ray.kill(ray.get_actor("coordinator", namespace=namespace))
+
+
+class SharedActors:
+    """The actors of tests that only run books: one set per layout, started on first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._namespaces: dict[Layout, str] = {}
+
+    @contextlib.asynccontextmanager
+    async def connected(self, layout: Layout = LAYOUT) -> AsyncIterator[Cluster]:
+        """Yield a connection; the actors run on after the block."""
+        world = make_small_world()
+        if layout not in self._namespaces:
+            self._namespaces[layout] = f"n{uuid4().hex}"
+            archive_of(world, self._folder / self._namespaces[layout])
+        namespace = self._namespaces[layout]
+        archive = FolderArchive(self._folder / namespace)
+        cluster = await Cluster.connect(archive, world.model, layout, namespace=namespace)
+        try:
+            yield cluster
+        finally:
+            await cluster.close()
+
+    def stop(self) -> None:
+        """Stop the actors."""
+        for namespace in self._namespaces.values():
+            ray.kill(ray.get_actor("coordinator", namespace=namespace))
 
 
 async def complete(cluster: Cluster, book: Book, seconds: float = 200.0) -> list[Any]:

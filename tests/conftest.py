@@ -21,7 +21,19 @@ from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
+HERE = Path(__file__).resolve().parent
+TOGETHER = ("service", "cluster", "ledger")
+"""Folders whose tests share what is expensive to make: Ray, fitted surfaces, a database server."""
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name the group of each test; with several workers, a group runs in one of them."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        folder = item.path.parent.name if item.path.is_relative_to(HERE) else ""
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -26,10 +26,16 @@ class Command:
 
 
 @contextmanager
-def command(folder: Path, *options: str, log: Path | None = None) -> Iterator[Command]:
-    """Run `margin serve` until the end of the block; standard error goes to `log`."""
+def command(
+    folder: Path, *options: str, log: Path | None = None, store: Path | None = None
+) -> Iterator[Command]:
+    """Run `margin serve` until the end of the block; standard error goes to `log`.
+
+    Without a `store`, the command has an empty one in `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"MARGIN_STORE": str(folder / "store"), "COLUMNS": "120"}
+    store = store or folder / "store"
+    environment = os.environ | {"MARGIN_STORE": str(store), "COLUMNS": "120"}
     log = log or folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(

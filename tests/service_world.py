@@ -1,9 +1,7 @@
 """A small market behind a complete service: Ray, actors, a ledger on disk and a gateway."""
 
 import asyncio
-import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -22,9 +20,8 @@ from margin_client import Forward, MarginClient, OptionQuote, Snapshot
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import sqlite_url
-from margin_cluster.service import ServiceRequest, ray_environment, running_gateway
+from margin_cluster.service import ServiceRequest, running_gateway
 from margin_cluster.settings import Settings
-from ray.cluster_utils import Cluster
 
 from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import MarginResult, calculate_margin
@@ -69,53 +66,6 @@ def fill(folder: Path, world: World, ledger_url: str | None = None) -> Path:
     path = folder / "book.parquet"
     pq.write_table(world.table, path)
     return path
-
-
-def quiet_ray() -> None:
-    ray_environment(2)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-
-
-@contextmanager
-def ray_here(cpus: int = 2) -> Iterator[None]:
-    """Run Ray inside this process."""
-    quiet_ray()
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        namespace="tests",
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextmanager
-def nodes(count: int, checks: dict[str, int] | None = None) -> Iterator[Cluster]:
-    """Run a Ray cluster of `count` nodes with two CPUs each, and attach to it."""
-    quiet_ray()
-    head: dict[str, Any] = {"num_cpus": 2}
-    if checks:
-        head["_system_config"] = checks
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for _ in range(count - 1):
-            cluster.add_node(num_cpus=2)
-        cluster.wait_for_nodes()
-        ray.init(
-            address=cluster.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            namespace="tests",
-        )
-        yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
 
 
 @dataclass
@@ -202,6 +152,14 @@ def served(
             ray.kill(ray.get_actor("coordinator", namespace=request.namespace))
 
 
+@contextmanager
+def beside(service: Running, world: World, **options: Any) -> Iterator[Running]:
+    """Run another gateway on the actors and the ledger of a service, with other options."""
+    shared = {"namespace": service.namespace, "keep_actors": True}
+    with served(world, service.folder, **shared, **options) as running:
+        yield running
+
+
 def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
     """Return the header and the quotes with which a client publishes a snapshot."""
     o = snapshot.options
@@ -220,13 +178,6 @@ def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
         snapshot.is_synthetic,
     )
     return header, quotes
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < until, f"it did not come about within {seconds:g} s"
-        time.sleep(0.02)
 
 
 def digest_of_book(target: str, **asked: Any) -> str:

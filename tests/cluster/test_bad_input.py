@@ -10,17 +10,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from margin_cluster.cli import app
-from margin_cluster.sources import write_synthetic_folder
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("environment")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "made"
-    write_synthetic_folder(path, seed=11, n_accounts=10)
-    return path
 
 
 def refuse(

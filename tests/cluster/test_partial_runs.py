@@ -10,7 +10,6 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from margin_cluster.cli import app
-from margin_cluster.sources import write_synthetic_folder
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -26,13 +25,6 @@ def margin(*arguments: object, code: int = 0) -> str:
 def body_of(report: Path) -> str:
     html = report.read_text()
     return html[html.index("</script>") :]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "made"
-    write_synthetic_folder(path, seed=11, n_accounts=10)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -286,6 +286,7 @@ def test_procyclicality_of_some_days(tmp_path: Path, small: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Path) -> None:
     """1,000 accounts on real data under the full model: parts add up, floors bind, the buffer is
     released, and every section has its rows."""

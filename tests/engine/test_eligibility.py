@@ -24,7 +24,7 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.engine.pricing import TILE
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
-from margin_actors.market.books import Book
+from margin_actors.market.books import Book, book_of_portfolios
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import fit_surfaces
 
@@ -44,21 +44,7 @@ BAD: dict[str, tuple[float, str]] = {
 
 
 def book_of(accounts: Mapping[str, Mapping[str, float]]) -> Book:
-    names = sorted({name for held in accounts.values() for name in held})
-    start, index, quantity = [0], [], []
-    for held in accounts.values():
-        for name in sorted(held):
-            index.append(names.index(name))
-            quantity.append(held[name])
-        start.append(len(index))
-    return Book(
-        tuple(accounts),
-        tuple(f"M-{a}" for a in accounts),
-        tuple(names),
-        np.array(start, np.int64),
-        np.array(index, np.int32),
-        np.array(quantity, np.float64),
-    )
+    return book_of_portfolios((a, f"M-{a}", held) for a, held in accounts.items())
 
 
 def priced(

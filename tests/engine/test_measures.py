@@ -11,6 +11,7 @@ from margin_actors.engine.measures import (
     es_from_tail,
     expected_shortfall,
     tail_count,
+    tail_shares,
     tail_size,
     value_at_risk,
     var_from_tail,
@@ -19,34 +20,60 @@ from margin_actors.engine.measures import (
 
 profits = arrays(np.float64, st.integers(2, 300), elements=st.floats(-1e9, 1e9, width=32))
 levels = st.floats(0.5, 0.9995)
+seeds = st.none() | st.integers(0, 2**32 - 1)
+"""Of the weights of the scenarios; None for equal weights, which are passed as None."""
 
 
-@given(profits, levels)
-def test_expected_shortfall_is_never_below_value_at_risk(x: np.ndarray, c: float) -> None:
-    var, es = value_at_risk(x[None], confidence=c)[0], expected_shortfall(x[None], confidence=c)[0]
+def weights(seed: int | None, n: int) -> np.ndarray | None:
+    """Return n weights of different size, float64 (n,), that sum to 1; None without a seed."""
+    if seed is None:
+        return None
+    weight = np.random.default_rng(seed).uniform(0.1, 1.0, n)
+    return weight / weight.sum()
+
+
+@given(profits, levels, seeds)
+def test_expected_shortfall_is_never_below_value_at_risk(
+    x: np.ndarray, c: float, seed: int | None
+) -> None:
+    w = weights(seed, x.size)
+    var = value_at_risk(x[None], confidence=c, weight=w)[0]
+    es = expected_shortfall(x[None], confidence=c, weight=w)[0]
     assert es >= var - 1e-9 * abs(var)
 
 
-@given(profits, levels, levels)
-def test_more_confidence_never_lowers_either(x: np.ndarray, a: float, b: float) -> None:
+@given(profits, levels, levels, seeds)
+def test_more_confidence_never_lowers_either(
+    x: np.ndarray, a: float, b: float, seed: int | None
+) -> None:
     low, high = sorted((a, b))
+    w = weights(seed, x.size)
     for f in (value_at_risk, expected_shortfall):
-        least, most = f(x[None], confidence=low)[0], f(x[None], confidence=high)[0]
+        least = f(x[None], confidence=low, weight=w)[0]
+        most = f(x[None], confidence=high, weight=w)[0]
         assert most >= least - 1e-7 * max(1.0, abs(least))
 
 
-@given(profits, levels, st.floats(0.1, 100))
-def test_measures_scale_with_the_portfolio(x: np.ndarray, c: float, factor: float) -> None:
+@given(profits, levels, st.floats(0.01, 100), seeds)
+def test_measures_scale_with_the_portfolio(
+    x: np.ndarray, c: float, factor: float, seed: int | None
+) -> None:
+    w = weights(seed, x.size)
     for f in (value_at_risk, expected_shortfall):
-        one, many = f(x[None], confidence=c)[0], f(x[None] * factor, confidence=c)[0]
+        one = f(x[None], confidence=c, weight=w)[0]
+        many = f(x[None] * factor, confidence=c, weight=w)[0]
         assert many == pytest.approx(one * factor, rel=1e-9, abs=1e-6)
 
 
-@given(profits, levels, st.floats(-1e6, 1e6))
-def test_cash_shifts_the_measures_by_itself(x: np.ndarray, c: float, cash: float) -> None:
+@given(profits, levels, st.floats(-1e6, 1e6), seeds)
+def test_cash_shifts_the_measures_by_itself(
+    x: np.ndarray, c: float, cash: float, seed: int | None
+) -> None:
+    w = weights(seed, x.size)
     for f in (value_at_risk, expected_shortfall):
-        shifted = f(x[None] + cash, confidence=c)[0]
-        assert shifted == pytest.approx(f(x[None], confidence=c)[0] - cash, rel=1e-9, abs=1e-4)
+        shifted = f(x[None] + cash, confidence=c, weight=w)[0]
+        before = f(x[None], confidence=c, weight=w)[0]
+        assert shifted == pytest.approx(before - cash, rel=1e-9, abs=1e-4)
 
 
 @given(profits, levels)
@@ -58,6 +85,9 @@ def test_equal_weights_give_what_no_weights_give(x: np.ndarray, c: float) -> Non
     for f in (value_at_risk, expected_shortfall):
         weighted = f(x[None], confidence=c, weight=weight)[0]
         assert weighted == pytest.approx(f(x[None], confidence=c)[0], rel=1e-6, abs=1e-3)
+    rows, share = tail_shares(x, confidence=c, weight=weight)
+    assert share.sum() == pytest.approx(1.0)
+    assert -x[rows[-1]] == value_at_risk(x[None], confidence=c)[0]
 
 
 @given(profits, st.sampled_from([0.9, 0.95, 0.99, 0.995]))
@@ -89,6 +119,18 @@ def test_weights_move_the_tail() -> None:
     assert expected_shortfall(x, confidence=0.99, weight=w)[0] == pytest.approx(10 * 1 + 0.9)
 
 
+def test_weights_move_measures_towards_the_rows_that_weigh_more() -> None:
+    x = np.arange(-50.0, 50.0)[None, :]
+    heavy = np.ones(100)
+    heavy[:10] = 5.0
+    light = np.ones(100)
+    light[:10] = 0.2
+    for measure in (value_at_risk, expected_shortfall):
+        plain = measure(x, confidence=0.95)[0]
+        assert measure(x, confidence=0.95, weight=heavy / heavy.sum())[0] > plain
+        assert measure(x, confidence=0.95, weight=light / light.sum())[0] < plain
+
+
 def test_the_interval_of_var_widens_where_windows_overlap() -> None:
     tail = np.sort(np.random.default_rng(0).normal(size=2000))[None]
     wide = var_interval_from_tail(tail, n_scenarios=2000, confidence=0.99, effective_size=1000)
@@ -102,15 +144,17 @@ def test_the_interval_of_var_widens_where_windows_overlap() -> None:
         np.float64, st.tuples(st.integers(1, 6), st.integers(5, 200)), elements=st.floats(-1e6, 1e6)
     ),
     levels,
+    seeds,
 )
-def test_components_add_up_to_the_measures(pnl: np.ndarray, c: float) -> None:
-    parts = attribute(pnl, np.ones(pnl.shape[0]), confidence=c)
+def test_components_add_up_to_the_measures(pnl: np.ndarray, c: float, seed: int | None) -> None:
+    w = weights(seed, pnl.shape[1])
+    parts = attribute(pnl, np.resize([1.0, 2.0, -3.0], pnl.shape[0]), confidence=c, weight=w)
     total = pnl.sum(axis=0)[None]
     assert parts.component_var.sum() == pytest.approx(
-        value_at_risk(total, confidence=c)[0], rel=1e-9, abs=1e-5
+        value_at_risk(total, confidence=c, weight=w)[0], rel=1e-9, abs=1e-5
     )
     assert parts.component_es.sum() == pytest.approx(
-        expected_shortfall(total, confidence=c)[0], rel=1e-9, abs=1e-5
+        expected_shortfall(total, confidence=c, weight=w)[0], rel=1e-9, abs=1e-5
     )
 
 

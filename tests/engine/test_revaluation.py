@@ -24,18 +24,14 @@ from margin_actors.engine.revaluation import (
 )
 from margin_actors.engine.scenarios import MONEYNESS, TENORS_DAYS, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
-from margin_actors.market.books import Book
+from margin_actors.market.books import Book, account_book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import black76_price
 
 
 def book_of(positions: dict[str, float]) -> Book:
-    names = tuple(sorted(positions))
-    return Book(
-        ("A",), ("M",), names, np.array([0, len(names)]), np.arange(len(names), dtype=np.int32),
-        np.array([positions[n] for n in names]),
-    )  # fmt: skip
+    return account_book("A", "M", positions)
 
 
 def twin(

@@ -16,7 +16,7 @@ from margin_actors.engine.span import (
     risk_arrays_to_table,
     span_charges,
 )
-from margin_actors.market.books import Book
+from margin_actors.market.books import account_book
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_delta
 
@@ -27,10 +27,7 @@ GIVEN = {"price_scan": SCAN, "vol_scan": {"BTC": 0.3, "ETH": 0.35}}
 
 def one(snapshot, positions, parameters, n=300):
     """Return the result for one account with some positions."""
-    names = tuple(sorted(positions))
-    book = Book(("A",), ("M",), names, np.array([0, len(names)]),
-                np.arange(len(names), dtype=np.int32),
-                np.array([positions[n] for n in names]))  # fmt: skip
+    book = account_book("A", "M", positions)
     return calculate_margin(snapshot, made_scenarios(n), book, parameters)
 
 

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import ray
-from actor_world import make_small_world, ray_here
+from actor_world import make_small_world
 from folder_archive import FolderArchive
+from ray_session import shared_cluster, stop_shared_cluster
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.coordinator import Coordinator
@@ -65,5 +66,8 @@ if __name__ == "__main__":
     given = [f"call-{call}" if call % 2 else "" for call in range(10)]
     with tempfile.TemporaryDirectory() as name:
         os.environ["EXECUTIONS"] = f"{name}/executions"
-        with ray_here():
+        shared_cluster()
+        try:
             asyncio.run(main(Path(name) / "state", given))
+        finally:
+            stop_shared_cluster()

@@ -7,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -18,14 +16,15 @@ import pytest
 import ray
 from actor_world import (
     LAYOUT,
+    SharedActors,
     SmallWorld,
     archive_of,
     complete,
     connected,
     make_small_world,
-    ray_here,
     soon,
 )
+from waiting import wait_until_async
 
 from margin_actors.actors.book_run import Batch, Completed, Progress, run_book
 from margin_actors.actors.cluster import Cluster, finished
@@ -37,23 +36,12 @@ from margin_actors.errors import (
 )
 from margin_actors.market.books import Book
 
+pytestmark = pytest.mark.usefixtures("embedded")
+
 
 @pytest.fixture(scope="module")
 def small() -> SmallWorld:
     return make_small_world()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def embedded():
-    with ray_here():
-        yield
-
-
-async def until_true(is_true: Callable[[], Any], seconds: float = 30.0) -> None:
-    end = soon(seconds)
-    while not is_true():
-        assert time.monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.02)
 
 
 def large_book(world: SmallWorld, copies: int = 60) -> Book:
@@ -97,7 +85,7 @@ async def left_at(cluster: Cluster, book: Book, moment: str) -> None:
     task = asyncio.create_task(follow())
     if moment == "before the first part":
         await asyncio.sleep(0)
-        await until_true(lambda: cluster._reducers)
+        await wait_until_async(lambda: cluster._reducers)
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -113,12 +101,12 @@ MOMENTS = (
 )
 
 
-def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, tmp_path: Path) -> None:
+def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, actors: SharedActors) -> None:
     """Operator's review A1: the next book stalled for half a minute."""
 
     async def work() -> None:
         book = large_book(small)
-        async with connected(archive_of(small, tmp_path), small) as cluster:
+        async with actors.connected() as cluster:
             digest = (await complete(cluster, book))[-1].digest
             baseline = max([await timed(cluster, book, digest) for _ in range(3)])
             allowed = 2 * baseline + 3.0  # a busy machine; the defect cost 30 s
@@ -190,8 +178,9 @@ def test_a_reducer_skips_what_nobody_waits_for_and_is_not_held_up_by_it() -> Non
 HOLDER = """
 import asyncio, sys, time
 from pathlib import Path
-from actor_world import make_small_world, ray_here
+from actor_world import make_small_world
 from folder_archive import FolderArchive
+from ray_session import attach
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.layout import Layout
 
@@ -203,11 +192,12 @@ async def main(folder, namespace):
         print("held", flush=True)
         await asyncio.sleep(3600)
 
-with ray_here(address=sys.argv[1]):
-    asyncio.run(main(Path(sys.argv[2]), sys.argv[3]))
+attach(sys.argv[1])
+asyncio.run(main(Path(sys.argv[2]), sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_the_slot_of_a_killed_gateway_is_free_within_ten_seconds(
     small: SmallWorld, tmp_path: Path
 ) -> None:

@@ -10,17 +10,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2, market_data_service_pb2, portfolio_service_pb2
 from service_calls import Service, snapshot_messages, violations_of
-from service_world import Running, World, moved_by, served
+from service_world import Running, World, moved_by
 
 CODE = grpc.StatusCode
-
-
-@pytest.fixture(scope="module")
-def running(
-    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with served(world, tmp_path_factory.mktemp("service")) as running:
-        yield running
 
 
 @pytest.fixture

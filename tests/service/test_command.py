@@ -10,24 +10,28 @@ from datetime import timedelta
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 import ray
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from json_documents import validated
 from margin_client import BookResult, MarginClient, Progress, RetryPolicy, UnavailableError
+from ray_session import ray_processes, shared_cluster
 from service_command import MARGIN, Command, command
-from service_world import World, fill, moved_by, nodes, wait_until, wire
+from service_world import World, fill, moved_by, wire
+from waiting import wait_until
+
+from margin_actors.actors.cluster import NAME, NAMESPACE
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
-def served_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
+def served_command(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """`margin serve` without data: the embedded synthetic set."""
-    with command(tmp_path_factory.mktemp("serve")) as running:
+    folder = tmp_path_factory.mktemp("serve")
+    with command(folder, "--state", str(folder / "state"), store=store_root) as running:
         yield running
 
 
@@ -140,83 +144,83 @@ def calls_at_work(gateway: Command) -> int:
         return client.get_status().requests_active
 
 
-def ray_workers(*names: str) -> set[int]:
-    """Return the worker processes of Ray on this machine whose titles begin with one of `names`."""
-    return {
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if " ".join(process.info["cmdline"] or ()).startswith(names)
-    }
+def workers(*names: str) -> set[int]:
+    """Return the processes of Ray's workers whose titles contain one of `names`; or all."""
+    return {process.pid for process in ray_processes(*names)}
 
 
 def workers_of_tasks() -> set[int]:
     """Return the processes that run tasks, or wait for one."""
-    return ray_workers("ray::IDLE", "ray::_sum_slab", "ray::_revalue")
+    return workers("ray::IDLE", "ray::_sum_slab", "ray::_revalue")
 
 
-def test_two_gateways_of_one_node_keep_their_workers(world: World, tmp_path: Path) -> None:
+@pytest.fixture
+def gateways(
+    embedded: None, world: World, store_root: Path, tmp_path: Path
+) -> Iterator[tuple[Command, Command]]:
+    """Two processes of `margin serve` with one ledger and the same actors."""
+    model = tmp_path / "model.toml"
+    model.write_text('extends = "hs-surface"\n')
+    book = fill(tmp_path / "state", world)
+    options = ("--ray-address", shared_cluster().address, "--model", str(model))
+    options += ("--book", str(book), "--state", str(tmp_path / "state"))
+    with (
+        command(tmp_path / "a", *options, store=store_root) as first,
+        command(tmp_path / "b", *options, store=store_root) as second,
+    ):
+        yield first, second
+    ray.kill(ray.get_actor(NAME, namespace=NAMESPACE))
+
+
+@pytest.mark.slow
+def test_two_gateways_of_one_node_keep_their_workers(
+    gateways: tuple[Command, Command], world: World
+) -> None:
     """Ray kept two idle workers of a node with two processors, whichever gateway used them last."""
-    model = tmp_path / "model.toml"
-    model.write_text('extends = "hs-surface"\n')
-    book = fill(tmp_path / "state", world)
-    with nodes(1) as cluster:
-        options = ("--ray-address", cluster.address, "--model", str(model), "--book", str(book))
-        state = ("--state", str(tmp_path / "state"))
-        with (
-            command(tmp_path / "a", *options, *state) as first,
-            command(tmp_path / "b", *options, *state) as second,
-            MarginClient(first.target) as one,
-            MarginClient(second.target) as other,
-        ):
+    first, second = gateways
+    with MarginClient(first.target) as one, MarginClient(second.target) as other:
 
-            def alternate() -> set[int]:
-                for client in (one, other):
-                    client.calculate_book()
-                    time.sleep(2.0)  # longer than a worker must be idle before Ray may end it
-                return workers_of_tasks()
+        def alternate() -> set[int]:
+            for client in (one, other):
+                client.calculate_book()
+                time.sleep(2.0)  # longer than a worker must be idle before Ray may end it
+            return workers_of_tasks()
 
-            before = alternate()
-            assert len(before) >= 2
-            assert before <= alternate()
+        before = alternate()
+        assert len(before) >= 2
+        assert before <= alternate()
 
-            # The first one started the coordinator. Ray ends the workers of tasks of a driver that
-            # has exited, so that each publication waited for a new one for 2 s.
-            first.process.terminate()
-            assert first.process.wait(30) == 0
-            time.sleep(2.0)
-            workers = ray_workers("ray::")
-            header, quotes = wire(moved_by(world.snapshot, timedelta(hours=1)))
-            number = other.publish_snapshot(header, quotes).generation
+        # The first one started the coordinator. Ray ends the workers of tasks of a driver that
+        # has exited, so that each publication waited for a new one for 2 s.
+        first.process.terminate()
+        assert first.process.wait(30) == 0
+        time.sleep(2.0)
+        running = workers()
+        header, quotes = wire(moved_by(world.snapshot, timedelta(hours=1)))
+        number = other.publish_snapshot(header, quotes).generation
 
-            def is_current() -> bool:
-                generation = other.get_status().generation
-                return generation is not None and generation.number == number
+        def is_current() -> bool:
+            generation = other.get_status().generation
+            return generation is not None and generation.number == number
 
-            wait_until(is_current)
-            assert ray_workers("ray::") <= workers
+        wait_until(is_current)
+        assert workers() <= running
 
 
-def test_a_gateway_is_killed_in_the_middle_and_another_drains(world: World, tmp_path: Path) -> None:
-    model = tmp_path / "model.toml"
-    model.write_text('extends = "hs-surface"\n')
-    book = fill(tmp_path / "state", world)
-    with nodes(1) as cluster:
-        options = ("--ray-address", cluster.address, "--model", str(model), "--book", str(book))
-        state = ("--state", str(tmp_path / "state"))
-        with (
-            command(tmp_path / "a", *options, *state) as first,
-            command(tmp_path / "b", *options, *state) as second,
-        ):
-            both = f"ipv4:{first.target},{second.target}"
-            result, killed = struck_book(both, [first, second], signal.SIGKILL)
-            assert killed.process.poll() == -signal.SIGKILL
-            assert result.digest == world.expected.digest
+def test_a_gateway_is_killed_in_the_middle_and_another_drains(
+    gateways: tuple[Command, Command], world: World
+) -> None:
+    first, second = gateways
+    both = f"ipv4:{first.target},{second.target}"
+    result, killed = struck_book(both, [first, second], signal.SIGKILL)
+    assert killed.process.poll() == -signal.SIGKILL
+    assert result.digest == world.expected.digest
 
-            other = second if killed is first else first
-            result, drained = struck_book(other.target, [other], signal.SIGTERM)
-            assert result.digest == world.expected.digest
-            assert drained.process.wait(30) == 0
-            policy = RetryPolicy(attempts_max=1)
-            with MarginClient(drained.target, retries=policy) as client:
-                with pytest.raises(UnavailableError):
-                    client.get_status()
+    other = second if killed is first else first
+    result, drained = struck_book(other.target, [other], signal.SIGTERM)
+    assert result.digest == world.expected.digest
+    assert drained.process.wait(30) == 0
+    policy = RetryPolicy(attempts_max=1)
+    with MarginClient(drained.target, retries=policy) as client:
+        with pytest.raises(UnavailableError):
+            client.get_status()

@@ -31,6 +31,7 @@ from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
 from prometheus_client import generate_latest
 from service_world import Running, World, wire
+from waiting import wait_until
 
 from margin_actors.errors import InvalidParameters, Problem
 
@@ -92,10 +93,7 @@ def test_health_follows_the_ledger(running: Running, client: MarginClient) -> No
     """Operator's review B: with a full disk health stayed SERVING."""
 
     def becomes(status: int) -> None:
-        until = time.monotonic() + 10
-        while health_of(running) != status:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_until(lambda: health_of(running) == status, 10)
 
     becomes(health_pb2.HealthCheckResponse.SERVING)
     running.gateway.health.set_ledger_fault("database or disk is full")
@@ -165,10 +163,7 @@ def test_a_caller_that_leaves_is_logged_as_cancelled(
 
     asyncio.run(leave())
     admission = running.gateway.admission
-    until = time.monotonic() + 30
-    while admission.active or admission.waiting or admission.uploads:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: not (admission.active or admission.waiting or admission.uploads))
     gc.collect()
     events = [json.loads(line) for line in log.getvalue().splitlines()]
     codes = {event["code"] for event in events if event["event"] == "call"}

@@ -9,7 +9,8 @@ import grpc
 import pytest
 from margin_client import AccountPosition, MarginClient, RetryPolicy
 from margin_protos.v1 import margin_types_pb2, portfolio_service_pb2, portfolio_service_pb2_grpc
-from service_world import Running, World, served
+from service_world import Running, World, beside
+from waiting import wait_until
 
 ONCE = RetryPolicy(attempts_max=1)
 UPLOADS = 40
@@ -17,14 +18,9 @@ FIRST, STALL = 1.0, 20.0
 
 
 @pytest.fixture(scope="module")
-def running(
-    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with served(
-        world,
-        tmp_path_factory.mktemp("service"),
-        first_message_seconds_max=FIRST,
-        stall_seconds_max=STALL,
+def running(service_of_session: Running, world: World) -> Iterator[Running]:
+    with beside(
+        service_of_session, world, first_message_seconds_max=FIRST, stall_seconds_max=STALL
     ) as running:
         yield running
 
@@ -59,13 +55,6 @@ def silent_uploads(target: str, count: int, *, messages: int) -> Iterator[list[g
             end.set()
             for call in calls:
                 call.cancel()
-
-
-def wait_until(is_true: object, seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():  # pyright: ignore[reportCallIssue]
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def test_uploads_that_fall_silent_hold_no_place(running: Running, world: World) -> None:
@@ -112,10 +101,10 @@ def test_a_call_without_a_first_message_is_ended_soon(running: Running, method: 
 
 
 def test_a_stalled_upload_does_not_delay_the_end_of_the_gateway(
-    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
+    service_of_session: Running, world: World
 ) -> None:
     """Operator's review B: one stalled upload held SIGTERM for 32.9 s."""
-    service = served(world, tmp_path_factory.mktemp("service"), stall_seconds_max=STALL)
+    service = beside(service_of_session, world, stall_seconds_max=STALL)
     with ExitStack() as stack:
         running = stack.enter_context(service)
         admission = running.gateway.admission

@@ -16,13 +16,14 @@ import pyarrow.compute as pc
 import pytest
 from made import made_scenarios
 from margin_client import MarginClient, Progress
+from ray_session import ray_processes
 from service_world import Running, World, served, wire
 
 from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.portfolios import book_from_table
 
-COPIES, N_SCENARIOS = 300, 4_000
+COPIES, N_SCENARIOS = 100, 4_000
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,10 @@ def large(world: World) -> World:
     return replace(world, table=table, book=book, scenarios=scenarios, expected=expected)
 
 
-@pytest.fixture(scope="module", params=["prices kept", "prices made when needed"])
+@pytest.fixture(
+    scope="module",
+    params=["prices kept", pytest.param("prices made when needed", marks=pytest.mark.slow)],
+)
 def running(
     request: pytest.FixtureRequest,
     embedded: None,
@@ -49,31 +53,21 @@ def running(
 ) -> Iterator[Running]:
     cube_bytes_max = 2**31 if request.param == "prices kept" else 0
     layout = Layout(shards=2, refresh_seconds=0.5, cube_bytes_max=cube_bytes_max)
+    SPARED[:] = ray_processes("ScenarioShard", "Reducer", "Coordinator")
     with served(large, tmp_path_factory.mktemp("service"), layout=layout) as running:
         yield running
 
 
-def processes(*names: str) -> list[psutil.Process]:
-    """Ray's processes below this one whose title has one of the names."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.NoSuchProcess:
-            continue
-        if title.startswith("ray::") and any(name in title for name in names):
-            found.append(process)
-    return found
-
-
 def kill(*names: str) -> int:
     """Kill such processes without a warning; returns how many there were."""
-    found = processes(*names)
+    found = [p for p in ray_processes(*names) if p not in SPARED]
     for process in found:
         process.send_signal(signal.SIGKILL)
     return len(found)
 
 
+SPARED = list[psutil.Process]()
+"""Actors of other services on the same Ray cluster."""
 WORKERS = ("sum_slab", "revalue", "IDLE")
 VICTIMS: dict[str, Callable[[], int]] = {
     "a shard": lambda: kill("ScenarioShard"),
@@ -116,6 +110,7 @@ def test_a_generation_is_made_whatever_dies(running: Running, large: World, vict
         assert whole.digest == large.expected.digest
 
 
+@pytest.mark.slow
 def test_ten_calls_run_thirteen_times_and_take_effect_ten_times() -> None:
     script = Path(__file__).with_name("lost_answers.py")
     lost = {"num_failures": 3, "req_failure_prob": 0, "resp_failure_prob": 100}

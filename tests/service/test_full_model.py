@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made import EVERYTHING, model_from, sections
 from margin_client import Candidate, InvalidRequestError, MarginClient
-from service_world import Running, World, ray_here, served
+from service_world import Running, World, served
 
 from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import PARTS, calculate_margin
@@ -24,17 +24,14 @@ def world_of(market: SyntheticMarket, core: str) -> World:
     return World(market.snapshot, scenarios, market.book, book, model, expected)
 
 
-@pytest.fixture(scope="module", params=["es", "hybrid"])
+@pytest.fixture(scope="module", params=["hybrid", pytest.param("es", marks=pytest.mark.slow)])
 def full(request, market: SyntheticMarket) -> World:
     return world_of(market, request.param)
 
 
 @pytest.fixture(scope="module")
-def running(full: World, tmp_path_factory) -> Iterator[Running]:
-    with (
-        ray_here(),
-        served(full, tmp_path_factory.mktemp("full"), layout=Layout(shards=3)) as running,
-    ):
+def running(embedded: None, full: World, tmp_path_factory) -> Iterator[Running]:
+    with served(full, tmp_path_factory.mktemp("full"), layout=Layout(shards=3)) as running:
         yield running
 
 

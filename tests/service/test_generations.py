@@ -1,13 +1,11 @@
 """What is in use, and what may come to be, on real actors without gateway and ledger."""
 
 import asyncio
-import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import ray
 from actor_world import (
@@ -17,11 +15,11 @@ from actor_world import (
     complete,
     connected,
     make_small_world,
-    ray_here,
     soon,
 )
 from folder_archive import FolderArchive
 from made import made_scenarios
+from ray_session import ray_processes
 
 from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import (
@@ -34,16 +32,12 @@ from margin_actors.errors import (
     UnknownScenarioSet,
 )
 
+pytestmark = pytest.mark.usefixtures("embedded")
+
 
 @pytest.fixture(scope="module")
 def small() -> SmallWorld:
     return make_small_world()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def embedded():
-    with ray_here():
-        yield
 
 
 def test_a_key_brings_about_one_generation_however_often_it_comes(
@@ -127,7 +121,9 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("damaged", ["snapshots", "scenarios"])
+@pytest.mark.parametrize(
+    "damaged", ["snapshots", pytest.param("scenarios", marks=pytest.mark.slow)]
+)
 def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recovery(
     small: SmallWorld, tmp_path: Path, damaged: str
 ) -> None:
@@ -197,24 +193,16 @@ def test_an_unreadable_archive_stops_neither_status_nor_books(
     asyncio.run(work())
 
 
-def shard_processes() -> list[psutil.Process]:
-    """The shards below this process."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if " ".join(process.cmdline()).startswith("ray::ScenarioShard"):
-                found.append(process)
-    return found
-
-
+@pytest.mark.slow
 def test_shards_that_do_not_answer_do_not_stop_the_status(
     small: SmallWorld, tmp_path: Path
 ) -> None:
     async def work() -> None:
         layout = replace(LAYOUT, shards=4)
+        others = ray_processes("ScenarioShard")
         async with connected(archive_of(small, tmp_path), small, layout) as cluster:
             await cluster.generation(until=soon())
-            stopped = shard_processes()
+            stopped = [p for p in ray_processes("ScenarioShard") if p not in others]
             assert len(stopped) == 4
             for process in stopped:
                 process.suspend()

@@ -1,13 +1,12 @@
 """Requests wrong, too large, cut off or abandoned: a clear status, and the server serves on."""
 
 import asyncio
-import contextlib
 import gc
 import os
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,9 @@ from margin_protos.v1 import (
     portfolio_service_pb2,
     portfolio_service_pb2_grpc,
 )
-from service_world import Running, World, served, wire
+from ray_session import ray_processes
+from service_world import Running, World, beside, wire
+from waiting import wait_until
 
 from margin_actors.actors.jobs import run_beside
 from margin_actors.actors.work import ProgressCallback
@@ -45,14 +46,11 @@ STALL = 1.0
 
 
 @pytest.fixture(scope="module")
-def running(
-    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """A service with short time limits and few places."""
-    folder = tmp_path_factory.mktemp("service")
+def running(service_of_session: Running, world: World) -> Iterator[Running]:
+    """A gateway with short time limits and few places."""
     limits = {"unary_active_max": 2, "unary_waiting_max": 2, "streaming_active_max": 4}
     waits = {"stall_seconds_max": STALL, "unread_seconds_max": STALL}
-    with served(world, folder, **waits, **limits) as running:
+    with beside(service_of_session, world, **waits, **limits) as running:
         yield running
 
 
@@ -74,13 +72,6 @@ def _serves_on(running: Running, world: World) -> Iterator[None]:
 def at_work(running: Running) -> int:
     admission = running.gateway.admission
     return admission.active + admission.waiting
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 30.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.02)
 
 
 def details_of(fault: grpc.RpcError) -> list[object]:
@@ -262,30 +253,19 @@ async def runs_of(running: Running) -> int:
     return status.run_slots_taken
 
 
-def workers_of_ray() -> dict[int, str]:
-    """Return the titles of Ray's workers by process id."""
-    found = {}
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            title = " ".join(process.cmdline())
-            if title.startswith("ray::"):
-                found[process.pid] = title
-    return found
-
-
-def jobs() -> list[int]:
-    return [pid for pid, title in workers_of_ray().items() if "run_job" in title]
+def jobs() -> set[int]:
+    return {process.pid for process in ray_processes("run_job")}
 
 
 def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
     class EnoughError(Exception):
         pass
 
-    workers: list[int] = []
+    workers = set[int]()
 
     def stop(step: Progress) -> None:
         if step.stage == "Cleansing prices" or step.done:
-            workers.extend(jobs())
+            workers.update(jobs())
             raise EnoughError
 
     with pytest.raises(EnoughError):
@@ -315,12 +295,13 @@ def test_a_book_does_not_wait_for_builds(running: Running, client: MarginClient)
             await each.aclose()
 
     client.calculate_book()
-    before = workers_of_ray().keys()
+    before = {process.pid for process in ray_processes()}
     builds = running.do(begin())
     try:
         assert client.calculate_book(timeout_seconds=15).digest
         assert len(jobs()) == 2
-        assert workers_of_ray().keys() - jobs() <= before, "the book started no worker"
+        after = {process.pid for process in ray_processes()}
+        assert after - jobs() <= before, "the book started no worker"
     finally:
         running.do(end())
 

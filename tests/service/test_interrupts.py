@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import ray
-from service_world import ray_here, wait_until
+from ray_session import CPUS
+from waiting import wait_until
 
 from margin_actors.actors.interrupts import is_ray_worker
 
 
-@ray.remote(num_cpus=1)
+@ray.remote(num_cpus=CPUS)
 def occupy(folder: str) -> bool:
     """Run for a second in a worker that has imported this project's actors, and say so."""
     import margin_actors.actors
@@ -24,18 +25,19 @@ def occupy(folder: str) -> bool:
     return is_ray_worker()
 
 
-def test_a_running_task_is_finished_and_a_queued_one_cancelled(tmp_path: Path) -> None:
+def test_a_running_task_is_finished_and_a_queued_one_cancelled(
+    embedded: None, tmp_path: Path
+) -> None:
     """An interrupted import of numba once made every later book of its worker fail."""
     assert not is_ray_worker()
-    with ray_here(cpus=1):
-        running = occupy.remote(str(tmp_path))
-        other = tmp_path / "queued"
-        other.mkdir()
-        queued = occupy.remote(str(other))
-        wait_until((tmp_path / "begun").exists, 60)
-        ray.cancel(queued)
-        ray.cancel(running)
-        wait_until((tmp_path / "finished").exists, 60)
-        with pytest.raises(ray.exceptions.TaskCancelledError):
-            ray.get(queued, timeout=60)
-        assert not (other / "begun").exists()
+    running = occupy.remote(str(tmp_path))
+    other = tmp_path / "queued"
+    other.mkdir()
+    queued = occupy.remote(str(other))
+    wait_until((tmp_path / "begun").exists, 60)
+    ray.cancel(queued)
+    ray.cancel(running)
+    wait_until((tmp_path / "finished").exists, 60)
+    with pytest.raises(ray.exceptions.TaskCancelledError):
+        ray.get(queued, timeout=60)
+    assert not (other / "begun").exists()

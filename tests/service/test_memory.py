@@ -3,7 +3,7 @@
 import gc
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,18 +14,19 @@ from made import made_scenarios
 from margin_client import MarginClient
 from ray._private.internal_api import memory_summary
 from service_world import Running, World, served, wire
+from waiting import wait_until
 
 from margin_actors.actors.cluster import _read
 from margin_actors.actors.generation import GenerationHandle
 from margin_actors.engine.pricing import TILE
 
-CUBE_MIB = 400
-READERS = 10
+CUBE_MIB = 160
+READERS = 4
 
 
 @pytest.fixture(scope="module")
 def wide(world: World) -> World:
-    """So many scenarios that the prices of all contracts take 400 MiB."""
+    """So many scenarios that the prices of all contracts take `CUBE_MIB`."""
     contracts = len(world.snapshot.options) + 2
     tiles = CUBE_MIB * 2**20 // (contracts * TILE * 8) + 1
     return replace(world, scenarios=made_scenarios(tiles * TILE))
@@ -68,15 +69,18 @@ def stored_mib() -> float:
     return float(found[1])
 
 
-def wait_until(is_true: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < until, f"it did not come about: {stored_mib()} MiB"
+def no_more_than_one_cube() -> None:
+    """Wait until the prices of one generation alone are stored."""
+
+    def is_freed() -> bool:
         gc.collect()
-        time.sleep(0.25)
+        return stored_mib() < 1.5 * CUBE_MIB
+
+    wait_until(is_freed, 60)
 
 
-def test_ten_readers_share_one_cube(running: Running) -> None:
+@pytest.mark.slow
+def test_several_readers_share_one_cube(running: Running) -> None:
     handle = current(running).handle
     readers = [Reader.remote() for _ in range(READERS)]
     before = ray.get([r.memory.remote() for r in readers])
@@ -92,7 +96,7 @@ def test_ten_readers_share_one_cube(running: Running) -> None:
 
 
 def test_an_old_generation_goes_with_its_last_reader(running: Running, wide: World) -> None:
-    wait_until(lambda: stored_mib() < 1.5 * CUBE_MIB)
+    no_more_than_one_cube()
     held = current(running)
     assert held.priced.slabs is not None
     first = float(held.priced.slabs[0].values[0, 0, 0])
@@ -104,9 +108,9 @@ def test_an_old_generation_goes_with_its_last_reader(running: Running, wide: Wor
         assert stored_mib() > 1.9 * CUBE_MIB, "the old one is there while it is read"
         assert float(held.priced.slabs[0].values[0, 0, 0]) == first
         del held
-        wait_until(lambda: stored_mib() < 1.5 * CUBE_MIB)
+        no_more_than_one_cube()
         for turn in range(4):
             again = replace(wide.snapshot, discount_annual=0.03 + 0.001 * turn)
             published = client.publish_snapshot(*wire(again))
             client.calculate_margin(wide.book.accounts[0], snapshot_id=published.snapshot_id)
-        wait_until(lambda: stored_mib() < 1.5 * CUBE_MIB)
+        no_more_than_one_cube()

@@ -1,67 +1,90 @@
 """The same digest for every number of shards and nodes, and when a node is lost in the middle."""
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from margin_client import MarginClient, Progress, Trade
-from service_world import Running, World, digest_of_book, nodes, served
+from ray.cluster_utils import Cluster
+from ray_session import nodes, nodes_with_default_health_checks
+from service_world import Running, World, beside, digest_of_book, served
+from waiting import wait_until
 
 from margin_actors.actors.layout import Layout
 
-QUICK_CHECKS = {
-    "health_check_initial_delay_ms": 500,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 500,
-    "health_check_failure_threshold": 2,
-}
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_shards_and_nodes_change_no_bit(count: int, world: World, tmp_path: Path) -> None:
-    with nodes(count):
-        for shards in (1, 2, 3, 7):
-            with served(world, tmp_path / f"{shards}", shards=shards) as running:
-                with MarginClient(running.target) as client:
-                    status = client.wait_until_ready()
-                    assert len(status.shards) == shards
-                    assert status.nodes == count
-                    assert len({s.node_id for s in status.shards}) == min(count, shards)
-                    book = client.calculate_book()
-                    assert book.digest == world.expected.digest
-                    one = client.calculate_margin(world.book.accounts[0]).margin
-                    assert one.initial_margin_usd == world.expected.initial_margin_usd[0]
-
-
-def test_shards_follow_the_processors(world: World, tmp_path: Path) -> None:
-    layout = Layout(shards=0, refresh_seconds=0.5)
-    with nodes(1, QUICK_CHECKS) as cluster, served(world, tmp_path, layout=layout) as running:
-        with MarginClient(running.target) as client:
-            assert len(client.wait_until_ready().shards) == 2
-            added = cluster.add_node(num_cpus=1)
-            _until(lambda: len(client.get_status().shards) == 3)
-            _until(lambda: sum(s.scenarios > 0 for s in client.get_status().shards) == 3)
-            assert client.calculate_book().digest == world.expected.digest
-            cluster.remove_node(added, allow_graceful=False)
-            _until(lambda: len(client.get_status().shards) == 2)
-            assert client.calculate_book(timeout_seconds=60).digest == world.expected.digest
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "checks",
+    ("count", "shards"),
     [
-        pytest.param(QUICK_CHECKS, id="quick health checks"),
-        pytest.param(None, id="default health checks", marks=pytest.mark.slow),
+        (2, 3),
+        *(
+            pytest.param(count, shards, marks=SLOW)
+            for count in (1, 2)
+            for shards in (1, 2, 3, 7)
+            if (count, shards) != (2, 3)
+        ),
     ],
 )
-@pytest.mark.parametrize("cube_bytes_max", [2**31, 0], ids=["prices kept", "made when needed"])
-def test_a_node_is_lost_in_the_middle(
-    checks: dict[str, int] | None, cube_bytes_max: int, world: World, tmp_path: Path
+def test_shards_and_nodes_change_no_bit(
+    embedded: None, count: int, shards: int, world: World, tmp_path: Path
 ) -> None:
+    with nodes(count), served(world, tmp_path, shards=shards) as running:
+        with MarginClient(running.target) as client:
+            status = client.wait_until_ready()
+            assert len(status.shards) == shards
+            assert status.nodes == count
+            assert len({s.node_id for s in status.shards}) == min(count, shards)
+            book = client.calculate_book()
+            assert book.digest == world.expected.digest
+            one = client.calculate_margin(world.book.accounts[0]).margin
+            assert one.initial_margin_usd == world.expected.initial_margin_usd[0]
+
+
+def test_shards_follow_the_processors(embedded: None, world: World, tmp_path: Path) -> None:
+    layout = Layout(shards=0, refresh_seconds=0.5)
+    with nodes(1) as cluster, served(world, tmp_path, layout=layout) as running:
+        with MarginClient(running.target) as client:
+            assert len(client.wait_until_ready().shards) == 2
+            added = cluster.add_node(num_cpus=1)
+            wait_until(lambda: len(client.get_status().shards) == 3, 60)
+            wait_until(lambda: sum(s.scenarios > 0 for s in client.get_status().shards) == 3, 60)
+            assert client.calculate_book().digest == world.expected.digest
+            cluster.remove_node(added, allow_graceful=False)
+            wait_until(lambda: len(client.get_status().shards) == 2, 60)
+            assert client.calculate_book(timeout_seconds=60).digest == world.expected.digest
+
+
+CUBES = pytest.mark.parametrize(
+    "cube_bytes_max",
+    [
+        pytest.param(2**31, id="prices kept"),
+        pytest.param(0, id="made when needed", marks=SLOW),
+    ],
+)
+
+
+@CUBES
+def test_a_node_is_lost_in_the_middle(
+    embedded: None, cube_bytes_max: int, world: World, tmp_path: Path
+) -> None:
+    with nodes(2) as cluster:
+        loses_a_node(cluster, cube_bytes_max, world, tmp_path)
+
+
+@pytest.mark.slow
+@CUBES
+def test_a_node_is_lost_in_the_middle_with_default_health_checks(
+    without_shared_cluster: None, cube_bytes_max: int, world: World, tmp_path: Path
+) -> None:
+    with nodes_with_default_health_checks(2) as cluster:
+        loses_a_node(cluster, cube_bytes_max, world, tmp_path)
+
+
+def loses_a_node(cluster: Cluster, cube_bytes_max: int, world: World, folder: Path) -> None:
     layout = Layout(shards=4, refresh_seconds=0.5, cube_bytes_max=cube_bytes_max)
-    with nodes(2, checks) as cluster, served(world, tmp_path, layout=layout) as running:
+    with served(world, folder, layout=layout) as running:
         (worker,) = (n for n in cluster.list_all_nodes() if n is not cluster.head_node)
         lost = threading.Event()
 
@@ -86,29 +109,22 @@ def again(running: Running, world: World) -> None:
         assert one.initial_margin_usd == world.expected.initial_margin_usd[1]
 
 
-def test_several_gateways_serve_one_cluster(world: World, tmp_path: Path) -> None:
-    with nodes(1), served(world, tmp_path, namespace="shared", keep_actors=True) as first:
-        with served(world, tmp_path, namespace="shared") as second:
-            assert digest_of_book(first.target) == world.expected.digest
-            assert digest_of_book(second.target) == world.expected.digest
-            with MarginClient(first.target) as one, MarginClient(second.target) as other:
-                calculation = one.calculate_margin(world.book.accounts[0])
-                kept = other.get_calculation(calculation.calculation_id)
-                assert kept.margins == (calculation.margin,)
-                account = world.book.accounts[0]
-                before = other.get_portfolio(account)
-                one.apply_trades([_trade(account)], idempotency_key="k")
-                after = other.get_portfolio(account)
-                assert after.version == before.version + 1
-                assert other.apply_trades([_trade(account)], idempotency_key="k").was_repeated
+def test_several_gateways_serve_one_cluster(service_of_session: Running, world: World) -> None:
+    with beside(service_of_session, world) as beside_it:
+        first, second = service_of_session.target, beside_it.target
+        assert digest_of_book(first) == digest_of_book(second) == world.expected.digest
+        with MarginClient(first) as one, MarginClient(second) as other:
+            calculation = one.calculate_margin(world.book.accounts[0])
+            kept = other.get_calculation(calculation.calculation_id)
+            assert kept.margins == (calculation.margin,)
+            account = world.book.accounts[0]
+            before = other.get_portfolio(account)
+            one.apply_trades([_trade(account)], idempotency_key="k")
+            after = other.get_portfolio(account)
+            assert after.version == before.version + 1
+            assert other.apply_trades([_trade(account)], idempotency_key="k").was_repeated
+            other.apply_trades([_trade(account, -1.0)])
 
 
-def _trade(account: str) -> Trade:
-    return Trade(account, "BTC-PERPETUAL", 100.0)
-
-
-def _until(is_true: Callable[[], bool], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.1)
+def _trade(account: str, sign: float = 1.0) -> Trade:
+    return Trade(account, "BTC-PERPETUAL", sign * 100.0)

@@ -2,18 +2,15 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from actor_world import (
     LAYOUT,
+    SharedActors,
     SmallWorld,
-    archive_of,
     complete,
-    connected,
     make_small_world,
-    ray_here,
     soon,
 )
 
@@ -25,12 +22,6 @@ from margin_actors.market.books import Book
 @pytest.fixture(scope="module")
 def small() -> SmallWorld:
     return make_small_world()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def embedded():
-    with ray_here():
-        yield
 
 
 def with_faults(world: SmallWorld) -> Book:
@@ -60,10 +51,17 @@ def with_faults(world: SmallWorld) -> Book:
     )
 
 
-@pytest.mark.parametrize("shards", [1, 3])
-@pytest.mark.parametrize("cube_bytes_max", [2**31, 0], ids=["prices kept", "made when needed"])
+@pytest.mark.parametrize(
+    ("shards", "cube_bytes_max"),
+    [
+        pytest.param(3, 2**31, id="3-prices kept"),
+        pytest.param(1, 0, id="1-made when needed"),
+        pytest.param(1, 2**31, id="1-prices kept", marks=pytest.mark.slow),
+        pytest.param(3, 0, id="3-made when needed", marks=pytest.mark.slow),
+    ],
+)
 def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
-    small: SmallWorld, tmp_path: Path, shards: int, cube_bytes_max: int
+    small: SmallWorld, actors: SharedActors, shards: int, cube_bytes_max: int
 ) -> None:
     """Operator's review A8."""
     book = with_faults(small)
@@ -73,7 +71,7 @@ def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
 
     async def work() -> None:
         layout = replace(LAYOUT, shards=shards, cube_bytes_max=cube_bytes_max)
-        async with connected(archive_of(small, tmp_path), small, layout) as cluster:
+        async with actors.connected(layout) as cluster:
             events = await complete(cluster, book)
             done = events[-1]
             assert isinstance(done, Completed)
@@ -95,14 +93,14 @@ def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
 
 
 def test_a_book_of_which_no_account_can_be_margined_completes_with_failures_alone(
-    small: SmallWorld, tmp_path: Path
+    small: SmallWorld, actors: SharedActors
 ) -> None:
     """Operator's review A8."""
     book = Book(("A",), ("M",), ("nonsense",), np.array([0, 1]), np.zeros(1, np.int32), np.ones(1))
     empty = Book(("A",), ("M",), (), np.array([0, 0]), np.empty(0, np.int32), np.empty(0))
 
     async def work() -> None:
-        async with connected(archive_of(small, tmp_path), small) as cluster:
+        async with actors.connected() as cluster:
             failures, done = await complete(cluster, book)
             assert isinstance(failures, Failures)
             assert isinstance(done, Completed)
@@ -117,10 +115,10 @@ def test_a_book_of_which_no_account_can_be_margined_completes_with_failures_alon
 
 
 def test_the_assessment_of_a_run_is_that_of_its_generation(
-    small: SmallWorld, tmp_path: Path
+    small: SmallWorld, actors: SharedActors
 ) -> None:
     async def work() -> None:
-        async with connected(archive_of(small, tmp_path), small) as cluster:
+        async with actors.connected() as cluster:
             generation = await cluster.generation(until=soon())
             done = (await complete(cluster, small.book))[-1]
             assert done.assessment.book is small.book

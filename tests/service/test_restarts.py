@@ -21,7 +21,8 @@ from margin_cluster.seeding import keep_model, require_same_model
 from margin_cluster.service import ServiceRequest
 from service_calls import Service
 from service_command import MARGIN, command
-from service_world import Running, World, fill, moved_by, served, wait_until
+from service_world import Running, World, fill, moved_by, served
+from waiting import wait_until
 
 from margin_actors.engine.parameters import preset
 from margin_actors.errors import InvalidMarketData, InvalidParameters
@@ -39,6 +40,7 @@ def options(folder: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_command_line_again_keeps_positions_and_market(
     world: World, tmp_path: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_the_same_command_line_again_keeps_positions_and_market(
     assert "Traceback" not in log
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_changes_no_answer(world: World, tmp_path: Path) -> None:
     """A full disk, or a reader of the log that has gone, must not turn a commit into an error."""
     fill(tmp_path / "state", world)
@@ -145,7 +148,7 @@ def test_stored_data_that_cannot_be_used_stop_neither_start_nor_status(
     content = snapshot_file.read_bytes()
     snapshot_file.write_bytes(content[: len(content) // 2])
     archive.ledger.close()
-    with served(world, folder) as running, Service(running.target) as service:
+    with served(world, folder, shards=1) as running, Service(running.target) as service:
         status = service.status()
         assert status.last_fault
         assert status.problems
@@ -167,11 +170,11 @@ def test_a_stored_book_that_cannot_be_read_is_reported_until_it_is_replaced(
 ) -> None:
     """Operator's review A4: positions are reported as unreadable, never as empty."""
     folder = tmp_path / "state"
-    with served(world, folder, keep_actors=False) as running, Service(running.target) as service:
+    with served(world, folder, shards=1) as running, Service(running.target) as service:
         assert service.book().summary.digest == world.expected.digest
     (stored,) = (folder / "objects" / "books").glob("*.parquet")
     stored.write_bytes(b"not a table")
-    with served(world, folder) as running, Service(running.target) as service:
+    with served(world, folder, shards=1) as running, Service(running.target) as service:
         assert any("positions" in p for p in service.status().problems)
         for call in (service.book, lambda: service.margin_of(world.book.accounts[0])):
             with pytest.raises(grpc.RpcError) as caught:
@@ -195,7 +198,7 @@ def test_no_change_is_accepted_before_the_service_is_ready(
                 service.trade("EARLY", NAMES, 10.0, "early", "M")
             refusals.append(caught.value.code())
 
-    with served(world, tmp_path / "state", before_ready=before_ready) as running:
+    with served(world, tmp_path / "state", shards=1, before_ready=before_ready) as running:
         assert refusals == [grpc.StatusCode.UNAVAILABLE]
         assert statuses == [False]
         with Service(running.target) as service:
@@ -227,7 +230,7 @@ def test_a_clean_stop_leaves_a_ledger_that_is_complete_in_one_file(
 ) -> None:
     """Operator's review B: copying `ledger.sqlite` alone loses nothing after a clean stop."""
     folder = tmp_path / "state"
-    with served(world, folder) as running, Service(running.target) as service:
+    with served(world, folder, shards=1) as running, Service(running.target) as service:
         for number in range(20):
             service.trade("A", NAMES, 10.0, f"k{number}", "M")
         version = service.status().portfolio_version
@@ -238,12 +241,9 @@ def test_a_clean_stop_leaves_a_ledger_that_is_complete_in_one_file(
     assert found == version
 
 
-def test_what_was_in_use_when_and_who_asked_is_kept(
-    embedded: None, world: World, tmp_path: Path
-) -> None:
+def test_what_was_in_use_when_and_who_asked_is_kept(running: Running, world: World) -> None:
     """Operator's review B, design: generations and changes are recorded with their callers."""
-    folder = tmp_path / "state"
-    with served(world, folder) as running, Service(running.target) as service:
+    with Service(running.target) as service:
         later = moved_by(world.snapshot, timedelta(minutes=3))
         service.publish(later, key="pub-1", metadata=(("x-request-id", "req-1"),))
         service.margin_of(world.book.accounts[0], snapshot_id=later.id)
@@ -255,3 +255,5 @@ def test_what_was_in_use_when_and_who_asked_is_kept(
         assert newest.idempotency_key == "pub-1"
         assert len({g.number for g in generations}) == len(generations) >= 3
         assert json.dumps([g.snapshot_id for g in generations]).count(world.snapshot.id) >= 1
+        service.publish(world.snapshot, allow_older=True)
+        service.margin_of(world.book.accounts[0], snapshot_id=world.snapshot.id)

@@ -17,7 +17,7 @@ from margin_client import MarginClient, RetryPolicy, Tls, UnavailableError
 from margin_cluster.gateway import GatewayOptions
 from margin_cluster.gateway.probe import ClientTls, service_status
 from margin_cluster.gateway.tls import load_server_tls
-from service_world import Running, World, served
+from service_world import Running, World, beside
 
 from margin_actors.errors import InvalidParameters, SourceUnavailable
 
@@ -65,12 +65,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture(scope="module")
-def running(
-    embedded: None, world: World, files: Files, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    with served(
+def running(service_of_session: Running, world: World, files: Files) -> Iterator[Running]:
+    with beside(
+        service_of_session,
         world,
-        tmp_path_factory.mktemp("service"),
         tls_certificate=files.certificate,
         tls_key=files.key,
         tls_client_ca=files.ca,

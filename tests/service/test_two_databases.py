@@ -11,19 +11,37 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from margin_client import MarginClient
+from postgres_server import PostgresServer
 from service_calls import Service
-from service_world import Running, World, served, wait_until
+from service_world import Running, World, served
+from waiting import wait_until
 
 NAMES = ("BTC-PERPETUAL", "ETH-PERPETUAL", "BTC_USDC")
 LOT = {"BTC-PERPETUAL": 10.0, "ETH-PERPETUAL": 1.0, "BTC_USDC": 0.1}
 
 
-@pytest.fixture
-def running(
-    embedded: None, world: World, ledger_url: str, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture(scope="module")
+def on_postgres(
+    embedded: None,
+    world: World,
+    postgres_server: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
-    with served(world, tmp_path_factory.mktemp("service"), ledger_url=ledger_url) as running:
+    url = postgres_server.new_database()
+    with served(world, tmp_path_factory.mktemp("service"), ledger_url=url) as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def running(request: pytest.FixtureRequest, world: World) -> Iterator[Running]:
+    """A service on each database; it has the same positions afterwards."""
+    names = {"sqlite": "service_of_session", "postgres": "on_postgres"}
+    running: Running = request.getfixturevalue(names[request.param])
+    yield running
+    with MarginClient(running.target) as client:
+        client.upload_positions(world.table.to_pandas())
+        assert client.calculate_book().digest == world.expected.digest
 
 
 def test_concurrent_trades_are_all_counted_once(running: Running, world: World) -> None:
@@ -48,11 +66,13 @@ def test_concurrent_trades_are_all_counted_once(running: Running, world: World) 
                     if not answer.was_repeated:
                         acknowledged.append((answer.version, account, name, quantity))
 
+    with Service(running.target) as service:
+        first = service.status().portfolio_version + 1
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(trade, range(8)))
     assert not unexpected
     versions = sorted(v for v, *_ in acknowledged)
-    assert versions == list(range(2, 2 + len(acknowledged))), "gapless, and each change once"
+    assert versions == list(range(first, first + len(acknowledged))), "gapless, each change once"
     expected: dict[str, dict[str, float]] = defaultdict(dict)
     for _, account, name, quantity in sorted(acknowledged):
         total = round(expected[account].get(name, 0.0) + quantity, 9)
@@ -85,13 +105,11 @@ def test_one_key_used_six_times_at_once_has_one_effect(running: Running) -> None
         assert service.held("ONE") == {"BTC-PERPETUAL": 100.0}
 
 
-def test_a_locked_database_is_unavailable_and_recovers(
-    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.parametrize("running", ["sqlite"], indirect=True)
+def test_a_locked_database_is_unavailable_and_recovers(running: Running) -> None:
     """Operator's review B: UNAVAILABLE with a delay, an alarm, NOT_SERVING; then all is well."""
-    folder = tmp_path_factory.mktemp("service")
-    with served(world, folder) as running, Service(running.target) as service:
-        foreign = sqlite3.connect(folder / "ledger.sqlite", isolation_level=None, timeout=1)
+    with Service(running.target) as service:
+        foreign = sqlite3.connect(running.folder / "ledger.sqlite", isolation_level=None, timeout=1)
         foreign.execute("BEGIN IMMEDIATE")
         begun = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
