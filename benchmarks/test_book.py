@@ -29,12 +29,12 @@ def small():
         book.instruments, made.snapshot, surfaces, made.model.revaluation
     )
     cube = build_cube(contracts, made.snapshot, made.scenarios, made.model.revaluation)
-    return made, book, cube
+    return made, book, contracts, cube
 
 
-def ours(cube, book, n, effective):
+def ours(cube, contracts, book, n, effective):
     size = tail_size(n, 0.995, effective)
-    tail = aggregate_book(cube, book, n_tail=size).tail_usd
+    tail = aggregate_book(cube, contracts, book, n_tail=size).tail_usd
     return (
         var_from_tail(tail, n_scenarios=n, confidence=0.995),
         es_from_tail(tail, n_scenarios=n, confidence=0.995),
@@ -52,14 +52,14 @@ def sparse(matrix, dense, quantum):
 
 @pytest.mark.parametrize("who", ["ours", "scipy.sparse"])
 def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:
-    made, book, cube = small
+    made, book, contracts, cube = small
     n = len(made.scenarios)
-    lots = book.quantity / cube.contracts.lot[book.instrument_index]
+    lots = book.quantity / contracts.lot[book.instrument_index]
     matrix = sp.csr_matrix((lots, book.instrument_index, book.start), shape=(N_ACCOUNTS, 2000))
     dense = np.ascontiguousarray(cube.values.transpose(1, 0, 2).reshape(2000, -1)[:, :n])
     calls = {
-        "ours": lambda: ours(cube, book, n, made.scenarios.effective_size),
-        "scipy.sparse": lambda: sparse(matrix, dense, cube.contracts.quantum_usd),
+        "ours": lambda: ours(cube, contracts, book, n, made.scenarios.effective_size),
+        "scipy.sparse": lambda: sparse(matrix, dense, contracts.quantum_usd),
     }
     np.testing.assert_allclose(calls["ours"](), calls["scipy.sparse"](), rtol=1e-9)
     benchmark.extra_info.update(table="aggregation", unit="us", count=N_ACCOUNTS)

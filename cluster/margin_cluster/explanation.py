@@ -111,7 +111,7 @@ def explain_account(
     state = load_state(place, run)
     alone = _alone(state.book, account, run)
     result = calculate_margin(
-        state.snapshot, state.scenarios, alone, state.parameters, where=f"account {account}"
+        state.snapshot, state.scenarios, alone, state.model, where=f"account {account}"
     )
     live = result.book  # without positions that have expired
     if live.n_positions == 0:
@@ -121,16 +121,20 @@ def explain_account(
         )
     row = scenario
     if row is None:
-        losses = -result.tail_usd[0]
-        row = int(result.tail_scenario[0, int(np.abs(losses - result.var_usd[0]).argmin())])
+        losses = -result.margins.tail_usd[0]
+        row = int(
+            result.margins.tail_scenario[
+                0, int(np.abs(losses - result.margins.var_usd[0]).argmin())
+            ]
+        )
     if not 0 <= row < len(state.scenarios):
         raise InvalidRequest(
             "there is no such scenario",
             [Problem("--scenario", str(row), f"0 to {len(state.scenarios) - 1}")],
         )
-    market = prepare_market(state.snapshot, state.parameters, names=live.instruments)
+    market = prepare_market(state.snapshot, state.model, names=live.instruments)
     return ExplainedAccount(
-        State(state.snapshot, state.scenarios, live, state.parameters),
+        State(state.snapshot, state.scenarios, live, state.model),
         result,
         attribute_account(result, 0),
         row,

@@ -23,17 +23,18 @@ from margin_actors.actors.cluster import Cluster, finished, seconds_left
 from margin_actors.actors.faults import cause_of, is_loss, is_lost_object, is_ours
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.actors.plan import Span, account_ranges, backoff_seconds, spans
-from margin_actors.actors.work import BookInput, revalue, sum_slab
+from margin_actors.actors.work import revalue, sum_slab
 from margin_actors.engine.margin import (
+    TOO_LARGE,
     AccountFailure,
     BookAssessment,
     Margins,
+    PreparedBook,
     PreparedMarket,
     assess_book,
+    concatenate_margins,
     result_digest,
 )
-from margin_actors.engine.margin.eligibility import TOO_LARGE
-from margin_actors.engine.margin.margins import concatenate_margins
 from margin_actors.engine.pricing import TILE
 from margin_actors.errors import ClusterUnavailable, InvalidPortfolio
 from margin_actors.market.books import Book
@@ -162,7 +163,7 @@ class _Layout:
     ranges: list[tuple[int, int]]
     """Ranges of accounts."""
     shared: Any
-    """Reference to the `BookInput`."""
+    """Reference to the `PreparedBook`."""
 
     @property
     def total(self) -> int:
@@ -227,25 +228,24 @@ class _Run:
 
     async def _lay_out(self, book: Book) -> _Layout:
         priced, sample = self.generation.priced, self.generation.priced.sample
-        laid = await asyncio.to_thread(priced.lay_out, book, where=self.where)
-        shared = BookInput(book.accounts, laid.held, laid.terms, self.where)
+        market, prepared = await asyncio.to_thread(priced.prepare_book, book, where=self.where)
         accounts_max = ACCOUNTS_A_PART
         if sample.needs_all:
             accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
         own_market: Any = None
-        if laid.market is priced.market and priced.slabs is not None:
+        if market is priced.market and priced.slices is not None:
             cut = self.generation.handle.spans
             positions = POSITIONS_A_PART
         else:
             # The work items compute the prices: use few account ranges and many scenario slices.
-            own_market = await asyncio.to_thread(_put, laid.market)
+            own_market = await asyncio.to_thread(_put, market)
             cpus = max(1.0, self.cluster.cpus)
-            n_contracts = len(laid.market.contracts)
+            n_contracts = len(market.contracts)
             cut = _priced_spans(n_contracts, book.n_positions, sample.n_rows, cpus)
             positions = 10 * POSITIONS_A_PART
-        start = laid.held.holdings.start.tolist()
+        start = prepared.holdings.start.tolist()
         ranges = account_ranges(start, positions=positions, accounts=accounts_max)
-        return _Layout(own_market, cut, ranges, await asyncio.to_thread(_put, shared))
+        return _Layout(own_market, cut, ranges, await asyncio.to_thread(_put, prepared))
 
     async def _batches(
         self, layout: _Layout, assessment: BookAssessment
@@ -357,5 +357,5 @@ def _priced_spans(
     return spans(n_scenarios, min(max(wanted, int(cpus)), PARTS_MAX), tile=TILE)
 
 
-def _put(value: BookInput | PreparedMarket) -> Any:
+def _put(value: PreparedBook | PreparedMarket) -> Any:
     return ray.put(value)

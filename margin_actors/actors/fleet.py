@@ -73,7 +73,7 @@ class Fleet:
         return market, size
 
     async def price(self, market: Ref, scenarios: Ref, cut: tuple[Span, ...]) -> tuple[Ref, ...]:
-        """Return references to the cube slices (`Slab`) of `cut`, once the shards have priced them.
+        """Return references to the `CubeSlice`s of `cut`, once the shards have priced them.
 
         Slice i of `cut` is priced by shard i.
         """

@@ -132,7 +132,7 @@ class GenerationHandle:
     scenarios: Ref
     """Reference to the `ScenarioSet`."""
     slabs: tuple[Ref, ...] | None
-    """References to the slices of the risk cube (`Slab`), in the order of `spans`; None if prices
+    """References to the cube slices (`CubeSlice`), in the order of `spans`; None if prices
     are computed on demand."""
 
 
@@ -151,7 +151,7 @@ class ResidentGeneration:
     @property
     def parameters(self) -> ModelParameters:
         """The model parameters."""
-        return self.priced.market.parameters
+        return self.priced.market.model
 
 
 @dataclass(frozen=True)

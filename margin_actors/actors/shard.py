@@ -6,13 +6,14 @@ from typing import Any
 import ray
 
 from margin_actors.actors.plan import Span, remember
-from margin_actors.actors.work import BookInput, MarketSize, reduce_accounts, sized_market
+from margin_actors.actors.work import MarketSize, reduce_accounts, sized_market
 from margin_actors.engine.margin import (
+    CubeSlice,
     Margins,
+    PreparedBook,
     PreparedMarket,
-    Slab,
-    SliceBundle,
-    price_slab,
+    SlicePnl,
+    price_slice,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import CORE, ScenarioSet
@@ -27,7 +28,7 @@ _CONTROL = "control"
 class ScenarioShard:
     """Actor that prices all listed contracts over its slice of the scenarios.
 
-    The resulting slice of the risk cube (`Slab`) is the return value of an actor call, so it is
+    The resulting slice of the cube (`CubeSlice`) is the return value of an actor call, so it is
     stored in the object store of the shard's node, is owned by the coordinator, and outlives the
     shard. Ray restarts a failed shard and repeats the call.
     """
@@ -36,13 +37,15 @@ class ScenarioShard:
         self._number = number
         self._priced = 0
 
-    def price(self, market: PreparedMarket, scenarios: ScenarioSet, span: Span) -> tuple[Slab, int]:
+    def price(
+        self, market: PreparedMarket, scenarios: ScenarioSet, span: Span
+    ) -> tuple[CubeSlice, int]:
         """Return (slice of the risk cube over `span`, number of slices priced so far)."""
         part = scenarios.rows(span.first, span.first + span.count)
         n_core = scenarios.section(CORE).count
-        slab = price_slab(market, part, span.first, n_core=n_core)
+        priced = price_slice(market, part, span.first, n_core=n_core)
         self._priced += 1
-        return slab, self._priced
+        return priced, self._priced
 
     @ray.method(concurrency_group=_PREPARATION)
     def prepare(
@@ -74,7 +77,7 @@ class Reducer:
         self._abandoned: OrderedDict[str, None] = OrderedDict()
 
     def reduce(
-        self, run_id: str, book: BookInput, first: int, last: int, *parts: SliceBundle
+        self, run_id: str, book: PreparedBook, first: int, last: int, *parts: SlicePnl
     ) -> Margins | None:
         """Return the margins of accounts [first, last), or None if the run was abandoned."""
         if run_id in self._abandoned:

@@ -70,12 +70,12 @@ def test_the_waterfall_adds_up(snapshot, book) -> None:
     ends = []
     for state in (before, after):
         whole = calculate_margin(state.snapshot, state.scenarios, state.book, state.parameters)
-        ends.append(whole.initial_margin_usd[3])
+        ends.append(whole.margins.initial_margin_usd[3])
     assert found.requirement_usd[0] == pytest.approx(ends[0], rel=1e-12)
     assert found.requirement_usd[-1] == pytest.approx(ends[1], rel=1e-12)
     assert found.change_usd.sum() == pytest.approx(ends[1] - ends[0], rel=1e-9)
     assert np.all(found.change_usd != 0.0)
-    np.testing.assert_allclose(found.parts_usd.sum(axis=1), found.requirement_usd, rtol=1e-12)
+    np.testing.assert_allclose(found.components_usd.sum(axis=1), found.requirement_usd, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["positions", "market", "scenarios", "parameters"])

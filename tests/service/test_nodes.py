@@ -32,7 +32,7 @@ def test_shards_and_nodes_change_no_bit(count: int, world: World, tmp_path: Path
                     book = client.calculate_book()
                     assert book.digest == world.expected.digest
                     one = client.calculate_margin(world.book.accounts[0]).margin
-                    assert one.initial_margin_usd == world.expected.initial_margin_usd[0]
+                    assert one.initial_margin_usd == world.expected.margins.initial_margin_usd[0]
 
 
 def test_shards_follow_the_processors(world: World, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def again(running: Running, world: World) -> None:
     with MarginClient(running.target) as client:
         assert client.calculate_book(timeout_seconds=150).digest == world.expected.digest
         one = client.calculate_margin(world.book.accounts[1]).margin
-        assert one.initial_margin_usd == world.expected.initial_margin_usd[1]
+        assert one.initial_margin_usd == world.expected.margins.initial_margin_usd[1]
 
 
 def test_several_gateways_serve_one_cluster(world: World, tmp_path: Path) -> None:

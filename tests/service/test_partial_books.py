@@ -84,7 +84,7 @@ def test_accounts_that_cannot_be_margined_are_listed_and_the_others_margined(
     assert set(found.failures) == {bad, infinite, odd}
     assert set(found.margins) == set(world.book.accounts[3:])
     expected = dict(
-        zip(world.book.accounts, world.expected.initial_margin_usd.tolist(), strict=True)
+        zip(world.book.accounts, world.expected.margins.initial_margin_usd.tolist(), strict=True)
     )
     assert found.margins == {a: expected[a] for a in world.book.accounts[3:]}
     assert found.failures[bad].problems[0].instrument_name == UNLISTED
@@ -186,7 +186,7 @@ def margins_of(
     book = assemble_book(None, held)
     assert book is not None
     result = calculate_margin(snapshot, world.scenarios, book, world.model)  # type: ignore[arg-type]
-    return dict(zip(book.accounts, result.initial_margin_usd.tolist(), strict=True))
+    return dict(zip(book.accounts, result.margins.initial_margin_usd.tolist(), strict=True))
 
 
 def test_a_book_none_of_which_can_be_margined_is_an_answer(

@@ -7,7 +7,6 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from margin_actors.engine.margin import PARTS
 from margin_cluster.cli.console import (
     JsonOption,
     amounts_in,
@@ -52,8 +51,8 @@ def account_command(
 
 
 def _parts(found: ExplainedAccount) -> list[tuple[str, float]]:
-    r = found.result
-    return [(p, float(v)) for p, v in zip(PARTS, r.parts_usd[0], strict=True) if v or p == "core"]
+    amounts = found.result.margins.amounts_of(0)
+    return [(name, amount) for name, amount in amounts.items() if amount or name == "core"]
 
 
 def _as_mapping(found: ExplainedAccount) -> dict[str, Any]:
@@ -61,11 +60,11 @@ def _as_mapping(found: ExplainedAccount) -> dict[str, Any]:
     names = [r.book.instruments[i] for i in r.book.instrument_index]
     return {
         "account": r.book.accounts[0],
-        "initial_margin_usd": float(r.initial_margin_usd[0]),
+        "initial_margin_usd": float(r.margins.initial_margin_usd[0]),
         "parts_usd": dict(_parts(found)),
         "inputs": [
             {"part": p, "of": label, "figure": figure, "value": value}
-            for _, p, label, figure, value in r.inputs.rows()
+            for _, p, label, figure, value in r.margins.inputs.rows()
         ],
         "positions": [
             {
@@ -80,7 +79,7 @@ def _as_mapping(found: ExplainedAccount) -> dict[str, Any]:
         ],
         "tail": [
             {"scenario": int(s), "name": found.state.scenarios.row_name(int(s)), "profit_usd": p}
-            for s, p in zip(r.tail_scenario[0], r.tail_usd[0].tolist(), strict=True)
+            for s, p in zip(r.margins.tail_scenario[0], r.margins.tail_usd[0].tolist(), strict=True)
         ],
         "traced": {
             "scenario": found.row,
@@ -93,10 +92,11 @@ def _as_mapping(found: ExplainedAccount) -> dict[str, Any]:
 
 def _show(found: ExplainedAccount, account: str) -> None:
     r, scenarios = found.result, found.state.scenarios
-    unit, shown_as = amounts_in(float(np.abs(r.worst_usd[0])))
+    unit, shown_as = amounts_in(float(np.abs(r.margins.worst_usd[0])))
     out.print(
-        f"[bold]{account}[/]: requirement {shown_as(float(r.initial_margin_usd[0]))}, VaR "
-        f"{shown_as(float(r.var_usd[0]))}, ES {shown_as(float(r.es_usd[0]))} ({unit})",
+        f"[bold]{account}[/]: requirement {shown_as(float(r.margins.initial_margin_usd[0]))}, VaR "
+        f"{shown_as(float(r.margins.var_usd[0]))}, ES {shown_as(float(r.margins.es_usd[0]))} "
+        f"({unit})",
         highlight=False,
     )
     parts = Table(title="Requirement components", title_justify="left", show_header=False)
@@ -105,7 +105,7 @@ def _show(found: ExplainedAccount, account: str) -> None:
     for name, value in _parts(found):
         parts.add_row(name.replace("_", " "), shown_as(value))
     out.print(parts)
-    given = list(r.inputs.rows())
+    given = list(r.margins.inputs.rows())
     if given:
         table = Table(title="Figures of the components", title_justify="left")
         for name in ("component", "refers to", "figure", "value"):
@@ -117,7 +117,9 @@ def _show(found: ExplainedAccount, account: str) -> None:
     tail = Table(title="Worst scenarios", title_justify="left")
     for name in ("row", "scenario", "profit", *(f"{u} move" for u in scenarios.underlyings)):
         tail.add_column(name, justify="left" if name == "scenario" else "right")
-    for s, profit in list(zip(r.tail_scenario[0], r.tail_usd[0], strict=True))[:_TAIL]:
+    for s, profit in list(zip(r.margins.tail_scenario[0], r.margins.tail_usd[0], strict=True))[
+        :_TAIL
+    ]:
         moves = (f"{100 * (np.exp(x) - 1):+.1f} %" for x in scenarios.spot_return[s])
         tail.add_row(str(s), scenarios.row_name(int(s)), shown_as(float(profit)), *moves)
     out.print(tail)

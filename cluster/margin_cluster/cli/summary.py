@@ -35,7 +35,7 @@ def show_calculation(output: CalculationOutput) -> None:
         f"({output.scenarios.effective_size:.0f} windows that do not overlap)",
         highlight=False,
     )
-    unit, shown_as = amounts_in(float(np.abs(r.worst_usd).max()))
+    unit, shown_as = amounts_in(float(np.abs(r.margins.worst_usd).max()))
     _show_largest(output, unit, shown_as)
     _show_deficits(output, unit, shown_as)
     parts = summary["parts_usd"]
@@ -88,7 +88,7 @@ def _show_largest(output: CalculationOutput, unit: str, shown_as: Amount) -> Non
     for name in shown:
         table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     r = output.result
-    for a in np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]:
+    for a in np.argsort(-r.margins.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]:
         table.add_row(*(cell(int(a)) for cell in shown.values()))
     table.add_section()
     sums = _sums(output, shown_as)
@@ -111,18 +111,18 @@ def _columns(
 
     columns: dict[str, tuple[int, Callable[[int], str]]] = {
         "account": (0, lambda a: escape(r.book.accounts[a])),
-        "positions": (measured, lambda a: f"{r.positions[a]:,}"),
-        "VaR": (measured, amount(r.var_usd)),
-        "ES": (measured, amount(r.es_usd)),
-        "worst": (_WIDER, amount(r.worst_usd)),
-        "window": (_WIDER, lambda a: output.scenarios.row_name(int(r.worst_scenario[a]))),
+        "positions": (measured, lambda a: f"{r.margins.positions[a]:,}"),
+        "VaR": (measured, amount(r.margins.var_usd)),
+        "ES": (measured, amount(r.margins.es_usd)),
+        "worst": (_WIDER, amount(r.margins.worst_usd)),
+        "window": (_WIDER, lambda a: output.scenarios.row_name(int(r.margins.worst_scenario[a]))),
         "option value": (0, amount(output.option_value_usd)),
     }
     if excess is not None and counts is not None:
         columns["collateral"] = (0, amount(counts))
     columns["requirement"] = (
         0,
-        lambda a: f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]",
+        lambda a: f"[bold]{shown_as(float(r.margins.initial_margin_usd[a]))}[/]",
     )
     if excess is not None:
         columns["excess"] = (0, lambda a: _signed(float(excess[a]), shown_as))

@@ -9,7 +9,13 @@ import numpy as np
 
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.explain import TracedPosition, trace_account
-from margin_actors.engine.margin import LaidOut, Margins, assess_book, result_digest
+from margin_actors.engine.margin import (
+    Margins,
+    PreparedBook,
+    PreparedMarket,
+    assess_book,
+    result_digest,
+)
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, MissingMarketData, Problem
 from margin_actors.market.books import Book, book_of_portfolios
@@ -34,15 +40,19 @@ PREPARED_MAX = 4_096
 class PreparedAccount:
     """An account's positions in the layout that the kernels of one generation require."""
 
-    laid: LaidOut
+    book: Book
     """The positions that have not expired."""
+    market: PreparedMarket
+    """A market with at least their contracts."""
+    prepared: PreparedBook
+    """The positions in the contracts of `market`."""
     expired: tuple[str, ...]
     """Instruments that had expired at the snapshot's time."""
 
     @property
     def live(self) -> dict[str, float]:
         """Signed quantity by instrument of the positions that have not expired."""
-        book = self.laid.book
+        book = self.book
         names = [book.instruments[i] for i in book.instrument_index.tolist()]
         return dict(zip(names, book.quantity.tolist(), strict=True))
 
@@ -157,7 +167,7 @@ class AccountMargins:
         call: Call,
     ) -> CalculationRecord:
         account = prepare_account(generation, holding)
-        margins = generation.priced.margins(account.laid)
+        margins = generation.priced.prepared_margins(account.market, account.prepared)
         inputs = inputs_to_mapping(generation, holding.book.id)
         margin = account_margin(generation, margins, 0, holding, account.expired)
         ids = {name: inputs[name] for name in inputs if name != "surface_ids"}
@@ -210,7 +220,7 @@ class AccountMargins:
     ) -> Explanation:
         priced = generation.priced
         account = prepare_account(generation, holding)
-        laid, book = account.laid, account.laid.book
+        book, prepared = account.book, account.prepared
         trace: tuple[TracedPosition, ...] = ()
         if traced is not None:
             if traced >= len(priced.scenarios):
@@ -224,9 +234,9 @@ class AccountMargins:
                         )
                     ],
                 )
-            own = priced.market.lay_out(book.instruments)
+            own = priced.market.with_contracts(book.instruments)
             trace = trace_account(own, book, 0, priced.scenarios, traced)
-        margins = priced.margins(laid)
+        margins = priced.prepared_margins(account.market, prepared)
         rows, sample = priced.position_profits_usd(book), priced.sample
         return Explanation(
             generation,
@@ -239,7 +249,7 @@ class AccountMargins:
                 confidence=sample.confidence,
                 weight=sample.weight,
             ),
-            book.quantity * laid.market.unit_value_usd[laid.held.holdings.index],
+            book.quantity * account.market.unit_value_usd[prepared.holdings.index],
             trace,
         )
 
@@ -256,8 +266,9 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     """
     account = holding.account_id
     if not account:
-        laid = generation.priced.lay_out(holding.book, where="portfolio")
-        return PreparedAccount(laid, ())
+        book = holding.book
+        market, positions = generation.priced.prepare_book(book, where="portfolio")
+        return PreparedAccount(book, market, positions, ())
     before = generation.prepared.get(account)
     if before is not None and before[0] is holding:
         return before[1]
@@ -270,8 +281,9 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
                 for p in assessment.failures[0].problems
             ],
         )
-    laid = generation.priced.lay_out(assessment.book, where=account)
-    prepared = PreparedAccount(laid, tuple(assessment.expired.get(account, ())))
+    market, positions = generation.priced.prepare_book(assessment.book, where=account)
+    expired = tuple(assessment.expired.get(account, ()))
+    prepared = PreparedAccount(assessment.book, market, positions, expired)
     if len(generation.prepared) >= PREPARED_MAX:
         generation.prepared.clear()
     generation.prepared[account] = (holding, prepared)

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from margin_actors.engine.margin import PARTS, AccountFailure, attribute_account
+from margin_actors.engine.margin import AccountFailure, attribute_account
 from margin_cluster.report import figures
 from margin_cluster.results import CalculationOutput, totals
 
@@ -45,7 +45,7 @@ def environment() -> Environment:
 def report_html(output: CalculationOutput) -> str:
     """Return the report of a calculation as one self-contained HTML document."""
     r = output.result
-    top = np.argsort(-r.initial_margin_usd, kind="stable")
+    top = np.argsort(-r.margins.initial_margin_usd, kind="stable")
     drawn = [
         (r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]
     ]
@@ -58,8 +58,8 @@ def report_html(output: CalculationOutput) -> str:
             synthetic=output.is_synthetic,
             model=output.model,
             measure=_MEASURES[output.model.measure.core],
-            parts_figure=_optional(figures.parts_of_accounts(output)),
-            part_inputs=_part_inputs(output, int(top[0])),
+            components_figure=_optional(figures.components_of_accounts(output)),
+            component_inputs=_component_inputs(output, int(top[0])),
             stress=_stress(output),
             confidence=f"{100 * output.model.measure.confidence:g} %",
             horizon=f"{output.scenarios.horizon_hours:g}",
@@ -99,41 +99,41 @@ def _optional(figure: Any) -> Markup | None:
     return None if figure is None else _script(figure)
 
 
-def _part_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+def _component_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | None:
     """Return the inputs of each requirement component of one account; None if there are none."""
     r = output.result
-    own = list(r.inputs.of(account).rows())
+    own = list(r.margins.inputs.of(account).rows())
     if not own:
         return None
     rows = [
-        [part.replace("_", " "), label, figure.replace("_", " "), f"{value:,.4g}"]
-        for _, part, label, figure, value in own
+        [component.replace("_", " "), label, figure.replace("_", " "), f"{value:,.4g}"]
+        for _, component, label, figure, value in own
     ]
-    parts = [
-        [name.replace("_", " "), _usd(r.parts_usd[account, k])]
-        for k, name in enumerate(PARTS)
-        if r.parts_usd[account, k] != 0.0 or name == "core"
+    components = [
+        [name.replace("_", " "), _usd(amount)]
+        for name, amount in r.margins.amounts_of(account).items()
+        if amount != 0.0 or name == "core"
     ]
     return {
         "account": r.book.accounts[account],
         "rows": rows,
-        "parts": parts,
-        "total": _usd(r.initial_margin_usd[account]),
+        "components": components,
+        "total": _usd(r.margins.initial_margin_usd[account]),
     }
 
 
 def _stress(output: CalculationOutput) -> list[list[str]]:
     """Return rows of the accounts with the largest excess of stress loss over margin."""
     r = output.result
-    over = r.stress_usd - r.initial_margin_usd
+    over = r.margins.stress_usd - r.margins.initial_margin_usd
     order = np.argsort(-np.nan_to_num(over, nan=-np.inf), kind="stable")[:_STRESS_ROWS]
     chosen: list[int] = order.tolist()
     return [
         [
             r.book.accounts[a],
-            output.scenarios.row_name(int(r.stress_scenario[a])),
-            _usd(float(r.stress_usd[a])),
-            _usd(float(r.initial_margin_usd[a])),
+            output.scenarios.row_name(int(r.margins.stress_scenario[a])),
+            _usd(float(r.margins.stress_usd[a])),
+            _usd(float(r.margins.initial_margin_usd[a])),
             _usd(float(over[a])),
         ]
         for a in chosen
@@ -206,7 +206,7 @@ def _resources(output: CalculationOutput, a: int) -> list[str]:
 
     Without collateral: (option value, requirement).
     """
-    value, requirement = output.option_value_usd[a], output.result.initial_margin_usd[a]
+    value, requirement = output.option_value_usd[a], output.result.margins.initial_margin_usd[a]
     excess = output.excess_usd
     if excess is None or output.collateral_usd is None:
         return [_usd(value), _usd(requirement)]
@@ -218,11 +218,11 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
     return [
         r.book.accounts[a],
         r.book.members[a],
-        f"{r.positions[a]:,}",
-        _usd(r.var_usd[a]),
-        _usd(r.es_usd[a]),
-        _usd(r.worst_usd[a]),
-        output.scenarios.row_name(int(r.worst_scenario[a])),
+        f"{r.margins.positions[a]:,}",
+        _usd(r.margins.var_usd[a]),
+        _usd(r.margins.es_usd[a]),
+        _usd(r.margins.worst_usd[a]),
+        output.scenarios.row_name(int(r.margins.worst_scenario[a])),
         *_resources(output, a),
     ]
 
@@ -233,7 +233,7 @@ def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | N
     None if all positions of the account have expired.
     """
     r = output.result
-    if r.positions[account] == 0:
+    if r.margins.positions[account] == 0:
         return None
     parts = attribute_account(r, account)
     first = int(r.book.start[account])

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import PreparedMarket
-from margin_actors.engine.margin.slabs import applied_scenarios
+from margin_actors.engine.margin import PreparedMarket, applied_scenarios
 from margin_actors.engine.pricing import FIELDS, LINEAR
 from margin_actors.engine.revaluation import build_cube, total_deviations
 from margin_actors.engine.revaluation.states import curve_states
@@ -55,7 +54,7 @@ def trace_account(
     Parameters
     ----------
     market : PreparedMarket
-        With at least the account's instruments laid out.
+        With at least the account's instruments.
     book : Book
     account : int
         Index of the account in the book.
@@ -64,7 +63,7 @@ def trace_account(
     row : int
         Row of the set.
     """
-    contracts, rules = market.contracts, market.parameters.revaluation
+    contracts, rules = market.contracts, market.model.revaluation
     applied, _ = applied_scenarios(market, scenarios.rows(row, row + 1))
     cube = build_cube(contracts, market.snapshot, applied, rules, base_value=market.value_today)
     before = curve_states(contracts, market.snapshot, None, rules)[0]

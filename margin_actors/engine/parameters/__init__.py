@@ -1,5 +1,6 @@
 """Validated parameters of the margin model, and presets of common models."""
 
+from margin_actors.engine.parameters.components import NamedComponent
 from margin_actors.engine.parameters.model import (
     HistoryParameters,
     MeasureParameters,
@@ -46,6 +47,7 @@ __all__ = [
     "MeasureParameters",
     "ModelParameters",
     "MonteCarloParameters",
+    "NamedComponent",
     "QualityParameters",
     "RevaluationParameters",
     "ScenarioParameters",

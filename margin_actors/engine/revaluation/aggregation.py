@@ -14,6 +14,7 @@ import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.engine.pricing import TILE
+from margin_actors.engine.revaluation.contracts import Contracts
 from margin_actors.engine.revaluation.cube import RiskCube, in_threads
 from margin_actors.engine.revaluation.holdings import Holdings, holdings_from_book
 from margin_actors.engine.revaluation.profits import (
@@ -227,6 +228,7 @@ def slice_profits(
 
 def aggregate_book(
     cube: RiskCube,
+    contracts: Contracts,
     book: Book,
     *,
     n_tail: int,
@@ -239,7 +241,8 @@ def aggregate_book(
     Parameters
     ----------
     cube : RiskCube
-        With at least the book's instruments.
+    contracts : Contracts
+        Those of the cube; at least the book's instruments.
     book : Book
     n_tail : int
         Number of worst scenarios to keep, at least 1; limited to the cube's scenarios.
@@ -256,7 +259,7 @@ def aggregate_book(
         If a quantity is not a whole number of lots, naming all such positions; or if accounts are
         too large for their profits to be summed exactly, naming all of them.
     """
-    holdings = holdings_from_book(cube.contracts, book, where=where)
+    holdings = holdings_from_book(contracts, book, where=where)
     part = slice_profits(
         cube.values,
         holdings,

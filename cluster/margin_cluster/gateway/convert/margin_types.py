@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2 as pb
 
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import PARTS, AccountFailure, Margins
+from margin_actors.engine.margin import AccountFailure, Margins
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import Problem
@@ -145,8 +145,8 @@ def generation_to_mapping(generation: ResidentGeneration) -> dict[str, Any]:
         "scenarios_id": handle.scenarios_id,
         "scenarios": len(generation.priced.scenarios),
         "model_id": handle.model_id,
-        "model_name": market.parameters.name,
-        "model_version": market.parameters.version,
+        "model_name": market.model.name,
+        "model_version": market.model.version,
         "instruments": handle.n_contracts,
         "is_synthetic": market.snapshot.is_synthetic or generation.priced.scenarios.is_synthetic,
     }
@@ -216,8 +216,7 @@ def margin_to_mapping(
     core = [["confidence", parameters.measure.confidence, ""]]
     core += inputs.get("core") or [["var_usd", out["var_usd"], ""], ["es_usd", out["es_usd"], ""]]
     parts = [{"name": "core", "amount_usd": out["core_usd"], "inputs": core}]
-    for k, part in enumerate(PARTS):
-        amount = float(margins.parts_usd[account, k])
+    for part, amount in margins.amounts_of(account).items():
         if part != "core" and (amount != 0.0 or part in inputs):
             given = inputs.get(part, [])
             parts.append({"name": part, "amount_usd": amount, "inputs": given})
@@ -256,9 +255,9 @@ def margins_to_columns(
     expired_positions : sequence of int, n_accounts
     """
     numbers = {name: getattr(margins, name).tolist() for name in (*_COUNTS, *_AMOUNTS)}
-    for k, part in enumerate(PARTS):
+    for k, part in enumerate(margins.components):
         if part != "core":
-            numbers[f"{part}_usd"] = margins.parts_usd[:, k].tolist()
+            numbers[f"{part}_usd"] = margins.components_usd[:, k].tolist()
     return pb.AccountMarginColumns(
         account_id=accounts, member_id=members, expired_positions=expired_positions, **numbers
     )
@@ -306,8 +305,8 @@ def margins_to_table(margins: Margins, book: Book, scenarios: ScenarioSet) -> pa
     if "stress_usd" in columns:
         names = [scenarios.row_name(int(s)) for s in margins.stress_scenario]
         columns["stress_name"] = pa.array(names)
-    for k, part in enumerate(PARTS):
-        columns[f"part_{part}"] = np.ascontiguousarray(margins.parts_usd[:, k])
+    for name in margins.components:
+        columns[f"part_{name}"] = np.ascontiguousarray(margins.component_usd(name))
     return pa.table(columns)
 
 
@@ -318,7 +317,11 @@ def margin_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     table does not contain them.
     """
     kept = {name: value for name, value in row.items() if not name.startswith("part_")}
-    amounts = [(part, row.get(f"part_{part}", 0.0)) for part in PARTS]
+    amounts = [
+        (name.removeprefix("part_"), value)
+        for name, value in row.items()
+        if name.startswith("part_")
+    ]
     kept["parts"] = [
         {"name": part, "amount_usd": amount, "inputs": []}
         for part, amount in amounts
