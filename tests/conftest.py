@@ -21,6 +21,13 @@ from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
+# Inherited by Ray's workers and by commands, which load the module only for a model that names a
+# component beyond the built-in ones.
+os.environ["MARGIN_COMPONENTS"] = "gap_component"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
+)
+
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

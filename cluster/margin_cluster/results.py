@@ -180,7 +180,7 @@ def write_failures(folder: Path, failures: Sequence[AccountFailure]) -> None:
         pa_csv.write_csv(table, folder / "not_margined.csv")
 
 
-def component_inputs_table(output: CalculationOutput) -> pa.Table | None:
+def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
     """Return the inputs from which components can be recomputed, one row per input, or None."""
     inputs = output.result.margins.inputs
     if len(inputs) == 0:
@@ -307,7 +307,7 @@ def write_tables(folder: Path, output: CalculationOutput) -> None:
     pq.write_table(
         scenario_set_to_table(output.scenarios), folder / "scenarios.parquet", compression="zstd"
     )
-    inputs = component_inputs_table(output)
+    inputs = part_inputs_table(output)
     if inputs is not None:
         pq.write_table(inputs, folder / "part_inputs.parquet", compression="zstd")
     for name in ("span", "grid"):

@@ -205,7 +205,7 @@ def test_a_digest_without_failures_is_that_of_the_margins_and_covers_any_failure
     snapshot: MarketSnapshot, ready: PricedMarket
 ) -> None:
     result = calculate_margin(snapshot, ready.scenarios, book_of({"A": SOUND}), model())
-    whole = digest(result, result, ())
+    whole = digest(result, result.margins, ())
     failure = AccountFailure("B", "M", 1, (AccountProblem("X", "unknown"),))
     others = [
         failure,
@@ -216,7 +216,7 @@ def test_a_digest_without_failures_is_that_of_the_margins_and_covers_any_failure
         replace(failure, problems=(AccountProblem("X", "expired"),)),
         replace(failure, problems=failure.problems * 2),
     ]
-    digests = [whole, *(digest(result, result, (f,)) for f in others)]
+    digests = [whole, *(digest(result, result.margins, (f,)) for f in others)]
     assert result.digest == whole
     assert len(set(digests)) == len(digests)
 

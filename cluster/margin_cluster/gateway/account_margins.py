@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from margin_actors.errors import InvalidRequest, MissingMarketData, Problem
 from margin_actors.market.books import Book, book_of_portfolios
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.margin import Subject
-from margin_cluster.gateway.convert.margin_types import inputs_to_mapping, margin_to_mapping
+from margin_cluster.gateway.convert.margin_types import inputs_to_mapping
 from margin_cluster.gateway.desk import Desk, calculation_record
-from margin_cluster.ledger import CalculationRecord
+from margin_cluster.gateway.margin_records import account_margin_record
+from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
 from margin_cluster.positions import Holding, add_quantities
 
 R = TypeVar("R")
@@ -66,8 +67,8 @@ class Explanation:
     """The account's positions that have not expired."""
     margins: Margins
     """One row, the account's."""
-    margin: dict[str, Any]
-    """The margin in the form that the ledger stores."""
+    margin: AccountMarginRecord
+    """The margin as the ledger records it."""
     attribution: Attribution
     """Contributions of the positions, in the order of `book`; US dollars (the marginal measures per
     unit of quantity), a loss is positive."""
@@ -101,7 +102,7 @@ class AccountMargins:
 
     async def simulate(
         self, subject: Subject, candidates: list[tuple[str, dict[str, float]]], call: Call
-    ) -> tuple[ResidentGeneration, list[dict[str, Any]]]:
+    ) -> tuple[ResidentGeneration, list[AccountMarginRecord]]:
         """Return (generation, margins): the margin before, then the margin after each candidate.
 
         Each candidate is applied on its own to the positions held. Nothing is recorded.
@@ -190,7 +191,7 @@ class AccountMargins:
         generation: ResidentGeneration,
         holding: Holding,
         candidates: list[tuple[str, dict[str, float]]],
-    ) -> list[dict[str, Any]]:
+    ) -> list[AccountMarginRecord]:
         account = prepare_account(generation, holding)
         held = account.live
         positions = len(held) * (1 + len(candidates))
@@ -296,16 +297,14 @@ def account_margin(
     row: int,
     holding: Holding,
     expired: tuple[str, ...],
-) -> dict[str, Any]:
-    """Return row `row` of `margins` in the form in which the ledger stores an account's margin."""
-    margin = margin_to_mapping(
+) -> AccountMarginRecord:
+    """Return the record of row `row` of `margins`, the margin of an account."""
+    return account_margin_record(
         margins,
         row,
         generation.parameters,
         generation.priced.scenarios,
         account_id=holding.account_id,
         member_id=holding.member_id,
+        expired_instruments=expired,
     )
-    if expired:
-        margin["expired_instruments"] = list(expired)
-    return margin

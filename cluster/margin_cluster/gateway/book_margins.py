@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +13,14 @@ from margin_actors.errors import NotReady, Problem, UnknownAccount
 from margin_actors.market.books import Book, select_positions
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.margin import BookSubject
-from margin_cluster.gateway.convert.margin_types import (
-    failure_to_mapping,
-    inputs_to_mapping,
-    margin_from_row,
+from margin_cluster.gateway.convert.margin_types import inputs_to_mapping
+from margin_cluster.gateway.desk import Desk, calculation_record
+from margin_cluster.gateway.margin_records import (
+    account_failure_record,
+    margin_record_from_row,
     margins_to_table,
 )
-from margin_cluster.gateway.desk import Desk, calculation_record
-from margin_cluster.ledger import CalculationRecord
+from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
 
 FAILURES_KEPT_MAX = 1_000
 """Most failures that are stored in a ledger record; the digest covers all failures."""
@@ -92,7 +91,7 @@ class BookMargins:
             portfolio_version=version,
             accounts_failed=len(live.failures),
             expired_positions=live.expired_positions,
-            failures=[failure_to_mapping(f) for f in live.failures[:FAILURES_KEPT_MAX]],
+            failures=tuple(map(account_failure_record, live.failures[:FAILURES_KEPT_MAX])),
         )
         await desk.store(
             self._save_margins, record.calculation_id, live.book, done.margins, generation
@@ -129,7 +128,7 @@ class BookMargins:
         table = margins_to_table(margins, book, generation.priced.scenarios)
         self._desk.archive.put("calculations", calculation_id, table)
 
-    def margins_of(self, calculation_id: str, accounts: list[str]) -> list[dict[str, Any]]:
+    def margins_of(self, calculation_id: str, accounts: list[str]) -> list[AccountMarginRecord]:
         """Return the margins of some accounts of a recorded book, in the order of `accounts`.
 
         Raises
@@ -146,7 +145,7 @@ class BookMargins:
                 [Problem("account_ids", a[:128], "not in the calculation") for a in unknown],
             )
         rows = table.take(pa.array([place[a] for a in accounts], pa.int64())).to_pylist()
-        return [margin_from_row(row) for row in rows]
+        return [margin_record_from_row(row) for row in rows]
 
 
 def _margined(batch: Batch) -> MarginedBatch:

@@ -4,6 +4,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from margin_cluster.ledger.margin_records import (
+    failures_from_text,
+    failures_to_text,
+    margin_from_text,
+    margin_to_text,
+)
 from margin_cluster.ledger.records import (
     CalculationRecord,
     GenerationRecord,
@@ -120,11 +126,11 @@ def calculation_to_row(record: CalculationRecord) -> dict[str, Any]:
         "accounts": int(record.accounts),
         "positions": int(record.positions),
         "initial_margin_usd": float(record.initial_margin_usd) + 0.0,
-        "margin": json.dumps(record.margin),
+        "margin": margin_to_text(record.margin),
         "portfolio_version": int(record.portfolio_version),
         "accounts_failed": int(record.accounts_failed),
         "expired_positions": int(record.expired_positions),
-        "failures": json.dumps(record.failures) if record.failures else "[]",
+        "failures": failures_to_text(record.failures),
         "idempotency_key": record.idempotency_key or None,
     }
 
@@ -143,10 +149,10 @@ def calculation_from_row(row: Any) -> CalculationRecord:
         accounts=row.accounts,
         positions=row.positions,
         initial_margin_usd=row.initial_margin_usd,
-        margin=json.loads(row.margin),
+        margin=margin_from_text(row.margin),
         portfolio_version=row.portfolio_version,
         accounts_failed=row.accounts_failed,
         expired_positions=row.expired_positions,
-        failures=json.loads(row.failures),
+        failures=failures_from_text(row.failures),
         idempotency_key=row.idempotency_key or "",
     )
