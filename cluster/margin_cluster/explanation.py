@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -64,7 +63,7 @@ def load_state(place: Workplace, run: Path) -> State:
         )
     store: ParquetStore = place.store
     try:
-        inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        inputs = json.loads(path.read_text(encoding="utf-8"))
         model = {name: value for name, value in inputs["model"].items() if name != "id"}
         parameters = ModelParameters.model_validate(model)
         ids = [str(inputs[name]["id"]) for name in ("snapshot", "scenarios", "book")]

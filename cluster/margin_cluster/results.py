@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -121,7 +121,7 @@ def margin_table(output: CalculationOutput) -> pa.Table:
     Optional measures and components have a column only if the model calculates them.
     """
     r = output.result
-    columns: dict[str, Any] = {
+    columns: dict[str, pa.Array | FloatArray | None] = {
         "account_id": pa.array(r.book.accounts),
         "member_id": pa.array(r.book.members),
         "positions": pa.array(r.margins.positions),
@@ -211,7 +211,7 @@ def pnl_table(output: CalculationOutput) -> pa.Table | None:
     return pa.table({"account_id": pa.array(output.result.book.accounts), "pnl_usd": rows})
 
 
-def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
+def inputs_mapping(output: CalculationOutput) -> dict[str, object]:
     """Return the contents of inputs.json: ids and hashes of all inputs, and the result's digest."""
     r, held = output.result, output.result.assessment.held
     return {
@@ -253,7 +253,39 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
     }
 
 
-def _completeness(output: CalculationOutput) -> dict[str, Any]:
+class Completeness(TypedDict):
+    """Numbers of accounts margined and failed, and of expired positions."""
+
+    accounts: int
+    accounts_failed: int
+    is_complete: bool
+    expired_positions: int
+
+
+class Totals(Completeness):
+    """Totals over all margined accounts; amounts in US dollars."""
+
+    positions: int
+    instruments: int
+    scenarios: int
+    value_usd: float
+    option_value_usd: float
+    var_usd: float
+    es_usd: float
+    parts_usd: dict[str, float]
+    """Sums of the requirement components that are used, by name."""
+    initial_margin_usd: float
+    digest: str
+    synthetic: bool
+    collateral_usd: NotRequired[float]
+    """Collateral after haircut. This and the following values are absent without collateral."""
+    accounts_in_deficit: NotRequired[int]
+    deficit_usd: NotRequired[float]
+    """Sum over accounts in deficit: the excess of one account does not offset the deficit of
+    another."""
+
+
+def _completeness(output: CalculationOutput) -> Completeness:
     """Return the numbers of accounts margined and failed, and of expired positions."""
     return {
         "accounts": len(output.result.book.accounts),
@@ -263,14 +295,10 @@ def _completeness(output: CalculationOutput) -> dict[str, Any]:
     }
 
 
-def totals(output: CalculationOutput) -> dict[str, Any]:
-    """Return the totals over all margined accounts, amounts in US dollars.
-
-    The deficit is the sum over accounts in deficit: an account's excess does not offset the deficit
-    of another account.
-    """
+def totals(output: CalculationOutput) -> Totals:
+    """Return the totals over all margined accounts."""
     r = output.result
-    out: dict[str, Any] = {
+    out: Totals = {
         **_completeness(output),
         "positions": r.book.n_positions,
         "instruments": len(r.book.instruments),

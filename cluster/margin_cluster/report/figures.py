@@ -1,7 +1,5 @@
 """Plots of the reports, as plotly figures."""
 
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
 
@@ -359,5 +357,4 @@ def surface_plot(surface: VolatilitySurface) -> go.Figure:
 
 def as_json(figure: go.Figure) -> str:
     """Return a figure as JSON that can be embedded in a script element."""
-    text: Any = figure.to_json()
-    return str(text).replace("</", "<\\/")
+    return str(figure.to_json()).replace("</", "<\\/")

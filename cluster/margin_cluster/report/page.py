@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from margin_actors.engine.margin import AccountFailure, attribute_account
+from margin_actors.market.cleansing import QualityReport
 from margin_cluster.report import figures
 from margin_cluster.results import CalculationOutput, totals
 
@@ -82,7 +83,7 @@ def report_html(output: CalculationOutput) -> str:
             if top.size > _ROWS_MAX
             else "",
             has_collateral=output.collateral_usd is not None,
-            quality=[_quality(q.to_mapping()) for q in output.quality],
+            quality=[_quality(q) for q in output.quality],
             notes=output.notes,
             inputs=_inputs(output),
             files=[asdict(f) for f in output.files],
@@ -91,15 +92,15 @@ def report_html(output: CalculationOutput) -> str:
     )
 
 
-def _script(figure: Any) -> Markup:
+def _script(figure: go.Figure) -> Markup:
     return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
 
 
-def _optional(figure: Any) -> Markup | None:
+def _optional(figure: go.Figure | None) -> Markup | None:
     return None if figure is None else _script(figure)
 
 
-def _component_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+def _component_inputs(output: CalculationOutput, account: int) -> dict[str, object] | None:
     """Return the inputs of each requirement component of one account; None if there are none."""
     r = output.result
     own = list(r.margins.inputs.of(account).rows())
@@ -227,7 +228,7 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
     ]
 
 
-def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+def _contributors(output: CalculationOutput, account: int) -> dict[str, object] | None:
     """Return the positions with the largest and smallest contributions to the account's ES.
 
     None if all positions of the account have expired.
@@ -256,7 +257,7 @@ def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | N
     return {"account": r.book.accounts[account], "rows": rows, "total": total, "shown": shown}
 
 
-def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:
+def _surface(output: CalculationOutput, underlying: str) -> dict[str, str | Markup]:
     surface = output.surfaces[underlying]
     free = sum(d.is_arbitrage_free for d in surface.diagnostics)
     n = len(surface.diagnostics)
@@ -271,30 +272,46 @@ def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:
     }
 
 
-def _quality(mapping: dict[str, Any]) -> dict[str, Any]:
-    def price(value: float | None) -> str:
-        return "" if value is None else f"{value:,.2f}"
+def _quality(report: QualityReport) -> dict[str, object]:
+    """Return the values of the template's section on one underlying's price history."""
 
-    repairs = mapping["repairs"]
-    return mapping | {
-        "grid_points": f"{mapping['grid_points']:,}",
+    def price(value: float) -> str:
+        return "" if np.isnan(value) else f"{value:,.2f}"
+
+    return {
+        "underlying": report.underlying,
+        "grid_points": f"{report.grid_points:,}",
+        "missing": report.missing,
+        "dropped": report.dropped,
+        "filled": report.filled,
+        "end_age_hours": report.end_age_hours,
+        "breaches": report.breaches,
         "sources": [
-            s
-            | {
-                "rows": f"{s['rows']:,}",
+            {
+                "source": s.source,
+                "rows": f"{s.rows:,}",
+                "first": s.first,
+                "last": s.last,
+                "missing": s.missing,
                 "faults": ", ".join(
-                    f"{n:,} {k.replace('_', ' ')}" for k, n in s["faults"].items() if n
+                    f"{n:,} {name.replace('_', ' ')}" for name, n in s.faults.items() if n
                 )
                 or "none",
             }
-            for s in mapping["sources"]
+            for s in report.sources
         ],
         "repairs": [
-            r | {"found": price(r["found"]), "reference": price(r["reference"])}
-            for r in repairs[-_REPAIRS_MAX:]
+            {
+                "time": r.time,
+                "source": r.source,
+                "rule": r.rule,
+                "found": price(r.found),
+                "reference": price(r.reference),
+            }
+            for r in report.repairs[-_REPAIRS_MAX:]
         ],
-        "more": len(repairs) > _REPAIRS_MAX,
-        "total": len(repairs),
+        "more": len(report.repairs) > _REPAIRS_MAX,
+        "total": len(report.repairs),
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -164,17 +164,18 @@ def calculate_margin(
     n_core = scenarios.section(CORE).count
     # Alternatives are priced and summed one at a time, in one buffer: `alternative_pnl`.
     priced = price_own_slice(market, scenarios, 0, n_core=n_core, threads=threads)
+    margin = partial(
+        margin_from_slice,
+        market,
+        priced,
+        scenarios,
+        keep_pnl=keep_pnl,
+        threads=threads,
+        where=where,
+    )
     while True:
         try:
-            return margin_from_slice(
-                market,
-                priced,
-                scenarios,
-                assessment,
-                keep_pnl=keep_pnl,
-                threads=threads,
-                where=where,
-            )
+            return margin(assessment)
         except InvalidPortfolio as error:
             if not error.too_large:
                 raise
