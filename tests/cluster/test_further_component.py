@@ -29,7 +29,9 @@ def margin(*arguments: object, code: int = 0) -> str:
 def run(tmp_path_factory: pytest.TempPathFactory, store_root: Path) -> Path:
     folder = tmp_path_factory.mktemp("further")
     book = folder / "book.csv"
-    book.write_text("account_id,instrument_name,quantity\nA,BTC_USDC,2\nB,BTC-PERPETUAL,100000\n")
+    book.write_text(
+        "account_id,member_id,instrument_name,quantity\nA,M,BTC_USDC,2\nB,M,BTC-PERPETUAL,100000\n"
+    )
     (folder / "model.toml").write_text(MODEL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MARGIN_STORE", str(store_root))

@@ -1,6 +1,6 @@
 """Initial margin of every account of a book, from a market snapshot and a scenario set."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -164,15 +164,20 @@ def calculate_margin(
     n_core = scenarios.section(CORE).count
     # Alternatives are priced and summed one at a time, in one buffer: `alternative_pnl`.
     priced = price_own_slice(market, scenarios, 0, n_core=n_core, threads=threads)
-    margin = partial(
-        margin_from_slice,
-        market,
-        priced,
-        scenarios,
-        keep_pnl=keep_pnl,
-        threads=threads,
-        where=where,
-    )
+    margin = partial(margin_from_slice, market, priced, scenarios, keep_pnl=keep_pnl)
+    return _without_too_large(partial(margin, threads=threads, where=where), assessment)
+
+
+def _without_too_large(
+    margin: Callable[[BookAssessment], MarginResult], assessment: BookAssessment
+) -> MarginResult:
+    """Return `margin` of the assessed book, without the accounts that turn out to be too large.
+
+    Raises
+    ------
+    InvalidPortfolio
+        If every account is too large to be summed exactly.
+    """
     while True:
         try:
             return margin(assessment)
