@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from made_book import make
 
-from margin_actors.engine.margin import PreparedMarket, prepare_market
-from margin_actors.engine.margin.slabs import applied_scenarios
+from margin_actors.engine.margin import PreparedMarket, applied_scenarios, prepare_market
 from margin_actors.engine.parameters import MonteCarloParameters, parameters_from_mapping
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation import build_cube

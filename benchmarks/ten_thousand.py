@@ -77,7 +77,7 @@ def main() -> None:
         ):
             times[name].append(timed(call)[0])
     result = run(2)
-    assert np.array_equal(result.var_usd, run(1).var_usd)
+    assert np.array_equal(result.margins.var_usd, run(1).margins.var_usd)
     output = CalculationOutput(
         result, made.model, made.snapshot, made.scenarios, surfaces, (), None, ()
     )

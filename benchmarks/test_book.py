@@ -35,7 +35,7 @@ def small():
         book.instruments, made.snapshot, surfaces, made.model.revaluation
     )
     cube = build_cube(contracts, made.snapshot, made.scenarios, made.model.revaluation)
-    return made, book, cube
+    return made, book, contracts, cube
 
 
 def ours(cube, book, n, effective):
@@ -66,14 +66,14 @@ def sparse(matrix, dense, quantum):
 
 @pytest.mark.parametrize("who", ["ours", "scipy.sparse"])
 def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:
-    made, book, cube = small
+    made, book, contracts, cube = small
     n = len(made.scenarios)
-    lots = book.quantity / cube.contracts.lot[book.instrument_index]
+    lots = book.quantity / contracts.lot[book.instrument_index]
     matrix = sp.csr_matrix((lots, book.instrument_index, book.start), shape=(N_ACCOUNTS, 2000))
     dense = np.ascontiguousarray(cube.values.transpose(1, 0, 2).reshape(2000, -1)[:, :n])
     calls = {
         "ours": lambda: ours(cube, book, n, made.scenarios.effective_size),
-        "scipy.sparse": lambda: sparse(matrix, dense, cube.contracts.quantum_usd),
+        "scipy.sparse": lambda: sparse(matrix, dense, contracts.quantum_usd),
     }
     np.testing.assert_allclose(calls["ours"](), calls["scipy.sparse"](), rtol=1e-9)
     benchmark.extra_info.update(table="aggregation", unit="us", count=N_ACCOUNTS)

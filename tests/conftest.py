@@ -24,6 +24,13 @@ settings.load_profile("house")
 HERE = Path(__file__).resolve().parent
 TOGETHER = ("service", "cluster", "ledger")
 """Folders whose tests share what is expensive to make: Ray, fitted surfaces, a database server."""
+# Inherited by Ray's workers and by commands, which load the module only for a model that names a
+# component beyond the built-in ones.
+os.environ["MARGIN_COMPONENTS"] = "gap_component"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
+)
+
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

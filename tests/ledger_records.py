@@ -149,7 +149,7 @@ def rows_of_the_first_version() -> list[str]:
     ]
     rows += [
         f"INSERT INTO calculations VALUES ({i + 1}, 'calculation-{i}', 'account', {MS + i}, 'r{i}',"
-        f" 'A{i % 3}', '{{\"number\": 1}}', '{{}}', 'd', 1, 2, {i}.1, '{{\"x\": 0.1}}')"
+        f" 'A{i % 3}', '{{\"number\": 1}}', '{{}}', 'd', 1, 2, {i}.1, '{{\"var_usd\": 0.1}}')"
         for i in range(1_203)
     ]
     rows.append("INSERT INTO heads VALUES (1, 7, 'snapshot-2', 'scenarios-1')")

@@ -99,12 +99,14 @@ class BookReader:
 
     def _add_columns(self, batch: margin_types_pb2.AccountMarginColumns) -> None:
         before = len(self._columns.get("account_id", ()))
-        for field in batch.DESCRIPTOR.fields:
-            values = getattr(batch, field.name)
-            if not values and field.name not in self._columns:
+        given = {f.name: getattr(batch, f.name) for f in batch.DESCRIPTOR.fields}
+        for component in given.pop("other_components"):
+            given[f"{component.name}_usd"] = component.amount_usd
+        for name, values in given.items():
+            if not values and name not in self._columns:
                 continue
             # Earlier versions of the service omit a column if all its values are 0.
-            column = self._columns.setdefault(field.name, [0.0] * before)
+            column = self._columns.setdefault(name, [0.0] * before)
             column.extend(values or [0.0] * len(batch.account_id))
 
     def result(self) -> BookResult | None:

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from margin_actors.engine.comparison import Comparison, compare_methods
-from margin_actors.engine.margin import AccountFailure
-from margin_actors.engine.margin.eligibility import assess_unpriced_book
-from margin_actors.engine.margin.prepared import fit_smiles
+from margin_actors.engine.margin import AccountFailure, assess_unpriced_book, fit_smiles
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, Problem

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -64,7 +63,7 @@ def load_state(place: Workplace, run: Path) -> State:
         )
     store: ParquetStore = place.store
     try:
-        inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        inputs = json.loads(path.read_text(encoding="utf-8"))
         model = {name: value for name, value in inputs["model"].items() if name != "id"}
         parameters = ModelParameters.model_validate(model)
         ids = [str(inputs[name]["id"]) for name in ("snapshot", "scenarios", "book")]
@@ -111,7 +110,7 @@ def explain_account(
     state = load_state(place, run)
     alone = _alone(state.book, account, run)
     with named_input("book", f"book of {run}"):
-        result = calculate_margin(state.snapshot, state.scenarios, alone, state.parameters)
+        result = calculate_margin(state.snapshot, state.scenarios, alone, state.model)
     live = result.book  # without positions that have expired
     if live.n_positions == 0:
         raise InvalidRequest(
@@ -120,16 +119,20 @@ def explain_account(
         )
     row = scenario
     if row is None:
-        losses = -result.tail_usd[0]
-        row = int(result.tail_scenario[0, int(np.abs(losses - result.var_usd[0]).argmin())])
+        losses = -result.margins.tail_usd[0]
+        row = int(
+            result.margins.tail_scenario[
+                0, int(np.abs(losses - result.margins.var_usd[0]).argmin())
+            ]
+        )
     if not 0 <= row < len(state.scenarios):
         raise InvalidRequest(
             "there is no such scenario",
             [Problem("--scenario", str(row), f"0 to {len(state.scenarios) - 1}")],
         )
-    market = prepare_market(state.snapshot, state.parameters, names=live.instruments)
+    market = prepare_market(state.snapshot, state.model, names=live.instruments)
     return ExplainedAccount(
-        State(state.snapshot, state.scenarios, live, state.parameters),
+        State(state.snapshot, state.scenarios, live, state.model),
         result,
         attribute_account(result, 0),
         row,

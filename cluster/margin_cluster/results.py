@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.margin import (
-    PARTS,
     AccountFailure,
     BookAssessment,
     Equity,
@@ -64,7 +63,13 @@ class CalculationOutput:
         """Notes for the reader: expired positions, scenarios, model terms, shocked surfaces."""
         found = (check.sentence() for check in self.result.shock_checks)
         expired = _expired_notes(self.result.assessment)
-        return (*expired, *self.scenarios.notes, *self.result.terms.notes, *found, *self.remarks)
+        return (
+            *expired,
+            *self.scenarios.notes,
+            *self.result.risk_inputs.notes,
+            *found,
+            *self.remarks,
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -82,7 +87,7 @@ class CalculationOutput:
 
         Without collateral that is simulated as a position.
         """
-        value = self.result.value_usd
+        value = self.result.margins.value_usd
         return value if self.equity is None else value - self.equity.simulated_usd
 
     @property
@@ -93,13 +98,7 @@ class CalculationOutput:
         """
         if self.equity is None:
             return None
-        return self.equity.excess_usd(self.option_value_usd, self.result.initial_margin_usd)
-
-    @property
-    def parts_used(self) -> tuple[str, ...]:
-        """Names of the components that are non-zero for some account, and always the core."""
-        charged = np.any(self.result.parts_usd != 0.0, axis=0)
-        return tuple(p for p, used in zip(PARTS, charged, strict=True) if used or p == "core")
+        return self.equity.excess_usd(self.option_value_usd, self.result.margins.initial_margin_usd)
 
 
 def _expired_notes(assessment: BookAssessment) -> tuple[str, ...]:
@@ -122,34 +121,35 @@ def margin_table(output: CalculationOutput) -> pa.Table:
     Optional measures and components have a column only if the model calculates them.
     """
     r = output.result
-    columns: dict[str, Any] = {
+    columns: dict[str, pa.Array | FloatArray | None] = {
         "account_id": pa.array(r.book.accounts),
         "member_id": pa.array(r.book.members),
-        "positions": pa.array(r.positions),
-        "value_usd": r.value_usd,
-        "var_usd": r.var_usd,
-        "es_usd": r.es_usd,
-        "worst_usd": r.worst_usd,
-        "worst_scenario": pa.array(r.worst_scenario),
+        "positions": pa.array(r.margins.positions),
+        "value_usd": r.margins.value_usd,
+        "var_usd": r.margins.var_usd,
+        "es_usd": r.margins.es_usd,
+        "worst_usd": r.margins.worst_usd,
+        "worst_scenario": pa.array(r.margins.worst_scenario),
         "worst_scenario_end": pa.array(
-            output.scenarios.end_time[r.worst_scenario], pa.timestamp("ms", "UTC")
+            output.scenarios.end_time[r.margins.worst_scenario], pa.timestamp("ms", "UTC")
         ),
-        "core_usd": r.core_usd,
-        "initial_margin_usd": r.initial_margin_usd,
-        "var_low_usd": r.var_low_usd,
-        "var_high_usd": r.var_high_usd,
-        "es_standard_error_usd": r.es_standard_error_usd,
-        "rounding_bound_usd": r.rounding_bound_usd,
+        "core_usd": r.margins.core_usd,
+        "initial_margin_usd": r.margins.initial_margin_usd,
+        "var_low_usd": r.margins.var_low_usd,
+        "var_high_usd": r.margins.var_high_usd,
+        "es_standard_error_usd": r.margins.es_standard_error_usd,
+        "rounding_bound_usd": r.margins.rounding_bound_usd,
     }
     for name in ("undiversified", "span", "venue_grid", "long", "stress_period", "stress"):
-        values = getattr(r, f"{name}_usd")
+        values = getattr(r.margins, f"{name}_usd")
         if np.isfinite(values).any():
             columns[f"{name}_usd"] = values
     if "stress_usd" in columns:
-        columns["stress_row"] = pa.array([output.scenarios.row_name(s) for s in r.stress_scenario])
-    for k, part in enumerate(PARTS):
-        if part != "core" and part in output.parts_used:
-            columns[f"{part}_usd"] = np.ascontiguousarray(r.parts_usd[:, k])
+        columns["stress_row"] = pa.array(
+            [output.scenarios.row_name(s) for s in r.margins.stress_scenario]
+        )
+    for name in r.margins.components_used[1:]:
+        columns[f"{name}_usd"] = np.ascontiguousarray(r.margins.component_usd(name))
     if output.equity is not None:
         columns["collateral_market_value_usd"] = output.equity.market_value_usd
         columns["collateral_usd"] = output.equity.counted_usd
@@ -182,20 +182,20 @@ def write_failures(folder: Path, failures: Sequence[AccountFailure]) -> None:
 
 def part_inputs_table(output: CalculationOutput) -> pa.Table | None:
     """Return the inputs from which components can be recomputed, one row per input, or None."""
-    inputs = output.result.inputs
+    inputs = output.result.margins.inputs
     if len(inputs) == 0:
         return None
     columns = {
         "account_id": (inputs.account, output.result.book.accounts),
-        "part": (inputs.part, PARTS),
+        "part": (inputs.component, inputs.components),
         "of": (inputs.label, inputs.labels),
         "figure": (inputs.figure, inputs.figures),
     }
-    words = {
-        name: pa.DictionaryArray.from_arrays(pa.array(place), pa.array(texts))
-        for name, (place, texts) in columns.items()
+    texts = {
+        name: pa.DictionaryArray.from_arrays(pa.array(index), pa.array(distinct))
+        for name, (index, distinct) in columns.items()
     }
-    return pa.table({**words, "value": inputs.value})
+    return pa.table({**texts, "value": inputs.value})
 
 
 def pnl_table(output: CalculationOutput) -> pa.Table | None:
@@ -211,7 +211,7 @@ def pnl_table(output: CalculationOutput) -> pa.Table | None:
     return pa.table({"account_id": pa.array(output.result.book.accounts), "pnl_usd": rows})
 
 
-def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
+def inputs_mapping(output: CalculationOutput) -> dict[str, object]:
     """Return the contents of inputs.json: ids and hashes of all inputs, and the result's digest."""
     r, held = output.result, output.result.assessment.held
     return {
@@ -253,7 +253,44 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, Any]:
     }
 
 
-def _completeness(output: CalculationOutput) -> dict[str, Any]:
+class Completeness(TypedDict):
+    """Numbers of accounts margined and failed, and of expired positions."""
+
+    accounts: int
+    accounts_failed: int
+    is_complete: bool
+    expired_positions: int
+
+
+class CollateralTotals(TypedDict):
+    """Totals of accounts with collateral; amounts in US dollars."""
+
+    collateral_usd: float
+    """Collateral after haircut."""
+    accounts_in_deficit: int
+    deficit_usd: float
+    """Sum over accounts in deficit: the excess of one account does not offset the deficit of
+    another."""
+
+
+class Totals(Completeness):
+    """Totals over all margined accounts; amounts in US dollars."""
+
+    positions: int
+    instruments: int
+    scenarios: int
+    value_usd: float
+    option_value_usd: float
+    var_usd: float
+    es_usd: float
+    parts_usd: dict[str, float]
+    """Sums of the requirement components that are used, by name."""
+    initial_margin_usd: float
+    digest: str
+    synthetic: bool
+
+
+def _completeness(output: CalculationOutput) -> Completeness:
     """Return the numbers of accounts margined and failed, and of expired positions."""
     return {
         "accounts": len(output.result.book.accounts),
@@ -263,33 +300,37 @@ def _completeness(output: CalculationOutput) -> dict[str, Any]:
     }
 
 
-def totals(output: CalculationOutput) -> dict[str, Any]:
-    """Return the totals over all margined accounts, amounts in US dollars.
-
-    The deficit is the sum over accounts in deficit: an account's excess does not offset the deficit
-    of another account.
-    """
+def totals(output: CalculationOutput) -> Totals:
+    """Return the totals over all margined accounts."""
     r = output.result
-    out: dict[str, Any] = {
+    return {
         **_completeness(output),
         "positions": r.book.n_positions,
         "instruments": len(r.book.instruments),
         "scenarios": len(output.scenarios),
-        "value_usd": float(r.value_usd.sum()),
+        "value_usd": float(r.margins.value_usd.sum()),
         "option_value_usd": float(output.option_value_usd.sum()),
-        "var_usd": float(r.var_usd.sum()),
-        "es_usd": float(r.es_usd.sum()),
-        "parts_usd": {p: float(r.parts_usd[:, PARTS.index(p)].sum()) for p in output.parts_used},
-        "initial_margin_usd": float(r.initial_margin_usd.sum()),
+        "var_usd": float(r.margins.var_usd.sum()),
+        "es_usd": float(r.margins.es_usd.sum()),
+        "parts_usd": {
+            name: float(r.margins.component_usd(name).sum()) for name in r.margins.components_used
+        },
+        "initial_margin_usd": float(r.margins.initial_margin_usd.sum()),
         "digest": r.digest,
         "synthetic": output.is_synthetic,
     }
+
+
+def collateral_totals(output: CalculationOutput) -> CollateralTotals | None:
+    """Return the totals of collateral and deficits; None if no collateral is given."""
     excess = output.excess_usd
-    if excess is not None and output.collateral_usd is not None:
-        out["collateral_usd"] = float(output.collateral_usd.sum())
-        out["accounts_in_deficit"] = int((excess < 0).sum())
-        out["deficit_usd"] = float(np.abs(excess[excess < 0]).sum())
-    return out
+    if excess is None or output.collateral_usd is None:
+        return None
+    return {
+        "collateral_usd": float(output.collateral_usd.sum()),
+        "accounts_in_deficit": int((excess < 0).sum()),
+        "deficit_usd": float(np.abs(excess[excess < 0]).sum()),
+    }
 
 
 def write_tables(folder: Path, output: CalculationOutput) -> None:
@@ -309,7 +350,7 @@ def write_tables(folder: Path, output: CalculationOutput) -> None:
     if inputs is not None:
         pq.write_table(inputs, folder / "part_inputs.parquet", compression="zstd")
     for name in ("span", "grid"):
-        arrays = getattr(output.result.terms, name)
+        arrays = getattr(output.result.risk_inputs, name)
         if arrays is not None:
             table = risk_arrays_to_table(arrays)
             pq.write_table(table, folder / f"{name}_arrays.parquet", compression="zstd")

@@ -11,6 +11,7 @@ from margin_actors.engine.margin import (
     MarginResult,
     calculate_margin,
     collateral_equity,
+    components_of,
     fit_model_surfaces,
     with_collateral,
 )
@@ -98,12 +99,15 @@ def load_model(model: str) -> ModelParameters:
     Raises
     ------
     InvalidParameters
-        If there is no such preset or file, or the file is invalid.
+        If there is no such preset or file, the file is invalid, or the model names a requirement
+        component that is not installed.
     """
     path = Path(model)
     if path.suffix == ".toml" or path.exists():
         content = read_toml(path, what="model", error=InvalidParameters)
-        return parameters_from_mapping(content, where=str(path))
+        found = parameters_from_mapping(content, where=str(path))
+        components_of(found)
+        return found
     return preset(model)
 
 

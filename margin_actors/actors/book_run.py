@@ -26,18 +26,19 @@ from margin_actors.actors.faults import is_lost_object
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.actors.plan import Span, account_ranges, spans
 from margin_actors.actors.retries import repeat_losses
-from margin_actors.actors.work import BookInput, revalue, sum_slab
+from margin_actors.actors.work import revalue, sum_slab
 from margin_actors.engine.margin import (
+    TOO_LARGE,
     AccountFailure,
     BookAssessment,
     Margins,
+    PreparedBook,
     PreparedMarket,
-    SliceBundle,
+    SlicePnl,
     assess_book,
+    concatenate_margins,
     result_digest,
 )
-from margin_actors.engine.margin.eligibility import TOO_LARGE
-from margin_actors.engine.margin.margins import concatenate_margins
 from margin_actors.engine.pricing import TILE
 from margin_actors.errors import InvalidPortfolio
 from margin_actors.market.books import Book
@@ -165,8 +166,8 @@ class _Division:
     """Slices of the scenarios."""
     ranges: list[tuple[int, int]]
     """Ranges of accounts."""
-    shared: ObjectRef[BookInput]
-    """Reference to the `BookInput`."""
+    shared: ObjectRef[PreparedBook]
+    """Reference to the `PreparedBook`."""
 
     @property
     def total(self) -> int:
@@ -230,25 +231,24 @@ class _Run:
 
     async def _divide(self, book: Book) -> _Division:
         priced, sample = self.generation.priced, self.generation.priced.sample
-        laid = await asyncio.to_thread(priced.lay_out, book)
-        shared = BookInput(book.accounts, laid.held, laid.terms)
+        market, prepared = await asyncio.to_thread(priced.prepare_book, book)
         accounts_max = ACCOUNTS_PER_ITEM
         if sample.needs_all:
             accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
         own_market: ObjectRef[PreparedMarket] | None = None
-        if laid.market is priced.market and priced.slabs is not None:
+        if market is priced.market and priced.slices is not None:
             cut = self.generation.handle.spans
             positions = POSITIONS_PER_ITEM
         else:
             # The work items compute the prices: use few account ranges and many scenario slices.
-            own_market = await asyncio.to_thread(_put, laid.market)
+            own_market = await asyncio.to_thread(_put, market)
             cpus = max(1.0, self.cluster.cpus)
-            n_contracts = len(laid.market.contracts)
+            n_contracts = len(market.contracts)
             cut = _priced_spans(n_contracts, book.n_positions, sample.n_rows, cpus)
             positions = 10 * POSITIONS_PER_ITEM
-        start = laid.held.holdings.start.tolist()
+        start = prepared.holdings.start.tolist()
         ranges = account_ranges(start, positions=positions, accounts=accounts_max)
-        return _Division(own_market, cut, ranges, await asyncio.to_thread(_put, shared))
+        return _Division(own_market, cut, ranges, await asyncio.to_thread(_put, prepared))
 
     async def _batches(
         self, division: _Division, assessment: BookAssessment
@@ -316,7 +316,7 @@ class _Run:
         return margins
 
     async def _items_done(
-        self, items: Sequence[ObjectRef[SliceBundle]], done: asyncio.Queue[int]
+        self, items: Sequence[ObjectRef[SlicePnl]], done: asyncio.Queue[int]
     ) -> None:
         """Wait for all work items without fetching their results, which the reducer reads."""
         waiting = [asyncio.create_task(_arrived(item, self.until)) for item in items]
@@ -332,7 +332,7 @@ class _Run:
 
 def _submit(
     generation: ResidentGeneration, division: _Division, first: int, last: int
-) -> list[ObjectRef[SliceBundle]]:
+) -> list[ObjectRef[SlicePnl]]:
     handle = generation.handle
     if division.own_market is not None:
         return [

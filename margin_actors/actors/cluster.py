@@ -346,10 +346,10 @@ class Cluster:
 def _read(handle: GenerationHandle) -> ResidentGeneration:
     """Map a generation into this process; its arrays remain in the object store."""
     market, scenarios = ray.get([handle.market, handle.scenarios], timeout=_READ_SECONDS)
-    slabs = None
+    slices = None
     if handle.slabs is not None:
-        slabs = tuple(ray.get(list(handle.slabs), timeout=_READ_SECONDS))
-    return ResidentGeneration(handle, PricedMarket(market, scenarios, slabs))
+        slices = tuple(ray.get(list(handle.slabs), timeout=_READ_SECONDS))
+    return ResidentGeneration(handle, PricedMarket(market, scenarios, slices))
 
 
 def _own_key() -> str:

@@ -11,7 +11,7 @@ from margin_actors.actors.handles import stop_actor
 from margin_actors.actors.plan import Span
 from margin_actors.actors.shard import ReducerHandle, ShardHandle, reducer_actor, shard_actor
 from margin_actors.actors.work import MarketSize
-from margin_actors.engine.margin import PreparedMarket, Slab
+from margin_actors.engine.margin import CubeSlice, PreparedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
@@ -52,7 +52,7 @@ class Fleet:
         market: ObjectRef[PreparedMarket],
         scenarios: ObjectRef[ScenarioSet],
         cut: tuple[Span, ...],
-    ) -> tuple[ObjectRef[Slab], ...]:
+    ) -> tuple[ObjectRef[CubeSlice], ...]:
         """Return references to the cube slices of `cut`, once the shards have priced them.
 
         Slice i of `cut` is priced by shard i.

@@ -7,7 +7,7 @@ from ray import ObjectRef
 
 from margin_actors.actors.inputs import ActiveInputs, ChangeKind
 from margin_actors.actors.plan import Span
-from margin_actors.engine.margin import PreparedMarket, PricedMarket, Slab
+from margin_actors.engine.margin import CubeSlice, PreparedMarket, PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
@@ -100,7 +100,7 @@ class GenerationHandle:
     """Slices of the scenarios, in order; one per element of `slabs`."""
     market: ObjectRef[PreparedMarket]
     scenarios: ObjectRef[ScenarioSet]
-    slabs: tuple[ObjectRef[Slab], ...] | None
+    slabs: tuple[ObjectRef[CubeSlice], ...] | None
     """References to the slices of the risk cube, in the order of `spans`; None if prices are
     computed on demand."""
 
@@ -120,7 +120,7 @@ class ResidentGeneration:
     @property
     def parameters(self) -> ModelParameters:
         """The model parameters."""
-        return self.priced.market.parameters
+        return self.priced.market.model
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from margin_actors.actors.generation import Archive, GenerationHandle
 from margin_actors.actors.inputs import ActiveInputs, ChangeKind, Published
 from margin_actors.actors.instructions import LoadInputs, OfferGeneration, PriceSlices
 from margin_actors.actors.loader import InputLoader, StoredMarket, StoredScenarios
-from margin_actors.engine.margin import Slab
+from margin_actors.engine.margin import CubeSlice
 from margin_actors.engine.parameters import ModelParameters
 
 
@@ -52,7 +52,7 @@ class _Build:
 
     market: StoredMarket
     scenarios: StoredScenarios
-    slabs: tuple[ObjectRef[Slab], ...] | None = None
+    slabs: tuple[ObjectRef[CubeSlice], ...] | None = None
 
 
 class Operations:

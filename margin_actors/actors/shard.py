@@ -9,13 +9,14 @@ from ray import ObjectRef
 from margin_actors.actors.handles import ActorClass, Remote, as_remote
 from margin_actors.actors.plan import Span
 from margin_actors.actors.slots import remember
-from margin_actors.actors.work import BookInput, MarketSize, reduce_accounts, sized_market
+from margin_actors.actors.work import MarketSize, reduce_accounts, sized_market
 from margin_actors.engine.margin import (
+    CubeSlice,
     Margins,
+    PreparedBook,
     PreparedMarket,
-    Slab,
-    SliceBundle,
-    price_slab,
+    SlicePnl,
+    price_slice,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import CORE, ScenarioSet
@@ -30,7 +31,7 @@ _CONTROL = "control"
 class ScenarioShard:
     """Actor that prices all listed contracts over its slice of the scenarios.
 
-    The resulting slice of the risk cube (`Slab`) is the return value of an actor call, so it is
+    The resulting slice of the cube (`CubeSlice`) is the return value of an actor call, so it is
     stored in the object store of the shard's node, is owned by the coordinator, and outlives the
     shard. Ray restarts a failed shard and repeats the call.
     """
@@ -40,13 +41,15 @@ class ScenarioShard:
         self._priced = 0
 
     @ray.method(num_returns=2)
-    def price(self, market: PreparedMarket, scenarios: ScenarioSet, span: Span) -> tuple[Slab, int]:
+    def price(
+        self, market: PreparedMarket, scenarios: ScenarioSet, span: Span
+    ) -> tuple[CubeSlice, int]:
         """Return (slice of the risk cube over `span`, number of slices priced so far)."""
         part = scenarios.rows(span.first, span.first + span.count)
         n_core = scenarios.section(CORE).count
-        slab = price_slab(market, part, span.first, n_core=n_core)
+        priced = price_slice(market, part, span.first, n_core=n_core)
         self._priced += 1
-        return slab, self._priced
+        return priced, self._priced
 
     @ray.method(concurrency_group=_PREPARATION, num_returns=2)
     def prepare(
@@ -78,7 +81,7 @@ class Reducer:
         self._abandoned: OrderedDict[str, None] = OrderedDict()
 
     def reduce(
-        self, run_id: str, book: BookInput, first: int, last: int, *parts: SliceBundle
+        self, run_id: str, book: PreparedBook, first: int, last: int, *parts: SlicePnl
     ) -> Margins | None:
         """Return the margins of accounts [first, last), or None if the run was abandoned."""
         if run_id in self._abandoned:
@@ -101,7 +104,7 @@ class ShardHandle(Protocol):
 
     price: Remote[
         [ObjectRef[PreparedMarket], ObjectRef[ScenarioSet], Span],
-        tuple[ObjectRef[Slab], ObjectRef[int]],
+        tuple[ObjectRef[CubeSlice], ObjectRef[int]],
     ]
     prepare: Remote[
         [MarketSnapshot, ModelParameters],
@@ -113,7 +116,7 @@ class ShardHandle(Protocol):
 class ReducerHandle(Protocol):
     """Handle of a `Reducer`."""
 
-    # Any number of references to a `SliceBundle` follow the arguments of `reduce`.
+    # Any number of references to a `SlicePnl` follow the arguments of `reduce`.
     reduce: Remote[..., ObjectRef[Margins | None]]
     abandon: Remote[[str], ObjectRef[None]]
     ready: Remote[[], ObjectRef[bool]]

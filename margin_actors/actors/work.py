@@ -18,17 +18,16 @@ from ray import ObjectRef
 from margin_actors.actors.handles import Remote, ResultStream, as_remote
 from margin_actors.actors.plan import Span
 from margin_actors.engine.margin import (
-    HeldPositions,
+    CubeSlice,
     Margins,
+    PreparedBook,
     PreparedMarket,
-    Slab,
-    SliceBundle,
-    Terms,
-    book_profits,
+    SlicePnl,
+    book_pnl,
     prepare_market,
     requirements,
     revalue_slice,
-    slab_profits,
+    slice_pnl,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
@@ -44,16 +43,6 @@ JobReport: TypeAlias = tuple[Literal["progress"], JobProgress] | tuple[Literal["
 _STOP_POLL_SECONDS = 0.1
 _STOP_SECONDS_MAX = 5.0
 """Longest time from the stop of a job to its next progress report."""
-
-
-@dataclass(frozen=True)
-class BookInput:
-    """Input shared by all tasks of one book run; put into the object store once."""
-
-    accounts: tuple[str, ...]
-    """Account ids, in the order of the accounts of `held`."""
-    held: HeldPositions
-    terms: Terms
 
 
 @dataclass(frozen=True)
@@ -80,32 +69,24 @@ def sized_market(
     return market, MarketSize(len(market.contracts), underlyings)
 
 
-def _sum_slab(slab: Slab, book: BookInput, first: int, last: int) -> SliceBundle:
-    held = book.held.part(first, last)
-    return slab_profits(slab, held.holdings, held.groups, book.terms.sample)
+def _sum_slab(priced: CubeSlice, book: PreparedBook, first: int, last: int) -> SlicePnl:
+    return slice_pnl(priced, book.select(first, last))
 
 
 def _revalue(
     market: PreparedMarket,
     scenarios: ScenarioSet,
     span: Span,
-    book: BookInput,
+    book: PreparedBook,
     first: int,
     last: int,
-) -> SliceBundle:
-    held = book.held.part(first, last)
-    return revalue_slice(
-        market,
-        scenarios.rows(span.first, span.first + span.count),
-        span.first,
-        held.holdings,
-        held.groups,
-        book.terms.sample,
-    )
+) -> SlicePnl:
+    rows = scenarios.rows(span.first, span.first + span.count)
+    return revalue_slice(market, rows, span.first, book.select(first, last))
 
 
 def reduce_accounts(
-    book: BookInput, first: int, last: int, parts: Sequence[SliceBundle]
+    book: PreparedBook, first: int, last: int, parts: Sequence[SlicePnl]
 ) -> Margins:
     """Return the margins of accounts [first, last) from their profits over all scenario slices.
 
@@ -114,15 +95,8 @@ def reduce_accounts(
     InvalidPortfolio
         If the profits of an account are too large to be summed exactly.
     """
-    held = book.held.part(first, last)
-    profits = book_profits(
-        parts,
-        held.holdings,
-        held.groups,
-        n_tail=book.terms.sample.n_tail,
-        accounts=book.accounts[first:last],
-    )
-    return requirements(profits, held, book.terms)
+    own = book.select(first, last)
+    return requirements(book_pnl(parts, own), own)
 
 
 class _JobStopped(Exception):  # noqa: N818
@@ -185,16 +159,16 @@ class JobTask(Protocol):
 
 
 sum_slab = cast(
-    "Remote[[ObjectRef[Slab], ObjectRef[BookInput], int, int], ObjectRef[SliceBundle]]",
+    "Remote[[ObjectRef[CubeSlice], ObjectRef[PreparedBook], int, int], ObjectRef[SlicePnl]]",
     as_remote(_sum_slab, max_retries=-1),
 )
-"""Task (Slab, BookInput, first, last) -> SliceBundle of accounts [first, last)."""
+"""Task (CubeSlice, PreparedBook, first, last) -> SlicePnl of accounts [first, last)."""
 _Revalue: TypeAlias = Remote[
-    [ObjectRef[PreparedMarket], ObjectRef[ScenarioSet], Span, ObjectRef[BookInput], int, int],
-    ObjectRef[SliceBundle],
+    [ObjectRef[PreparedMarket], ObjectRef[ScenarioSet], Span, ObjectRef[PreparedBook], int, int],
+    ObjectRef[SlicePnl],
 ]
 revalue = cast("_Revalue", as_remote(_revalue, max_retries=-1))
-"""Task (PreparedMarket, ScenarioSet, Span, BookInput, first, last) -> SliceBundle of accounts
+"""Task (PreparedMarket, ScenarioSet, Span, PreparedBook, first, last) -> SlicePnl of accounts
 [first, last); prices the scenarios of the span itself."""
 run_job = cast(
     "JobTask",

@@ -15,7 +15,7 @@ from margin_cluster.wiring import RunRequest, load_model, open_workplace, run_ma
 from typer.testing import CliRunner
 
 from margin_actors.engine.comparison import Comparison, MethodMargins
-from margin_actors.engine.margin import PARTS
+from margin_actors.engine.margin import COMPONENT_NAMES
 from margin_actors.market.portfolios import book_from_table
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -59,7 +59,7 @@ def full_run(tmp_path_factory: pytest.TempPathFactory, store_root: Path, small: 
 
 def test_a_full_run_keeps_the_figures_of_every_part(full_run: Path) -> None:
     table = pq.read_table(full_run / "margin.parquet")
-    parts = [f"{p}_usd" for p in PARTS if f"{p}_usd" in table.column_names]
+    parts = [f"{p}_usd" for p in COMPONENT_NAMES if f"{p}_usd" in table.column_names]
     assert {"core_usd", "concentration_usd", "liquidity_usd", "model_risk_usd"} <= set(parts)
     summed = np.sum([table.column(p).to_numpy() for p in parts], axis=0)
     np.testing.assert_allclose(summed, table.column("initial_margin_usd").to_numpy(), rtol=1e-12)
@@ -298,8 +298,10 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
                          unknown_accounts="list")  # fmt: skip
     output = run_margin(place, request)
     r = output.result
-    np.testing.assert_allclose(r.parts_usd.sum(axis=1), r.initial_margin_usd, rtol=1e-12)
-    assert np.all(r.es_usd >= r.var_usd)
+    np.testing.assert_allclose(
+        r.margins.components_usd.sum(axis=1), r.margins.initial_margin_usd, rtol=1e-12
+    )
+    assert np.all(r.margins.es_usd >= r.margins.var_usd)
     counts = {n: output.scenarios.section(n).count for n in output.scenarios.section_names}
     assert counts["core"] == 1825
     assert counts["long"] > 3600
@@ -307,7 +309,7 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
     # Seven named days of two windows each and four hypothetical moves; the fall itself is known.
     assert counts["stress"] == 17
     assert output.scenarios.calibration.buffer_shares["BTC"] < 0.05
-    assert r.initial_margin_usd.sum() == pytest.approx(1.534e9, rel=2e-3)
+    assert r.margins.initial_margin_usd.sum() == pytest.approx(1.534e9, rel=2e-3)
     equity = output.equity
     assert equity is not None
     assert np.all(equity.counted_usd <= equity.market_value_usd + 1e-9)

@@ -34,7 +34,7 @@ from worked_account import (
 
 from margin_actors.engine.explain import trace_account
 from margin_actors.engine.margin import (
-    PARTS,
+    COMPONENT_NAMES,
     Equity,
     MarginResult,
     calculate_margin,
@@ -236,38 +236,41 @@ def test_the_engine_prices_the_account_as_the_page_does(result: MarginResult) ->
 
 
 def test_the_engine_measures_the_account_as_the_page_does(result: MarginResult) -> None:
-    assert result.terms.sample.effective_size == given("W2")["n_eff"]
+    assert result.risk_inputs.sample.effective_size == given("W2")["n_eff"]
+    m = result.margins
     found = {
-        "VaR": result.var_usd, "ES": result.es_usd, "worst": result.worst_usd,
-        "VaR, low": result.var_low_usd, "VaR, high": result.var_high_usd,
-        "ES, standard error": result.es_standard_error_usd, "option value": result.value_usd,
+        "VaR": m.var_usd, "ES": m.es_usd, "worst": m.worst_usd,
+        "VaR, low": m.var_low_usd, "VaR, high": m.var_high_usd,
+        "ES, standard error": m.es_standard_error_usd, "option value": m.value_usd,
     }  # fmt: skip
     for label, value in found.items():
         assert value[0] == pytest.approx(printed("W8", label, "value"), abs=CENT), label
     bound = printed("W8", "rounding bound", "value")
-    assert result.rounding_bound_usd[0] == pytest.approx(bound, abs=5e-8)
+    assert result.margins.rounding_bound_usd[0] == pytest.approx(bound, abs=5e-8)
     inputs = Inputs()
     snapshot, surfaces = market_of(inputs)
     plain = model_of(TEXT).core_only()
     weighted = scenarios_of(inputs, inputs.weight)
     aged = calculate_margin(snapshot, weighted, book_of(inputs), plain, surfaces=surfaces)
-    assert aged.var_usd[0] == pytest.approx(
+    assert aged.margins.var_usd[0] == pytest.approx(
         printed("W8", "VaR with aged weights", "value"), abs=CENT
     )
-    assert aged.es_usd[0] == pytest.approx(printed("W8", "ES with aged weights", "value"), abs=CENT)
+    assert aged.margins.es_usd[0] == pytest.approx(
+        printed("W8", "ES with aged weights", "value"), abs=CENT
+    )
 
 
 def test_the_engine_charges_the_components_that_the_page_prints(result: MarginResult) -> None:
-    assert PARTS == COMPONENTS
-    for part, value in zip(PARTS, result.parts_usd[0], strict=True):
+    assert COMPONENT_NAMES == COMPONENTS
+    for part, value in zip(COMPONENT_NAMES, result.margins.components_usd[0], strict=True):
         assert value == pytest.approx(printed("W10", f"`{part}`", "USD"), abs=CENT), part
     shown = printed("W10", "initial margin", "USD")
-    assert result.initial_margin_usd[0] == pytest.approx(shown, abs=CENT)
+    assert result.margins.initial_margin_usd[0] == pytest.approx(shown, abs=CENT)
     undiversified = printed("W9", "undiversified sum", "value")
-    assert result.undiversified_usd[0] == pytest.approx(undiversified, abs=CENT)
+    assert result.margins.undiversified_usd[0] == pytest.approx(undiversified, abs=CENT)
     stressed = printed("W9", "stress-period ES", "value")
-    assert result.stress_period_usd[0] == pytest.approx(stressed, abs=CENT)
-    figures = {(p, of, f): v for _, p, of, f, v in result.inputs.of(0).rows()}
+    assert result.margins.stress_period_usd[0] == pytest.approx(stressed, abs=CENT)
+    figures = {(p, of, f): v for _, p, of, f, v in result.margins.inputs.of(0).rows()}
     cell, strike = "BTC 30-90 d", CALL.rsplit("-", 1)[0]
     for key, label in {
         ("concentration", cell, "delta_days_to_close"): "days to close delta",
@@ -299,12 +302,12 @@ def test_the_collateral_gives_the_printed_excess(result: MarginResult) -> None:
     shown = given("W11", "haircut")
     assert {a: parameters.collateral.haircuts[a] for a in shown} == shown
     equity = collateral_equity(collateral, result.market.snapshot, result.book, parameters)
-    excess = equity.excess_usd(result.value_usd, result.initial_margin_usd)
+    excess = equity.excess_usd(result.margins.value_usd, result.margins.initial_margin_usd)
     for label, value in {
         "market value of the collateral": equity.market_value_usd,
         "collateral after haircuts": equity.counted_usd,
-        "option value": result.value_usd,
-        "initial margin": result.initial_margin_usd,
+        "option value": result.margins.value_usd,
+        "initial margin": result.margins.initial_margin_usd,
         "excess": excess,
     }.items():
         assert value[0] == pytest.approx(printed("W12", label, "USD"), abs=CENT), label
@@ -320,7 +323,7 @@ def test_every_column_of_the_results_is_on_the_page(result: MarginResult) -> Non
     inputs, pnl = part_inputs_table(output), pnl_table(output)
     assert inputs is not None
     assert pnl is not None
-    names = {*inputs.column_names, *pnl.column_names, *(f"{part}_usd" for part in PARTS)}
+    names = {*inputs.column_names, *pnl.column_names, *(f"{part}_usd" for part in COMPONENT_NAMES)}
     names |= {*margin_table(output).column_names, *(f"{n}_usd" for n in ("span", "venue_grid"))}
     names |= {"long_usd", "stress_usd", "stress_row"}
     assert not [name for name in sorted(names) if f"`{name}`" not in TEXT]

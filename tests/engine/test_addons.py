@@ -8,7 +8,7 @@ from made import made_scenarios, model_from
 
 from margin_actors.engine.addons import bucket_names, contract_risk, market_depth
 from margin_actors.engine.margin import (
-    PARTS,
+    COMPONENT_NAMES,
     MarginResult,
     calculate_margin,
     collateral_equity,
@@ -31,13 +31,13 @@ def on(name: str, **fields: object):
 
 
 def part(result: MarginResult, name: str, account: int = 0) -> float:
-    return float(result.parts_usd[account, PARTS.index(name)])
+    return float(result.margins.components_usd[account, COMPONENT_NAMES.index(name)])
 
 
 def figures(result: MarginResult, name: str, account: int = 0) -> dict[str, dict[str, float]]:
     """Return the inputs of one component, by label and then by name."""
     out: dict[str, dict[str, float]] = {}
-    for _, p, label, figure, value in result.inputs.of(account).rows():
+    for _, p, label, figure, value in result.margins.inputs.of(account).rows():
         if p == name:
             out.setdefault(label, {})[figure] = value
     return out
@@ -97,8 +97,8 @@ def test_concentration_can_be_recomputed_by_hand(snapshot, book) -> None:
     result = calculate_margin(snapshot, SCENARIOS, big, on("concentration"))
     given = figures(result, "concentration")
     total = 0.0
-    cube, contracts = result.cube, result.cube.contracts
-    risk = result.terms.risk
+    cube, contracts = result.cube, result.market.contracts
+    risk = result.risk_inputs.risk
     for label, found in given.items():
         if "bucket_var_usd" in found:
             days = max(found["delta_days_to_close"], found["vega_days_to_close"])
@@ -113,7 +113,9 @@ def test_concentration_can_be_recomputed_by_hand(snapshot, book) -> None:
             ]  # fmt: skip
             pnl = sum(
                 big.quantity[p]
-                * cube.profits_usd(contracts.place[big.instruments[big.instrument_index[p]]])
+                * cube.profits_usd(
+                    contracts, contracts.place[big.instruments[big.instrument_index[p]]]
+                )
                 for p in own
             )
             var = value_at_risk(pnl[None, :], confidence=0.995)[0]
@@ -128,7 +130,9 @@ def test_concentration_can_be_recomputed_by_hand(snapshot, book) -> None:
     assert any("bucket_var_usd" in f for f in given.values())
     assert any("rate" in f for f in given.values())
     assert part(result, "concentration") == pytest.approx(total, rel=1e-9)
-    assert result.initial_margin_usd[0] == pytest.approx(result.core_usd[0] + total, rel=1e-12)
+    assert result.margins.initial_margin_usd[0] == pytest.approx(
+        result.margins.core_usd[0] + total, rel=1e-12
+    )
 
 
 def test_a_small_account_is_not_concentrated(snapshot, book) -> None:
@@ -190,7 +194,7 @@ def test_model_risk_is_the_largest_change_and_at_least_a_share(snapshot, book) -
     alone = account_book(book, 0)
     result = calculate_margin(snapshot, SCENARIOS, alone, on("model_risk"))
     given = figures(result, "model_risk")
-    var = result.var_usd[0]
+    var = result.margins.var_usd[0]
     others = {label: f["var_usd"] for label, f in given.items() if label}
     assert set(others) == {"svi sticky_strike", "svi sticky_delta", "sabr sticky_moneyness"}
     for label, found in others.items():
@@ -199,7 +203,7 @@ def test_model_risk_is_the_largest_change_and_at_least_a_share(snapshot, book) -
             snapshot, SCENARIOS, alone,
             model_from("hs-surface", revaluation={"smile": smile, "dynamics": dynamics}),
         )  # fmt: skip
-        assert found == pytest.approx(direct.var_usd[0], rel=1e-12), label
+        assert found == pytest.approx(direct.margins.var_usd[0], rel=1e-12), label
     expected = max(max(others.values()) - var, 0.02 * max(var, 0.0))
     assert part(result, "model_risk") == pytest.approx(expected, rel=1e-12)
     high = calculate_margin(snapshot, SCENARIOS, alone, on("model_risk", share_min=3.0))
@@ -226,8 +230,8 @@ def test_expiry_risk_settles_what_expires_on_the_way(snapshot, book) -> None:
         model_from("hs-surface", revaluation={"time": "settle_expiring"}),
     )  # fmt: skip
     found = figures(result, "expiry_risk")[""]
-    assert found["var_settled_usd"] == pytest.approx(settled.var_usd[0], rel=1e-12)
-    expected = max(settled.var_usd[0] - result.var_usd[0], 0.0)
+    assert found["var_settled_usd"] == pytest.approx(settled.margins.var_usd[0], rel=1e-12)
+    expected = max(settled.margins.var_usd[0] - result.margins.var_usd[0], 0.0)
     assert part(result, "expiry_risk") == pytest.approx(expected, rel=1e-12)
     # By hand in one scenario: the option's value is its intrinsic value at the path's price.
     s = 7
@@ -235,8 +239,9 @@ def test_expiry_risk_settles_what_expires_on_the_way(snapshot, book) -> None:
     path = np.interp(expiry_hours, [0.0, 24.0, 48.0], [0.0, *SCENARIOS.path_return[s, 0]])
     price = snapshot.index_usd["BTC"] * np.exp(path)
     strike = float(name.split("-")[2])
-    place = settled.cube.contracts.place[name]
-    after = settled.cube.profits_usd(place)[s] + settled.cube.unit_value_usd[place]
+    market = settled.market
+    place = market.contracts.place[name]
+    after = settled.cube.profits_usd(market.contracts, place)[s] + market.unit_value_usd[place]
     assert after == pytest.approx(max(price - strike, 0.0), abs=0.01)
 
 
@@ -262,12 +267,14 @@ def test_diversification_reports_all_three_and_takes_back_its_share(snapshot, bo
             for p in own:
                 name = book.instruments[book.instrument_index[p]]
                 if name.startswith(u):
-                    pnl += book.quantity[p] * result.cube.profits_usd(int(book.instrument_index[p]))
+                    pnl += book.quantity[p] * result.cube.profits_usd(
+                        result.market.contracts, int(book.instrument_index[p])
+                    )
             ordered = np.sort(pnl)
             m = 400 * 0.005
             total += max(-(ordered[:2].sum()) / m, 0.0)
-        assert result.undiversified_usd[a] == pytest.approx(total, rel=1e-6)
-        help_given = max(total - result.core_usd[a], 0.0)
+        assert result.margins.undiversified_usd[a] == pytest.approx(total, rel=1e-6)
+        help_given = max(total - result.margins.core_usd[a], 0.0)
         cap = part(result, "diversification_cap", a)
         assert cap == pytest.approx(0.2 * help_given, rel=1e-6, abs=1e-3)
         stress = part(result, "correlation_stress", a)
@@ -329,10 +336,10 @@ def test_coins_simulated_with_the_account_offset_its_short(snapshot) -> None:
     assert both.quantity.tolist() == [10.0, -10.0]
     apart = calculate_margin(snapshot, SCENARIOS, short, cut)
     together = calculate_margin(snapshot, SCENARIOS, both, joint)
-    assert together.initial_margin_usd[0] == pytest.approx(0.0, abs=1e-3)
-    assert apart.initial_margin_usd[0] > 1_000.0
+    assert together.margins.initial_margin_usd[0] == pytest.approx(0.0, abs=1e-3)
+    assert apart.margins.initial_margin_usd[0] > 1_000.0
     price = snapshot.index_usd["BTC"]
     equity = collateral_equity(held, snapshot, short, joint)
     # The fraction of a lot that remains keeps its haircut; the value of the coins is counted once.
     assert equity.counted_usd[0] == pytest.approx((10.0 + 0.85 * 0.004) * price)
-    assert together.value_usd[0] - equity.simulated_usd[0] == pytest.approx(0.0, abs=1e-6)
+    assert together.margins.value_usd[0] - equity.simulated_usd[0] == pytest.approx(0.0, abs=1e-6)

@@ -181,8 +181,12 @@ def test_a_date_s_margin_is_the_one_the_engine_would_have_asked() -> None:
         result = calculate_margin(
             market.snapshot, scenarios, book, model, surfaces=dict(market.surfaces)
         )
-        np.testing.assert_allclose(found.var_usd[0, e, 1], result.var_usd, rtol=1e-9, err_msg=name)
-        np.testing.assert_allclose(found.es_usd[0, e, 1], result.es_usd, rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            found.var_usd[0, e, 1], result.margins.var_usd, rtol=1e-9, err_msg=name
+        )
+        np.testing.assert_allclose(
+            found.es_usd[0, e, 1], result.margins.es_usd, rtol=1e-9, err_msg=name
+        )
 
 
 def test_profits_are_what_the_prices_did() -> None:
@@ -290,8 +294,10 @@ def test_requirements_use_the_buffer_the_set_carries(snapshot, book) -> None:
     scenarios = replace(scenarios, calibration=Calibration({"BTC": 0.2, "ETH": 0.05}))
     model = model_from("hs-surface", procyclicality={"buffer": {"enabled": True}})
     result = calculate_margin(snapshot, scenarios, book, model)
-    added = result.parts_usd[:, 3]
-    share = np.divide(added, result.core_usd, out=np.zeros_like(added), where=result.core_usd > 0)
+    added = result.margins.components_usd[:, 3]
+    share = np.divide(
+        added, result.margins.core_usd, out=np.zeros_like(added), where=result.margins.core_usd > 0
+    )
     holds_btc = np.array(
         [
             any(

@@ -19,7 +19,7 @@ from margin_actors.engine.margin import (
     calculate_margin,
     instrument_faults,
     prepare_market,
-    price_slab,
+    price_slice,
     result_digest,
 )
 from margin_actors.engine.pricing import TILE
@@ -59,7 +59,7 @@ def priced(
     market = prepare_market(snapshot, parameters or model())
     n_core = scenarios.section("core").count
     slabs = tuple(
-        price_slab(
+        price_slice(
             market,
             scenarios.rows(b, min(b + tiles * TILE, len(scenarios))),
             b,
@@ -114,7 +114,7 @@ def test_one_position_that_cannot_be_margined_stops_its_own_account_only(
     margins = ready.margins(assessment.book)
     assert digest(result, margins, assessment.failures) == result.digest
     alone = calculate_margin(snapshot, ready.scenarios, book_of({"A": SOUND}), model())
-    assert result.initial_margin_usd[0] == alone.initial_margin_usd[0] > 0.0
+    assert result.margins.initial_margin_usd[0] == alone.margins.initial_margin_usd[0] > 0.0
 
 
 def test_an_account_of_any_size_is_found_where_prices_are_made_when_needed(
@@ -142,7 +142,7 @@ def test_contributions_are_those_of_the_account_s_own_contracts(snapshot: Market
     np.testing.assert_array_equal(
         attribute_account(result, 0).component_var, expected.component_var
     )
-    assert expected.component_var.sum() == pytest.approx(result.var_usd[0], rel=1e-9)
+    assert expected.component_var.sum() == pytest.approx(result.margins.var_usd[0], rel=1e-9)
 
 
 def test_expired_positions_are_taken_out_and_listed(
@@ -179,7 +179,7 @@ def test_a_book_whose_positions_have_all_expired_needs_nothing(
 ) -> None:
     book = book_of({"A": {EXPIRED: 1.0}, "B": {EXPIRED: 2.0}})
     result = calculate_margin(snapshot, ready.scenarios, book, model())
-    assert result.initial_margin_usd.tolist() == [0.0, 0.0]
+    assert result.margins.initial_margin_usd.tolist() == [0.0, 0.0]
     assert result.failures == ()
     margins = ready.margins(assess_book(ready, book).book)
     assert digest(result, margins, ()) == result.digest
@@ -191,7 +191,7 @@ def test_a_digest_without_failures_is_that_of_the_margins_and_covers_any_failure
     snapshot: MarketSnapshot, ready: PricedMarket
 ) -> None:
     result = calculate_margin(snapshot, ready.scenarios, book_of({"A": SOUND}), model())
-    whole = digest(result, result, ())
+    whole = digest(result, result.margins, ())
     failure = AccountFailure("B", "M", 1, (AccountProblem("X", "unknown"),))
     others = [
         failure,
@@ -202,7 +202,7 @@ def test_a_digest_without_failures_is_that_of_the_margins_and_covers_any_failure
         replace(failure, problems=(AccountProblem("X", "expired"),)),
         replace(failure, problems=failure.problems * 2),
     ]
-    digests = [whole, *(digest(result, result, (f,)) for f in others)]
+    digests = [whole, *(digest(result, result.margins, (f,)) for f in others)]
     assert result.digest == whole
     assert len(set(digests)) == len(digests)
 

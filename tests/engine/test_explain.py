@@ -69,19 +69,20 @@ def test_the_waterfall_adds_up(snapshot, book) -> None:
     assert found.steps == STEPS
     ends = []
     for state in (before, after):
-        whole = calculate_margin(state.snapshot, state.scenarios, state.book, state.parameters)
-        ends.append(whole.initial_margin_usd[3])
+        whole = calculate_margin(state.snapshot, state.scenarios, state.book, state.model)
+        ends.append(whole.margins.initial_margin_usd[3])
     assert found.requirement_usd[0] == pytest.approx(ends[0], rel=1e-12)
     assert found.requirement_usd[-1] == pytest.approx(ends[1], rel=1e-12)
     assert found.change_usd.sum() == pytest.approx(ends[1] - ends[0], rel=1e-9)
     assert np.all(found.change_usd != 0.0)
-    np.testing.assert_allclose(found.parts_usd.sum(axis=1), found.requirement_usd, rtol=1e-12)
+    np.testing.assert_allclose(found.components_usd.sum(axis=1), found.requirement_usd, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["positions", "market", "scenarios", "parameters"])
 def test_a_step_in_which_nothing_changed_adds_nothing(snapshot, book, kind) -> None:
     before, after = states(snapshot, book)
-    field = {"positions": "book", "market": "snapshot"}.get(kind, kind)
+    names = {"positions": "book", "market": "snapshot", "parameters": "model"}
+    field = names.get(kind, kind)
     only = replace(before, **{field: getattr(after, field)})
     found = changes_of_margin(before, only, book.accounts[3])
     assert found.change_usd[STEPS.index(kind)] != 0.0
@@ -147,10 +148,10 @@ def test_a_tool_that_was_switched_on_brings_its_scenarios_with_it(snapshot, book
     before, after = states(snapshot, book)
     floored = model_from("hs-surface", procyclicality={"long_floor": {"enabled": True}})
     found = changes_of_margin(
-        before, replace(after, scenarios=sections(), parameters=floored), book.accounts[3]
+        before, replace(after, scenarios=sections(), model=floored), book.accounts[3]
     )
     assert found.steps == (*STEPS[:3], "parameters")
     back = changes_of_margin(
-        replace(before, scenarios=sections(), parameters=floored), after, book.accounts[3]
+        replace(before, scenarios=sections(), model=floored), after, book.accounts[3]
     )
     assert back.steps == ("positions", "market", "scenarios and parameters")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import ADD_ONS, EVERYTHING, made_scenarios, model_from, sections
 
-from margin_actors.engine.margin import PARTS, calculate_margin
+from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.market.books import Book, book_of_portfolios
 from margin_actors.market.snapshots import MarketSnapshot
@@ -46,10 +46,12 @@ def margins(snapshot, accounts, parameters, seed=0):
 def test_parts_are_not_negative_and_add_up(snapshot, names, seed) -> None:
     parameters = model_from("hs-surface", **EVERYTHING)
     result = margins(snapshot, [held(names, seed), held(names, seed + 1)], parameters)
-    assert np.all(result.parts_usd >= 0.0)
-    np.testing.assert_allclose(result.parts_usd.sum(axis=1), result.initial_margin_usd, rtol=1e-12)
-    assert np.all(np.isfinite(result.initial_margin_usd))
-    assert np.all(result.es_usd >= result.var_usd)
+    assert np.all(result.margins.components_usd >= 0.0)
+    np.testing.assert_allclose(
+        result.margins.components_usd.sum(axis=1), result.margins.initial_margin_usd, rtol=1e-12
+    )
+    assert np.all(np.isfinite(result.margins.initial_margin_usd))
+    assert np.all(result.margins.es_usd >= result.margins.var_usd)
 
 
 @given(seed=st.integers(0, 10_000))
@@ -57,6 +59,7 @@ def test_parts_are_not_negative_and_add_up(snapshot, names, seed) -> None:
 def test_removing_anything_never_raises_the_total(snapshot, names, seed) -> None:
     accounts = [held(names, seed), held(names, seed + 7)]
     whole = margins(snapshot, accounts, model_from("hs-surface", **EVERYTHING))
+    most = whole.margins.initial_margin_usd * (1 + 1e-12)
     for section, below in (
         ("addons", list(ADD_ONS)),
         ("procyclicality", ["buffer", "stressed_weight", "long_floor"]),
@@ -64,13 +67,13 @@ def test_removing_anything_never_raises_the_total(snapshot, names, seed) -> None
         for name in below:
             less = {**EVERYTHING, section: {**EVERYTHING[section], name: {"enabled": False}}}
             found = margins(snapshot, accounts, model_from("hs-surface", **less))
-            assert np.all(found.initial_margin_usd <= whole.initial_margin_usd * (1 + 1e-12)), name
+            assert np.all(found.margins.initial_margin_usd <= most), name
     without_floor = {
         **EVERYTHING,
         "procyclicality": {**EVERYTHING["procyclicality"], "stress_period": {"floor": False}},
     }
     found = margins(snapshot, accounts, model_from("hs-surface", **without_floor))
-    assert np.all(found.initial_margin_usd <= whole.initial_margin_usd * (1 + 1e-12))
+    assert np.all(found.margins.initial_margin_usd <= most)
 
 
 @given(seed=st.integers(0, 10_000), k=st.integers(2, 9))
@@ -79,7 +82,11 @@ def test_the_core_and_its_floors_are_homogeneous(snapshot, names, seed, k) -> No
     parameters = model_from("hs-surface", **{**EVERYTHING, "addons": {}})
     one = held(names, seed)
     result = margins(snapshot, [one, {n: k * q for n, q in one.items()}], parameters)
-    for column in (result.parts_usd, result.var_usd[:, None], result.es_usd[:, None]):
+    for column in (
+        result.margins.components_usd,
+        result.margins.var_usd[:, None],
+        result.margins.es_usd[:, None],
+    ):
         np.testing.assert_allclose(column[1], k * column[0], rtol=1e-9, atol=1e-4)
 
 
@@ -93,7 +100,13 @@ def test_more_confidence_asks_for_more(snapshot, names, seed) -> None:
         result = calculate_margin(
             snapshot, made_scenarios(300, seed), book_of(accounts), parameters
         )
-        found.append((result.var_usd[0], result.es_usd[0], result.initial_margin_usd[0]))
+        found.append(
+            (
+                result.margins.var_usd[0],
+                result.margins.es_usd[0],
+                result.margins.initial_margin_usd[0],
+            )
+        )
     assert np.all(np.diff(np.array(found), axis=0) >= 0.0)
 
 
@@ -105,9 +118,9 @@ def test_a_spot_holding_against_a_linear_perpetual_has_no_core_margin(snapshot, 
     pair = ("BTC_USDC", "BTC_USDC-PERPETUAL")
     hedged = {pair[0]: quantity / 100, pair[1]: -quantity / 100}
     result = margins(snapshot, [hedged, {pair[0]: quantity / 100}], parameters)
-    assert result.var_usd[0] == result.es_usd[0] == 0.0
-    assert result.var_usd[1] > 0.0
-    components = dict(zip(PARTS, result.parts_usd[0], strict=True))
+    assert result.margins.var_usd[0] == result.margins.es_usd[0] == 0.0
+    assert result.margins.var_usd[1] > 0.0
+    components = dict(zip(COMPONENT_NAMES, result.margins.components_usd[0], strict=True))
     assert components["core"] == 0.0
 
 
@@ -128,5 +141,5 @@ def test_a_synthetic_forward_against_a_future_has_no_core_margin(snapshot) -> No
     parameters: ModelParameters = model_from("hs-surface", revaluation=rules)
     accounts = [{f"{linear}-C": 3.0, f"{linear}-P": -3.0, future: -3.0}]
     result = calculate_margin(snapshot, made_scenarios(300), book_of(accounts), parameters)
-    assert abs(result.worst_usd[0]) < 1e-2  # within the rounding to ticks
-    assert result.var_usd[0] == pytest.approx(0.0, abs=1e-2)
+    assert abs(result.margins.worst_usd[0]) < 1e-2  # within the rounding to ticks
+    assert result.margins.var_usd[0] == pytest.approx(0.0, abs=1e-2)

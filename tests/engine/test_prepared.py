@@ -9,7 +9,7 @@ from margin_actors.engine.margin import (
     attribute_account,
     calculate_margin,
     prepare_market,
-    price_slab,
+    price_slice,
     result_digest,
 )
 from margin_actors.engine.measures import attribute
@@ -35,7 +35,7 @@ def priced(snapshot, scenarios, parameters, tiles_a_slab):
     market = prepare_market(snapshot, parameters)
     step = tiles_a_slab * TILE
     slabs = tuple(
-        price_slab(market, scenarios.rows(b, min(b + step, len(scenarios))), b)
+        price_slice(market, scenarios.rows(b, min(b + step, len(scenarios))), b)
         for b in range(0, len(scenarios), step)
     )
     return PricedMarket(market, scenarios, slabs)
@@ -70,7 +70,7 @@ def test_slices_give_the_bits_of_one_calculation(snapshot, book, tiles, weighted
     result = calculate_margin(snapshot, scenarios, book, parameters)
     margins = priced(snapshot, scenarios, parameters, tiles).margins(book)
     assert digest_of(margins, result) == result.digest
-    assert np.array_equal(margins.tail_scenario, result.tail_scenario)
+    assert np.array_equal(margins.tail_scenario, result.margins.tail_scenario)
 
 
 @pytest.mark.parametrize("slabs", [True, False])

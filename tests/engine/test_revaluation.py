@@ -21,6 +21,8 @@ from margin_actors.engine.revaluation import (
     holdings_from_book,
     join_profits,
     slice_profits,
+    unit_values,
+    values_today,
 )
 from margin_actors.engine.scenarios import MONEYNESS, TENORS_DAYS, ScenarioSet
 from margin_actors.errors import InvalidPortfolio, InvalidScenario, MissingMarketData
@@ -99,7 +101,9 @@ def test_the_cube_agrees_with_its_readable_twin(
     for i, name in enumerate(names):
         expected = twin(snapshot, surfaces[name[:3]], scenarios, name, chosen.revaluation)
         scale = snapshot.index_usd[name[:3]]
-        np.testing.assert_allclose(cube.profits_usd(i), expected, rtol=0, atol=1e-11 * scale)
+        np.testing.assert_allclose(
+            cube.profits_usd(contracts, i), expected, rtol=0, atol=1e-11 * scale
+        )
 
 
 def test_frozen_volatility_ignores_the_surface_moves(snapshot: MarketSnapshot, book: Book) -> None:
@@ -111,7 +115,8 @@ def test_frozen_volatility_ignores_the_surface_moves(snapshot: MarketSnapshot, b
         vol_change=np.zeros_like(twin_set.vol_change),
     )
     np.testing.assert_array_equal(
-        with_moves.var_usd, calculate_margin(snapshot, without, book, frozen).var_usd
+        with_moves.margins.var_usd,
+        calculate_margin(snapshot, without, book, frozen).margins.var_usd,
     )
 
 
@@ -135,13 +140,18 @@ def test_linear_contracts_have_their_textbook_profits(snapshot: MarketSnapshot) 
     cube = build_cube(contracts, snapshot, scenarios, chosen.revaluation)
     growth = np.exp(scenarios.spot_return[:, 0])
     S = snapshot.index_usd["BTC"]
-    np.testing.assert_allclose(cube.profits_usd(0), growth - 1, atol=1e-14)
-    np.testing.assert_allclose(cube.profits_usd(1), S * (growth - 1), rtol=1e-11, atol=1e-8)
-    np.testing.assert_allclose(cube.profits_usd(2), S * (growth - 1), rtol=1e-11, atol=1e-8)
+    np.testing.assert_allclose(cube.profits_usd(contracts, 0), growth - 1, atol=1e-14)
+    np.testing.assert_allclose(
+        cube.profits_usd(contracts, 1), S * (growth - 1), rtol=1e-11, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        cube.profits_usd(contracts, 2), S * (growth - 1), rtol=1e-11, atol=1e-8
+    )
     basis = scenarios.basis_change[:, 0, 0] * 1.0  # 7.3 days, just beyond the first tenor
-    ratio = cube.profits_usd(3) / (np.exp(scenarios.spot_return[:, 0] + basis) - 1)
+    ratio = cube.profits_usd(contracts, 3) / (np.exp(scenarios.spot_return[:, 0] + basis) - 1)
     assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
-    np.testing.assert_array_equal(cube.unit_value_usd, [0.0, S, 0.0, 0.0])
+    value = unit_values(contracts, values_today(contracts, snapshot, chosen.revaluation))
+    np.testing.assert_array_equal(value, [0.0, S, 0.0, 0.0])
 
 
 def test_put_and_call_differ_by_the_forward_in_every_scenario(snapshot: MarketSnapshot) -> None:
@@ -157,8 +167,10 @@ def test_put_and_call_differ_by_the_forward_in_every_scenario(snapshot: MarketSn
     cube = build_cube(contracts, snapshot, scenarios, chosen.revaluation)
     S, F = snapshot.index_usd["BTC"], contracts.curves[0].level_usd
     # C - P = S'/F' (F' - K), and S'/F' does not change if spot and forward move together.
-    expected = S / F * F * cube.profits_usd(2)
-    np.testing.assert_allclose(cube.profits_usd(0) - cube.profits_usd(1), expected, atol=1e-8 * S)
+    expected = S / F * F * cube.profits_usd(contracts, 2)
+    np.testing.assert_allclose(
+        cube.profits_usd(contracts, 0) - cube.profits_usd(contracts, 1), expected, atol=1e-8 * S
+    )
 
 
 @pytest.mark.parametrize("quantum", [1e-6, None])
@@ -234,19 +246,21 @@ def test_rounding_stays_within_its_reported_bound(snapshot: MarketSnapshot, book
     assert rounded.pnl_usd is not None
     assert plain.pnl_usd is not None
     off = np.abs(rounded.pnl_usd - plain.pnl_usd).max(axis=1)
-    assert np.all(off <= rounded.rounding_bound_usd + 1e-4)
-    assert np.all(rounded.rounding_bound_usd < 1e-4 * rounded.worst_usd + 1)
+    assert np.all(off <= rounded.margins.rounding_bound_usd + 1e-4)
+    assert np.all(rounded.margins.rounding_bound_usd < 1e-4 * rounded.margins.worst_usd + 1)
 
 
 def test_margins_are_the_measures_of_the_profits(snapshot: MarketSnapshot, book: Book) -> None:
     result = calculate_margin(snapshot, made_scenarios(700), book, model(), keep_pnl=True)
     assert result.pnl_usd is not None
-    np.testing.assert_array_equal(result.var_usd, value_at_risk(result.pnl_usd, confidence=0.995))
     np.testing.assert_array_equal(
-        result.es_usd, expected_shortfall(result.pnl_usd, confidence=0.995)
+        result.margins.var_usd, value_at_risk(result.pnl_usd, confidence=0.995)
     )
-    np.testing.assert_array_equal(result.worst_usd, -result.pnl_usd.min(axis=1))
-    np.testing.assert_array_equal(result.worst_scenario, result.pnl_usd.argmin(axis=1))
+    np.testing.assert_array_equal(
+        result.margins.es_usd, expected_shortfall(result.pnl_usd, confidence=0.995)
+    )
+    np.testing.assert_array_equal(result.margins.worst_usd, -result.pnl_usd.min(axis=1))
+    np.testing.assert_array_equal(result.margins.worst_scenario, result.pnl_usd.argmin(axis=1))
 
 
 @given(quantity=st.integers(1, 10_000))
@@ -258,7 +272,7 @@ def test_an_offset_position_needs_no_margin(snapshot: MarketSnapshot, quantity: 
         np.array([quantity * 0.01, -quantity * 0.01]),
     )  # fmt: skip
     result = calculate_margin(snapshot, made_scenarios(64), both, model())
-    assert result.initial_margin_usd[0] == 0.0
+    assert result.margins.initial_margin_usd[0] == 0.0
 
 
 def test_options_that_expire_within_the_horizon_settle_on_the_path(
@@ -274,7 +288,9 @@ def test_options_that_expire_within_the_horizon_settle_on_the_path(
     at_expiry = path[:, 0] + (32 - 24) / 24 * (path[:, 1] - path[:, 0])
     K = snapshot.options.strike_usd[snapshot.option_row[name]]
     intrinsic = np.maximum(snapshot.index_usd["BTC"] * np.exp(at_expiry) - K, 0)
-    np.testing.assert_allclose(cube.profits_usd(0) + cube.unit_value_usd[0], intrinsic, atol=1e-6)
+    value = unit_values(contracts, values_today(contracts, snapshot, chosen.revaluation))
+    after = cube.profits_usd(contracts, 0) + value[0]
+    np.testing.assert_allclose(after, intrinsic, atol=1e-6)
 
 
 def test_in_the_last_half_hour_only_the_open_share_of_the_average_moves(
@@ -324,7 +340,7 @@ def test_unlisted_options_are_priced_on_the_surface_where_the_model_allows_it(
     bespoke = f"{parts[0]}-{parts[1]}-{int(parts[2]) + 7}-{parts[3]}"
     chosen = model(unlisted_options="surface", anchor_to_marks=False)
     results = [
-        calculate_margin(snapshot, made_scenarios(64), book_of({n: 10.0}), chosen).es_usd[0]
+        calculate_margin(snapshot, made_scenarios(64), book_of({n: 10.0}), chosen).margins.es_usd[0]
         for n in (listed, bespoke)
     ]
     assert results[1] == pytest.approx(results[0], rel=1e-2)
@@ -346,7 +362,10 @@ def test_weights_of_scenarios_are_honoured(snapshot: MarketSnapshot, book: Book)
     weighted = replace(scenarios, weight=weight / weight.sum())
     result = calculate_margin(snapshot, weighted, book, model(), keep_pnl=True)
     assert result.pnl_usd is not None
-    for found, measure in ((result.var_usd, value_at_risk), (result.es_usd, expected_shortfall)):
+    for found, measure in (
+        (result.margins.var_usd, value_at_risk),
+        (result.margins.es_usd, expected_shortfall),
+    ):
         expected = measure(result.pnl_usd, confidence=0.995, weight=weighted.weight)
         np.testing.assert_array_equal(found, expected)
     assert calculate_margin(snapshot, weighted, book, model()).pnl_usd is None
@@ -358,8 +377,8 @@ def test_contributions_of_an_account_add_up_to_its_measures(
     result = calculate_margin(snapshot, made_scenarios(300), book, model())
     for account in (0, 3):
         parts = attribute_account(result, account)
-        assert parts.component_var.sum() == pytest.approx(result.var_usd[account], rel=1e-9)
-        assert parts.component_es.sum() == pytest.approx(result.es_usd[account], rel=1e-9)
+        assert parts.component_var.sum() == pytest.approx(result.margins.var_usd[account], rel=1e-9)
+        assert parts.component_es.sum() == pytest.approx(result.margins.es_usd[account], rel=1e-9)
 
 
 def test_the_mean_over_sub_samples_is_the_mean_of_their_measures(
@@ -371,6 +390,6 @@ def test_the_mean_over_sub_samples_is_the_mean_of_their_measures(
     assert result.pnl_usd is not None
     halves = [result.pnl_usd[:, 0::2], result.pnl_usd[:, 1::2]]
     expected = sum(value_at_risk(h, confidence=0.995) / 2 for h in halves)
-    np.testing.assert_array_equal(result.var_usd, expected)
+    np.testing.assert_array_equal(result.margins.var_usd, expected)
     pooled = calculate_margin(snapshot, made_scenarios(801), book, model())
-    assert not np.array_equal(pooled.var_usd, result.var_usd)
+    assert not np.array_equal(pooled.margins.var_usd, result.margins.var_usd)

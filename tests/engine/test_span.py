@@ -32,7 +32,9 @@ def one(snapshot, positions, parameters, n=300):
 
 
 def inputs(result) -> dict[tuple[str, str], float]:
-    return {(figure, label): value for _, _, label, figure, value in result.inputs.of(0).rows()}
+    return {
+        (figure, label): value for _, _, label, figure, value in result.margins.inputs.of(0).rows()
+    }
 
 
 def test_the_scan_risk_of_an_outright_is_its_scan_range(snapshot: MarketSnapshot) -> None:
@@ -45,7 +47,7 @@ def test_the_scan_risk_of_an_outright_is_its_scan_range(snapshot: MarketSnapshot
         expected = coins * SCAN["BTC"] * snapshot.index_usd["BTC"]
         assert found["scan_risk_usd", "BTC"] == pytest.approx(expected, rel=1e-9)
         assert found["composite_delta_coins", "BTC"] == pytest.approx(side * coins, rel=1e-6)
-        assert result.initial_margin_usd[0] == pytest.approx(expected, rel=1e-9)
+        assert result.margins.initial_margin_usd[0] == pytest.approx(expected, rel=1e-9)
         assert found["active_row", "BTC"] == (11.0 if side < 0 else 13.0)
 
 
@@ -56,7 +58,7 @@ def test_calibrated_scan_ranges_ask_of_outrights_what_var_does(snapshot) -> None
         name, found = f"{u}_USDC-PERPETUAL", []
         for side in (10.0, -10.0):
             result = one(snapshot, {name: side}, parameters)
-            found.append((result.var_usd[0], result.initial_margin_usd[0]))
+            found.append((result.margins.var_usd[0], result.margins.initial_margin_usd[0]))
         worse = max(found)
         assert worse[1] == pytest.approx(worse[0], rel=1e-6)
         change = np.exp(scenarios.spot_return[:, scenarios.underlyings.index(u)]) - 1
@@ -188,7 +190,7 @@ def test_short_options_ask_for_a_minimum(snapshot) -> None:
         found = inputs(result)
         minimum = expected * 0.02 * snapshot.index_usd["BTC"]
         assert found["short_option_minimum_usd", "BTC"] == pytest.approx(minimum)
-        assert result.initial_margin_usd[0] >= minimum
+        assert result.margins.initial_margin_usd[0] >= minimum
 
 
 def test_the_composite_delta_of_a_narrow_range_is_black_s(snapshot) -> None:
@@ -241,8 +243,8 @@ def test_the_hybrid_is_span_with_a_floor_at_a_share_of_var(snapshot) -> None:
     span = one(snapshot, straddle, model_from("span"))
     for floor in (0.0, 0.8, 5.0):
         hybrid = one(snapshot, straddle, model_from("hybrid", hybrid={"var_floor": floor}))
-        expected = max(span.initial_margin_usd[0], floor * span.var_usd[0])
-        assert hybrid.initial_margin_usd[0] == pytest.approx(expected, rel=1e-12)
+        expected = max(span.margins.initial_margin_usd[0], floor * span.margins.var_usd[0])
+        assert hybrid.margins.initial_margin_usd[0] == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_grid_takes_the_worst_row_of_each_underlying(snapshot) -> None:
@@ -254,7 +256,7 @@ def test_the_grid_takes_the_worst_row_of_each_underlying(snapshot) -> None:
     index = snapshot.index_usd
     # 16 % of the price; the extreme rows count 24 % of 66 % and 3.2 % of 500 %, which is not more.
     long, short = 0.16 * 2.0 * index["BTC"], 0.16 * 30.0 * index["ETH"]
-    assert result.initial_margin_usd[0] == pytest.approx(long + short, rel=1e-9)
+    assert result.margins.initial_margin_usd[0] == pytest.approx(long + short, rel=1e-9)
 
 
 def test_grid_sums_are_of_positions() -> None:

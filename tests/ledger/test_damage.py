@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ledger_records import changed_outside, fill, record, trade
 from margin_cluster.ledger import Ledger, Trade, sqlite_url
 from margin_cluster.ledger.database import Database
+from margin_cluster.ledger.margin_records import margin_from_values
 from margin_cluster.ledger.verification import verify_ledger
 from postgres_server import PostgresServer, free_port
 
@@ -354,8 +356,8 @@ def test_a_full_disk_is_unavailable_and_a_later_write_succeeds(tmp_path: Path) -
     with ledger.database.writing() as writer:  # SQLite's own limit is reported as a full disk is
         pages = writer.first("PRAGMA page_count")[0]
         writer.execute(f"PRAGMA max_page_count = {pages}")
-    big = record("big")
-    big.margin["text"] = "x" * 500_000
+    margin = margin_from_values({"account_id": "x" * 500_000}, components=())
+    big = replace(record("big"), margin=margin)
     with pytest.raises(LedgerUnavailable, match="disk is full"):
         ledger.add_calculations([big])
     before = ledger.head()

@@ -24,6 +24,7 @@ from margin_cluster.ledger import (
     sqlite_url,
 )
 from margin_cluster.ledger.address import address_from_url
+from margin_cluster.ledger.margin_records import margin_from_values
 from margin_cluster.ledger.opening import REVISIONS, VERSION_TABLE
 from margin_cluster.ledger.schema import metadata
 from margin_cluster.ledger.verification import verify_ledger
@@ -94,7 +95,7 @@ def assert_calculations(ledger: Ledger) -> None:
         accounts=1,
         positions=2,
         initial_margin_usd=700.1,
-        margin={"x": 0.1},
+        margin=margin_from_values({"var_usd": 0.1}, components=()),
     )
 
 

@@ -37,8 +37,8 @@ def test_a_book_has_the_digest_of_the_engine_alone(client: MarginClient, world: 
     frame = book.to_pandas()
     assert tuple(frame.index) == world.book.accounts
     for name in AMOUNTS:
-        assert np.array_equal(frame[name], getattr(world.expected, name)), name
-    assert book.initial_margin_usd == pytest.approx(world.expected.initial_margin_usd.sum())
+        assert np.array_equal(frame[name], getattr(world.expected.margins, name)), name
+    assert book.initial_margin_usd == pytest.approx(world.expected.margins.initial_margin_usd.sum())
     assert book.inputs.book_id == world.book.id
 
 
@@ -47,7 +47,7 @@ def test_one_account_is_its_row_of_the_book(client: MarginClient, world: World) 
     account = world.book.accounts[place]
     result = client.calculate_margin(account)
     for name in AMOUNTS:
-        assert getattr(result.margin, name) == getattr(world.expected, name)[place], name
+        assert getattr(result.margin, name) == getattr(world.expected.margins, name)[place], name
     assert sum(p.amount_usd for p in result.margin.parts) == result.margin.initial_margin_usd
     held = client.get_portfolio(account)
     for portfolio in (
@@ -218,7 +218,7 @@ def test_the_asyncio_client_asks_the_same(running: Running, world: World) -> Non
                 client.calculate_book(), client.calculate_margin(world.book.accounts[0])
             )
             assert book.digest == world.expected.digest
-            assert one.margin.var_usd == world.expected.var_usd[0]
+            assert one.margin.var_usd == world.expected.margins.var_usd[0]
             listed = [c async for c in client.list_calculations(page_size=1)]
             assert {book.calculation_id, one.calculation_id} <= {c.calculation_id for c in listed}
             with pytest.raises(NotFoundError, match="no such account"):

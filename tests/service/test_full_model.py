@@ -9,7 +9,7 @@ from margin_client import Candidate, InvalidRequestError, MarginClient
 from service_world import Running, World, served
 
 from margin_actors.actors.layout import Layout
-from margin_actors.engine.margin import PARTS, calculate_margin
+from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
 
@@ -45,19 +45,21 @@ def test_one_account_with_all_its_parts(client: MarginClient, full: World) -> No
     for place in (0, 7, 13):
         result = client.calculate_margin(full.book.accounts[place])
         expected, margin = full.expected, result.margin
-        assert margin.initial_margin_usd == expected.initial_margin_usd[place]
+        assert margin.initial_margin_usd == expected.margins.initial_margin_usd[place]
         found = {p.name: p.amount_usd for p in margin.parts}
-        for k, name in enumerate(PARTS):
-            assert found.get(name, 0.0) == expected.parts_usd[place, k], name
+        for k, name in enumerate(COMPONENT_NAMES):
+            assert found.get(name, 0.0) == expected.margins.components_usd[place, k], name
         assert sum(found.values()) == pytest.approx(margin.initial_margin_usd, rel=1e-12)
         for name in ("undiversified_usd", "long_usd", "stress_period_usd", "stress_usd"):
-            assert getattr(margin, name) == getattr(expected, name)[place], name
-        assert margin.stress_name == full.scenarios.row_name(int(expected.stress_scenario[place]))
+            assert getattr(margin, name) == getattr(expected.margins, name)[place], name
+        assert margin.stress_name == full.scenarios.row_name(
+            int(expected.margins.stress_scenario[place])
+        )
         given = {(p.name, i.name, i.of): i.value for p in margin.parts for i in p.inputs}
-        for _, part, label, figure, value in expected.inputs.of(place).rows():
+        for _, part, label, figure, value in expected.margins.inputs.of(place).rows():
             assert given[part, figure, label] == value
         if full.model.measure.core == "hybrid":
-            assert margin.span_usd == expected.span_usd[place]
+            assert margin.span_usd == expected.margins.span_usd[place]
             assert ("core", "scan_risk_usd", "BTC") in given
         else:
             assert margin.span_usd is None
@@ -68,11 +70,11 @@ def test_the_book_has_the_engine_s_digest(client: MarginClient, full: World) -> 
     assert book.digest == full.expected.digest
     account = full.book.accounts[5]
     row = {p.name: p.amount_usd for p in book[account].parts}
-    for k, name in enumerate(PARTS):
-        assert row.get(name, 0.0) == full.expected.parts_usd[5, k], name
+    for k, name in enumerate(COMPONENT_NAMES):
+        assert row.get(name, 0.0) == full.expected.margins.components_usd[5, k], name
     kept = client.get_calculation(book.calculation_id, account_ids=[account]).margins[0]
     assert kept.initial_margin_usd == book[account].initial_margin_usd
-    assert kept.stress_usd == full.expected.stress_usd[5]
+    assert kept.stress_usd == full.expected.margins.stress_usd[5]
     assert {p.name for p in kept.parts} >= {"core", "liquidity", "model_risk"}
     frame = book.to_pandas()
     assert frame.loc[account, "liquidity_usd"] == row["liquidity"]
@@ -86,7 +88,7 @@ def test_a_what_if_counts_every_part(client: MarginClient, full: World) -> None:
     found = client.simulate_margin(
         account, candidates=[Candidate({option: 3.0}), Candidate({odd: -4.0})]
     )
-    assert found.before.initial_margin_usd == full.expected.initial_margin_usd[place]
+    assert found.before.initial_margin_usd == full.expected.margins.initial_margin_usd[place]
     held = {p.instrument_name: p.quantity for p in client.get_portfolio(account).positions}
     for trade, candidate in zip(({option: 3.0}, {odd: -4.0}), found.candidates, strict=True):
         after = dict(held)
@@ -103,13 +105,13 @@ def test_explain_adds_up_over_the_core_alone(client: MarginClient, full: World) 
     place = 3
     found = client.explain_margin(full.book.accounts[place])
     assert sum(p.component_var_usd for p in found.positions) == pytest.approx(
-        full.expected.var_usd[place], rel=1e-9
+        full.expected.margins.var_usd[place], rel=1e-9
     )
     assert sum(p.component_es_usd for p in found.positions) == pytest.approx(
-        full.expected.es_usd[place], rel=1e-9
+        full.expected.margins.es_usd[place], rel=1e-9
     )
     first = found.scenarios[0]
-    assert first.scenario == full.expected.tail_scenario[place, 0]
+    assert first.scenario == full.expected.margins.tail_scenario[place, 0]
     assert first.name == full.scenarios.row_name(first.scenario)
     core = full.scenarios.section("core").count
     assert all(s.scenario < core for s in found.scenarios)
@@ -127,4 +129,4 @@ def test_the_model_s_version_is_in_the_answer(client: MarginClient, full: World)
     generation = client.calculate_margin(full.book.accounts[0]).generation
     assert generation.model_version == full.model.version
     assert generation.scenarios == len(full.scenarios)
-    assert np.isfinite(full.expected.initial_margin_usd).all()
+    assert np.isfinite(full.expected.margins.initial_margin_usd).all()

@@ -50,13 +50,13 @@ class Reader:
 
     def read(self, handle: GenerationHandle) -> float:
         self.generation = _read(handle)
-        slabs = self.generation.priced.slabs
-        assert slabs is not None
-        for slab in slabs:
-            assert not slab.values.flags.owndata
-            assert not slab.values.flags.writeable
+        slices = self.generation.priced.slices
+        assert slices is not None
+        for item in slices:
+            assert not item.cube.values.flags.owndata
+            assert not item.cube.values.flags.writeable
         # A number of every page, so that all of it is in this process's memory.
-        return float(sum(slab.values.reshape(-1)[::512].sum() for slab in slabs))
+        return float(sum(item.cube.values.reshape(-1)[::512].sum() for item in slices))
 
 
 def current(running: Running) -> Any:
@@ -98,15 +98,15 @@ def test_several_readers_share_one_cube(running: Running) -> None:
 def test_an_old_generation_goes_with_its_last_reader(running: Running, wide: World) -> None:
     no_more_than_one_cube()
     held = current(running)
-    assert held.priced.slabs is not None
-    first = float(held.priced.slabs[0].values[0, 0, 0])
+    assert held.priced.slices is not None
+    first = float(held.priced.slices[0].cube.values[0, 0, 0])
     with MarginClient(running.target) as client:
         changed = replace(wide.snapshot, discount_annual=0.02)
         published = client.publish_snapshot(*wire(changed))
         client.calculate_margin(wide.book.accounts[0], snapshot_id=published.snapshot_id)
         assert current(running).handle.number == held.handle.number + 1
         assert stored_mib() > 1.9 * CUBE_MIB, "the old one is there while it is read"
-        assert float(held.priced.slabs[0].values[0, 0, 0]) == first
+        assert float(held.priced.slices[0].cube.values[0, 0, 0]) == first
         del held
         no_more_than_one_cube()
         for turn in range(4):

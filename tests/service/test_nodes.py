@@ -106,7 +106,7 @@ def again(running: Running, world: World) -> None:
     with MarginClient(running.target) as client:
         assert client.calculate_book(timeout_seconds=150).digest == world.expected.digest
         one = client.calculate_margin(world.book.accounts[1]).margin
-        assert one.initial_margin_usd == world.expected.initial_margin_usd[1]
+        assert one.initial_margin_usd == world.expected.margins.initial_margin_usd[1]
 
 
 def test_several_gateways_serve_one_cluster(service_of_session: Running, world: World) -> None:

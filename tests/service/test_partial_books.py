@@ -76,7 +76,7 @@ def test_accounts_that_cannot_be_margined_are_listed_and_the_others_margined(
     assert set(found.failures) == {bad, infinite, odd}
     assert set(found.margins) == set(world.book.accounts[3:])
     expected = dict(
-        zip(world.book.accounts, world.expected.initial_margin_usd.tolist(), strict=True)
+        zip(world.book.accounts, world.expected.margins.initial_margin_usd.tolist(), strict=True)
     )
     assert found.margins == {a: expected[a] for a in world.book.accounts[3:]}
     assert found.failures[bad].problems[0].instrument_name == UNLISTED
@@ -178,7 +178,7 @@ def margins_of(
     book = assemble_book(None, held)
     assert book is not None
     result = calculate_margin(snapshot, world.scenarios, book, world.model)  # type: ignore[arg-type]
-    return dict(zip(book.accounts, result.initial_margin_usd.tolist(), strict=True))
+    return dict(zip(book.accounts, result.margins.initial_margin_usd.tolist(), strict=True))
 
 
 def test_a_book_none_of_which_can_be_margined_is_an_answer(
@@ -223,5 +223,7 @@ def test_every_component_is_a_column_of_full_length(service: Service) -> None:
     ]
     assert batches
     for batch in batches:
-        lengths = {f.name: len(getattr(batch, f.name)) for f in batch.DESCRIPTOR.fields}
+        names = {f.name for f in batch.DESCRIPTOR.fields} - {"other_components"}
+        lengths = {name: len(getattr(batch, name)) for name in names}
+        assert not batch.other_components
         assert set(lengths.values()) == {len(batch.account_id)}, lengths

@@ -79,7 +79,9 @@ def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
             assert done.assessment.failures == expected.failures
             assert done.assessment.expired == {"Y-EXPIRED": ("BTC-2JAN26",)}
             assert done.assessment.book_id == book.id
-            assert np.array_equal(done.margins.initial_margin_usd, expected.initial_margin_usd)
+            assert np.array_equal(
+                done.margins.initial_margin_usd, expected.margins.initial_margin_usd
+            )
             first_batch = next(i for i, e in enumerate(events) if isinstance(e, Batch))
             told = [f.account_id for e in events[:first_batch] if isinstance(e, Failures)
                     for f in e.failures]  # fmt: skip
@@ -105,7 +107,7 @@ def test_a_book_of_which_no_account_can_be_margined_completes_with_failures_alon
             assert isinstance(failures, Failures)
             assert isinstance(done, Completed)
             assert done.margins.positions.size == 0
-            assert done.margins.parts_usd.shape[0] == 0
+            assert done.margins.components_usd.shape[0] == 0
             assert done.assessment.failures == failures.failures
             nothing = (await complete(cluster, empty))[-1]
             assert nothing.margins.initial_margin_usd.tolist() == [0.0]

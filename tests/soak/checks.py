@@ -20,7 +20,7 @@ def differences(found: Any, result: MarginResult, row: int) -> dict[str, tuple[A
     """Return the fields of a margin that differ from the engine's, (service, engine)."""
     out: dict[str, tuple[Any, Any]] = {}
     for name in FIELDS:
-        expected = getattr(result, name)[row].item()
+        expected = getattr(result.margins, name)[row].item()
         if getattr(found, name) != expected:
             out[name] = (getattr(found, name), expected)
     return out

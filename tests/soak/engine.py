@@ -7,8 +7,12 @@ from decimal import Decimal
 
 import numpy as np
 
-from margin_actors.engine.margin import MarginResult, calculate_margin, fit_model_surfaces
-from margin_actors.engine.margin.prepared import prepare_market
+from margin_actors.engine.margin import (
+    MarginResult,
+    calculate_margin,
+    fit_model_surfaces,
+    prepare_market,
+)
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import MarginError

@@ -1,14 +1,13 @@
 """Results of calls of MarginService."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from margin_client import _tables
 from margin_client.results.types import (
-    PARTS,
     AccountFailure,
     AccountMargin,
     Generation,
@@ -18,6 +17,9 @@ from margin_client.results.types import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_MARGIN_FIELDS = frozenset(field.name for field in fields(AccountMargin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,13 @@ class BookResult:
     def __getitem__(self, account_id: str) -> AccountMargin:
         """Return the margin of one account; raises KeyError if it was not margined."""
         row = self.places[account_id]
-        fields: dict[str, Any] = {name: column[row] for name, column in self.columns.items()}
-        fields.pop("expired_positions", None)
-        parts = [RequirementPart("core", fields["core_usd"], ())]
-        for name in PARTS:
-            amount = fields.pop(f"{name}_usd", 0.0)
-            if amount:
-                parts.append(RequirementPart(name, amount, ()))
-        return AccountMargin(**fields, parts=tuple(parts))
+        values = {name: column[row] for name, column in self.columns.items()}
+        parts = [RequirementPart("core", float(values["core_usd"]), ())]
+        for name, value in values.items():
+            if name not in _MARGIN_FIELDS and name.endswith("_usd") and value:
+                parts.append(RequirementPart(name.removesuffix("_usd"), float(value), ()))
+        given: dict[str, Any] = {n: v for n, v in values.items() if n in _MARGIN_FIELDS}
+        return AccountMargin(**given, parts=tuple(parts))
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row per margined account, indexed by account_id."""

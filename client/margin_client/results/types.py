@@ -48,7 +48,8 @@ PARTS = (
     "model_risk",
     "expiry_risk",
 )
-"""Names of the requirement components that may be added to the core."""
+"""Names of the built-in requirement components that may be added to the core. A model may have
+further ones, which results list after these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class RequirementPart:
     """One requirement component with the inputs needed to recompute it."""
 
     name: str
-    """Either "core" or one of `PARTS`."""
+    """"core", one of `PARTS`, or the name of a further component of the model."""
     amount_usd: float
     """Amount that it adds to the requirement; at least 0."""
     inputs: tuple[PartInput, ...]

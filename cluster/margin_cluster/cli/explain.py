@@ -7,7 +7,6 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from margin_actors.engine.margin import PARTS
 from margin_cluster.cli.console import amounts_in, out, print_json, workplace
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.explain_tables import show_account
@@ -60,23 +59,23 @@ def account_command(
 
 def _account_document(found: ExplainedAccount) -> ExplainAccountDocument:
     r = found.result
-    amounts = dict(zip(PARTS, r.parts_usd[0].tolist(), strict=True))
+    m = r.margins
     return ExplainAccountDocument(
         account=r.book.accounts[0],
-        initial_margin_usd=float(r.initial_margin_usd[0]),
-        var_usd=float(r.var_usd[0]),
-        es_usd=float(r.es_usd[0]),
-        components_usd={name: v for name, v in amounts.items() if v or name == "core"},
+        initial_margin_usd=float(m.initial_margin_usd[0]),
+        var_usd=float(m.var_usd[0]),
+        es_usd=float(m.es_usd[0]),
+        components_usd={n: v for n, v in m.amounts_of(0).items() if v or n == "core"},
         figures=[
             Figure(component=component, label=label, figure=figure, value=value)
-            for _, component, label, figure, value in r.inputs.rows()
+            for _, component, label, figure, value in m.inputs.rows()
         ],
         positions=_positions(found),
         tail=[
             TailScenario(
                 scenario=int(s), name=found.state.scenarios.row_name(int(s)), profit_usd=float(p)
             )
-            for s, p in zip(r.tail_scenario[0], r.tail_usd[0], strict=True)
+            for s, p in zip(m.tail_scenario[0], m.tail_usd[0], strict=True)
         ],
         traced=TracedScenario(
             scenario=found.row,

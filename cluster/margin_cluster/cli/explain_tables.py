@@ -26,7 +26,7 @@ def show_account(
     found: ExplainedAccount, document: ExplainAccountDocument, *, every_row: bool
 ) -> None:
     """Print an explained account; without `every_row`, at most 15 rows of each table."""
-    unit, shown_as = amounts_in(float(np.abs(found.result.worst_usd[0])))
+    unit, shown_as = amounts_in(float(np.abs(found.result.margins.worst_usd[0])))
     out.print(
         f"[bold]{escape(document.account)}[/]: requirement "
         f"{shown_as(document.initial_margin_usd)}, VaR {shown_as(document.var_usd)}, "

@@ -24,7 +24,7 @@ from margin_cluster.cli.outputs import output_file, output_folder
 from margin_cluster.cli.schemas import RunDocument
 from margin_cluster.cli.summary import show_calculation, show_failures
 from margin_cluster.report import report_html
-from margin_cluster.results import CalculationOutput, totals, write_tables
+from margin_cluster.results import CalculationOutput, collateral_totals, totals, write_tables
 from margin_cluster.wiring import RunRequest, load_model, run_margin
 
 
@@ -77,7 +77,7 @@ def run(
 
 def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
     """Return the document that `margin run` prints; `folder` holds the results."""
-    summary = totals(output)
+    summary, collateral = totals(output), collateral_totals(output)
     return RunDocument(
         out=str(folder),
         accounts=summary["accounts"],
@@ -95,9 +95,9 @@ def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
         initial_margin_usd=summary["initial_margin_usd"],
         digest=summary["digest"],
         synthetic=summary["synthetic"],
-        collateral_usd=summary.get("collateral_usd"),
-        accounts_in_deficit=summary.get("accounts_in_deficit"),
-        deficit_usd=summary.get("deficit_usd"),
+        collateral_usd=collateral["collateral_usd"] if collateral else None,
+        accounts_in_deficit=collateral["accounts_in_deficit"] if collateral else None,
+        deficit_usd=collateral["deficit_usd"] if collateral else None,
         notes=list(output.notes),
     )
 

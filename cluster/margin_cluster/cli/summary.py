@@ -10,7 +10,7 @@ from rich.text import Text
 
 from margin_actors.engine.margin import AccountFailure, AccountProblem
 from margin_cluster.cli.console import amounts_in, counted, out, synthetic_banner
-from margin_cluster.results import CalculationOutput, totals
+from margin_cluster.results import CalculationOutput, collateral_totals, totals
 
 _ACCOUNTS_SHOWN, _FAILURES_SHOWN = 12, 10
 _WIDE, _WIDER = 100, 130
@@ -35,7 +35,7 @@ def show_calculation(output: CalculationOutput) -> None:
         f"({output.scenarios.effective_size:.0f} windows that do not overlap)",
         highlight=False,
     )
-    unit, shown_as = amounts_in(float(np.abs(r.worst_usd).max()))
+    unit, shown_as = amounts_in(float(np.abs(r.margins.worst_usd).max()))
     _show_largest(output, unit, shown_as)
     _show_deficits(output, unit, shown_as)
     parts = summary["parts_usd"]
@@ -88,7 +88,7 @@ def _show_largest(output: CalculationOutput, unit: str, shown_as: Amount) -> Non
     for name in shown:
         table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     r = output.result
-    for a in np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]:
+    for a in np.argsort(-r.margins.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]:
         table.add_row(*(cell(int(a)) for cell in shown.values()))
     table.add_section()
     sums = _sums(output, shown_as)
@@ -111,18 +111,18 @@ def _columns(
 
     columns: dict[str, tuple[int, Callable[[int], str]]] = {
         "account": (0, lambda a: escape(r.book.accounts[a])),
-        "positions": (measured, lambda a: f"{r.positions[a]:,}"),
-        "VaR": (measured, amount(r.var_usd)),
-        "ES": (measured, amount(r.es_usd)),
-        "worst": (_WIDER, amount(r.worst_usd)),
-        "window": (_WIDER, lambda a: output.scenarios.row_name(int(r.worst_scenario[a]))),
+        "positions": (measured, lambda a: f"{r.margins.positions[a]:,}"),
+        "VaR": (measured, amount(r.margins.var_usd)),
+        "ES": (measured, amount(r.margins.es_usd)),
+        "worst": (_WIDER, amount(r.margins.worst_usd)),
+        "window": (_WIDER, lambda a: output.scenarios.row_name(int(r.margins.worst_scenario[a]))),
         "option value": (0, amount(output.option_value_usd)),
     }
     if excess is not None and counts is not None:
         columns["collateral"] = (0, amount(counts))
     columns["requirement"] = (
         0,
-        lambda a: f"[bold]{shown_as(float(r.initial_margin_usd[a]))}[/]",
+        lambda a: f"[bold]{shown_as(float(r.margins.initial_margin_usd[a]))}[/]",
     )
     if excess is not None:
         columns["excess"] = (0, lambda a: _signed(float(excess[a]), shown_as))
@@ -143,28 +143,30 @@ def _sums(output: CalculationOutput, shown_as: Amount) -> dict[str, str]:
         "option value": shown_as(summary["option_value_usd"]),
         "requirement": f"[bold]{shown_as(summary['initial_margin_usd'])}[/]",
     }
-    if output.collateral_usd is not None:
-        sums["collateral"] = shown_as(summary["collateral_usd"])
+    collateral = collateral_totals(output)
+    if collateral is not None:
+        sums["collateral"] = shown_as(collateral["collateral_usd"])
     return sums
 
 
 def _show_deficits(output: CalculationOutput, unit: str, shown_as: Amount) -> None:
-    if output.excess_usd is None:
+    collateral = collateral_totals(output)
+    if collateral is None:
         return
-    summary = totals(output)
     out.print(
         "[dim]Excess = option value + collateral after haircut - requirement; negative is a "
         "deficit.[/]",
         highlight=False,
     )
-    short = summary["accounts_in_deficit"]
+    short = collateral["accounts_in_deficit"]
     if short == 0:
         out.print("No account is in deficit.", highlight=False)
         return
+    accounts = counted(len(output.result.book.accounts), "account")
+    deficit = shown_as(collateral["deficit_usd"])
     out.print(
-        f"[bold red]In deficit: {short:,} of {counted(summary['accounts'], 'account')}, "
-        f"{shown_as(summary['deficit_usd'])} {unit} in total[/]; the excess of other accounts does "
-        "not offset it.",
+        f"[bold red]In deficit: {short:,} of {accounts}, {deficit} {unit} in total[/]; the excess "
+        "of other accounts does not offset it.",
         highlight=False,
     )
 

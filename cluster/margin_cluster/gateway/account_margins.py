@@ -7,14 +7,20 @@ object store. Work that takes longer than a millisecond runs in a computing thre
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.explain import TracedPosition, trace_account
-from margin_actors.engine.margin import LaidOut, Margins, assess_book, result_digest
+from margin_actors.engine.margin import (
+    Margins,
+    PreparedBook,
+    PreparedMarket,
+    assess_book,
+    result_digest,
+)
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, MissingMarketData, Problem, named_input
 from margin_actors.market.books import Book, book_of_portfolios
@@ -22,11 +28,11 @@ from margin_cluster.gateway.calculations import calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import Subject
-from margin_cluster.gateway.convert.margin_types import margin_to_mapping
+from margin_cluster.gateway.margin_records import account_margin_record
 from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
-from margin_cluster.ledger import CalculationRecord
+from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
 from margin_cluster.positions import Holding, add_quantities
 
 R = TypeVar("R")
@@ -43,15 +49,19 @@ PREPARED_MAX = 4_096
 class PreparedAccount:
     """An account's positions in the layout that the kernels of one generation require."""
 
-    laid: LaidOut
+    book: Book
     """The positions that have not expired."""
+    market: PreparedMarket
+    """A market with at least their contracts."""
+    prepared: PreparedBook
+    """The positions in the contracts of `market`."""
     expired: tuple[str, ...]
     """Instruments that had expired at the snapshot's time."""
 
     @property
     def live(self) -> dict[str, float]:
         """Signed quantity by instrument of the positions that have not expired."""
-        book = self.laid.book
+        book = self.book
         names = [book.instruments[i] for i in book.instrument_index.tolist()]
         return dict(zip(names, book.quantity.tolist(), strict=True))
 
@@ -65,8 +75,8 @@ class Explanation:
     """The account's positions that have not expired."""
     margins: Margins
     """One row, the account's."""
-    margin: dict[str, Any]
-    """The margin in the form that the ledger stores."""
+    margin: AccountMarginRecord
+    """The margin as the ledger records it."""
     attribution: Attribution
     """Contributions of the positions, in the order of `book`; US dollars (the marginal measures per
     unit of quantity), a loss is positive."""
@@ -107,7 +117,7 @@ class AccountMargins:
 
     async def simulate(
         self, subject: Subject, candidates: list[tuple[str, dict[str, float]]], call: Call
-    ) -> tuple[ResidentGeneration, list[dict[str, Any]]]:
+    ) -> tuple[ResidentGeneration, list[AccountMarginRecord]]:
         """Return (generation, margins): the margin before, then the margin after each candidate.
 
         Each candidate is applied on its own to the positions held. Nothing is recorded.
@@ -173,8 +183,9 @@ class AccountMargins:
         call: Call,
     ) -> CalculationRecord:
         account = prepare_account(generation, holding)
-        margins = generation.priced.margins(account.laid)
+        margins = generation.priced.prepared_margins(account.market, account.prepared)
         inputs = input_ids(generation, holding.book.id)
+        margin = account_margin(generation, margins, 0, holding, account.expired)
         record = calculation_record(
             generation,
             margins,
@@ -201,7 +212,7 @@ class AccountMargins:
         generation: ResidentGeneration,
         holding: Holding,
         candidates: list[tuple[str, dict[str, float]]],
-    ) -> list[dict[str, Any]]:
+    ) -> list[AccountMarginRecord]:
         account = prepare_account(generation, holding)
         held = account.live
         positions = len(held) * (1 + len(candidates))
@@ -232,7 +243,7 @@ class AccountMargins:
     ) -> Explanation:
         priced = generation.priced
         account = prepare_account(generation, holding)
-        laid, book = account.laid, account.laid.book
+        book, prepared = account.book, account.prepared
         trace: tuple[TracedPosition, ...] = ()
         if traced is not None:
             if traced >= len(priced.scenarios):
@@ -246,9 +257,9 @@ class AccountMargins:
                         )
                     ],
                 )
-            own = priced.market.lay_out(book.instruments)
+            own = priced.market.with_contracts(book.instruments)
             trace = trace_account(own, book, 0, priced.scenarios, traced)
-        margins = priced.margins(laid)
+        margins = priced.prepared_margins(account.market, prepared)
         rows, sample = priced.position_profits_usd(book), priced.sample
         return Explanation(
             generation,
@@ -261,7 +272,7 @@ class AccountMargins:
                 confidence=sample.confidence,
                 weight=sample.weight,
             ),
-            book.quantity * laid.market.unit_value_usd[laid.held.holdings.index],
+            book.quantity * account.market.unit_value_usd[prepared.holdings.index],
             trace,
         )
 
@@ -278,11 +289,13 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     """
     account = holding.account_id
     if not account:
+        book = holding.book
         with named_input("book", "portfolio"):
-            return PreparedAccount(generation.priced.lay_out(holding.book), ())
-    held, prepared = generation.prepared.get(account, (None, None))
-    if held is holding and isinstance(prepared, PreparedAccount):
-        return prepared
+            market, positions = generation.priced.prepare_book(book)
+        return PreparedAccount(book, market, positions, ())
+    held, before = generation.prepared.get(account, (None, None))
+    if held is holding and isinstance(before, PreparedAccount):
+        return before
     assessment = assess_book(generation.priced, holding.book)
     if assessment.failures:
         raise MissingMarketData(
@@ -293,8 +306,9 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
             ],
         )
     with named_input("book", account):
-        laid = generation.priced.lay_out(assessment.book)
-    prepared = PreparedAccount(laid, tuple(assessment.expired.get(account, ())))
+        market, positions = generation.priced.prepare_book(assessment.book)
+    expired = tuple(assessment.expired.get(account, ()))
+    prepared = PreparedAccount(assessment.book, market, positions, expired)
     if len(generation.prepared) >= PREPARED_MAX:
         generation.prepared.clear()
     generation.prepared[account] = (holding, prepared)
@@ -307,16 +321,14 @@ def account_margin(
     row: int,
     holding: Holding,
     expired: tuple[str, ...],
-) -> dict[str, Any]:
-    """Return row `row` of `margins` in the form in which the ledger stores an account's margin."""
-    margin = margin_to_mapping(
+) -> AccountMarginRecord:
+    """Return the record of row `row` of `margins`, the margin of an account."""
+    return account_margin_record(
         margins,
         row,
         generation.parameters,
         generation.priced.scenarios,
         account_id=holding.account_id,
         member_id=holding.member_id,
+        expired_instruments=expired,
     )
-    if expired:
-        margin["expired_instruments"] = list(expired)
-    return margin

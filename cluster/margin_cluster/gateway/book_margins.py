@@ -16,7 +16,7 @@ from margin_cluster.gateway.calculations import calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import BookSubject
-from margin_cluster.gateway.convert.margin_types import failure_to_mapping, margins_to_table
+from margin_cluster.gateway.margin_records import account_failure_record, margins_to_table
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import CalculationRecord
@@ -101,7 +101,7 @@ class BookMargins:
         record = replace(
             record,
             accounts_failed=len(live.failures),
-            failures=[failure_to_mapping(f) for f in live.failures[:FAILURES_KEPT_MAX]],
+            failures=tuple(map(account_failure_record, live.failures[:FAILURES_KEPT_MAX])),
         )
         await self._threads.run_io(
             self._save_margins, record.calculation_id, live.book, done.margins, generation

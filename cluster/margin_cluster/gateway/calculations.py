@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -15,9 +14,9 @@ from margin_actors.market.identity import content_id
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import summary_of_generation
-from margin_cluster.gateway.convert.margin_types import margin_from_row
+from margin_cluster.gateway.margin_records import margin_record_from_row
 from margin_cluster.gateway.threads import GatewayThreads
-from margin_cluster.ledger import CalculationKind, CalculationRecord, InputIds
+from margin_cluster.ledger import AccountMarginRecord, CalculationKind, CalculationRecord, InputIds
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class StoredCalculation:
     """A recorded calculation with the margins that were requested."""
 
     record: CalculationRecord
-    margins: list[dict[str, Any]]
+    margins: list[AccountMarginRecord]
     """The margin of an account or portfolio, or those of the requested accounts of a book."""
 
 
@@ -66,7 +65,7 @@ class Calculations:
         read = partial(self._archive.ledger.list_calculations, account_id=account_id, kind=kind)
         return await self._threads.run_io(read, size, token)
 
-    def _margins_of(self, calculation_id: str, accounts: list[str]) -> list[dict[str, Any]]:
+    def _margins_of(self, calculation_id: str, accounts: list[str]) -> list[AccountMarginRecord]:
         table = self._archive.store.get("calculations", calculation_id)
         row_of = {a: i for i, a in enumerate(table.column("account_id").to_pylist())}
         unknown = [a for a in accounts if a not in row_of]
@@ -76,7 +75,7 @@ class Calculations:
                 [Problem("account_ids", a[:128], "not in the calculation") for a in unknown],
             )
         rows = table.take(pa.array([row_of[a] for a in accounts], pa.int64())).to_pylist()
-        return [margin_from_row(row) for row in rows]
+        return [margin_record_from_row(row) for row in rows]
 
 
 def calculation_record(

@@ -3,6 +3,12 @@
 from margin_cluster.ledger.address import address_from_url, sqlite_url
 from margin_cluster.ledger.calculation_inputs import GenerationSummary, InputIds
 from margin_cluster.ledger.ledger import Ledger
+from margin_cluster.ledger.margin_records import (
+    AccountFailureRecord,
+    AccountMarginRecord,
+    ComponentInputRecord,
+    ComponentRecord,
+)
 from margin_cluster.ledger.records import (
     CalculationKind,
     CalculationRecord,
@@ -18,10 +24,14 @@ from margin_cluster.ledger.records import (
 )
 
 __all__ = [
+    "AccountFailureRecord",
+    "AccountMarginRecord",
     "CalculationKind",
     "CalculationRecord",
     "Change",
     "ChangeResult",
+    "ComponentInputRecord",
+    "ComponentRecord",
     "GenerationRecord",
     "GenerationSummary",
     "InputIds",

@@ -1,10 +1,11 @@
 """Records of the ledger, as frozen dataclasses."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from margin_cluster.ledger.calculation_inputs import GenerationSummary, InputIds
+from margin_cluster.ledger.margin_records import AccountFailureRecord, AccountMarginRecord
 
 CalculationKind: TypeAlias = Literal["account", "book"]
 
@@ -29,16 +30,16 @@ class CalculationRecord:
     """Positions that were margined."""
     initial_margin_usd: float
     """Sum over the accounts that were margined."""
-    margin: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The margin of an account, with values that JSON can hold; empty for books."""
+    margin: AccountMarginRecord | None = None
+    """The margin of an account; None for books."""
     portfolio_version: int = 0
     """Version of the positions that were margined; 0 for portfolios of requests."""
     accounts_failed: int = 0
     """Number of accounts of a book that could not be margined."""
     expired_positions: int = 0
     """Number of positions that had expired at the snapshot's time."""
-    failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """The accounts that could not be margined, with reasons; values that JSON can hold."""
+    failures: tuple[AccountFailureRecord, ...] = ()
+    """The first accounts that could not be margined, with reasons."""
     idempotency_key: str = ""
     """Chosen by the caller; empty if the call had none."""
 

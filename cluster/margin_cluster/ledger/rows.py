@@ -12,6 +12,12 @@ from margin_cluster.ledger.calculation_inputs import (
     inputs_to_text,
 )
 from margin_cluster.ledger.columns import Columns
+from margin_cluster.ledger.margin_records import (
+    failures_from_text,
+    failures_to_text,
+    margin_from_text,
+    margin_to_text,
+)
 from margin_cluster.ledger.records import (
     CalculationRecord,
     GenerationRecord,
@@ -128,11 +134,11 @@ def calculation_to_row(record: CalculationRecord) -> Columns:
         "accounts": int(record.accounts),
         "positions": int(record.positions),
         "initial_margin_usd": float(record.initial_margin_usd) + 0.0,
-        "margin": json.dumps(record.margin),
+        "margin": margin_to_text(record.margin),
         "portfolio_version": int(record.portfolio_version),
         "accounts_failed": int(record.accounts_failed),
         "expired_positions": int(record.expired_positions),
-        "failures": json.dumps(record.failures) if record.failures else "[]",
+        "failures": failures_to_text(record.failures),
         "idempotency_key": record.idempotency_key or None,
     }
 
@@ -151,10 +157,10 @@ def calculation_from_row(row: RowMapping) -> CalculationRecord:
         accounts=row["accounts"],
         positions=row["positions"],
         initial_margin_usd=row["initial_margin_usd"],
-        margin=json.loads(row["margin"]),
+        margin=margin_from_text(row["margin"]),
         portfolio_version=row["portfolio_version"],
         accounts_failed=row["accounts_failed"],
         expired_positions=row["expired_positions"],
-        failures=json.loads(row["failures"]),
+        failures=failures_from_text(row["failures"]),
         idempotency_key=row["idempotency_key"] or "",
     )

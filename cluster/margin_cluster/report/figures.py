@@ -1,12 +1,9 @@
 """Plots of the reports, as plotly figures."""
 
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import PARTS
 from margin_actors.engine.measures import tail_count
 from margin_actors.market.instruments import expiry_label
 from margin_actors.market.surfaces import VolatilitySurface
@@ -16,6 +13,11 @@ from margin_cluster.results import CalculationOutput
 INK, PAPER, GRID = "#1d2733", "rgba(0,0,0,0)", "#e4e8ee"
 BLUE, RED, AMBER, GREEN, GREY = "#2563a8", "#c0392b", "#d68a1c", "#2e8b6f", "#8b97a5"
 _SCALE = [[0.0, "#173f6b"], [0.35, "#2f7fb5"], [0.6, "#7cc0a5"], [0.8, "#f2d06b"], [1.0, "#d9562f"]]
+_COMPONENT_COLOURS = (
+    BLUE, GREY, "#6b4fa0", "#7cc0a5", "#b05a7a", "#9aa7b5", AMBER, GREEN, RED, "#c98bdb",
+    "#5c7f2b", "#a06a3c", "#3f8f9c", "#d4719a", "#55606d",
+)  # fmt: skip
+"""Colours of the components in summation order; they repeat if a model has more components."""
 _ACCOUNTS_SHOWN = 20
 
 
@@ -48,10 +50,10 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
     r = output.result
     if r.pnl_usd is None:
         return None
-    pnl = r.pnl_usd[account, : r.terms.sample.n_scenarios]
+    pnl = r.pnl_usd[account, : r.risk_inputs.sample.n_scenarios]
     counts, edges = np.histogram(pnl, bins=90)
     middle = 0.5 * (edges[1:] + edges[:-1])
-    colours = np.where(middle < -r.var_usd[account], RED, BLUE)
+    colours = np.where(middle < -r.margins.var_usd[account], RED, BLUE)
     figure = go.Figure(
         go.Bar(
             x=middle,
@@ -61,7 +63,7 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
             hovertemplate="%{x:$,.0f}: %{y} scenarios<extra></extra>",
         )
     )
-    marks = (("VaR", r.var_usd[account], AMBER), ("ES", r.es_usd[account], RED))
+    marks = (("VaR", r.margins.var_usd[account], AMBER), ("ES", r.margins.es_usd[account], RED))
     for level, (name, value, colour) in enumerate(marks):
         figure.add_vline(x=-value, line_color=colour, line_width=2, line_dash="dash")
         figure.add_annotation(
@@ -86,10 +88,10 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
     scenario has no date.
     """
     r = output.result
-    sample = r.terms.sample
+    sample = r.risk_inputs.sample
     _, k = tail_count(sample.n_scenarios, sample.confidence)
-    rows = r.tail_scenario[:, : k + 1].ravel()
-    loss = -r.tail_usd[:, : k + 1].ravel()
+    rows = r.margins.tail_scenario[:, : k + 1].ravel()
+    loss = -r.margins.tail_usd[:, : k + 1].ravel()
     hits = np.bincount(rows, minlength=len(output.scenarios))
     total = np.bincount(rows, weights=loss, minlength=len(output.scenarios))
     used = np.flatnonzero(hits)
@@ -136,12 +138,12 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
 def requirements_and_resources(output: CalculationOutput) -> go.Figure:
     """Return bars of the largest requirements and of the resources that cover them."""
     r = output.result
-    top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
+    top = np.argsort(-r.margins.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
     figure = go.Figure()
     figure.add_bar(
         x=names,
-        y=r.initial_margin_usd[top],
+        y=r.margins.initial_margin_usd[top],
         name="requirement",
         offsetgroup="requirement",
         marker_color=BLUE,
@@ -172,10 +174,10 @@ def requirements_and_resources(output: CalculationOutput) -> go.Figure:
 def risk_of_accounts(output: CalculationOutput) -> go.Figure:
     """Return bars of VaR (with its interval) and ES of the accounts that require most margin."""
     r = output.result
-    top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
+    top = np.argsort(-r.margins.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
     figure = go.Figure()
-    for name, values, colour in (("VaR", r.var_usd, GREY), ("ES", r.es_usd, AMBER)):
+    for name, values, colour in (("VaR", r.margins.var_usd, GREY), ("ES", r.margins.es_usd, AMBER)):
         figure.add_bar(
             x=names,
             y=values[top],
@@ -183,8 +185,8 @@ def risk_of_accounts(output: CalculationOutput) -> go.Figure:
             marker_color=colour,
             hovertemplate=f"%{{x}}: {name} %{{y:$,.0f}}<extra></extra>",
         )
-    low = (r.var_usd - r.var_low_usd)[top]
-    high = (r.var_high_usd - r.var_usd)[top]
+    low = (r.margins.var_usd - r.margins.var_low_usd)[top]
+    high = (r.margins.var_high_usd - r.margins.var_usd)[top]
     figure.data[0].update(
         error_y={"type": "data", "array": high, "arrayminus": low, "thickness": 1, "color": INK}
     )
@@ -192,22 +194,24 @@ def risk_of_accounts(output: CalculationOutput) -> go.Figure:
     return finish(figure, height=340, y="US dollars")
 
 
-def parts_of_accounts(output: CalculationOutput) -> go.Figure | None:
+def components_of_accounts(output: CalculationOutput) -> go.Figure | None:
     """Return stacked bars of the components of the largest requirements; None for a core only."""
-    r, used = output.result, output.parts_used
+    r = output.result
+    used = r.margins.components_used
     if len(used) < 2:
         return None
-    top = np.argsort(-r.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
+    top = np.argsort(-r.margins.initial_margin_usd, kind="stable")[:_ACCOUNTS_SHOWN]
     names = [r.book.accounts[a] for a in top]
-    colours = (BLUE, GREY, "#6b4fa0", "#7cc0a5", "#b05a7a", "#9aa7b5", AMBER, GREEN, RED, "#c98bdb")
     figure = go.Figure()
-    for part in used:
+    for name in used:
+        shown = name.replace("_", " ")
+        colour = _COMPONENT_COLOURS[r.margins.components.index(name) % len(_COMPONENT_COLOURS)]
         figure.add_bar(
             x=names,
-            y=r.parts_usd[top, PARTS.index(part)].tolist(),
-            name=part.replace("_", " "),
-            marker_color=colours[PARTS.index(part)],
-            hovertemplate=f"%{{x}} {part.replace('_', ' ')} %{{y:$,.0f}}<extra></extra>",
+            y=r.margins.component_usd(name)[top].tolist(),
+            name=shown,
+            marker_color=colour,
+            hovertemplate=f"%{{x}} {shown} %{{y:$,.0f}}<extra></extra>",
         )
     figure.update_layout(barmode="stack")
     return finish(figure, height=360, y="US dollars")
@@ -355,5 +359,4 @@ def surface_plot(surface: VolatilitySurface) -> go.Figure:
 
 def as_json(figure: go.Figure) -> str:
     """Return a figure as JSON that can be embedded in a script element."""
-    text: Any = figure.to_json()
-    return str(text).replace("</", "<\\/")
+    return str(figure.to_json()).replace("</", "<\\/")

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from margin_actors.engine.margin import PARTS, AccountFailure, attribute_account
-from margin_actors.market.cleansing import QualityMapping
+from margin_actors.engine.margin import AccountFailure, attribute_account
+from margin_actors.market.cleansing import QualityReport
 from margin_cluster.report import figures
-from margin_cluster.results import CalculationOutput, totals
+from margin_cluster.results import CalculationOutput, collateral_totals, totals
 
 _ROWS_MAX = 1000
 _DISTRIBUTIONS_MAX = 12
@@ -46,7 +46,7 @@ def environment() -> Environment:
 def report_html(output: CalculationOutput) -> str:
     """Return the report of a calculation as one self-contained HTML document."""
     r = output.result
-    top = np.argsort(-r.initial_margin_usd, kind="stable")
+    top = np.argsort(-r.margins.initial_margin_usd, kind="stable")
     drawn = [
         (r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]
     ]
@@ -59,8 +59,8 @@ def report_html(output: CalculationOutput) -> str:
             synthetic=output.is_synthetic,
             model=output.model,
             measure=_MEASURES[output.model.measure.core],
-            parts_figure=_optional(figures.parts_of_accounts(output)),
-            part_inputs=_part_inputs(output, int(top[0])),
+            components_figure=_optional(figures.components_of_accounts(output)),
+            component_inputs=_component_inputs(output, int(top[0])),
             stress=_stress(output),
             confidence=f"{100 * output.model.measure.confidence:g} %",
             horizon=f"{output.scenarios.horizon_hours:g}",
@@ -72,7 +72,7 @@ def report_html(output: CalculationOutput) -> str:
             failures=failure_rows(output.result.failures),
             failures_title=failures_title(output.result.failures, len(r.book.accounts)),
             deficits=_deficits(output),
-            n_deficits=f"{totals(output).get('accounts_in_deficit', 0):,}",
+            n_deficits=f"{(collateral_totals(output) or {}).get('accounts_in_deficit', 0):,}",
             tail_figure=_script(figures.tail_by_date(output)),
             distributions=[_script(figure) for _, figure in kept],
             distribution_names=[name for name, _ in kept],
@@ -83,7 +83,7 @@ def report_html(output: CalculationOutput) -> str:
             if top.size > _ROWS_MAX
             else "",
             has_collateral=output.collateral_usd is not None,
-            quality=[_quality(q.to_mapping()) for q in output.quality],
+            quality=[_quality(q) for q in output.quality],
             notes=output.notes,
             inputs=_inputs(output),
             files=[asdict(f) for f in output.files],
@@ -92,49 +92,49 @@ def report_html(output: CalculationOutput) -> str:
     )
 
 
-def _script(figure: Any) -> Markup:
+def _script(figure: go.Figure) -> Markup:
     return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
 
 
-def _optional(figure: Any) -> Markup | None:
+def _optional(figure: go.Figure | None) -> Markup | None:
     return None if figure is None else _script(figure)
 
 
-def _part_inputs(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+def _component_inputs(output: CalculationOutput, account: int) -> dict[str, object] | None:
     """Return the inputs of each requirement component of one account; None if there are none."""
     r = output.result
-    own = list(r.inputs.of(account).rows())
+    own = list(r.margins.inputs.of(account).rows())
     if not own:
         return None
     rows = [
-        [part.replace("_", " "), label, figure.replace("_", " "), f"{value:,.4g}"]
-        for _, part, label, figure, value in own
+        [component.replace("_", " "), label, figure.replace("_", " "), f"{value:,.4g}"]
+        for _, component, label, figure, value in own
     ]
-    parts = [
-        [name.replace("_", " "), _usd(r.parts_usd[account, k])]
-        for k, name in enumerate(PARTS)
-        if r.parts_usd[account, k] != 0.0 or name == "core"
+    components = [
+        [name.replace("_", " "), _usd(amount)]
+        for name, amount in r.margins.amounts_of(account).items()
+        if amount != 0.0 or name == "core"
     ]
     return {
         "account": r.book.accounts[account],
         "rows": rows,
-        "parts": parts,
-        "total": _usd(r.initial_margin_usd[account]),
+        "components": components,
+        "total": _usd(r.margins.initial_margin_usd[account]),
     }
 
 
 def _stress(output: CalculationOutput) -> list[list[str]]:
     """Return rows of the accounts with the largest excess of stress loss over margin."""
     r = output.result
-    over = r.stress_usd - r.initial_margin_usd
+    over = r.margins.stress_usd - r.margins.initial_margin_usd
     order = np.argsort(-np.nan_to_num(over, nan=-np.inf), kind="stable")[:_STRESS_ROWS]
     chosen: list[int] = order.tolist()
     return [
         [
             r.book.accounts[a],
-            output.scenarios.row_name(int(r.stress_scenario[a])),
-            _usd(float(r.stress_usd[a])),
-            _usd(float(r.initial_margin_usd[a])),
+            output.scenarios.row_name(int(r.margins.stress_scenario[a])),
+            _usd(float(r.margins.stress_usd[a])),
+            _usd(float(r.margins.initial_margin_usd[a])),
             _usd(float(over[a])),
         ]
         for a in chosen
@@ -160,10 +160,13 @@ def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
         ("accounts", f"{t['accounts']:,}"),
         (f"positions in {t['instruments']:,} instruments", f"{t['positions']:,}"),
     ]
-    if "deficit_usd" in t:
-        short = t["accounts_in_deficit"]
+    collateral = collateral_totals(output)
+    if collateral is not None:
+        short = collateral["accounts_in_deficit"]
         noun = "account" if short == 1 else "accounts"
-        cards.append((f"sum of the deficits of {short:,} {noun}", _millions(t["deficit_usd"])))
+        cards.append(
+            (f"sum of the deficits of {short:,} {noun}", _millions(collateral["deficit_usd"]))
+        )
     if t["accounts_failed"]:
         cards.append(("accounts that could not be margined", f"{t['accounts_failed']:,}"))
     return cards
@@ -207,7 +210,7 @@ def _resources(output: CalculationOutput, a: int) -> list[str]:
 
     Without collateral: (option value, requirement).
     """
-    value, requirement = output.option_value_usd[a], output.result.initial_margin_usd[a]
+    value, requirement = output.option_value_usd[a], output.result.margins.initial_margin_usd[a]
     excess = output.excess_usd
     if excess is None or output.collateral_usd is None:
         return [_usd(value), _usd(requirement)]
@@ -219,22 +222,22 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
     return [
         r.book.accounts[a],
         r.book.members[a],
-        f"{r.positions[a]:,}",
-        _usd(r.var_usd[a]),
-        _usd(r.es_usd[a]),
-        _usd(r.worst_usd[a]),
-        output.scenarios.row_name(int(r.worst_scenario[a])),
+        f"{r.margins.positions[a]:,}",
+        _usd(r.margins.var_usd[a]),
+        _usd(r.margins.es_usd[a]),
+        _usd(r.margins.worst_usd[a]),
+        output.scenarios.row_name(int(r.margins.worst_scenario[a])),
         *_resources(output, a),
     ]
 
 
-def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | None:
+def _contributors(output: CalculationOutput, account: int) -> dict[str, object] | None:
     """Return the positions with the largest and smallest contributions to the account's ES.
 
     None if all positions of the account have expired.
     """
     r = output.result
-    if r.positions[account] == 0:
+    if r.margins.positions[account] == 0:
         return None
     parts = attribute_account(r, account)
     first = int(r.book.start[account])
@@ -257,7 +260,7 @@ def _contributors(output: CalculationOutput, account: int) -> dict[str, Any] | N
     return {"account": r.book.accounts[account], "rows": rows, "total": total, "shown": shown}
 
 
-def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:
+def _surface(output: CalculationOutput, underlying: str) -> dict[str, str | Markup]:
     surface = output.surfaces[underlying]
     free = sum(d.is_arbitrage_free for d in surface.diagnostics)
     n = len(surface.diagnostics)
@@ -272,31 +275,46 @@ def _surface(output: CalculationOutput, underlying: str) -> dict[str, Any]:
     }
 
 
-def _quality(mapping: QualityMapping) -> dict[str, object]:
-    def price(value: float | None) -> str:
-        return "" if value is None else f"{value:,.2f}"
+def _quality(report: QualityReport) -> dict[str, object]:
+    """Return the values of the template's section on one underlying's price history."""
 
-    repairs = mapping["repairs"]
+    def price(value: float) -> str:
+        return "" if np.isnan(value) else f"{value:,.2f}"
+
     return {
-        **mapping,
-        "grid_points": f"{mapping['grid_points']:,}",
+        "underlying": report.underlying,
+        "grid_points": f"{report.grid_points:,}",
+        "missing": report.missing,
+        "dropped": report.dropped,
+        "filled": report.filled,
+        "end_age_hours": report.end_age_hours,
+        "breaches": report.breaches,
         "sources": [
-            s
-            | {
-                "rows": f"{s['rows']:,}",
+            {
+                "source": s.source,
+                "rows": f"{s.rows:,}",
+                "first": s.first,
+                "last": s.last,
+                "missing": s.missing,
                 "faults": ", ".join(
-                    f"{n:,} {k.replace('_', ' ')}" for k, n in s["faults"].items() if n
+                    f"{n:,} {name.replace('_', ' ')}" for name, n in s.faults.items() if n
                 )
                 or "none",
             }
-            for s in mapping["sources"]
+            for s in report.sources
         ],
         "repairs": [
-            r | {"found": price(r["found"]), "reference": price(r["reference"])}
-            for r in repairs[-_REPAIRS_MAX:]
+            {
+                "time": r.time,
+                "source": r.source,
+                "rule": r.rule,
+                "found": price(r.found),
+                "reference": price(r.reference),
+            }
+            for r in report.repairs[-_REPAIRS_MAX:]
         ],
-        "more": len(repairs) > _REPAIRS_MAX,
-        "total": len(repairs),
+        "more": len(report.repairs) > _REPAIRS_MAX,
+        "total": len(report.repairs),
     }
 
 

@@ -162,33 +162,21 @@ def contract_risk(
     """
     depth = market_depth(snapshot, parameters) if depth is None else depth
     instruments = [instrument_from_name(name) for name in contracts.names]
-    place = {u: k for k, u in enumerate(depth.underlyings)}
-    underlying = np.array([place[i.underlying] for i in instruments], np.int32)
+    underlying = np.array([depth.underlyings.index(i.underlying) for i in instruments], np.int32)
     is_option = np.array([i.kind is Kind.OPTION for i in instruments], np.bool_)
     index = np.array([snapshot.index_usd[u] for u in depth.underlyings])[underlying]
     level = np.array([c.level_usd for c in contracts.curves])[contracts.curve]
     tenor = np.array([c.tenor_years for c in contracts.curves])[contracts.curve]
-    factor = np.array([np.nan if c.discount is None else c.discount for c in contracts.curves])
-    discount = factor[contracts.curve]
+    discounts = [np.nan if c.discount is None else c.discount for c in contracts.curves]
+    discount = np.array(discounts)[contracts.curve]
     is_inverse = np.isnan(discount)
     scale = np.where(is_inverse, index / level, discount)
-    days = tenor * 365.0
-    inside = 1 + np.searchsorted(np.array(parameters.bucket_days), days)
-    bucket = np.where(tenor > 0.0, inside, 0).astype(np.int32)
+    bucket = _buckets(tenor * 365.0, parameters)
     years = np.where(is_option, tenor, 1.0)
     vol = np.where(is_option, total_deviations(contracts, revaluation), 1.0) / np.sqrt(years)
     option_delta = black76_delta(level, contracts.strike, vol, years, contracts.sign > 0.0)
-    option_vega = scale * black76_vega(level, contracts.strike, vol, years)
-    vega = np.where(is_option, option_vega, 0.0)
-    quotes = snapshot.options
-    row = np.array([snapshot.option_row.get(name, -1) for name in contracts.names], np.int64)
-    listed = (row >= 0) & (len(quotes) > 0)
-    half = np.full(row.size, np.nan)
-    interest = np.full(row.size, np.nan)
-    if listed.any():
-        both = 0.5 * (quotes.ask[row[listed]] - quotes.bid[row[listed]])
-        half[listed] = both * np.where(is_inverse, index, 1.0)[listed]
-        interest[listed] = quotes.open_interest[row[listed]]
+    vega = np.where(is_option, scale * black76_vega(level, contracts.strike, vol, years), 0.0)
+    half, interest = _quoted(contracts, snapshot, np.where(is_inverse, index, 1.0))
     typical = vega * depth.half_spread_vol[underlying, bucket]
     outright = parameters.liquidity.outright_half_spread * np.abs(contracts.unit_value) * level
     strike, names, strike_interest = _strikes(contracts, depth)
@@ -203,8 +191,34 @@ def contract_risk(
         vega=vega,
         half_spread=np.where(is_option, np.where(half > 0.0, half, typical), outright),
         open_interest=np.where(is_option, interest, np.nan),
-        expires_within=is_option & (days * 24.0 <= horizon_hours),
+        expires_within=is_option & (tenor * 365.0 * 24.0 <= horizon_hours),
     )
+
+
+def _buckets(days: FloatArray, parameters: AddOnParameters) -> IndexArray:
+    """Return the expiry bucket of each contract, int32 (n_contracts,), by its days to expiry."""
+    inside = 1 + np.searchsorted(np.array(parameters.bucket_days), days)
+    return np.where(days > 0.0, inside, 0).astype(np.int32)
+
+
+def _quoted(
+    contracts: Contracts, snapshot: MarketSnapshot, unit_usd: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return (half the bid-ask spread in US dollars, open interest in coins) of each contract.
+
+    `unit_usd`, float64 (n_contracts,), is the value of the unit of its quotes in US dollars. Both
+    results are NaN for contracts that the chain does not list.
+    """
+    quotes = snapshot.options
+    row = np.array([snapshot.option_row.get(name, -1) for name in contracts.names], np.int64)
+    listed = (row >= 0) & (len(quotes) > 0)
+    half = np.full(row.size, np.nan)
+    interest = np.full(row.size, np.nan)
+    if listed.any():
+        both = 0.5 * (quotes.ask[row[listed]] - quotes.bid[row[listed]])
+        half[listed] = both * unit_usd[listed]
+        interest[listed] = quotes.open_interest[row[listed]]
+    return half, interest
 
 
 def _strikes(

@@ -6,6 +6,7 @@ underlyings of accounts that hold more than one, buckets that take longer to clo
 period of risk, and strikes of which the account holds a large share of the open interest.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -62,7 +63,7 @@ class AccountGroups:
     """int32 (n_groups,), by kind: index of the underlying; underlying * n_buckets + bucket; index
     of the strike."""
 
-    def part(self, first: int, last: int) -> "AccountGroups":
+    def select(self, first: int, last: int) -> "AccountGroups":
         """Return the groups of accounts [first, last), with owners counted from `first`."""
         begin, end = (int(x) for x in np.searchsorted(self.owner, [first, last]))
         return AccountGroups(
@@ -188,9 +189,13 @@ def days_to_close(
 
 
 def account_groups(
-    holdings: Holdings, quantity: FloatArray, risk: ContractRisk, parameters: ModelParameters
+    holdings: Holdings,
+    quantity: FloatArray,
+    risk: ContractRisk,
+    parameters: ModelParameters,
+    kinds: Collection[GroupKind],
 ) -> AccountGroups:
-    """Return the position groups that the enabled components require.
+    """Return the position groups of the given kinds.
 
     Parameters
     ----------
@@ -201,6 +206,7 @@ def account_groups(
     risk : ContractRisk
         Risk of the contracts to which the holdings refer.
     parameters : ModelParameters
+    kinds : collection of GroupKind
     """
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     index = holdings.index
@@ -209,17 +215,18 @@ def account_groups(
     cell = underlying * n_buckets + risk.bucket[index]
     # Positions chosen, keys of all positions, kind.
     found: list[tuple[IntArray, IntArray, GroupKind]] = []
-    if parameters.diversification.enabled:
+    if GroupKind.UNDERLYING in kinds:
         holds = np.zeros((holdings.n_accounts, len(risk.depth.underlyings)), np.bool_)
         holds[account, underlying] = True
         several = holds.sum(axis=1) > 1
         found.append((np.flatnonzero(several[account]), underlying, GroupKind.UNDERLYING))
-    if parameters.addons.concentration.enabled:
+    if GroupKind.BUCKET in kinds:
         exposures = bucket_exposures(holdings, quantity, risk, parameters)
         days = days_to_close(exposures, risk, parameters).days
         slow = days > parameters.horizon_hours_total / 24.0
         chosen = slow.reshape(holdings.n_accounts, -1)[account, cell]
         found.append((np.flatnonzero(chosen), cell, GroupKind.BUCKET))
+    if GroupKind.STRIKE in kinds:
         strike = risk.strike[index].astype(np.int64)
         large = _large_strikes(account, strike, quantity, risk, parameters)
         found.append((np.flatnonzero(large), strike, GroupKind.STRIKE))

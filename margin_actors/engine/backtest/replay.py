@@ -18,11 +18,11 @@ from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.engine.backtest.portfolios import MarketLevels, benchmark_book
 from margin_actors.engine.margin import (
     PreparedMarket,
-    hold,
-    market_terms,
+    prepare_book,
+    prepare_inputs,
     prepare_market,
-    price_slab,
-    slab_profits,
+    price_own_slice,
+    slice_pnl,
 )
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
@@ -311,12 +311,10 @@ def profits_over(market: PreparedMarket, book: Book, rows: ScenarioSet) -> Float
 
     The array is float64 of shape (n_portfolios, n_scenarios), in US dollars; a profit is positive.
     """
-    slab = price_slab(market, rows, 0)
-    terms = market_terms(market, rows)
-    held = hold(market, book, terms)
-    found = slab_profits(slab, held.holdings, None, terms.sample, keep_pnl=True)
+    prepared = prepare_book(market, book, prepare_inputs(market, rows))
+    found = slice_pnl(price_own_slice(market, rows, 0), prepared, keep_pnl=True)
     assert found.accounts.pnl is not None
-    return found.accounts.pnl * held.holdings.quantum_usd
+    return found.accounts.pnl * prepared.holdings.quantum_usd
 
 
 def _realised_move(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:

@@ -90,14 +90,14 @@ def compare_methods(
     sizes = [len(split.accounts) for split, _ in cuts.values()]
     level_of = np.repeat(np.arange(len(LEVELS)), sizes)
     found: list[MethodMargins] = []
-    for number, (name, (parameters, scenarios)) in enumerate(methods.items()):
+    for number, (name, (model, scenarios)) in enumerate(methods.items()):
         tell(name, number, len(methods))
         result = calculate_margin(
-            snapshot, scenarios, everything, parameters, threads=threads
+            snapshot, scenarios, everything, model, threads=threads
         ).complete()
         table = np.zeros((len(book.accounts), len(LEVELS)))
-        np.add.at(table, (owners, level_of), result.initial_margin_usd)
-        found.append(MethodMargins(name, parameters.id, scenarios.id, table))
+        np.add.at(table, (owners, level_of), result.margins.initial_margin_usd)
+        found.append(MethodMargins(name, model.id, scenarios.id, table))
     return Comparison(book, snapshot.id, tuple(found))
 
 

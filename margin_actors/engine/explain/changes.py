@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import PARTS, MarginResult, calculate_margin
+from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, MarginError, Problem
@@ -36,7 +36,7 @@ class State:
     snapshot: MarketSnapshot
     scenarios: ScenarioSet
     book: Book
-    parameters: ModelParameters
+    model: ModelParameters
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,11 @@ class Waterfall:
     """Kinds of input, in the order in which they were replaced."""
     requirement_usd: FloatArray
     """float64 (n_steps + 1,): the old requirement, then the requirement after each step."""
-    parts_usd: FloatArray
-    """float64 (n_steps + 1, len(PARTS)): the components of these requirements."""
+    components: tuple[str, ...]
+    """Names of the requirement components of any of the calculations."""
+    components_usd: FloatArray
+    """float64 (n_steps + 1, n_components): the components of these requirements; 0 if the model of
+    the step lacks one."""
 
     @property
     def change_usd(self) -> FloatArray:
@@ -105,8 +108,8 @@ def _walk(old: State, new: State, account: str, order: Sequence[str]) -> Waterfa
         "positions": {"book": new.book},
         "market": {"snapshot": new.snapshot},
         "scenarios": {"scenarios": new.scenarios},
-        "parameters": {"parameters": new.parameters},
-        _TOGETHER: {"scenarios": new.scenarios, "parameters": new.parameters},
+        "parameters": {"model": new.model},
+        _TOGETHER: {"scenarios": new.scenarios, "model": new.model},
     }
     state = old
     found = [_margin(state)]
@@ -114,11 +117,13 @@ def _walk(old: State, new: State, account: str, order: Sequence[str]) -> Waterfa
         following = replace(state, **replaced[step])
         found.append(found[-1] if _same(state, following) else _margin(following))
         state = following
+    names = tuple(dict.fromkeys([*COMPONENT_NAMES, *(name for _, own in found for name in own)]))
     return Waterfall(
         account,
         tuple(order),
-        np.array([f[0] for f in found]),
-        np.array([f[1] for f in found]),
+        np.array([requirement for requirement, _ in found]),
+        names,
+        np.array([[own.get(name, 0.0) for name in names] for _, own in found]),
     )
 
 
@@ -127,18 +132,16 @@ def _same(a: State, b: State) -> bool:
         a.snapshot.id == b.snapshot.id
         and a.scenarios.id == b.scenarios.id
         and a.book.id == b.book.id
-        and a.parameters.id == b.parameters.id
+        and a.model.id == b.model.id
     )
 
 
-def _margin(state: State) -> tuple[float, FloatArray]:
-    """Return (requirement, components) of the only account; zeros if it has no positions."""
+def _margin(state: State) -> tuple[float, dict[str, float]]:
+    """Return (requirement, components) of the only account; (0, {}) if it has no positions."""
     if state.book.n_positions == 0:
-        return 0.0, np.zeros(len(PARTS))
-    result: MarginResult = calculate_margin(
-        state.snapshot, state.scenarios, state.book, state.parameters
-    )
-    return float(result.initial_margin_usd[0]), result.parts_usd[0]
+        return 0.0, {}
+    result = calculate_margin(state.snapshot, state.scenarios, state.book, state.model)
+    return float(result.margins.initial_margin_usd[0]), result.margins.amounts_of(0)
 
 
 def _alone(state: State, account: str) -> State:

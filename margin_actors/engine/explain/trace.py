@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import PreparedMarket
-from margin_actors.engine.margin.slabs import applied_scenarios
+from margin_actors.engine.margin import PreparedMarket, applied_scenarios
 from margin_actors.engine.pricing import FIELDS, LINEAR
 from margin_actors.engine.revaluation import build_cube, total_deviations
 from margin_actors.engine.revaluation.states import curve_states
@@ -55,7 +54,7 @@ def trace_account(
     Parameters
     ----------
     market : PreparedMarket
-        With at least the account's instruments laid out.
+        With at least the account's instruments.
     book : Book
     account : int
         Index of the account in the book.
@@ -64,7 +63,7 @@ def trace_account(
     row : int
         Row of the set.
     """
-    contracts, rules = market.contracts, market.parameters.revaluation
+    contracts, rules = market.contracts, market.model.revaluation
     applied, _ = applied_scenarios(market, scenarios.rows(row, row + 1))
     cube = build_cube(contracts, market.snapshot, applied, rules, base_value=market.value_today)
     before = curve_states(contracts, market.snapshot, None, rules)[0]
@@ -76,12 +75,11 @@ def trace_account(
         name = book.instruments[book.instrument_index[p]]
         i = contracts.place[name]
         c, is_option = int(contracts.curve[i]), contracts.kind[i] != LINEAR
-        quantity = float(book.quantity[p])
         moved = float(cube.values[0, i, 0] / contracts.ticks_per_usd[i])
         now, then = float(market.value_today[i]), float(market.value_today[i]) + moved
         tenor = float(tenors[c])
-        forward = float(after[c, FIELDS.forward, 0])
-        scale = float(after[c, FIELDS.value_scale, 0])
+        forward, scale = _forward_and_scale(after[c])
+        forward_before, scale_before = _forward_and_scale(before[c])
         vol = vol_after = np.nan
         if is_option:
             vol = float(deviation[i]) / np.sqrt(tenor)
@@ -90,21 +88,30 @@ def trace_account(
         out.append(
             TracedPosition(
                 instrument=name,
-                quantity=quantity,
+                quantity=float(book.quantity[p]),
                 tenor_years=tenor,
                 strike_usd=float(contracts.strike[i]) if is_option else np.nan,
-                forward_usd=float(before[c, FIELDS.forward, 0]),
+                forward_usd=forward_before,
                 forward_after_usd=forward,
                 vol=vol,
                 vol_after=vol_after,
-                scale=float(before[c, FIELDS.value_scale, 0]) if is_option else np.nan,
+                scale=scale_before if is_option else np.nan,
                 scale_after=scale if is_option else np.nan,
                 unit_value_usd=now,
                 unit_value_after_usd=then,
-                profit_usd=quantity * moved,
+                profit_usd=float(book.quantity[p]) * moved,
             )
         )
     return tuple(out)
+
+
+def _forward_and_scale(state: FloatArray) -> tuple[float, float]:
+    """Return the forward and the value scale of a curve's state; see `curve_states`.
+
+    `state` is float64 (n_fields, TILE), of which the first column is used: US dollars, and US
+    dollars of value per dollar of undiscounted price.
+    """
+    return float(state[FIELDS.forward, 0]), float(state[FIELDS.value_scale, 0])
 
 
 def _implied(price: float, forward: float, strike: float, sign: float) -> float:

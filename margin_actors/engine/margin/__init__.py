@@ -1,10 +1,14 @@
-"""Initial margin: the core measure, its floors and the add-ons."""
+"""Initial margin: the core measure, its floors and the add-ons.
+
+Data flow one way: records; requirement components, which state what they need; preparation of a
+market and a book; prices and profits over slices of the scenarios; calculation.
+"""
 
 from margin_actors.engine.margin.calculation import (
     MarginResult,
     attribute_account,
     calculate_margin,
-    margin_from_slab,
+    margin_from_slice,
 )
 from margin_actors.engine.margin.collateral import (
     Equity,
@@ -12,99 +16,115 @@ from margin_actors.engine.margin.collateral import (
     collateral_equity,
     with_collateral,
 )
+from margin_actors.engine.margin.component_inputs import ComponentInputs
+from margin_actors.engine.margin.cube_slice import (
+    CubeSlice,
+    applied_scenarios,
+    price_own_slice,
+    price_slice,
+)
 from margin_actors.engine.margin.eligibility import (
+    TOO_LARGE,
     BookAssessment,
     assess_book,
+    assess_unpriced_book,
     instrument_faults,
 )
 from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
 from margin_actors.engine.margin.margins import (
-    MARGIN_FIELDS,
     Margins,
-    Sample,
     concatenate_margins,
-    measures_of,
     position_sums,
     result_digest,
-    sample_of,
     select_margins,
 )
-from margin_actors.engine.margin.parts import ADD_ONS, PARTS, PartInputs
-from margin_actors.engine.margin.prepared import (
+from margin_actors.engine.margin.pnl import (
+    SlicePnl,
+    book_pnl,
+    join_slice_pnl,
+    revalue_slice,
+    slice_pnl,
+)
+from margin_actors.engine.margin.preparation import (
+    prepare_book,
+    prepare_inputs,
+    require_sections,
+)
+from margin_actors.engine.margin.prepared_book import BookPnl, PreparedBook
+from margin_actors.engine.margin.prepared_market import (
     PreparedMarket,
     fit_model_surfaces,
+    fit_smiles,
     model_faults,
     prepare_market,
 )
-from margin_actors.engine.margin.priced import LaidOut, PricedMarket, hold, market_terms
-from margin_actors.engine.margin.records import BookProfits, HeldPositions
-from margin_actors.engine.margin.requirement import requirements
-from margin_actors.engine.margin.slabs import (
-    Slab,
-    SlabPrices,
-    SliceBundle,
-    book_profits,
-    join_bundles,
-    price_slab,
-    revalue_slice,
-    slab_profits,
+from margin_actors.engine.margin.prescribed import grid_arrays, span_arrays
+from margin_actors.engine.margin.priced_market import PricedMarket
+from margin_actors.engine.margin.requirement import (
+    ADD_ONS,
+    COMPONENT_NAMES,
+    COMPONENTS,
+    Component,
+    RequirementContext,
+    components_of,
+    requirements,
 )
-from margin_actors.engine.margin.terms import (
-    Terms,
-    grid_arrays,
-    require_sections,
-    span_arrays,
-    terms_of,
-)
+from margin_actors.engine.margin.risk_inputs import RiskInputs
+from margin_actors.engine.margin.sample import Sample, measures_of, sample_of
 
 __all__ = [
     "ADD_ONS",
-    "MARGIN_FIELDS",
-    "PARTS",
+    "COMPONENTS",
+    "COMPONENT_NAMES",
+    "TOO_LARGE",
     "AccountFailure",
     "AccountProblem",
     "BookAssessment",
-    "BookProfits",
+    "BookPnl",
+    "Component",
+    "ComponentInputs",
+    "CubeSlice",
     "Equity",
-    "HeldPositions",
-    "LaidOut",
     "MarginResult",
     "Margins",
-    "PartInputs",
+    "PreparedBook",
     "PreparedMarket",
     "PricedMarket",
+    "RequirementContext",
+    "RiskInputs",
     "Sample",
-    "Slab",
-    "SlabPrices",
-    "SliceBundle",
-    "Terms",
+    "SlicePnl",
+    "applied_scenarios",
     "assess_book",
+    "assess_unpriced_book",
     "attribute_account",
-    "book_profits",
+    "book_pnl",
     "calculate_margin",
     "check_collateral",
     "collateral_equity",
+    "components_of",
     "concatenate_margins",
     "fit_model_surfaces",
+    "fit_smiles",
     "grid_arrays",
-    "hold",
     "instrument_faults",
-    "join_bundles",
-    "margin_from_slab",
-    "market_terms",
+    "join_slice_pnl",
+    "margin_from_slice",
     "measures_of",
     "model_faults",
     "position_sums",
+    "prepare_book",
+    "prepare_inputs",
     "prepare_market",
-    "price_slab",
+    "price_own_slice",
+    "price_slice",
     "require_sections",
     "requirements",
     "result_digest",
     "revalue_slice",
     "sample_of",
     "select_margins",
-    "slab_profits",
+    "slice_pnl",
     "span_arrays",
-    "terms_of",
     "with_collateral",
 ]

@@ -1,12 +1,13 @@
 """Initial margin of every account of a book, from a market snapshot and a scenario set."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin.cube_slice import CubeSlice, price_own_slice
 from margin_actors.engine.margin.eligibility import (
     TOO_LARGE,
     BookAssessment,
@@ -14,30 +15,18 @@ from margin_actors.engine.margin.eligibility import (
     unmoved_instruments,
 )
 from margin_actors.engine.margin.failures import AccountFailure
-from margin_actors.engine.margin.margins import (
-    MARGIN_FIELDS,
-    Margins,
-    concatenate_margins,
-    result_digest,
-    sample_of,
-)
-from margin_actors.engine.margin.prepared import (
+from margin_actors.engine.margin.margins import Margins, concatenate_margins, result_digest
+from margin_actors.engine.margin.pnl import alternative_pnl, book_pnl, slice_pnl
+from margin_actors.engine.margin.preparation import prepare_book, prepare_inputs
+from margin_actors.engine.margin.prepared_book import PreparedBook
+from margin_actors.engine.margin.prepared_market import (
     PreparedMarket,
     fit_smiles,
     model_faults,
     prepare_market,
 )
-from margin_actors.engine.margin.priced import hold, market_terms
-from margin_actors.engine.margin.records import HeldPositions
-from margin_actors.engine.margin.requirement import requirements
-from margin_actors.engine.margin.slabs import (
-    Slab,
-    alternative_profits,
-    book_profits,
-    price_slab,
-    slab_profits,
-)
-from margin_actors.engine.margin.terms import Terms
+from margin_actors.engine.margin.requirement.summation import requirements
+from margin_actors.engine.margin.risk_inputs import RiskInputs
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import (
@@ -66,9 +55,11 @@ PROFIT_BYTES_MAX = 512 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarginResult(Margins):
+class MarginResult:
     """Margins of all accounts of a book that can be margined, with the calculation's inputs."""
 
+    margins: Margins
+    """Margins in the order of `book.accounts`."""
     book: Book
     """The margined accounts, in the order of the results, with their unexpired positions."""
     assessment: BookAssessment
@@ -83,8 +74,9 @@ class MarginResult(Margins):
     """float64 (n_accounts, n_scenarios): profit in every row of the scenario set; None unless
     requested with `keep_pnl`."""
     cube: RiskCube
+    """Prices of the contracts of `market` over all rows of the scenario set."""
     market: PreparedMarket
-    terms: Terms
+    risk_inputs: RiskInputs
 
     @property
     def failures(self) -> tuple[AccountFailure, ...]:
@@ -111,7 +103,7 @@ class MarginResult(Margins):
     def digest(self) -> str:
         """Hash of the bits of every account's result; independent of machine and sharding."""
         return result_digest(
-            self,
+            self.margins,
             snapshot_id=self.snapshot_id,
             scenarios_id=self.scenarios_id,
             model_id=self.model_id,
@@ -124,7 +116,7 @@ def calculate_margin(
     snapshot: MarketSnapshot,
     scenarios: ScenarioSet,
     book: Book,
-    parameters: ModelParameters,
+    model: ModelParameters,
     *,
     surfaces: dict[str, VolatilitySurface] | None = None,
     keep_pnl: bool = False,
@@ -137,7 +129,7 @@ def calculate_margin(
 
     Parameters
     ----------
-    snapshot, scenarios, book, parameters
+    snapshot, scenarios, book, model
         The inputs that determine the result.
     surfaces : dict of VolatilitySurface by underlying, optional
         The model's smiles if already fitted to the snapshot; fitted here by default.
@@ -160,22 +152,34 @@ def calculate_margin(
             "the book contains no positions",
             [Problem(Location("book"), "the book is empty", "add positions")],
         )
-    smiles = fit_smiles(snapshot, parameters, surfaces=surfaces)
-    assessment = assess_unpriced_book(book, snapshot, scenarios, parameters, smiles)
-    _require_accounts(assessment, snapshot, scenarios, parameters, smiles)
+    smiles = fit_smiles(snapshot, model, surfaces=surfaces)
+    assessment = assess_unpriced_book(book, snapshot, scenarios, model, smiles)
+    _require_accounts(assessment, snapshot, scenarios, model, smiles)
     names = assessment.book.instruments
     if not names:  # every position has expired, but a market needs at least one contract
-        names = listed_names(snapshot, smiles[parameters.revaluation.smile], parameters.revaluation)
+        names = listed_names(snapshot, smiles[model.revaluation.smile], model.revaluation)
         names = names[:1]
-    market = prepare_market(snapshot, parameters, names=names, smiles=smiles)
+    market = prepare_market(snapshot, model, names=names, smiles=smiles)
     n_core = scenarios.section(CORE).count
-    # Alternatives are priced and summed one at a time, in one buffer: `alternative_profits`.
-    slab = price_slab(market, scenarios, 0, n_core=n_core, threads=threads, alternatives=False)
+    # Alternatives are priced and summed one at a time, in one buffer: `alternative_pnl`.
+    priced = price_own_slice(market, scenarios, 0, n_core=n_core, threads=threads)
+    margin = partial(margin_from_slice, market, priced, scenarios, keep_pnl=keep_pnl)
+    return _without_too_large(partial(margin, threads=threads), assessment)
+
+
+def _without_too_large(
+    margin: Callable[[BookAssessment], MarginResult], assessment: BookAssessment
+) -> MarginResult:
+    """Return `margin` of the assessed book, without the accounts that turn out to be too large.
+
+    Raises
+    ------
+    InvalidPortfolio
+        If every account is too large to be summed exactly.
+    """
     while True:
         try:
-            return margin_from_slab(
-                market, slab, scenarios, assessment, keep_pnl=keep_pnl, threads=threads
-            )
+            return margin(assessment)
         except InvalidPortfolio as error:
             if not error.too_large:
                 raise
@@ -188,21 +192,21 @@ def _require_accounts(
     assessment: BookAssessment,
     snapshot: MarketSnapshot,
     scenarios: ScenarioSet,
-    parameters: ModelParameters,
+    model: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
 ) -> None:
     """Raise an error that names every problem of the book if no account can be margined."""
     if assessment.book.accounts:
         return
     live = [n for n in assessment.held.instruments if not has_expired(n, snapshot.time)]
-    unpriced = model_faults(live, snapshot, parameters, smiles)
+    unpriced = model_faults(live, snapshot, model, smiles)
     unmoved = unmoved_instruments(live, unpriced, scenarios)
     kind: type[MarginError] = InvalidScenario if unmoved else InvalidPortfolio
     problems = [replace(fault, location=Location("book")) for fault in unmoved.values()]
     try:
-        own = smiles[parameters.revaluation.smile]
+        own = smiles[model.revaluation.smile]
         names = [name for name in live if name not in unmoved]
-        contracts_from_names(names, snapshot, own, parameters.revaluation)
+        contracts_from_names(names, snapshot, own, model.revaluation)
     except MarginError as error:
         kind, problems = type(error), [*error.problems, *problems]
     problems += [
@@ -214,9 +218,9 @@ def _require_accounts(
     raise_if_any(problems, kind, "no account of the book can be margined")
 
 
-def margin_from_slab(
+def margin_from_slice(
     market: PreparedMarket,
-    slab: Slab,
+    priced: CubeSlice,
     scenarios: ScenarioSet,
     assessment: BookAssessment,
     *,
@@ -228,8 +232,8 @@ def margin_from_slab(
     Parameters
     ----------
     market : PreparedMarket
-        At least the book's instruments laid out.
-    slab : Slab
+        With at least the book's instruments.
+    priced : CubeSlice
         The market's prices over all rows of `scenarios`; alternatives in it are ignored.
     scenarios : ScenarioSet
     assessment : BookAssessment
@@ -244,58 +248,41 @@ def margin_from_slab(
     InvalidScenario
         If the scenario set lacks a section that the model needs.
     """
-    parameters, book = market.parameters, assessment.book
-    sample = sample_of(scenarios, parameters)
-    terms = market_terms(market, scenarios)
-    held = hold(market, book, terms)
-    others = alternative_profits(
-        market, scenarios.core, slab, held.holdings, sample, threads=threads
-    )
+    inputs = prepare_inputs(market, scenarios)
+    whole = prepare_book(market, assessment.book, inputs)
+    others = alternative_pnl(market, scenarios.core, priced.cube, whole, threads=threads)
     margins: list[Margins] = []
     profits: list[FloatArray] = []
-    for first, last in _batches(held, sample.n_rows if sample.needs_all else 0):
-        part = held.part(first, last)
-        bundle = slab_profits(
-            slab, part.holdings, part.groups, sample, keep_pnl=keep_pnl, threads=threads
-        )
-        part_of = tuple((label, of_accounts(p, first, last)) for label, p in others)
-        found = book_profits(
-            [replace(bundle, alternatives=part_of)],
-            part.holdings,
-            part.groups,
-            n_tail=sample.n_tail,
-            accounts=book.accounts[first:last],
-        )
-        margins.append(requirements(found, part, terms))
+    for first, last in _batches(whole):
+        book = whole.select(first, last)
+        pnl = slice_pnl(priced, book, keep_pnl=keep_pnl, threads=threads)
+        own_others = tuple((label, of_accounts(p, first, last)) for label, p in others)
+        found = book_pnl([replace(pnl, alternatives=own_others)], book)
+        margins.append(requirements(found, book))
         if keep_pnl and found.accounts.pnl_usd is not None:
             profits.append(found.accounts.pnl_usd)
-    whole = margins[0] if len(margins) == 1 else concatenate_margins(margins)
-    cube = RiskCube(
-        market.contracts, slab.values, slab.n_scenarios, market.unit_value_usd, slab.largest_move
-    )
     return MarginResult(
-        **{name: getattr(whole, name) for name in MARGIN_FIELDS},
-        inputs=whole.inputs,
-        book=book,
+        margins=margins[0] if len(margins) == 1 else concatenate_margins(margins),
+        book=assessment.book,
         assessment=assessment,
         snapshot_id=market.snapshot.id,
         scenarios_id=scenarios.id,
-        model_id=parameters.id,
+        model_id=market.model.id,
         surface_ids=market.surface_ids,
-        shock_checks=slab.checks,
+        shock_checks=priced.checks,
         pnl_usd=np.concatenate(profits) if profits else None,
-        cube=cube,
+        cube=priced.cube,
         market=market,
-        terms=terms,
+        risk_inputs=inputs,
     )
 
 
-def _batches(held: HeldPositions, kept_rows: int) -> list[tuple[int, int]]:
+def _batches(book: PreparedBook) -> list[tuple[int, int]]:
     """Return ranges [first, last) of accounts whose kept profits fit into PROFIT_BYTES_MAX."""
-    n = held.holdings.n_accounts
-    if kept_rows == 0:
+    n, sample = book.holdings.n_accounts, book.inputs.sample
+    if not sample.needs_all:
         return [(0, n)]
-    step = max(1, PROFIT_BYTES_MAX // (8 * kept_rows))
+    step = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
     return [(first, min(first + step, n)) for first in range(0, n, step)]
 
 
@@ -306,13 +293,15 @@ def attribute_account(result: MarginResult, account: int) -> Attribution:
     over sub-samples. `account` is the index of the account in `result.book`; the arrays of the
     attribution follow the order of the account's positions.
     """
-    book, cube, sample = result.book, result.cube, result.terms.sample
+    book, cube, sample = result.book, result.cube, result.risk_inputs.sample
+    listing = result.market.contracts
     held = slice(int(book.start[account]), int(book.start[account + 1]))
     index, quantity = book.instrument_index[held], book.quantity[held]
     # The cube may have more contracts than the book, for example those of an excluded account.
-    place = cube.contracts.place
-    contracts = [place[book.instruments[i]] for i in index.tolist()]
-    rows = np.array([q * cube.profits_usd(c) for c, q in zip(contracts, quantity, strict=True)])
+    contracts = [listing.place[book.instruments[i]] for i in index.tolist()]
+    rows = np.array(
+        [q * cube.profits_usd(listing, c) for c, q in zip(contracts, quantity, strict=True)]
+    )
     return attribute(
         rows[:, : sample.n_scenarios],
         quantity,

@@ -117,7 +117,7 @@ def collateral_equity(
     collateral: Collateral,
     snapshot: MarketSnapshot,
     book: Book,
-    parameters: ModelParameters,
+    model: ModelParameters,
     *,
     other_accounts: Collection[str] = (),
 ) -> Equity:
@@ -134,7 +134,7 @@ def collateral_equity(
     """
     check_collateral(collateral, snapshot, {*book.accounts, *other_accounts})
     prices = dict.fromkeys(USD_ASSETS, 1.0) | snapshot.index_usd
-    haircuts = parameters.collateral.haircuts
+    haircuts = model.collateral.haircuts
     position = {account: i for i, account in enumerate(book.accounts)}
     value, cut, simulated = (np.zeros(len(book.accounts)) for _ in range(3))
     for account, asset, amount in zip(
@@ -144,8 +144,8 @@ def collateral_equity(
             continue
         a, worth = position[account], float(amount) * prices[asset]
         joined = 0.0
-        if _is_simulated(asset, parameters):
-            joined = _whole_lots(float(amount), parameters) * prices[asset]
+        if _is_simulated(asset, model):
+            joined = _whole_lots(float(amount), model) * prices[asset]
         share = haircuts.get(asset, haircuts.get(_OTHERS, 1.0))
         value[a] += worth
         simulated[a] += joined
@@ -153,7 +153,7 @@ def collateral_equity(
     return Equity(value, cut, simulated)
 
 
-def with_collateral(book: Book, collateral: Collateral, parameters: ModelParameters) -> Book:
+def with_collateral(book: Book, collateral: Collateral, model: ModelParameters) -> Book:
     """Return the book with coin deposits added as spot positions, if the model simulates them.
 
     Deposits of accounts that are not in the book are ignored. If there is nothing to add, the book
@@ -164,25 +164,25 @@ def with_collateral(book: Book, collateral: Collateral, parameters: ModelParamet
     for account, asset, amount in zip(
         collateral.account_ids, collateral.assets, collateral.amounts, strict=True
     ):
-        if account in position and _is_simulated(asset, parameters):
+        if account in position and _is_simulated(asset, model):
             coins = added.setdefault(position[account], {})
             name = f"{asset}_USDC"
-            coins[name] = coins.get(name, 0.0) + _whole_lots(float(amount), parameters)
+            coins[name] = coins.get(name, 0.0) + _whole_lots(float(amount), model)
     if not added:
         return book
     return add_positions(book, added)
 
 
-def _is_simulated(asset: str, parameters: ModelParameters) -> bool:
+def _is_simulated(asset: str, model: ModelParameters) -> bool:
     return (
-        parameters.collateral.joint_simulation
+        model.collateral.joint_simulation
         and asset not in USD_ASSETS
-        and asset in parameters.scenarios.underlyings
+        and asset in model.scenarios.underlyings
     )
 
 
-def _whole_lots(amount: float, parameters: ModelParameters) -> float:
-    lot = parameters.revaluation.lot_coins
-    if parameters.revaluation.pnl_quantum_usd is None:
+def _whole_lots(amount: float, model: ModelParameters) -> float:
+    lot = model.revaluation.lot_coins
+    if model.revaluation.pnl_quantum_usd is None:
         return amount
     return float(np.floor(amount / lot + 1e-9)) * lot

@@ -14,8 +14,8 @@ import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IntArray
 from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
-from margin_actors.engine.margin.prepared import model_faults
-from margin_actors.engine.margin.priced import PricedMarket
+from margin_actors.engine.margin.prepared_market import model_faults
+from margin_actors.engine.margin.priced_market import PricedMarket
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import (
     Holdings,
@@ -97,20 +97,18 @@ def assess_book(priced: PricedMarket, book: Book) -> BookAssessment:
 
     Notes
     -----
-    If the market holds no prices (`PricedMarket.slabs` is None), an account that is too large to be
-    summed exactly is only found while it is margined; see `BookAssessment.excluding`.
+    If the market holds no prices (`PricedMarket.slices` is None), an account that is too large to
+    be summed exactly is only found while it is margined; see `BookAssessment.excluding`.
     """
     market = priced.market
     contracts, place = market.contracts, market.contracts.place
     columns = np.array([place.get(name, -1) for name in book.instruments], np.int64)
     unlisted = [book.instruments[i] for i in np.flatnonzero(columns < 0)]
-    names = _names(
-        unlisted, market.snapshot, market.parameters, market.other_surfaces, priced.scenarios
-    )
+    names = _names(unlisted, market.snapshot, market.model, market.other_surfaces, priced.scenarios)
     if contracts.quantum_usd is not None:
         lot = np.append(contracts.lot, 1.0)[columns]
         for i in np.flatnonzero(columns < 0):
-            lot[i] = _lot(book.instruments[i], names, market.parameters)
+            lot[i] = _lot(book.instruments[i], names, market.model)
         names = replace(names, lot=lot)
     assessment = _assess(book, names)
     if contracts.quantum_usd is None or not priced.largest_moves:
@@ -123,7 +121,7 @@ def assess_unpriced_book(
     book: Book,
     snapshot: MarketSnapshot,
     scenarios: ScenarioSet,
-    parameters: ModelParameters,
+    model: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
 ) -> BookAssessment:
     """Return which accounts of a book can be margined, before anything is priced.
@@ -131,9 +129,9 @@ def assess_unpriced_book(
     Like `assess_book`, but without the check for accounts too large to be summed exactly. `smiles`
     is the result of `fit_smiles`.
     """
-    names = _names(book.instruments, snapshot, parameters, smiles, scenarios)
-    if parameters.revaluation.pnl_quantum_usd is not None:
-        lots = [_lot(name, names, parameters) for name in book.instruments]
+    names = _names(book.instruments, snapshot, model, smiles, scenarios)
+    if model.revaluation.pnl_quantum_usd is not None:
+        lots = [_lot(name, names, model) for name in book.instruments]
         names = replace(names, lot=np.array(lots, np.float64))
     return _assess(book, names)
 
@@ -159,20 +157,20 @@ def unmoved_instruments(
 def _names(
     names: Sequence[str],
     snapshot: MarketSnapshot,
-    parameters: ModelParameters,
+    model: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
     scenarios: ScenarioSet,
 ) -> _Names:
     expired = frozenset(name for name in names if has_expired(name, snapshot.time))
     live = [name for name in names if name not in expired]
-    faults = model_faults(live, snapshot, parameters, smiles)
+    faults = model_faults(live, snapshot, model, smiles)
     return _Names(expired, faults | unmoved_instruments(live, faults, scenarios), None)
 
 
-def _lot(name: str, names: _Names, parameters: ModelParameters) -> float:
+def _lot(name: str, names: _Names, model: ModelParameters) -> float:
     if name in names.faults or name in names.expired:
         return 1.0
-    return lot_of(name, parameters.revaluation)
+    return lot_of(name, model.revaluation)
 
 
 def _assess(book: Book, names: _Names) -> BookAssessment:

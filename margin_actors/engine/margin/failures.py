@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class AccountFailure:
     """At least one; ordered by instrument name."""
 
 
-def failures_content(failures: Sequence[AccountFailure]) -> list[Any]:
+def failures_content(failures: Sequence[AccountFailure]) -> list[Sequence[object]]:
     """Return the fields of failures that a digest covers, as nested lists."""
     return [
         [f.account_id, f.member_id, f.positions]

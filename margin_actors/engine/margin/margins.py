@@ -1,8 +1,4 @@
-"""Margins of accounts as arrays.
-
-The functions of this module depend on profits alone, not on whether these were computed from one
-cube in one process or from slices revalued by many: equal profits give equal results, bit for bit.
-"""
+"""Margins of accounts as arrays, and the digest of a result."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,70 +6,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
-from margin_actors.engine.margin.failures import AccountFailure, failures_content
-from margin_actors.engine.margin.parts import NO_INPUTS, PartInputs, join_inputs
-from margin_actors.engine.measures import (
-    es_from_tail,
-    expected_shortfall,
-    tail_size,
-    value_at_risk,
-    var_from_tail,
+from margin_actors.engine.margin.component_inputs import (
+    NO_INPUTS,
+    ComponentInputs,
+    join_inputs,
 )
-from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.revaluation import AccountProfits
-from margin_actors.engine.scenarios import CORE, ScenarioSet
+from margin_actors.engine.margin.failures import AccountFailure, failures_content
 from margin_actors.market.identity import content_id
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Properties of a scenario set that the risk measures need; its core rows come first."""
-
-    n_scenarios: int
-    """Number of core rows."""
-    effective_size: float
-    """Number of core windows that do not overlap."""
-    weight: FloatArray | None
-    """float64 (n_scenarios,): probabilities that sum to 1; None if all are equal."""
-    confidence: float
-    n_samples: int
-    """Number of sub-samples over which the measures are averaged; 1 for one pooled sample."""
-    n_rows: int
-    """Number of rows of the whole set."""
-
-    @property
-    def n_tail(self) -> int:
-        """Number of an account's worst core scenarios that the measures need."""
-        return tail_size(self.n_scenarios, self.confidence, self.effective_size)
-
-    @property
-    def core_needs_all(self) -> bool:
-        """True if the measures need all core rows: rows are weighted, or there are sub-samples."""
-        return self.weight is not None or self.n_samples > 1
-
-    @property
-    def needs_all(self) -> bool:
-        """True if profits in all rows are needed: `core_needs_all`, or sections beyond the core."""
-        return self.core_needs_all or self.n_rows > self.n_scenarios
-
-
-def sample_of(scenarios: ScenarioSet, parameters: ModelParameters) -> Sample:
-    """Return the properties of a scenario set that the model's measures need."""
-    core = scenarios.section(CORE)
-    assert core.first == 0
-    weight = scenarios.weight[core.rows]
-    is_weighted = bool(np.any(weight != weight[0]))
-    n_samples = 1
-    if parameters.measure.overlap == "mean_of_sub_samples":
-        n_samples = round(parameters.horizon_hours_total / parameters.scenarios.step_hours)
-    return Sample(
-        n_scenarios=core.count,
-        effective_size=scenarios.effective_size,
-        weight=weight if is_weighted else None,
-        confidence=parameters.measure.confidence,
-        n_samples=n_samples,
-        n_rows=len(scenarios),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +56,8 @@ class Margins:
     """int32: row of that loss in the scenario set."""
     core_usd: FloatArray
     """The core measure that the model selects, at least 0."""
-    parts_usd: FloatArray
-    """float64 (n_accounts, len(PARTS)): requirement components; they sum to the requirement."""
+    components_usd: FloatArray
+    """float64 (n_accounts, n_components): requirement components; they sum to the requirement."""
     initial_margin_usd: FloatArray
     """The requirement."""
     rounding_bound_usd: FloatArray
@@ -127,37 +66,41 @@ class Margins:
     """float64 (n_accounts, n_tail): least profits of the core rows, ascending."""
     tail_scenario: IndexArray
     """int32 (n_accounts, n_tail): rows of these profits in the set."""
-    inputs: PartInputs = NO_INPUTS
+    components: tuple[str, ...]
+    """Names of the columns of `components_usd`, in summation order: the built-in components, then
+    the further ones that the model names."""
+    inputs: ComponentInputs = NO_INPUTS
     """Figures from which each requirement component can be recomputed."""
 
+    def component_usd(self, name: str) -> FloatArray:
+        """Return the amounts of a component by name, float64 (n_accounts,), US dollars.
 
-MARGIN_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(Margins) if f.name != "inputs")
+        Raises
+        ------
+        ValueError
+            If the model has no such component.
+        """
+        return self.components_usd[:, self.components.index(name)]
+
+    def amounts_of(self, account: int) -> dict[str, float]:
+        """Return the components of one account by name, US dollars, in summation order."""
+        return dict(zip(self.components, self.components_usd[account].tolist(), strict=True))
+
+    @property
+    def components_used(self) -> tuple[str, ...]:
+        """Names of the components that are non-zero for some account, and always the core."""
+        charged = np.any(self.components_usd != 0.0, axis=0).tolist()
+        return tuple(
+            name
+            for k, (name, used) in enumerate(zip(self.components, charged, strict=True))
+            if used or k == 0
+        )
 
 
-def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (VaR, ES) of the core rows, each (n_accounts,), US dollars; a loss is positive."""
-    if sample.core_needs_all:
-        assert profits.pnl_usd is not None
-        return _mean_over_samples(profits.pnl_usd[:, : sample.n_scenarios], sample)
-    tail, n = profits.tail_usd, sample.n_scenarios
-    return (
-        var_from_tail(tail, n_scenarios=n, confidence=sample.confidence),
-        es_from_tail(tail, n_scenarios=n, confidence=sample.confidence),
-    )
-
-
-def _mean_over_samples(pnl_usd: FloatArray, sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (VaR, ES) averaged over the sub-samples of every n_samples-th scenario."""
-    var, es = np.zeros(pnl_usd.shape[0]), np.zeros(pnl_usd.shape[0])
-    step = sample.n_samples
-    for start in range(step):
-        part = pnl_usd[:, start::step]
-        share = None
-        if sample.weight is not None:
-            share = sample.weight[start::step] / sample.weight[start::step].sum()
-        var += value_at_risk(part, confidence=sample.confidence, weight=share) / step
-        es += expected_shortfall(part, confidence=sample.confidence, weight=share) / step
-    return var, es
+MARGIN_ARRAYS: tuple[str, ...] = tuple(
+    f.name for f in fields(Margins) if f.name not in ("components", "inputs")
+)
+"""Names of the fields of `Margins` that are arrays with one entry or row per account."""
 
 
 def position_sums(
@@ -193,20 +136,22 @@ def select_margins(margins: Margins, chosen: IntArray | BoolArray) -> Margins:
     `chosen` is either an int64 array of account indices, whose order is kept, or a bool mask of
     shape (n_accounts,).
     """
-    places = np.arange(margins.positions.size)[chosen]
-    inputs = [(place, margins.inputs.of(int(a))) for place, a in enumerate(places)]
+    accounts = np.arange(margins.positions.size)[chosen].tolist()
+    inputs = [(row, margins.inputs.of(account)) for row, account in enumerate(accounts)]
     return Margins(
-        **{name: getattr(margins, name)[chosen] for name in MARGIN_FIELDS},
+        **{name: getattr(margins, name)[chosen] for name in MARGIN_ARRAYS},
+        components=margins.components,
         inputs=join_inputs(inputs) if len(margins.inputs) else NO_INPUTS,
     )
 
 
-def concatenate_margins(parts: Sequence[Margins]) -> Margins:
-    """Return the margins of all accounts of `parts`, one after another."""
-    firsts = np.cumsum([0, *(p.positions.size for p in parts)])
-    inputs = [(int(first), p.inputs) for first, p in zip(firsts, parts, strict=False)]
+def concatenate_margins(batches: Sequence[Margins]) -> Margins:
+    """Return the margins of all accounts of batches under one model, one batch after another."""
+    firsts = np.cumsum([0, *(b.positions.size for b in batches)]).tolist()
+    inputs = [(first, b.inputs) for first, b in zip(firsts, batches, strict=False)]
     return Margins(
-        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in MARGIN_FIELDS},
+        **{name: np.concatenate([getattr(b, name) for b in batches]) for name in MARGIN_ARRAYS},
+        components=batches[0].components,
         inputs=join_inputs(inputs),
     )
 
@@ -241,7 +186,7 @@ def result_digest(
                 margins.es_usd,
                 margins.worst_usd,
                 margins.worst_scenario,
-                margins.parts_usd,
+                margins.components_usd,
                 margins.initial_margin_usd,
             ],
         },

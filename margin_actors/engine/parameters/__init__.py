@@ -1,5 +1,6 @@
 """Validated parameters of the margin model, and presets of common models."""
 
+from margin_actors.engine.parameters.components import NamedComponent
 from margin_actors.engine.parameters.model import (
     HistoryParameters,
     MeasureParameters,
@@ -45,6 +46,7 @@ __all__ = [
     "MeasureParameters",
     "ModelParameters",
     "MonteCarloParameters",
+    "NamedComponent",
     "RevaluationParameters",
     "ScenarioParameters",
     "SpanParameters",

@@ -2,8 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from margin_actors.engine.parameters.components import NamedComponent
 from margin_actors.engine.parameters.requirement import (
     AddOnParameters,
     CollateralParameters,
@@ -125,9 +131,26 @@ class ModelParameters(ParameterSection):
     """Add-ons."""
     collateral: CollateralParameters = CollateralParameters()
     """Collateral."""
+    components: tuple[NamedComponent, ...] = ()
+    """Requirement components of installed packages, added after the built-in ones in this
+    order."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_components(
+        self, serialize: SerializerFunctionWrapHandler
+    ) -> dict[str, object]:
+        """Leave out an empty list, so that models without it keep their ids and stored form."""
+        content: dict[str, object] = serialize(self)
+        if not self.components:
+            content.pop("components", None)
+        return content
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelParameters":
+        names = [item.name for item in self.components]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"components named more than once: {', '.join(repeated)}")
         moves, on_marks = self.scenarios.surface_moves, self.revaluation.smile == "mark"
         if moves == "history" and on_marks:
             raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
@@ -171,6 +194,7 @@ class ModelParameters(ParameterSection):
                         for name in ("concentration", "liquidity", "model_risk", "expiry_risk")
                     }
                 ),
+                "components": (),
             }
         )
 

@@ -37,23 +37,23 @@ _TILES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class RiskCube:
-    """Profits of each contract in every scenario. Immutable."""
+    """Profits of some contracts in every scenario of a set or of a slice of it. Immutable."""
 
-    contracts: Contracts
     values: FloatArray
     """float64 (n_tiles, n_contracts, TILE): profit of one lot in ticks if the model rounds, else of
     one unit in US dollars; a loss is negative."""
     n_scenarios: int
     """Number of scenarios; the last tile is padded."""
-    unit_value_usd: FloatArray
-    """float64 (n_contracts,): value of one unit today, US dollars; 0 for futures and perpetuals."""
     largest_move: FloatArray
     """float64 (n_contracts,): largest absolute entry, padding included, in the unit of `values`."""
 
-    def profits_usd(self, contract: int) -> FloatArray:
-        """Return the profits of one unit of a contract, float64 (n_scenarios,), US dollars."""
+    def profits_usd(self, contracts: Contracts, contract: int) -> FloatArray:
+        """Return the profits of one unit of a contract, float64 (n_scenarios,), US dollars.
+
+        `contracts` are those of the cube, and `contract` is an index in them.
+        """
         row = self.values[:, contract, :].reshape(-1)[: self.n_scenarios]
-        return row / self.contracts.ticks_per_usd[contract]
+        return row / contracts.ticks_per_usd[contract]
 
 
 def build_cube(
@@ -102,8 +102,7 @@ def build_cube(
             raise_to_largest(values[tile].view(np.int64), largest[tile].view(np.int64))
 
         in_threads(work, range(first, last), threads)
-    unit_value = unit_values(contracts, base_value)
-    return RiskCube(contracts, values, len(scenarios), unit_value, largest.max(axis=0))
+    return RiskCube(values, len(scenarios), largest.max(axis=0))
 
 
 @compiled

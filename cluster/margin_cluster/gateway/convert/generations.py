@@ -18,8 +18,8 @@ def summary_of_generation(generation: ResidentGeneration) -> GenerationSummary:
         scenarios_id=handle.scenarios_id,
         scenarios=len(scenarios),
         model_id=handle.model_id,
-        model_name=market.parameters.name,
-        model_version=market.parameters.version,
+        model_name=market.model.name,
+        model_version=market.model.version,
         instruments=handle.n_contracts,
         is_synthetic=bool(market.snapshot.is_synthetic or scenarios.is_synthetic),
     )

@@ -1,13 +1,13 @@
 """Conversions for margin_service.proto."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
-import numpy as np
 from margin_protos.v1 import margin_service_pb2 as pb
 
+from margin_actors.arrays import FloatArray
 from margin_actors.engine.explain import TracedPosition
 from margin_actors.engine.margin import Margins
 from margin_actors.engine.measures import Attribution
@@ -28,7 +28,7 @@ from margin_cluster.gateway.convert.margin_types import (
     timestamp_from_stamp,
     timestamp_from_time,
 )
-from margin_cluster.ledger import CalculationKind, CalculationRecord
+from margin_cluster.ledger import AccountMarginRecord, CalculationKind, CalculationRecord
 
 CANDIDATES_MAX = 100
 TRADES_MAX = 1_000
@@ -37,6 +37,9 @@ MEMBERS_MAX = 10_000
 _AT_MONEY, _MONTH = MONEYNESS.index(0.0), TENORS_DAYS.index(30.0)
 _KINDS: dict[int, CalculationKind | None] = {0: None, 1: "account", 2: "book"}
 _KIND_NUMBERS = {"account": 1, "book": 2}
+_OfSubject: TypeAlias = (
+    pb.CalculateMarginRequest | pb.SimulateMarginRequest | pb.ExplainMarginRequest
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class Subject:
     """Snapshot that must be in use; empty for any."""
 
 
-def subject_from_proto(request: Any, problems: list[Problem], *, may_be_empty: bool) -> Subject:
+def subject_from_proto(
+    request: _OfSubject, problems: list[Problem], *, may_be_empty: bool
+) -> Subject:
     """Return the subject of a request; append invalid fields to `problems`."""
     which = request.WhichOneof("subject")
     positions = None
@@ -67,7 +72,7 @@ def subject_from_proto(request: Any, problems: list[Problem], *, may_be_empty: b
     return Subject(request.account_id, positions, request.snapshot_id)
 
 
-def calculate_from_proto(request: Any) -> tuple[Subject, str]:
+def calculate_from_proto(request: pb.CalculateMarginRequest) -> tuple[Subject, str]:
     """Return (subject, idempotency key).
 
     Raises
@@ -82,7 +87,9 @@ def calculate_from_proto(request: Any) -> tuple[Subject, str]:
     return subject, key
 
 
-def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str, float]]]]:
+def simulate_from_proto(
+    request: pb.SimulateMarginRequest,
+) -> tuple[Subject, list[tuple[str, dict[str, float]]]]:
     """Return (subject, candidates), each candidate as (id, traded quantity by instrument).
 
     Raises
@@ -105,7 +112,7 @@ def simulate_from_proto(request: Any) -> tuple[Subject, list[tuple[str, dict[str
     return subject, candidates
 
 
-def explain_from_proto(request: Any) -> tuple[Subject, int, int | None]:
+def explain_from_proto(request: pb.ExplainMarginRequest) -> tuple[Subject, int, int | None]:
     """Return (subject, number of tail scenarios, index of the scenario to trace or None).
 
     The number is 0 if the request leaves it to the service.
@@ -137,7 +144,7 @@ class BookSubject:
     """Snapshot that must be in use; empty for any."""
 
 
-def book_from_proto(request: Any) -> tuple[BookSubject, str]:
+def book_from_proto(request: pb.CalculateBookRequest) -> tuple[BookSubject, str]:
     """Return (subject, idempotency key).
 
     Raises
@@ -146,8 +153,10 @@ def book_from_proto(request: Any) -> tuple[BookSubject, str]:
         If a field is invalid; names every invalid field.
     """
     problems: list[Problem] = []
-    for name, limit in (("account_ids", ACCOUNTS_MAX), ("member_ids", MEMBERS_MAX)):
-        ids = getattr(request, name)
+    for name, ids, limit in (
+        ("account_ids", request.account_ids, ACCOUNTS_MAX),
+        ("member_ids", request.member_ids, MEMBERS_MAX),
+    ):
         if len(ids) > limit:
             problems.append(Problem(name, f"{len(ids):,} ids", f"at most {limit:,}"))
     key = check_key(request.idempotency_key, problems, is_required=False)
@@ -159,7 +168,7 @@ def book_from_proto(request: Any) -> tuple[BookSubject, str]:
 
 
 def contributions_to_proto(
-    book: Book, values_usd: np.ndarray, parts: Attribution
+    book: Book, values_usd: FloatArray, attribution: Attribution
 ) -> list[pb.PositionContribution]:
     """Return the contributions of the positions of a one-account book, in the book's order.
 
@@ -169,7 +178,7 @@ def contributions_to_proto(
         With one account.
     values_usd : float64 (n_positions,), US dollars
         Value of each position (quantity included).
-    parts : Attribution
+    attribution : Attribution
         Arrays of shape (n_positions,), US dollars, the marginal measures per unit of quantity; a
         loss is positive.
     """
@@ -178,12 +187,12 @@ def contributions_to_proto(
             instrument_name=book.instruments[book.instrument_index[p]],
             quantity=float(book.quantity[p]),
             value_usd=float(values_usd[p]),
-            component_var_usd=float(parts.component_var[p]),
-            component_es_usd=float(parts.component_es[p]),
-            marginal_var_usd=float(parts.marginal_var[p]),
-            marginal_es_usd=float(parts.marginal_es[p]),
-            incremental_var_usd=float(parts.incremental_var[p]),
-            incremental_es_usd=float(parts.incremental_es[p]),
+            component_var_usd=float(attribution.component_var[p]),
+            component_es_usd=float(attribution.component_es[p]),
+            marginal_var_usd=float(attribution.marginal_var[p]),
+            marginal_es_usd=float(attribution.marginal_es[p]),
+            incremental_var_usd=float(attribution.incremental_var[p]),
+            incremental_es_usd=float(attribution.incremental_es[p]),
         )
         for p in range(book.n_positions)
     ]
@@ -300,14 +309,14 @@ def kind_from_proto(number: int, problems: list[Problem]) -> CalculationKind | N
 
 
 def simulated_to_proto(
-    candidate_id: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    candidate_id: str, before: AccountMarginRecord, after: AccountMarginRecord
 ) -> pb.SimulatedMargin:
     """Return the margin after a candidate and its changes, after less before, in US dollars."""
     return pb.SimulatedMargin(
         candidate_id=candidate_id,
         after=margin_to_proto(after),
-        initial_margin_change_usd=after["initial_margin_usd"] - before["initial_margin_usd"],
-        var_change_usd=after["var_usd"] - before["var_usd"],
-        es_change_usd=after["es_usd"] - before["es_usd"],
-        value_change_usd=after["value_usd"] - before["value_usd"],
+        initial_margin_change_usd=after.initial_margin_usd - before.initial_margin_usd,
+        var_change_usd=after.var_usd - before.var_usd,
+        es_change_usd=after.es_usd - before.es_usd,
+        value_change_usd=after.value_usd - before.value_usd,
     )

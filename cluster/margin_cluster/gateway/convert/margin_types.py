@@ -1,48 +1,21 @@
 """Conversions for margin_types.proto."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2 as pb
 
-from margin_actors.engine.margin import PARTS, AccountFailure, Margins
-from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.engine.margin import Margins
 from margin_actors.errors import Problem
-from margin_actors.market.books import Book
 from margin_actors.market.instruments import holding_fault
 from margin_actors.market.portfolios import QUANTITY_MAX
+from margin_cluster.ledger import AccountFailureRecord, AccountMarginRecord
 
 POSITIONS_MAX = 50_000
 ID_LENGTH_MAX = 128
 KEY_LENGTH_MAX = 128
-PROBLEMS_SHOWN_MAX = 20
-_AMOUNTS = (
-    "value_usd",
-    "var_usd",
-    "var_low_usd",
-    "var_high_usd",
-    "es_usd",
-    "es_standard_error_usd",
-    "worst_usd",
-    "core_usd",
-    "initial_margin_usd",
-    "rounding_bound_usd",
-)
-_COUNTS = ("positions", "worst_scenario")
-_OPTIONAL = (
-    "undiversified_usd",
-    "span_usd",
-    "venue_grid_usd",
-    "long_usd",
-    "stress_period_usd",
-    "stress_usd",
-)
 
 
 def timestamp_from_time(time: datetime) -> Timestamp:
@@ -96,7 +69,11 @@ def check_key(key: str, problems: list[Problem], *, is_required: bool) -> str:
 
 
 def positions_from_proto(
-    positions: Sequence[Any], where: str, problems: list[Problem], *, limit: int = POSITIONS_MAX
+    positions: Sequence[pb.Position],
+    where: str,
+    problems: list[Problem],
+    *,
+    limit: int = POSITIONS_MAX,
 ) -> dict[str, float]:
     """Return the signed quantity by instrument name; append faults to `problems`.
 
@@ -128,72 +105,47 @@ def positions_from_proto(
     return out
 
 
-def positions_to_proto(held: Mapping[str, float]) -> Iterable[Any]:
+def positions_to_proto(held: Mapping[str, float]) -> Iterable[pb.Position]:
     """Return wire positions in the order of instrument names."""
     return (pb.Position(instrument_name=n, quantity=q) for n, q in sorted(held.items()))
 
 
-def margin_to_mapping(
-    margins: Margins,
-    account: int,
-    parameters: ModelParameters,
-    scenarios: ScenarioSet,
-    *,
-    account_id: str,
-    member_id: str,
-) -> dict[str, Any]:
-    """Return one account's margin as the ledger stores it; values that JSON can hold.
-
-    Amounts are US dollars with the signs of `Margins`. Optional amounts that the model does not
-    calculate (NaN) are left out. `parts` lists the core, then every other component that is not 0
-    or has inputs.
-
-    Parameters
-    ----------
-    margins : Margins
-    account : int
-        Row of the account in `margins`.
-    parameters : ModelParameters
-    scenarios : ScenarioSet
-        Those with which the margins were calculated.
-    account_id, member_id : str
-    """
-    out: dict[str, Any] = {"account_id": account_id, "member_id": member_id}
-    out |= {name: int(getattr(margins, name)[account]) for name in _COUNTS}
-    out |= {name: float(getattr(margins, name)[account]) for name in _AMOUNTS}
-    for name in _OPTIONAL:
-        value = float(getattr(margins, name)[account])
-        if not math.isnan(value):
-            out[name] = value
-    if "stress_usd" in out:
-        out["stress_name"] = scenarios.row_name(int(margins.stress_scenario[account]))
-    inputs: dict[str, list[list[Any]]] = {}
-    for _, part, label, figure, value in margins.inputs.of(account).rows():
-        inputs.setdefault(part, []).append([figure, value, label])
-    core = [["confidence", parameters.measure.confidence, ""]]
-    core += inputs.get("core") or [["var_usd", out["var_usd"], ""], ["es_usd", out["es_usd"], ""]]
-    parts = [{"name": "core", "amount_usd": out["core_usd"], "inputs": core}]
-    for k, part in enumerate(PARTS):
-        amount = float(margins.parts_usd[account, k])
-        if part != "core" and (amount != 0.0 or part in inputs):
-            given = inputs.get(part, [])
-            parts.append({"name": part, "amount_usd": amount, "inputs": given})
-    out["parts"] = parts
-    return out
-
-
-def margin_to_proto(kept: Mapping[str, Any]) -> pb.AccountMargin:
-    """Return the wire form of a result of `margin_to_mapping` or `margin_from_row`."""
-    fields = dict(kept)
-    parts = [
-        pb.RequirementPart(
-            name=p["name"],
-            amount_usd=p["amount_usd"],
-            inputs=[pb.PartInput(name=i[0], value=i[1], of=i[2]) for i in p["inputs"]],
-        )
-        for p in fields.pop("parts", [])
-    ]
-    return pb.AccountMargin(parts=parts, **fields)
+def margin_to_proto(record: AccountMarginRecord) -> pb.AccountMargin:
+    """Return the wire form of the margin of an account."""
+    return pb.AccountMargin(
+        account_id=record.account_id,
+        member_id=record.member_id,
+        positions=record.positions,
+        value_usd=record.value_usd,
+        var_usd=record.var_usd,
+        var_low_usd=record.var_low_usd,
+        var_high_usd=record.var_high_usd,
+        es_usd=record.es_usd,
+        es_standard_error_usd=record.es_standard_error_usd,
+        worst_usd=record.worst_usd,
+        worst_scenario=record.worst_scenario,
+        core_usd=record.core_usd,
+        initial_margin_usd=record.initial_margin_usd,
+        rounding_bound_usd=record.rounding_bound_usd,
+        parts=[
+            pb.RequirementPart(
+                name=component.name,
+                amount_usd=component.amount_usd,
+                inputs=[
+                    pb.PartInput(name=i.name, value=i.value, of=i.of) for i in component.inputs
+                ],
+            )
+            for component in record.components
+        ],
+        undiversified_usd=record.undiversified_usd,
+        span_usd=record.span_usd,
+        venue_grid_usd=record.venue_grid_usd,
+        long_usd=record.long_usd,
+        stress_period_usd=record.stress_period_usd,
+        stress_usd=record.stress_usd,
+        stress_name=record.stress_name,
+        expired_instruments=record.expired_instruments,
+    )
 
 
 def margins_to_columns(
@@ -212,73 +164,52 @@ def margins_to_columns(
         Ids of the accounts and of their members.
     expired_positions : sequence of int, n_accounts
     """
-    numbers = {name: getattr(margins, name).tolist() for name in (*_COUNTS, *_AMOUNTS)}
-    for k, part in enumerate(PARTS):
-        if part != "core":
-            numbers[f"{part}_usd"] = margins.parts_usd[:, k].tolist()
+
+    def column(name: str) -> list[float]:
+        return margins.component_usd(name).tolist()
+
     return pb.AccountMarginColumns(
-        account_id=accounts, member_id=members, expired_positions=expired_positions, **numbers
+        account_id=accounts,
+        member_id=members,
+        positions=margins.positions.tolist(),
+        value_usd=margins.value_usd.tolist(),
+        var_usd=margins.var_usd.tolist(),
+        var_low_usd=margins.var_low_usd.tolist(),
+        var_high_usd=margins.var_high_usd.tolist(),
+        es_usd=margins.es_usd.tolist(),
+        es_standard_error_usd=margins.es_standard_error_usd.tolist(),
+        worst_usd=margins.worst_usd.tolist(),
+        worst_scenario=margins.worst_scenario.tolist(),
+        core_usd=margins.core_usd.tolist(),
+        initial_margin_usd=margins.initial_margin_usd.tolist(),
+        rounding_bound_usd=margins.rounding_bound_usd.tolist(),
+        diversification_cap_usd=column("diversification_cap"),
+        correlation_stress_usd=column("correlation_stress"),
+        buffer_usd=column("buffer"),
+        stressed_weight_usd=column("stressed_weight"),
+        floor_usd=column("floor"),
+        concentration_usd=column("concentration"),
+        liquidity_usd=column("liquidity"),
+        model_risk_usd=column("model_risk"),
+        expiry_risk_usd=column("expiry_risk"),
+        expired_positions=expired_positions,
+        other_components=[
+            pb.ComponentColumn(name=name, amount_usd=column(name))
+            for name in margins.components
+            if f"{name}_usd" not in pb.AccountMarginColumns.DESCRIPTOR.fields_by_name
+        ],
     )
 
 
-def failure_to_mapping(failure: AccountFailure) -> dict[str, Any]:
-    """Return an account that could not be margined as the ledger stores it.
-
-    At most `PROBLEMS_SHOWN_MAX` problems are listed; `problems_total` counts all.
-    """
-    shown = failure.problems[:PROBLEMS_SHOWN_MAX]
-    return {
-        "account_id": failure.account_id,
-        "member_id": failure.member_id,
-        "positions": failure.positions,
-        "problems": [[p.instrument_name, p.description] for p in shown],
-        "problems_total": len(failure.problems),
-    }
-
-
-def failure_to_proto(kept: Mapping[str, Any]) -> pb.AccountFailure:
-    """Return the wire form of a result of `failure_to_mapping`."""
-    fields = dict(kept)
-    problems = [
-        pb.AccountProblem(instrument_name=name, description=text)
-        for name, text in fields.pop("problems")
-    ]
-    return pb.AccountFailure(problems=problems, **fields)
-
-
-def margins_to_table(margins: Margins, book: Book, scenarios: ScenarioSet) -> pa.Table:
-    """Return the margins of a book as the archive stores them, one row per account of `book`.
-
-    Amounts are US dollars. A component is in column ``part_`` plus its name. Optional amounts that
-    are NaN for every account have no column.
-    """
-    columns: dict[str, Any] = {
-        "account_id": pa.array(book.accounts, pa.string()),
-        "member_id": pa.array(book.members, pa.string()),
-    } | {name: getattr(margins, name) for name in (*_COUNTS, *_AMOUNTS)}
-    for name in _OPTIONAL:
-        values = getattr(margins, name)
-        if not np.isnan(values).all():
-            columns[name] = values
-    if "stress_usd" in columns:
-        names = [scenarios.row_name(int(s)) for s in margins.stress_scenario]
-        columns["stress_name"] = pa.array(names)
-    for k, part in enumerate(PARTS):
-        columns[f"part_{part}"] = np.ascontiguousarray(margins.parts_usd[:, k])
-    return pa.table(columns)
-
-
-def margin_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one account's margin from a row of `margins_to_table`.
-
-    The form is that of `margin_to_mapping`, but the inputs of the components are empty, because the
-    table does not contain them.
-    """
-    kept = {name: value for name, value in row.items() if not name.startswith("part_")}
-    amounts = [(part, row.get(f"part_{part}", 0.0)) for part in PARTS]
-    kept["parts"] = [
-        {"name": part, "amount_usd": amount, "inputs": []}
-        for part, amount in amounts
-        if amount != 0.0 or part == "core"
-    ]
-    return kept
+def failure_to_proto(record: AccountFailureRecord) -> pb.AccountFailure:
+    """Return the wire form of an account that could not be margined."""
+    return pb.AccountFailure(
+        account_id=record.account_id,
+        member_id=record.member_id,
+        positions=record.positions,
+        problems=[
+            pb.AccountProblem(instrument_name=name, description=description)
+            for name, description in record.problems
+        ],
+        problems_total=record.problems_total,
+    )

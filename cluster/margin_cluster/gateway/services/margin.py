@@ -21,11 +21,11 @@ from margin_cluster.gateway.convert.generations import (
     summary_of_generation,
 )
 from margin_cluster.gateway.convert.margin_types import (
-    failure_to_mapping,
     failure_to_proto,
     margin_to_proto,
     margins_to_columns,
 )
+from margin_cluster.gateway.margin_records import account_failure_record
 from margin_cluster.gateway.paging import page_from_proto
 
 MARGINS_MAX = 1_000
@@ -51,7 +51,7 @@ class MarginService(stubs.MarginServiceServicer):
             generation=generation_to_proto(record.generation),
             inputs=inputs_to_proto(record.inputs),
             digest=record.digest,
-            margin=margin_to_proto(record.margin),
+            margin=None if record.margin is None else margin_to_proto(record.margin),
             portfolio_version=record.portfolio_version,
         )
 
@@ -149,7 +149,7 @@ def _book_messages(event: BookEvent) -> Iterator[pb.CalculateBookResponse]:
     elif isinstance(event, Failures):
         for first in range(0, len(event.failures), FAILURES_A_MESSAGE):
             chunk = event.failures[first : first + FAILURES_A_MESSAGE]
-            failures = [failure_to_proto(failure_to_mapping(f)) for f in chunk]
+            failures = [failure_to_proto(account_failure_record(f)) for f in chunk]
             yield pb.CalculateBookResponse(failures=pb.AccountFailures(failures=failures))
     else:
         yield pb.CalculateBookResponse(summary=convert.summary_to_proto(event))

@@ -13,8 +13,7 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.addons import MarketDepth, market_depth
-from margin_actors.engine.margin.records import EXPIRING
-from margin_actors.engine.margin.terms import needs_contract_risk
+from margin_actors.engine.margin.requirement.needs import needs_of
 from margin_actors.engine.parameters import ModelParameters, RevaluationParameters
 from margin_actors.engine.revaluation import (
     Contracts,
@@ -48,7 +47,7 @@ class PreparedMarket:
     """A snapshot with its smiles and some of its contracts in the layout of the pricing kernel."""
 
     snapshot: MarketSnapshot
-    parameters: ModelParameters
+    model: ModelParameters
     surfaces: Mapping[str, VolatilitySurface]
     contracts: Contracts
     value_today: FloatArray
@@ -72,7 +71,7 @@ class PreparedMarket:
         """Content ids of the smiles."""
         return tuple(surface.id for surface in self.surfaces.values())
 
-    def lay_out(self, names: Sequence[str]) -> "PreparedMarket":
+    def with_contracts(self, names: Sequence[str]) -> "PreparedMarket":
         """Return the same market with the contracts `names`, in their order.
 
         Raises
@@ -80,7 +79,7 @@ class PreparedMarket:
         InvalidPortfolio, MissingMarketData
             If a contract cannot be priced; names all of them.
         """
-        rules = self.parameters.revaluation
+        rules = self.model.revaluation
         contracts = contracts_from_names(names, self.snapshot, self.surfaces, rules)
         today = values_today(contracts, self.snapshot, rules)
         market = replace(self, contracts=contracts, value_today=today)
@@ -88,7 +87,7 @@ class PreparedMarket:
 
 
 def fit_model_surfaces(
-    snapshot: MarketSnapshot, parameters: ModelParameters
+    snapshot: MarketSnapshot, model: ModelParameters
 ) -> dict[str, VolatilitySurface]:
     """Return the model's fitted smiles by underlying; empty if it prices on mark volatilities.
 
@@ -97,15 +96,15 @@ def fit_model_surfaces(
     MissingMarketData
         If a smile cannot be fitted.
     """
-    smile = parameters.revaluation.smile
+    smile = model.revaluation.smile
     if smile == "mark":
         return {}
-    return fit_surfaces(snapshot, model=smile, beta=parameters.revaluation.sabr_beta)
+    return fit_surfaces(snapshot, model=smile, beta=model.revaluation.sabr_beta)
 
 
 def fit_smiles(
     snapshot: MarketSnapshot,
-    parameters: ModelParameters,
+    model: ModelParameters,
     *,
     surfaces: Mapping[str, VolatilitySurface] | None = None,
 ) -> dict[str, Mapping[str, VolatilitySurface]]:
@@ -118,9 +117,9 @@ def fit_smiles(
     MissingMarketData
         If a smile cannot be fitted.
     """
-    fitted = fit_model_surfaces(snapshot, parameters) if surfaces is None else surfaces
-    smiles: dict[str, Mapping[str, VolatilitySurface]] = {parameters.revaluation.smile: fitted}
-    for rules in _alternative_rules(parameters).values():
+    fitted = fit_model_surfaces(snapshot, model) if surfaces is None else surfaces
+    smiles: dict[str, Mapping[str, VolatilitySurface]] = {model.revaluation.smile: fitted}
+    for rules in needs_of(model).alternatives.values():
         if rules.smile not in smiles and rules.smile != "mark":
             smiles[rules.smile] = fit_surfaces(snapshot, model=rules.smile, beta=rules.sabr_beta)
     return smiles
@@ -129,7 +128,7 @@ def fit_smiles(
 def model_faults(
     names: Sequence[str],
     snapshot: MarketSnapshot,
-    parameters: ModelParameters,
+    model: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
 ) -> dict[str, Problem]:
     """Return why instruments cannot be priced under a model or one of its alternatives, by name.
@@ -138,7 +137,7 @@ def model_faults(
     instrument, the fault under the first of them is returned, starting with the model's own.
     """
     faults: dict[str, Problem] = {}
-    for rules in (parameters.revaluation, *_alternative_rules(parameters).values()):
+    for rules in (model.revaluation, *needs_of(model).alternatives.values()):
         found = instrument_faults(names, snapshot, smiles.get(rules.smile, {}), rules)
         faults = found | faults
     return faults
@@ -146,17 +145,17 @@ def model_faults(
 
 def prepare_market(
     snapshot: MarketSnapshot,
-    parameters: ModelParameters,
+    model: ModelParameters,
     *,
     names: Sequence[str] | None = None,
     surfaces: Mapping[str, VolatilitySurface] | None = None,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]] | None = None,
 ) -> PreparedMarket:
-    """Return the market with fitted smiles and with contracts laid out.
+    """Return the market with fitted smiles and prepared contracts.
 
     Parameters
     ----------
-    snapshot, parameters
+    snapshot, model
     names : sequence of str, optional
         Names of the contracts; all that the snapshot can price by default (`listed_names`).
     surfaces : mapping, optional
@@ -171,10 +170,10 @@ def prepare_market(
         priced.
     """
     if smiles is None:
-        smiles = fit_smiles(snapshot, parameters, surfaces=surfaces)
-    fitted = smiles[parameters.revaluation.smile]
+        smiles = fit_smiles(snapshot, model, surfaces=surfaces)
+    fitted = smiles[model.revaluation.smile]
     if names is None:
-        names = listed_names(snapshot, fitted, parameters.revaluation)
+        names = listed_names(snapshot, fitted, model.revaluation)
     if not names:
         raise MissingMarketData(
             "the snapshot contains no contract that can be priced",
@@ -185,38 +184,24 @@ def prepare_market(
             ],
         )
     depth = None
-    if needs_contract_risk(parameters):
-        depth = market_depth(snapshot, parameters.addons)
-    contracts = contracts_from_names(names, snapshot, fitted, parameters.revaluation)
-    today = values_today(contracts, snapshot, parameters.revaluation)
-    market = PreparedMarket(snapshot, parameters, fitted, contracts, today, (), depth, smiles)
+    if needs_of(model).contract_risk:
+        depth = market_depth(snapshot, model.addons)
+    contracts = contracts_from_names(names, snapshot, fitted, model.revaluation)
+    today = values_today(contracts, snapshot, model.revaluation)
+    market = PreparedMarket(snapshot, model, fitted, contracts, today, (), depth, smiles)
     return replace(market, alternatives=_alternatives(market, names))
-
-
-def _alternative_rules(parameters: ModelParameters) -> dict[str, RevaluationParameters]:
-    """Return the revaluation rules of every alternative, by label."""
-    own, addons = parameters.revaluation, parameters.addons
-    out: dict[str, RevaluationParameters] = {}
-    if addons.model_risk.enabled:
-        for item in addons.model_risk.alternatives:
-            rules = own.model_copy(update={"smile": item.smile, "dynamics": item.dynamics})
-            if rules != own:
-                out[f"{item.smile} {item.dynamics}"] = rules
-    if addons.expiry_risk.enabled and own.time == "instantaneous":
-        out[EXPIRING] = own.model_copy(update={"time": "settle_expiring"})
-    return out
 
 
 def _alternatives(market: PreparedMarket, names: Sequence[str]) -> tuple[Alternative, ...]:
     """Return the market's contracts under the rules of every alternative."""
-    snapshot, own = market.snapshot, market.parameters.revaluation
+    snapshot, own = market.snapshot, market.model.revaluation
     contracts, today = market.contracts, market.value_today
     alternatives: list[Alternative] = []
-    for label, rules in _alternative_rules(market.parameters).items():
+    for label, rules in needs_of(market.model).alternatives.items():
         repriced = None
         theirs, value = contracts, today
-        if label == EXPIRING:
-            repriced = _expiring(contracts, market.parameters.horizon_hours_total)
+        if rules == own.model_copy(update={"time": "settle_expiring"}):
+            repriced = _expiring(contracts, market.model.horizon_hours_total)
             if repriced.size == 0:
                 continue
         elif rules.smile != own.smile or "frozen" in (rules.dynamics, own.dynamics):

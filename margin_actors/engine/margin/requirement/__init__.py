@@ -1,0 +1,33 @@
+"""Requirement components, one file each, and the requirement as their sum."""
+
+from margin_actors.engine.margin.requirement.account_measures import AccountMeasures
+from margin_actors.engine.margin.requirement.component import Component, RequirementContext
+from margin_actors.engine.margin.requirement.expiry_risk import EXPIRING
+from margin_actors.engine.margin.requirement.needs import Needs, needs_of
+from margin_actors.engine.margin.requirement.registry import (
+    ADD_ONS,
+    COMPONENT_NAMES,
+    COMPONENTS,
+    ENTRY_POINTS,
+    MODULES,
+    columns_of,
+    components_of,
+)
+from margin_actors.engine.margin.requirement.summation import requirements
+
+__all__ = [
+    "ADD_ONS",
+    "COMPONENTS",
+    "COMPONENT_NAMES",
+    "ENTRY_POINTS",
+    "EXPIRING",
+    "MODULES",
+    "AccountMeasures",
+    "Component",
+    "Needs",
+    "RequirementContext",
+    "columns_of",
+    "components_of",
+    "needs_of",
+    "requirements",
+]
