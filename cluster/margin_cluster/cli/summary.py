@@ -143,15 +143,15 @@ def _sums(output: CalculationOutput, shown_as: Amount) -> dict[str, str]:
         "option value": shown_as(summary["option_value_usd"]),
         "requirement": f"[bold]{shown_as(summary['initial_margin_usd'])}[/]",
     }
-    if output.collateral_usd is not None:
+    if "collateral_usd" in summary:
         sums["collateral"] = shown_as(summary["collateral_usd"])
     return sums
 
 
 def _show_deficits(output: CalculationOutput, unit: str, shown_as: Amount) -> None:
-    if output.excess_usd is None:
-        return
     summary = totals(output)
+    if "accounts_in_deficit" not in summary or "deficit_usd" not in summary:
+        return
     out.print(
         "[dim]Excess = option value + collateral after haircut - requirement; negative is a "
         "deficit.[/]",

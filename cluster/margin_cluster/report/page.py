@@ -160,7 +160,7 @@ def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
         ("accounts", f"{t['accounts']:,}"),
         (f"positions in {t['instruments']:,} instruments", f"{t['positions']:,}"),
     ]
-    if "deficit_usd" in t:
+    if "accounts_in_deficit" in t and "deficit_usd" in t:
         short = t["accounts_in_deficit"]
         noun = "account" if short == 1 else "accounts"
         cards.append((f"sum of the deficits of {short:,} {noun}", _millions(t["deficit_usd"])))
