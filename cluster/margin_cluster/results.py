@@ -283,7 +283,7 @@ class Totals(Completeness):
     option_value_usd: float
     var_usd: float
     es_usd: float
-    parts_usd: dict[str, float]
+    components_usd: dict[str, float]
     """Sums of the requirement components that are used, by name."""
     initial_margin_usd: float
     digest: str
@@ -312,7 +312,7 @@ def totals(output: CalculationOutput) -> Totals:
         "option_value_usd": float(output.option_value_usd.sum()),
         "var_usd": float(r.margins.var_usd.sum()),
         "es_usd": float(r.margins.es_usd.sum()),
-        "parts_usd": {
+        "components_usd": {
             name: float(r.margins.component_usd(name).sum()) for name in r.margins.components_used
         },
         "initial_margin_usd": float(r.margins.initial_margin_usd.sum()),

@@ -54,8 +54,8 @@ def test_the_files_of_a_run_have_the_component(run: Path) -> None:
 
 def test_explain_has_the_component(run: Path) -> None:
     found = json.loads(margin("explain", "account", run, "--account", "A", "--json"))
-    assert found["parts_usd"]["gap_risk"] == 500.0
-    assert sum(found["parts_usd"].values()) == pytest.approx(found["initial_margin_usd"])
+    assert found["components_usd"]["gap_risk"] == 500.0
+    assert sum(found["components_usd"].values()) == pytest.approx(found["initial_margin_usd"])
     assert "gap risk" in margin("explain", "account", run, "--account", "A")
 
 

@@ -91,7 +91,7 @@ def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
         option_value_usd=summary["option_value_usd"],
         var_usd=summary["var_usd"],
         es_usd=summary["es_usd"],
-        components_usd=summary["parts_usd"],
+        components_usd=summary["components_usd"],
         initial_margin_usd=summary["initial_margin_usd"],
         digest=summary["digest"],
         synthetic=summary["synthetic"],

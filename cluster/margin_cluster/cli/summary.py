@@ -38,9 +38,9 @@ def show_calculation(output: CalculationOutput) -> None:
     unit, shown_as = amounts_in(float(np.abs(r.margins.worst_usd).max()))
     _show_largest(output, unit, shown_as)
     _show_deficits(output, unit, shown_as)
-    parts = summary["parts_usd"]
-    if len(parts) > 1:
-        shown = ", ".join(f"{p.replace('_', ' ')} {shown_as(parts[p])}" for p in parts)
+    components = summary["components_usd"]
+    if len(components) > 1:
+        shown = ", ".join(f"{p.replace('_', ' ')} {shown_as(components[p])}" for p in components)
         out.print(f"Requirement components: {shown} ({unit})", highlight=False)
     for note in output.notes:
         out.print(f"[dim]{escape(note)}[/]", highlight=False)
