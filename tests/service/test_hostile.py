@@ -158,8 +158,9 @@ def test_a_portfolio_of_a_million_positions(client: MarginClient) -> None:
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         gc.collect()
         grown.append(process.memory_info().rss / 2**20)
-    # The allocator keeps some memory now and then; a leak would be 40 MiB and more in each round.
-    assert min(grown[-4:]) - min(grown[2:6]) < 40, grown
+    # The allocator keeps some memory in the first rounds. A leak would be 40 MiB and more in each
+    # round, so 160 MiB and more between these two.
+    assert min(grown[-4:]) - min(grown[2:6]) < 80, grown
 
 
 def test_an_upload_cut_off_changes_nothing(channel: grpc.Channel, client: MarginClient) -> None:

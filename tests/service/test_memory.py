@@ -64,7 +64,8 @@ def current(running: Running) -> Any:
 
 
 def stored_mib() -> float:
-    found = re.search(r"Plasma memory usage (\d+) MiB", memory_summary(stats_only=True))
+    address = ray.get_runtime_context().gcs_address
+    found = re.search(r"Plasma memory usage (\d+) MiB", memory_summary(address, stats_only=True))
     assert found
     return float(found[1])
 
