@@ -140,7 +140,7 @@ def test_a_study_s_tools_are_those_of_the_requirement(form: str, weight: float) 
         market.snapshot, scenarios, book, model, surfaces=dict(market.surfaces)
     )
     found = tool_margins(series, model)["all"][0] * levels.index_usd["BTC"]
-    np.testing.assert_allclose(found, result.initial_margin_usd, rtol=1e-9)
+    np.testing.assert_allclose(found, result.margins.initial_margin_usd, rtol=1e-9)
     assert np.any(result.margins.components_usd[:, COMPONENT_NAMES.index("stressed_weight")] > 0.0)
     assert np.any(result.margins.components_usd[:, COMPONENT_NAMES.index("floor")] > 0.0)
 
