@@ -119,13 +119,13 @@ def add_ons(data: Path) -> None:
         build_scenarios,
         load_book,
         load_market,
-        open_workplace,
+        open_workspace,
         run_margin,
     )
 
     from margin_actors.engine.margin import calculate_margin
 
-    place = open_workplace(settings_from_environment(), data)
+    place = open_workspace(settings_from_environment(), data)
     time_text = "2026-02-06T09:35:16Z"
     path = data / "portfolios" / "book_20260206T093516Z_1000.parquet"
     changed = {"addons": {name: {"enabled": True} for name in ADD_ONS}}

@@ -14,15 +14,14 @@ from margin_actors.errors import InvalidPortfolio, Problem
 from margin_actors.market.books import Book, select_positions
 from margin_actors.market.instruments import has_expired
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.wiring import (
     RunRequest,
-    Stage,
-    Workplace,
+    Workspace,
     build_scenarios,
     load_holdings,
     load_market,
     load_model,
-    no_stage,
 )
 
 METHODS = ("span", "venue-grid", "hs-surface", "fhs-surface", "mc-surface", "hybrid")
@@ -41,25 +40,25 @@ class BookComparison:
 
 
 def run_comparison(
-    place: Workplace,
+    workspace: Workspace,
     *,
     snapshot: str | None,
     book: Path | None,
     methods: Sequence[str] = METHODS,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
 ) -> BookComparison:
     """Return the requirements of every account under several presets or model files.
 
     Parameters
     ----------
-    place : Workplace
+    workspace : Workspace
     snapshot : str or None
         Time of a recorded snapshot or path of a TOML file; None for the latest snapshot.
     book : Path or None
         File of positions; None for the book of the data folder.
     methods : sequence of str
         Names of presets or paths of TOML files.
-    tell : Stage
+    progress : ProgressCallback
         Progress callback.
 
     Raises
@@ -67,18 +66,18 @@ def run_comparison(
     InvalidPortfolio
         If no position can be margined under every method.
     """
-    market, _ = load_market(place, snapshot)
+    market, _ = load_market(workspace, snapshot)
     models = {name: load_model(name) for name in methods}
     lead = next(iter(models.values()))
-    held = load_holdings(place, RunRequest(snapshot, book, None, lead), market)
+    held = load_holdings(workspace, RunRequest(snapshot, book, None, lead), market)
     sets: dict[str, tuple[ModelParameters, ScenarioSet]] = {}
     built: dict[str, ScenarioSet] = {}
     for name, model in models.items():
         key = repr((model.history, model.scenarios, model.quality, model.procyclicality))
         if key not in built:
-            built[key] = build_scenarios(place, model, market.time, tell=tell)[0]
+            built[key] = build_scenarios(workspace, model, market.time, progress=progress)[0]
         sets[name] = (model, built[key])
-    tell("Assessing the book", 0, 0)
+    progress("Assessing the book", 0, 0)
     margined, failures, expired = _margined_by_all(held.book, market, sets)
     if margined.n_positions == 0:
         problems = [
@@ -88,8 +87,8 @@ def run_comparison(
         ]
         problems = problems or [Problem(str(held.path), "every position has expired")]
         raise InvalidPortfolio("no position can be margined by every method", problems)
-    threads = place.settings.threads
-    compared = compare_methods(market, margined, sets, threads=threads, tell=tell)
+    threads = workspace.settings.threads
+    compared = compare_methods(market, margined, sets, threads=threads, progress=progress)
     return BookComparison(compared, failures, expired)
 
 

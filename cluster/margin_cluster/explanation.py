@@ -26,7 +26,7 @@ from margin_actors.market.books import Book, select_account
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table
 from margin_cluster.sources import ParquetStore
-from margin_cluster.wiring import Workplace, load_scenarios
+from margin_cluster.wiring import Workspace, load_scenarios
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ExplainedAccount:
     """Prices of every position before and after the traced scenario."""
 
 
-def load_state(place: Workplace, run: Path) -> State:
+def load_state(workspace: Workspace, run: Path) -> State:
     """Return all inputs of a calculation of `margin run`, from its folder and the store.
 
     Raises
@@ -61,7 +61,7 @@ def load_state(place: Workplace, run: Path) -> State:
             f"{run} holds no calculation",
             [Problem("RUN", str(path), "there is no such file; name a folder of `margin run`")],
         )
-    store: ParquetStore = place.store
+    store: ParquetStore = workspace.store
     try:
         inputs = json.loads(path.read_text(encoding="utf-8"))
         model = {name: value for name, value in inputs["model"].items() if name != "id"}
@@ -79,20 +79,20 @@ def load_state(place: Workplace, run: Path) -> State:
     )
     return State(
         snapshot,
-        load_scenarios(place, scenarios_id),
+        load_scenarios(workspace, scenarios_id),
         book_from_table(store.get("books", book_id), where=f"book {book_id}", unknown_names="keep"),
         parameters,
     )
 
 
 def explain_account(
-    place: Workplace, run: Path, account: str, scenario: int | None
+    workspace: Workspace, run: Path, account: str, scenario: int | None
 ) -> ExplainedAccount:
     """Return an account's margin with its components, contributions and one traced scenario.
 
     Parameters
     ----------
-    place : Workplace
+    workspace : Workspace
     run : Path
         Folder of a calculation of `margin run`.
     account : str
@@ -107,7 +107,7 @@ def explain_account(
     InvalidRequest
         If there is no such scenario, or all positions of the account had expired.
     """
-    state = load_state(place, run)
+    state = load_state(workspace, run)
     alone = _alone(state.book, account, run)
     with named_input("book", f"book of {run}"):
         result = calculate_margin(state.snapshot, state.scenarios, alone, state.model)
@@ -140,7 +140,7 @@ def explain_account(
     )
 
 
-def explain_changes(place: Workplace, before: Path, after: Path, account: str) -> Waterfall:
+def explain_changes(workspace: Workspace, before: Path, after: Path, account: str) -> Waterfall:
     """Return the change of an account's requirement between two stored calculations, in steps.
 
     Raises
@@ -148,7 +148,7 @@ def explain_changes(place: Workplace, before: Path, after: Path, account: str) -
     InvalidPortfolio
         If neither book holds the account, or its positions cannot be priced in any order of steps.
     """
-    return changes_of_margin(load_state(place, before), load_state(place, after), account)
+    return changes_of_margin(load_state(workspace, before), load_state(workspace, after), account)
 
 
 def _alone(book: Book, account: str, run: Path) -> Book:

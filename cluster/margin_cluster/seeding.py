@@ -17,13 +17,19 @@ from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidParameters, InvalidPortfolio, MarginError, Problem
 from margin_actors.market.portfolios import book_from_table
+from margin_actors.progress import ProgressCallback
 from margin_cluster.archive import StoreArchive
 from margin_cluster.atomic import write_atomically
 from margin_cluster.gateway import Gateway
 from margin_cluster.gateway.portfolios import replace_positions
 from margin_cluster.ledger import Origin
 from margin_cluster.sources import read_table
-from margin_cluster.wiring import Stage, Workplace, build_scenarios, load_market, load_scenarios
+from margin_cluster.wiring import (
+    Workspace,
+    build_scenarios,
+    load_market,
+    load_scenarios,
+)
 
 START_SECONDS_MAX = 600.0
 MODEL_FILE = "model.json"
@@ -70,7 +76,7 @@ class Seeding:
     """The gateway that starts, and the inputs of its start-up."""
 
     gateway: Gateway
-    place: Workplace
+    workspace: Workspace
     archive: StoreArchive
     seeds: Seeds
     until: float
@@ -79,11 +85,11 @@ class Seeding:
 
 async def seed_and_warm(
     gateway: Gateway,
-    place: Workplace,
+    workspace: Workspace,
     archive: StoreArchive,
     seeds: Seeds,
     *,
-    tell: Stage,
+    progress: ProgressCallback,
 ) -> list[str]:
     """Seed an empty ledger, wait until the market is priced, and warm up the gateway.
 
@@ -101,18 +107,18 @@ async def seed_and_warm(
     """
     until = time.monotonic() + START_SECONDS_MAX
     await asyncio.to_thread(require_same_model, archive, seeds)
-    seeding = Seeding(gateway, place, archive, seeds, until)
-    notices = await _seed_market(seeding, tell)
+    seeding = Seeding(gateway, workspace, archive, seeds, until)
+    notices = await _seed_market(seeding, progress)
     await asyncio.to_thread(keep_model, archive, seeds.model)
-    tell("Pricing every contract in every scenario", 0, 0)
+    progress("Pricing every contract in every scenario", 0, 0)
     generation: ResidentGeneration | None = None
     try:
         generation = await gateway.cluster.generation(until=until)
     except MarginError as error:
         notices.append(f"The market in use cannot be priced: {error}. Publish another snapshot.")
-    notices += await _seed_positions(seeding, generation, tell)
+    notices += await _seed_positions(seeding, generation, progress)
     if generation is not None:
-        tell("Warming up", 0, 0)
+        progress("Warming up", 0, 0)
         await gateway.warm(until=until)
     return notices
 
@@ -152,7 +158,7 @@ def keep_model(archive: StoreArchive, model: ModelParameters) -> None:
         write_atomically(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
-async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:
+async def _seed_market(seeding: Seeding, progress: ProgressCallback) -> list[str]:
     seeds, archive = seeding.seeds, seeding.archive
     heads = await asyncio.to_thread(archive.active_inputs)
     named = seeds.snapshot is not None or seeds.scenarios_id is not None
@@ -163,15 +169,17 @@ async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:
             f"The ledger already has a market in use (generation {heads.number}); --snapshot and "
             "--scenarios are not used. Add --replace-snapshot to use them."
         ]
-    tell("Reading the snapshot", 0, 0)
-    snapshot, _ = await asyncio.to_thread(load_market, seeding.place, seeds.snapshot)
+    progress("Reading the snapshot", 0, 0)
+    snapshot, _ = await asyncio.to_thread(load_market, seeding.workspace, seeds.snapshot)
     if seeds.scenarios_id is None:
-        build = partial(build_scenarios, seeding.place, seeds.model, snapshot.time, tell=tell)
+        build = partial(
+            build_scenarios, seeding.workspace, seeds.model, snapshot.time, progress=progress
+        )
         scenarios, _ = await asyncio.to_thread(build)
     else:
-        scenarios = await asyncio.to_thread(load_scenarios, seeding.place, seeds.scenarios_id)
+        scenarios = await asyncio.to_thread(load_scenarios, seeding.workspace, seeds.scenarios_id)
     await asyncio.to_thread(archive.save_scenarios, scenarios)
-    tell("Fitting smiles", 0, 0)
+    progress("Fitting smiles", 0, 0)
     cluster, origin = seeding.gateway.cluster, {"request_id": "", "caller": _CALLER}
     await cluster.activate(scenarios.id, key=uuid4().hex, until=seeding.until, **origin)
     await cluster.publish(
@@ -181,7 +189,7 @@ async def _seed_market(seeding: Seeding, tell: Stage) -> list[str]:
 
 
 async def _seed_positions(
-    seeding: Seeding, generation: ResidentGeneration | None, tell: Stage
+    seeding: Seeding, generation: ResidentGeneration | None, progress: ProgressCallback
 ) -> list[str]:
     seeds, archive = seeding.seeds, seeding.archive
     version = await asyncio.to_thread(archive.ledger.portfolio_version)
@@ -194,12 +202,12 @@ async def _seed_positions(
         ]
     path = seeds.book
     if path is None:
-        path, _ = seeding.place.data.default_book()
+        path, _ = seeding.workspace.data.default_book()
     if path is None:
         return []
     if generation is None:
         return [f"The positions of {path} are not loaded: there is no market to check them with."]
-    tell("Reading the book", 0, 0)
+    progress("Reading the book", 0, 0)
     table = await asyncio.to_thread(read_table, path, what="book", error=InvalidPortfolio)
     book = await asyncio.to_thread(partial(book_from_table, table, where=str(path)))
     positions, origin = seeding.gateway.positions, Origin("", _CALLER)

@@ -20,6 +20,7 @@ import structlog
 
 from margin_actors.actors.layout import Layout
 from margin_actors.engine.parameters import ModelParameters
+from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import ScenarioSetRecord, sqlite_url
@@ -28,7 +29,7 @@ from margin_cluster.seeding import seed_and_warm
 from margin_cluster.settings import Settings
 from margin_cluster.sources import ModelRegistry
 from margin_cluster.streams import SafeStream
-from margin_cluster.wiring import Stage, build_scenarios, no_stage, open_workplace
+from margin_cluster.wiring import build_scenarios, open_workspace
 
 EXIT_RAY_LOST = 4
 """Exit code of a gateway after the exit of a Ray process on which it depends."""
@@ -186,23 +187,23 @@ def build_scenario_set(
     model: ModelParameters,
     archive: StoreArchive,
     as_of: datetime,
-    tell: Stage,
+    progress: ProgressCallback,
 ) -> ScenarioSetRecord:
     """Build the model's scenario set as of a time, store it, and return its ledger record."""
-    place = open_workplace(settings, data, tell=tell)
-    scenarios, _ = build_scenarios(place, model, as_of, tell=tell)
+    workspace = open_workspace(settings, data, progress=progress)
+    scenarios, _ = build_scenarios(workspace, model, as_of, progress=progress)
     return archive.save_scenarios(scenarios)
 
 
 def scenario_builder(
     settings: Settings, request: ServiceRequest, archive: StoreArchive
-) -> Callable[[datetime], Callable[[Stage], ScenarioSetRecord]]:
+) -> Callable[[datetime], Callable[[ProgressCallback], ScenarioSetRecord]]:
     """Return a function of `as_of` that returns the job of a BuildScenarioSet call.
 
     The job can be pickled; it takes a progress callback and returns the ledger record of the set.
     """
 
-    def job(as_of: datetime) -> Callable[[Stage], ScenarioSetRecord]:
+    def job(as_of: datetime) -> Callable[[ProgressCallback], ScenarioSetRecord]:
         return partial(build_scenario_set, settings, request.data, request.model, archive, as_of)
 
     return job
@@ -214,7 +215,7 @@ async def running_gateway(
     request: ServiceRequest,
     options: GatewayOptions,
     *,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
     notify: Callable[[str], None] = no_notice,
     before_ready: Callable[[Gateway], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[Gateway]:
@@ -226,7 +227,7 @@ async def running_gateway(
     from margin_actors.actors.cluster import Cluster
 
     archive = await asyncio.to_thread(open_archive, settings, request)
-    tell("Starting the actors", 0, 0)
+    progress("Starting the actors", 0, 0)
     cluster = await Cluster.connect(
         archive, request.model, request.layout, namespace=request.namespace
     )
@@ -234,8 +235,10 @@ async def running_gateway(
         gateway = Gateway(cluster, archive, scenario_builder(settings, request, archive), options)
         await gateway.start()
         try:
-            place = await asyncio.to_thread(partial(open_workplace, settings, request.data))
-            for notice in await seed_and_warm(gateway, place, archive, request, tell=tell):
+            workspace = await asyncio.to_thread(partial(open_workspace, settings, request.data))
+            for notice in await seed_and_warm(
+                gateway, workspace, archive, request, progress=progress
+            ):
                 notify(notice)
             if before_ready is not None:
                 await before_ready(gateway)
@@ -252,7 +255,7 @@ async def serve(
     request: ServiceRequest,
     options: GatewayOptions,
     *,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
     notify: Callable[[str], None] = no_notice,
     ready: Callable[[Gateway], None],
 ) -> None:
@@ -271,7 +274,9 @@ async def serve(
     is_up = asyncio.Event()
 
     async def run() -> None:
-        async with running_gateway(settings, request, options, tell=tell, notify=notify) as gateway:
+        async with running_gateway(
+            settings, request, options, progress=progress, notify=notify
+        ) as gateway:
             # Objects that exist now are permanent. Excluding them from garbage collection avoids
             # pauses of a tenth of a second.
             gc.collect()

@@ -33,16 +33,15 @@ from margin_actors.engine.parameters import (
 from margin_actors.engine.scenarios import build_scenarios as build_scenario_set
 from margin_actors.errors import InvalidParameters, MissingMarketData, Problem
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.sources import load_snapshot, load_surface_histories
 from margin_cluster.wiring import (
     History,
     RunRequest,
-    Stage,
-    Workplace,
+    Workspace,
     load_book,
     load_history,
     load_volatility_indices,
-    no_stage,
     require_quality,
 )
 
@@ -113,13 +112,13 @@ def engine_models(model: ModelParameters, names: Sequence[str]) -> dict[str, Mod
 
 
 def load_replay(
-    place: Workplace,
+    workspace: Workspace,
     models: dict[str, ModelParameters],
     first: datetime,
     last: datetime | None,
     confidences: Sequence[float],
     *,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[ReplayInputs, TimeArray]:
     """Return the inputs of a replay and its dates, datetime64[ms] (n_dates,).
 
@@ -135,7 +134,7 @@ def load_replay(
     """
     lead = next(iter(models.values()))
     found = History({}, [], [])
-    indices = load_volatility_indices(place, lead, found)
+    indices = load_volatility_indices(workspace, lead, found)
     missing = [u for u in lead.scenarios.underlyings if u not in indices]
     if missing:
         raise MissingMarketData(
@@ -150,7 +149,7 @@ def load_replay(
     horizon = np.timedelta64(round(lead.horizon_hours_total * 3.6e6), "ms")
     until = min(latest, _stamp(last) + horizon) if last is not None else latest
     end = until.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
-    history = load_history(place, lead, end, tell=tell)
+    history = load_history(workspace, lead, end, progress=progress)
     require_quality(history.reports)
     inputs = replay_inputs(history.grids, indices, models, confidences)
     known = inputs.table.time[inputs.table.complete]
@@ -210,18 +209,18 @@ def _in_pieces(
     dates: TimeArray,
     *,
     processes: int,
-    tell: Stage,
+    progress: ProgressCallback,
 ) -> list[R]:
     """Return the results of all chunks of dates, in their order, computed by several processes."""
     pieces = [dates[i : i + _DATES_A_PIECE] for i in range(0, dates.size, _DATES_A_PIECE)]
     done: list[R] = []
     what = "Replaying dates"
-    tell(what, 0, dates.size)
+    progress(what, 0, dates.size)
     if processes <= 1 or len(pieces) == 1:
         _begin(inputs)
         for number, piece in enumerate(pieces):
             done.append(work(piece))
-            tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
+            progress(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
         return done
     with ProcessPoolExecutor(
         processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(inputs,)
@@ -231,7 +230,7 @@ def _in_pieces(
                 results = pool.map(work, pieces)
             for number, result in enumerate(results):
                 done.append(result)
-                tell(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
+                progress(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
         except BaseException:
             # Otherwise the pool would first finish the chunks that are running or queued.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -242,25 +241,27 @@ def _in_pieces(
 
 
 def run_backtest(
-    place: Workplace,
+    workspace: Workspace,
     model: ModelParameters,
     *,
     engines: Sequence[str] = tuple(ENGINES),
     first: datetime,
     last: datetime | None,
     confidences: Sequence[float] = CONFIDENCES,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
 ) -> Backtest:
     """Return the backtest of the benchmark portfolios on every day from `first` to `last`."""
     models = replayed_engine_models(model, engines)
-    inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
-    pieces = _in_pieces(_replay_piece, inputs, dates, processes=place.settings.threads, tell=tell)
+    inputs, dates = load_replay(workspace, models, first, last, confidences, progress=progress)
+    pieces = _in_pieces(
+        _replay_piece, inputs, dates, processes=workspace.settings.threads, progress=progress
+    )
     replay = join_replays(pieces)
     return summarise(replay, -(-inputs.table.length // inputs.table.step))
 
 
 def run_book_backtest(
-    place: Workplace,
+    workspace: Workspace,
     model: ModelParameters,
     *,
     book: Path | None,
@@ -268,7 +269,7 @@ def run_book_backtest(
     first: datetime,
     last: datetime | None,
     confidences: Sequence[float] = CONFIDENCES,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[Backtest, str]:
     """Return the backtest of a book over the recorded option chains, and a remark.
 
@@ -283,29 +284,29 @@ def run_book_backtest(
     """
     models = engine_models(model, engines)
     lead = next(iter(models.values()))
-    pairs = _snapshot_pairs(place, first, last, lead.horizon_hours_total)
+    pairs = _snapshot_pairs(workspace, first, last, lead.horizon_hours_total)
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
-    history = load_history(place, lead, until, tell=tell)
+    history = load_history(workspace, lead, until, progress=progress)
     require_quality(history.reports)
     surfaces, _ = load_surface_histories(
-        place.data.chains,
+        workspace.data.chains,
         lead.scenarios.underlyings,
         until=until,
-        store=place.store,
-        threads=place.settings.threads,
-        advance=lambda done, total: tell("Fitting past surfaces", done, total),
+        store=workspace.store,
+        threads=workspace.settings.threads,
+        advance=lambda done, total: progress("Fitting past surfaces", done, total),
     )
-    indices = load_volatility_indices(place, lead, history)
-    held, _, _ = load_book(place, RunRequest(None, book, None, lead), first)
+    indices = load_volatility_indices(workspace, lead, history)
+    held, _, _ = load_book(workspace, RunRequest(None, book, None, lead), first)
     dates: list[BookDate] = []
     for number, (now, then) in enumerate(pairs):
-        tell("Replaying dates", number, len(pairs))
+        progress("Replaying dates", number, len(pairs))
         sets = {
             name: (m, build_scenario_set(history.grids, m, as_of=now, surfaces=surfaces,
                                          vol_index=indices))
             for name, m in models.items()
         }  # fmt: skip
-        markets = [_snapshot_at(place, time) for time in (now, then)]
+        markets = [_snapshot_at(workspace, time) for time in (now, then)]
         dates.append(margin_and_outcome(markets[0], markets[1], held, sets, tuple(confidences)))
     replay = ReplayResult(
         held.accounts,
@@ -322,7 +323,7 @@ def run_book_backtest(
 
 
 def _snapshot_pairs(
-    place: Workplace, first: datetime, last: datetime | None, horizon_hours: float
+    workspace: Workspace, first: datetime, last: datetime | None, horizon_hours: float
 ) -> list[tuple[np.datetime64, np.datetime64]]:
     """Return pairs of snapshot times from `first` to `last`, at most one pair per day.
 
@@ -334,7 +335,7 @@ def _snapshot_pairs(
     InvalidParameters
         If there are fewer than three pairs.
     """
-    every = np.unique(np.concatenate([f.times for f in place.data.chains])).astype(np.int64)
+    every = np.unique(np.concatenate([f.times for f in workspace.data.chains])).astype(np.int64)
     step = round(horizon_hours * 3.6e6)
     begin, end = _stamp(first), _stamp(last) if last is not None else _FAR
     bounds = int(begin.astype(np.int64)), int(end.astype(np.int64))
@@ -363,25 +364,27 @@ def _snapshot_pairs(
     return [(np.datetime64(now, "ms"), np.datetime64(then, "ms")) for now, then in found]
 
 
-def _snapshot_at(place: Workplace, time: np.datetime64) -> MarketSnapshot:
+def _snapshot_at(workspace: Workspace, time: np.datetime64) -> MarketSnapshot:
     moment = time.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
-    return load_snapshot(place.data.chains, moment, place.data.root)
+    return load_snapshot(workspace.data.chains, moment, workspace.data.root)
 
 
 def run_procyclicality(
-    place: Workplace,
+    workspace: Workspace,
     model: ModelParameters,
     *,
     first: datetime,
     last: datetime | None,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[Procyclicality, ModelParameters]:
     """Return the daily series of a model's margins and of its tools, and the model as replayed."""
     replayed = _replayed_model(model)
     models = {model.name: replayed}
     confidences = (model.measure.confidence,)
-    inputs, dates = load_replay(place, models, first, last, confidences, tell=tell)
-    pieces = _in_pieces(_tools_piece, inputs, dates, processes=place.settings.threads, tell=tell)
+    inputs, dates = load_replay(workspace, models, first, last, confidences, progress=progress)
+    pieces = _in_pieces(
+        _tools_piece, inputs, dates, processes=workspace.settings.threads, progress=progress
+    )
     return join_series(pieces), replayed
 
 

@@ -1,6 +1,5 @@
 """Assembly of a calculation from the arguments of a command line."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +46,7 @@ from margin_actors.market.cleansing import (
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
+from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.archive import book_to_table
 from margin_cluster.holdings import Holdings, UnknownAccounts, read_book, with_collateral_file
 from margin_cluster.results import CalculationOutput
@@ -64,18 +64,11 @@ from margin_cluster.sources import (
     synthetic_folder,
 )
 
-Stage = Callable[[str, int, int], None]
-"""Progress callback: (description of the stage, steps done, steps in total). Both numbers are 0 if
-the steps cannot be counted."""
 FREQUENCIES = {"1d": 86_400, "1h": 3_600, "1min": 60}
 
 
-def no_stage(_what: str, _done: int, _total: int) -> None:
-    """Progress callback that does nothing."""
-
-
 @dataclass(frozen=True)
-class Workplace:
+class Workspace:
     """The settings, the store and the data folder of a command."""
 
     settings: Settings
@@ -83,14 +76,16 @@ class Workplace:
     data: DataFolder
 
 
-def open_workplace(settings: Settings, data: Path | None, *, tell: Stage = no_stage) -> Workplace:
-    """Return the workplace; without a data folder, the synthetic data set is generated and used."""
+def open_workspace(
+    settings: Settings, data: Path | None, *, progress: ProgressCallback = no_progress
+) -> Workspace:
+    """Return the workspace; without a data folder, the synthetic data set is generated and used."""
     store = ParquetStore(settings.store)
     root = data or settings.data
     if root is None:
-        tell("Generating the synthetic data set", 0, 0)
-        return Workplace(settings, store, DataFolder(synthetic_folder(settings.store), store))
-    return Workplace(settings, store, DataFolder(root, store))
+        progress("Generating the synthetic data set", 0, 0)
+        return Workspace(settings, store, DataFolder(synthetic_folder(settings.store), store))
+    return Workspace(settings, store, DataFolder(root, store))
 
 
 def load_model(model: str) -> ModelParameters:
@@ -111,7 +106,9 @@ def load_model(model: str) -> ModelParameters:
     return preset(model)
 
 
-def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot, list[UsedFile]]:
+def load_market(
+    workspace: Workspace, snapshot: str | None
+) -> tuple[MarketSnapshot, list[UsedFile]]:
     """Return a market snapshot and the files used; store the snapshot under its id.
 
     `snapshot` is the ISO 8601 time of a recorded snapshot or the path of a TOML file; None for the
@@ -127,12 +124,12 @@ def load_market(place: Workplace, snapshot: str | None) -> tuple[MarketSnapshot,
     if snapshot is not None and snapshot.endswith(".toml"):
         path = Path(snapshot)
         written = snapshot_from_toml(path)
-        place.store.put("market_snapshots", written.id, snapshot_to_table(written))
+        workspace.store.put("market_snapshots", written.id, snapshot_to_table(written))
         return written, [UsedFile("snapshot", snapshot, file_sha256(path))]
     time = None if snapshot is None else time_from_text(snapshot)
-    loaded = load_snapshot(place.data.chains, time, place.data.root)
-    place.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
-    place.store.put("market_snapshots", loaded.id, snapshot_to_table(loaded))
+    loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
+    workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
+    workspace.store.put("market_snapshots", loaded.id, snapshot_to_table(loaded))
     return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
 
 
@@ -170,7 +167,11 @@ class History:
 
 
 def load_history(
-    place: Workplace, model: ModelParameters, time: datetime, *, tell: Stage = no_stage
+    workspace: Workspace,
+    model: ModelParameters,
+    time: datetime,
+    *,
+    progress: ProgressCallback = no_progress,
 ) -> History:
     """Return the cleansed and aggregated prices of the model's underlyings up to `time`."""
     interval = FREQUENCIES[model.history.frequency]
@@ -178,8 +179,8 @@ def load_history(
     lookback = model.scenarios.windows * model.scenarios.step_hours + horizon
     history = History({}, [], [])
     for i, u in enumerate(model.scenarios.underlyings):
-        tell("Cleansing prices", i, len(model.scenarios.underlyings))
-        candles, used = place.data.candles(model.history.sources, u, interval)
+        progress("Cleansing prices", i, len(model.scenarios.underlyings))
+        candles, used = workspace.data.candles(model.history.sources, u, interval)
         history.used += used
         history.grids[u], report = aggregate_prices(
             candles,
@@ -205,61 +206,61 @@ def require_quality(reports: list[QualityReport]) -> None:
 
 
 def build_scenarios(
-    place: Workplace,
+    workspace: Workspace,
     model: ModelParameters,
     time: datetime,
     *,
-    tell: Stage = no_stage,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[ScenarioSet, History]:
     """Build the scenario set of a model as of a time and store it under its id.
 
     Raises DataQualityFailure if the prices fail a quality limit of the model.
     """
-    history = load_history(place, model, time, tell=tell)
+    history = load_history(workspace, model, time, progress=progress)
     require_quality(history.reports)
     surfaces, index = {}, {}
     if model.scenarios.surface_moves == "history":
-        tell("Fitting past surfaces", 0, 0)
+        progress("Fitting past surfaces", 0, 0)
         surfaces, left_out = load_surface_histories(
-            place.data.chains,
+            workspace.data.chains,
             model.scenarios.underlyings,
             until=time,
-            store=place.store,
-            threads=place.settings.threads,
-            advance=lambda done, total: tell("Fitting past surfaces", done, total),
+            store=workspace.store,
+            threads=workspace.settings.threads,
+            advance=lambda done, total: progress("Fitting past surfaces", done, total),
         )
         history.used += [
             UsedFile("chain history", str(c.path), file_sha256(c.path))
-            for c in place.data.chains
+            for c in workspace.data.chains
             if c.times[0] <= stamp_of(time)
         ]
         history.remarks += left_out
     if model.scenarios.surface_moves != "none":
-        index = load_volatility_indices(place, model, history)
-    tell("Building scenarios", 0, 0)
+        index = load_volatility_indices(workspace, model, history)
+    progress("Building scenarios", 0, 0)
     scenarios = build_model_scenarios(
         history.grids, model, as_of=stamp_of(time), surfaces=surfaces, vol_index=index
     )
-    place.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
+    workspace.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
     return scenarios, history
 
 
 def load_volatility_indices(
-    place: Workplace, model: ModelParameters, history: History
+    workspace: Workspace, model: ModelParameters, history: History
 ) -> dict[str, VolatilityIndex]:
     """Return the volatility indices that exist, by underlying; add the files to `history.used`."""
     out: dict[str, VolatilityIndex] = {}
     for u in model.scenarios.underlyings:
-        found = place.data.volatility_index(model.scenarios.vol_index_sources, u)
+        found = workspace.data.volatility_index(model.scenarios.vol_index_sources, u)
         if found is not None:
             out[u] = found[0]
             history.used.append(found[1])
     return out
 
 
-def load_scenarios(place: Workplace, scenarios_id: str) -> ScenarioSet:
+def load_scenarios(workspace: Workspace, scenarios_id: str) -> ScenarioSet:
     """Return a scenario set of the store; raises InvalidMarketData if the store lacks it."""
-    table = place.store.get("scenarios", scenarios_id)
+    table = workspace.store.get("scenarios", scenarios_id)
     return scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
 
 
@@ -285,30 +286,30 @@ KEEP_PNL_ACCOUNTS_MAX = 1000
 
 
 def run_margin(
-    place: Workplace, request: RunRequest, *, tell: Stage = no_stage
+    workspace: Workspace, request: RunRequest, *, progress: ProgressCallback = no_progress
 ) -> CalculationOutput:
     """Return the margins of a book with everything that a report needs."""
     model = request.model
-    ModelRegistry(place.store.root).use(model)
-    tell("Reading the snapshot", 0, 0)
-    snapshot, used = load_market(place, request.snapshot)
-    tell("Reading the book", 0, 0)
-    held = load_holdings(place, request, snapshot)
+    ModelRegistry(workspace.store.root).use(model)
+    progress("Reading the snapshot", 0, 0)
+    snapshot, used = load_market(workspace, request.snapshot)
+    progress("Reading the book", 0, 0)
+    held = load_holdings(workspace, request, snapshot)
     book, deposits = held.book, held.collateral
     if request.scenarios_id is None:
-        scenarios, history = build_scenarios(place, model, snapshot.time, tell=tell)
+        scenarios, history = build_scenarios(workspace, model, snapshot.time, progress=progress)
     else:
-        scenarios = load_scenarios(place, request.scenarios_id)
+        scenarios = load_scenarios(workspace, request.scenarios_id)
         history = History({}, [], [])
-    tell("Fitting smiles", 0, 0)
+    progress("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
     margined = book if deposits is None else with_collateral(book, deposits, model)
     if margined is not book:
-        place.store.put("books", margined.id, book_to_table(margined))
+        workspace.store.put("books", margined.id, book_to_table(margined))
     keep = request.keep_pnl
     if keep is None:
         keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
-    tell("Revaluing every account", 0, 0)
+    progress("Revaluing every account", 0, 0)
     with named_input("book", str(held.path)):
         result = calculate_margin(
             snapshot,
@@ -317,7 +318,7 @@ def run_margin(
             model,
             surfaces=surfaces,
             keep_pnl=keep,
-            threads=place.settings.threads,
+            threads=workspace.settings.threads,
         )
     equity = None
     if deposits is not None:
@@ -354,7 +355,7 @@ def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str,
 
 
 def load_book(
-    place: Workplace, request: RunRequest, as_of: datetime
+    workspace: Workspace, request: RunRequest, as_of: datetime
 ) -> tuple[Book, Path, list[UsedFile]]:
     """Return the book of a request (or of the data folder), its path and the files used.
 
@@ -363,15 +364,15 @@ def load_book(
     InvalidPortfolio
         With every row that cannot be used, including expired and unknown instruments.
     """
-    path = request.book or place.data.default_book()[0]
-    found = read_book(place.store, path, as_of=as_of)
+    path = request.book or workspace.data.default_book()[0]
+    found = read_book(workspace.store, path, as_of=as_of)
     return found.book, found.path, list(found.used)
 
 
-def load_holdings(place: Workplace, request: RunRequest, snapshot: MarketSnapshot) -> Holdings:
+def load_holdings(workspace: Workspace, request: RunRequest, snapshot: MarketSnapshot) -> Holdings:
     """Return the positions and collateral of a request, checked against each other."""
-    book, collateral = place.data.default_book()
-    held = read_book(place.store, request.book or book)
+    book, collateral = workspace.data.default_book()
+    held = read_book(workspace.store, request.book or book)
     path = request.collateral or (collateral if request.book is None else None)
     if path is None:
         return held
@@ -382,14 +383,14 @@ __all__ = [
     "History",
     "MarginResult",
     "RunRequest",
-    "Workplace",
+    "Workspace",
     "build_scenarios",
     "load_history",
     "load_holdings",
     "load_market",
     "load_model",
     "load_scenarios",
-    "open_workplace",
+    "open_workspace",
     "require_quality",
     "run_margin",
     "stamp_of",

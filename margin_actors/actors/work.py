@@ -32,12 +32,11 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.progress import ProgressCallback
 
 T = TypeVar("T")
 JobProgress: TypeAlias = tuple[str, int, int]
 """Progress of a job: (current activity, items done, number of items)."""
-ProgressCallback: TypeAlias = Callable[[str, int, int], None]
-"""Progress callback; receives (current activity, items done, number of items)."""
 JobReport: TypeAlias = tuple[Literal["progress"], JobProgress] | tuple[Literal["done"], T]
 """What a job reports: its progress any number of times, then its result."""
 _STOP_POLL_SECONDS = 0.1

@@ -11,7 +11,7 @@ import pytest
 from margin_cluster.cli import app
 from margin_cluster.cli.compare import equal_methods
 from margin_cluster.settings import Settings
-from margin_cluster.wiring import RunRequest, load_model, open_workplace, run_margin
+from margin_cluster.wiring import RunRequest, load_model, open_workspace, run_margin
 from typer.testing import CliRunner
 
 from margin_actors.engine.comparison import Comparison, MethodMargins
@@ -291,7 +291,7 @@ def test_the_large_book_after_the_fall_of_february(data_root: Path, tmp_path: Pa
     """1,000 accounts on real data under the full model: parts add up, floors bind, the buffer is
     released, and every section has its rows."""
     settings = Settings(store=tmp_path, data=data_root, threads=2, deribit_url="")
-    place = open_workplace(settings, data_root)
+    place = open_workspace(settings, data_root)
     book = data_root / "portfolios" / "book_20260206T093516Z_1000.parquet"
     collateral = data_root / "portfolios" / "collateral_20260206T093516Z_1000.csv"
     request = RunRequest("2026-02-06T09:35:16Z", book, collateral, load_model("ccp-default"),

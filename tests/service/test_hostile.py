@@ -39,7 +39,7 @@ from service_world import Running, World, beside, wire
 from waiting import wait_until
 
 from margin_actors.actors.jobs import run_beside
-from margin_actors.actors.work import ProgressCallback
+from margin_actors.progress import ProgressCallback
 
 ONCE = RetryPolicy(attempts_max=1)
 STALL = 1.0

@@ -14,7 +14,14 @@ from rich.table import Table
 
 from margin_actors.engine.comparison import LEVELS, Comparison, MethodMargins
 from margin_actors.engine.parameters import ModelParameters
-from margin_cluster.cli.console import amounts_in, counted, out, percent, print_json, workplace
+from margin_cluster.cli.console import (
+    amounts_in,
+    counted,
+    opened_workspace,
+    out,
+    percent,
+    print_json,
+)
 from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
 from margin_cluster.cli.options import AsJson, BookFile, Data, Force, OutDir, Snapshot
 from margin_cluster.cli.outputs import output_folder
@@ -45,14 +52,16 @@ def compare(
     models = {name: load_model(name) for name in names}
     with (
         output_folder(out_dir, command="compare", replace=force) as folder,
-        workplace(data, quiet=as_json) as (place, tell),
+        opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
-        compared = run_comparison(place, snapshot=snapshot, book=book, methods=names, tell=tell)
+        compared = run_comparison(
+            workspace, snapshot=snapshot, book=book, methods=names, progress=progress
+        )
         table = _comparison_table(compared.methods)
         pq.write_table(table, folder / "methods.parquet", compression="zstd")
         pa_csv.write_csv(table, folder / "methods.csv")
         write_failures(folder, compared.failures)
-        tell("Drawing the report", 0, 0)
+        progress("Drawing the report", 0, 0)
         document = _document(compared, out_dir, models)
         page = comparison_html(
             compared.methods, failures=compared.failures, remarks=document.remarks

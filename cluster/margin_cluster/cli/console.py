@@ -13,9 +13,10 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from margin_actors.progress import ProgressCallback
 from margin_cluster.cli.schemas import Document
 from margin_cluster.settings import Settings, settings_from_environment
-from margin_cluster.wiring import Stage, Workplace, open_workplace
+from margin_cluster.wiring import Workspace, open_workspace
 
 Amount: TypeAlias = Callable[[float], str]
 """Formats an amount in US dollars for display."""
@@ -44,7 +45,7 @@ def print_json(document: Document) -> None:
 
 
 @contextmanager
-def stages(*, quiet: bool) -> Generator[Stage]:
+def stages(*, quiet: bool) -> Generator[ProgressCallback]:
     """Yield a progress callback that reports on standard error.
 
     On a terminal it draws a spinner or a progress bar, otherwise one line per stage; if `quiet`,
@@ -83,10 +84,12 @@ def stages(*, quiet: bool) -> Generator[Stage]:
 
 
 @contextmanager
-def workplace(data: Path | None, *, quiet: bool) -> Generator[tuple[Workplace, Stage]]:
-    """Yield the workplace and a progress callback."""
-    with stages(quiet=quiet) as tell:
-        yield open_workplace(settings(), data, tell=tell), tell
+def opened_workspace(
+    data: Path | None, *, quiet: bool
+) -> Generator[tuple[Workspace, ProgressCallback]]:
+    """Yield the workspace and a progress callback."""
+    with stages(quiet=quiet) as report:
+        yield open_workspace(settings(), data, progress=report), report
 
 
 def synthetic_banner() -> Panel:

@@ -7,7 +7,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from margin_cluster.cli.console import amounts_in, out, print_json, workplace
+from margin_cluster.cli.console import amounts_in, opened_workspace, out, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.explain_tables import show_account
 from margin_cluster.cli.options import AsJson
@@ -48,8 +48,8 @@ def account_command(
     as_json: AsJson = False,
 ) -> None:
     """Show an account's requirement components, contributions, tail and one traced scenario."""
-    with workplace(None, quiet=True) as (place, _):
-        found = explain_account(place, run, account, scenario)
+    with opened_workspace(None, quiet=True) as (workspace, _):
+        found = explain_account(workspace, run, account, scenario)
     document = _account_document(found)
     if as_json:
         print_json(document)
@@ -136,8 +136,8 @@ def changes_command(
     as_json: AsJson = False,
 ) -> None:
     """Show how positions, market, scenarios and parameters changed an account's requirement."""
-    with workplace(None, quiet=True) as (place, _):
-        found = explain_changes(place, before, after, account)
+    with opened_workspace(None, quiet=True) as (workspace, _):
+        found = explain_changes(workspace, before, after, account)
     steps = [
         ChangeStep(replaced=step, change_usd=float(change))
         for step, change in zip(found.steps, found.change_usd, strict=True)

@@ -13,12 +13,12 @@ from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.market.cleansing import FAULT_MEANING, QualityReport
 from margin_cluster.cli.console import (
     counted,
+    opened_workspace,
     out,
     print_json,
     settings,
     stages,
     synthetic_banner,
-    workplace,
 )
 from margin_cluster.cli.errors import EXIT_QUALITY, reporting_errors
 from margin_cluster.cli.options import AsJson, Data, Model, Snapshot
@@ -35,7 +35,7 @@ from margin_cluster.sources.deribit import DeribitClient, fetch_chain
 from margin_cluster.wiring import (
     FREQUENCIES,
     History,
-    Workplace,
+    Workspace,
     load_history,
     load_market,
     load_model,
@@ -60,9 +60,9 @@ def check(
     Prices up to the valuation time are checked; without option chains, up to the last close.
     """
     parameters = load_model(model)
-    with workplace(data, quiet=as_json) as (place, tell):
-        time, has_chains = _valuation_time(place, parameters, snapshot)
-        history = load_history(place, parameters, time, tell=tell)
+    with opened_workspace(data, quiet=as_json) as (workspace, progress):
+        time, has_chains = _valuation_time(workspace, parameters, snapshot)
+        history = load_history(workspace, parameters, time, progress=progress)
     document = _check_document(history, time, has_chains=has_chains)
     if as_json:
         print_json(document)
@@ -73,16 +73,16 @@ def check(
 
 
 def _valuation_time(
-    place: Workplace, model: ModelParameters, snapshot: str | None
+    workspace: Workspace, model: ModelParameters, snapshot: str | None
 ) -> tuple[datetime, bool]:
     """Return (time up to which prices are checked, True if a snapshot was read for it)."""
-    if place.data.chains or (snapshot is not None and snapshot.endswith(".toml")):
-        return load_market(place, snapshot)[0].time, True
+    if workspace.data.chains or (snapshot is not None and snapshot.endswith(".toml")):
+        return load_market(workspace, snapshot)[0].time, True
     if snapshot is not None:
         return time_from_text(snapshot), False
     interval = FREQUENCIES[model.history.frequency]
     underlyings = model.scenarios.underlyings
-    return place.data.last_close(model.history.sources, underlyings, interval), False
+    return workspace.data.last_close(model.history.sources, underlyings, interval), False
 
 
 def _check_document(history: History, time: datetime, *, has_chains: bool) -> DataCheckDocument:
@@ -183,8 +183,8 @@ def generate(
 ) -> None:
     """Write a synthetic data set: six years of prices, chains, a book and collateral."""
     require_new_folder(target)
-    with stages(quiet=False) as tell:
-        tell("Generating", 0, 0)
+    with stages(quiet=False) as progress:
+        progress("Generating", 0, 0)
         write_synthetic_folder(target, seed=seed, n_accounts=accounts)
     out.print(f"Synthetic data in [bold]{target}[/]")
 
@@ -202,8 +202,8 @@ def fetch(
 ) -> None:
     """Fetch the whole option chain from a Deribit-compatible API into a data folder."""
     require_folder_to_fill(target)
-    with stages(quiet=as_json) as tell:
-        tell("Fetching the chain", 0, 0)
+    with stages(quiet=as_json) as progress:
+        progress("Fetching the chain", 0, 0)
         client = DeribitClient(url or settings().deribit_url)
         path, rows = fetch_chain(client, currency or ["BTC", "ETH"], target)
     if as_json:

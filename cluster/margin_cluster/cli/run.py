@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_cluster.cli.console import err, out, print_json, workplace
+from margin_cluster.cli.console import err, opened_workspace, out, print_json
 from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
 from margin_cluster.cli.options import (
     AsJson,
@@ -55,14 +55,14 @@ def run(
     parameters = load_model(model)
     with (
         output_folder(out_dir, command="run", replace=force) as folder,
-        workplace(data, quiet=as_json) as (place, tell),
+        opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         unknown = "list" if list_unknown_collateral else "refuse"
         request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl, unknown)
-        output = run_margin(place, request, tell=tell)
-        tell("Writing results", 0, 0)
+        output = run_margin(workspace, request, progress=progress)
+        progress("Writing results", 0, 0)
         write_tables(folder, output)
-        tell("Drawing the report", 0, 0)
+        progress("Drawing the report", 0, 0)
         (folder / "report.html").write_text(report_html(output), encoding="utf-8")
     if as_json:
         print_json(run_document(output, out_dir))
@@ -121,12 +121,12 @@ def report(
     parameters = load_model(model)
     with (
         output_file(target, replace=force) as file,
-        workplace(data, quiet=False) as (place, tell),
+        opened_workspace(data, quiet=False) as (workspace, progress),
     ):
         unknown = "list" if list_unknown_collateral else "refuse"
         request = RunRequest(snapshot, book, collateral, parameters, scenarios, True, unknown)
-        output = run_margin(place, request, tell=tell)
-        tell("Drawing the report", 0, 0)
+        output = run_margin(workspace, request, progress=progress)
+        progress("Drawing the report", 0, 0)
         file.write_text(report_html(output), encoding="utf-8")
     err.print(f"Report in {target}")
     if not output.is_complete:

@@ -10,13 +10,13 @@ from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.engine.scenarios import AT_MONEY, MONTH, Provenance, ScenarioSet
 from margin_cluster.cli.console import (
     counted,
+    opened_workspace,
     out,
     percent,
     print_json,
     print_plain,
     settings,
     synthetic_banner,
-    workplace,
 )
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, Model, Snapshot
@@ -38,9 +38,9 @@ def build(
 ) -> None:
     """Build a model's scenario set and store it under its id."""
     parameters = load_model(model)
-    with workplace(data, quiet=as_json) as (place, tell):
-        market, _ = load_market(place, snapshot)
-        scenarios, _ = build_scenarios(place, parameters, market.time, tell=tell)
+    with opened_workspace(data, quiet=as_json) as (workspace, progress):
+        market, _ = load_market(workspace, snapshot)
+        scenarios, _ = build_scenarios(workspace, parameters, market.time, progress=progress)
     _present(scenarios, as_json=as_json)
 
 
@@ -65,8 +65,8 @@ def show_set(
     as_json: AsJson = False,
 ) -> None:
     """Show the contents of a scenario set and its largest falls."""
-    with workplace(None, quiet=True) as (place, _):
-        scenarios = load_scenarios(place, scenarios_id)
+    with opened_workspace(None, quiet=True) as (workspace, _):
+        scenarios = load_scenarios(workspace, scenarios_id)
     _present(scenarios, as_json=as_json)
 
 

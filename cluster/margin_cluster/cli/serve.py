@@ -216,15 +216,17 @@ def serve_command(
     protect_standard_streams()
     start_logging()
     here = settings()
-    with stages(quiet=False) as tell:
-        tell("Starting Ray", 0, 0)
+    with stages(quiet=False) as progress:
+        progress("Starting Ray", 0, 0)
 
         def ready(gateway: Gateway) -> None:
-            tell("Serving; press Ctrl-C or send SIGTERM to stop", 0, 0)
+            progress("Serving; press Ctrl-C or send SIGTERM to stop", 0, 0)
             _say_ready(gateway)
 
         with ray_session(request):
-            uvloop.run(serve(here, request, options, tell=tell, notify=_notify, ready=ready))
+            uvloop.run(
+                serve(here, request, options, progress=progress, notify=_notify, ready=ready)
+            )
     err.print("Stopped.")
 
 

@@ -20,7 +20,7 @@ from margin_actors.engine.backtest import (
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_cluster.cli.console import counted, out, percent, print_json, workplace
+from margin_cluster.cli.console import counted, opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import FIRST_DATE, AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
@@ -40,7 +40,7 @@ from margin_cluster.studies import (
 )
 from margin_cluster.wiring import (
     History,
-    Workplace,
+    Workspace,
     load_model,
     load_volatility_indices,
     time_from_text,
@@ -81,31 +81,31 @@ def backtest(
     parameters = load_model(model)
     with (
         output_folder(out_dir, command="backtest", replace=force) as folder,
-        workplace(data, quiet=as_json) as (place, tell),
+        opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         levels, remark = confidence or CONFIDENCES, ""
         begin, until = time_from_text(first, option="--from"), _until(last)
         if book is None:
             found = run_backtest(
-                place,
+                workspace,
                 parameters,
                 engines=engine or tuple(ENGINES),
                 first=begin,
                 last=until,
                 confidences=levels,
-                tell=tell,
+                progress=progress,
             )
-            end = _end_of_replay(place, parameters, found.replay.time, until)
+            end = _end_of_replay(workspace, parameters, found.replay.time, until)
         else:
             found, remark = run_book_backtest(
-                place,
+                workspace,
                 parameters,
                 book=book,
                 engines=engine or _BOOK_ENGINES,
                 first=begin,
                 last=until,
                 confidences=levels,
-                tell=tell,
+                progress=progress,
             )
             end = _end_of_chains(parameters, found.replay.time, until)
         document = _backtest_document(found, out_dir, remark, end)
@@ -113,7 +113,7 @@ def backtest(
         pq.write_table(tests, folder / "tests.parquet")
         pa_csv.write_csv(tests, folder / "tests.csv")
         pq.write_table(_series_table(found), folder / "series.parquet", compression="zstd")
-        tell("Drawing the report", 0, 0)
+        progress("Drawing the report", 0, 0)
         page = backtest_html(found, parameters, remark=_clauses(document.remarks))
         (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:
@@ -127,7 +127,7 @@ def backtest(
 
 
 def _end_of_replay(
-    place: Workplace, model: ModelParameters, dates: TimeArray, until: datetime | None
+    workspace: Workspace, model: ModelParameters, dates: TimeArray, until: datetime | None
 ) -> str:
     """Return why a replay ends where it does, or nothing if its last date was asked for.
 
@@ -136,7 +136,7 @@ def _end_of_replay(
     last, needed = _outcome_of_last(model, dates)
     if until is not None and _date(last) == f"{until:%Y-%m-%d}":
         return ""
-    ends = load_volatility_indices(place, model, History({}, [], []))
+    ends = load_volatility_indices(workspace, model, History({}, [], []))
     u, index = min(ends.items(), key=lambda item: item[1].time[-1])
     day = np.timedelta64(1, "D")
     what = f"the volatility index of {u}" if index.time[-1] < needed + day else "the price history"
@@ -291,10 +291,12 @@ def procyclicality(
     parameters = load_model(model)
     with (
         output_folder(out_dir, command="procyclicality", replace=force) as folder,
-        workplace(data, quiet=as_json) as (place, tell),
+        opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         begin, until = time_from_text(first, option="--from"), _until(last)
-        series, replayed = run_procyclicality(place, parameters, first=begin, last=until, tell=tell)
+        series, replayed = run_procyclicality(
+            workspace, parameters, first=begin, last=until, progress=progress
+        )
         margins = tool_margins(series, replayed)
         rows = responsiveness(series, margins)
         responses = [
@@ -314,10 +316,10 @@ def procyclicality(
         pa_csv.write_csv(table, folder / "responsiveness.csv")
         tools = _tools_table(series, margins)
         pq.write_table(tools, folder / "series.parquet", compression="zstd")
-        tell("Drawing the report", 0, 0)
+        progress("Drawing the report", 0, 0)
         page = procyclicality_html(series, margins, rows, parameters)
         (folder / "report.html").write_text(page, encoding="utf-8")
-        end = _end_of_replay(place, parameters, series.time, until)
+        end = _end_of_replay(workspace, parameters, series.time, until)
     document = ProcyclicalityDocument(
         out=str(out_dir),
         first_date=_date(series.time[0]),

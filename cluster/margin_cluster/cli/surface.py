@@ -8,7 +8,7 @@ from rich.table import Table
 
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
-from margin_cluster.cli.console import out, percent, print_json, synthetic_banner, workplace
+from margin_cluster.cli.console import opened_workspace, out, percent, print_json, synthetic_banner
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, Snapshot
 from margin_cluster.cli.schemas import FittedExpiry, SurfaceDocument
@@ -31,9 +31,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Fit the smiles of a snapshot and show how well they reprice the quotes."""
-    with workplace(data, quiet=as_json) as (place, tell):
-        market, _ = load_market(place, snapshot)
-        tell("Fitting smiles", 0, 0)
+    with opened_workspace(data, quiet=as_json) as (workspace, progress):
+        market, _ = load_market(workspace, snapshot)
+        progress("Fitting smiles", 0, 0)
         surfaces = fit_surfaces(market, model=smile, beta=beta)
     document = _surface_document(market, smile, surfaces)
     if as_json:

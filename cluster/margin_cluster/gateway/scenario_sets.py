@@ -8,8 +8,8 @@ from typing import TypeAlias
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.inputs import Published
 from margin_actors.actors.jobs import run_beside
-from margin_actors.actors.work import ProgressCallback
 from margin_actors.errors import NotReady, Problem
+from margin_actors.progress import ProgressCallback
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.paging import Listing

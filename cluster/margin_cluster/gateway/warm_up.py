@@ -5,8 +5,8 @@ import asyncio
 from margin_actors.actors.book_run import run_book
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.jobs import run_beside
-from margin_actors.actors.work import ProgressCallback
 from margin_actors.market.books import account_book, book_of_portfolios
+from margin_actors.progress import ProgressCallback
 from margin_cluster.gateway.threads import GatewayThreads
 
 

@@ -64,7 +64,7 @@ def compare_methods(
     methods: Mapping[str, tuple[ModelParameters, ScenarioSet]],
     *,
     threads: int = 1,
-    tell: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> Comparison:
     """Return the requirements of every account under every method, whole and split.
 
@@ -76,7 +76,7 @@ def compare_methods(
         Model and scenario set of each method, by name.
     threads : int
         Number of threads of each calculation.
-    tell : callable
+    progress : callable
         Progress callback; receives (name of the method, methods done, number of methods).
 
     Raises
@@ -91,7 +91,7 @@ def compare_methods(
     level_of = np.repeat(np.arange(len(LEVELS)), sizes)
     found: list[MethodMargins] = []
     for number, (name, (model, scenarios)) in enumerate(methods.items()):
-        tell(name, number, len(methods))
+        progress(name, number, len(methods))
         result = calculate_margin(
             snapshot, scenarios, everything, model, threads=threads
         ).complete()
