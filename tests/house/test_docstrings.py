@@ -32,34 +32,6 @@ UNIT = re.compile(
 UNIT_IN_NAME = re.compile(r"_(?:usd|coins|days|hours|years|annual|fraction)$")
 ABOUT_ALL = re.compile(r"\b(?:[Aa]ll|[Bb]oth) (?:arrays|arguments)\b|\b[Aa]rguments?\b.*\bas `")
 SECTION = re.compile(r"^[A-Z][a-z]+\n-{3,}$", re.MULTILINE)
-# Arguments and fields whose documentation is incomplete; remove an entry when it is complete.
-STILL_INCOMPLETE = frozenset(
-    {
-        "BookDate.es_usd",
-        "responsiveness(margins)",
-        "ReplayResult.es_usd",
-        "position_sums(start)",
-        "position_sums(index)",
-        "Margins.es_standard_error_usd",
-        "InputRows.add(account)",
-        "InputRows.add(of)",
-        "Sheet.figure(value)",
-        "draw_rows(bridge)",
-        "draw_rows(spot)",
-        "draw_rows(path)",
-        "draw_rows(basis)",
-        "draw_rows(vol)",
-        "Proxy.moves(design)",
-        "fit_proxy(design)",
-        "ScenarioSet.select(chosen)",
-        "residual_draws(end_time)",
-        "drawn_residuals(residuals)",
-        "drawn_residuals(draws)",
-        "mean_square(returns)",
-        "ewma(returns)",
-        "Windows.chosen(which)",
-    }
-)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -227,7 +199,6 @@ def test_every_public_array_states_its_type_shape_and_unit() -> None:
         f"{path}:{name}": ", ".join(missing)
         for path, module in modules.items()
         for name, missing in faults_of(module, modules)
-        if name not in STILL_INCOMPLETE
     }
     assert not found
 

@@ -260,6 +260,13 @@ def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
             name=f"{surface.model.upper()} fit",
             visible=visible,
         )
+    _add_menu(figure, surface)
+    finish(figure, height=480, x="strike, USD", y="implied volatility, %")
+    return figure.update_layout(margin={"l": 60, "r": 20, "t": 70, "b": 50}, legend={"y": 1.1})
+
+
+def _add_menu(figure: go.Figure, surface: VolatilitySurface) -> None:
+    """Add a menu that shows the three traces of one expiry at a time."""
     buttons = [
         {
             "label": f"{expiry_label(e.expiry)} ({e.tenor_years * 365:.0f} d)",
@@ -268,20 +275,8 @@ def smiles(output: CalculationOutput, underlying: str) -> go.Figure:
         }
         for n, e in enumerate(surface.expiries)
     ]
-    figure.update_layout(
-        updatemenus=[
-            {
-                "buttons": buttons,
-                "active": min(4, len(buttons) - 1),
-                "x": 1.0,
-                "xanchor": "right",
-                "y": 1.17,
-                "bgcolor": "white",
-            }
-        ]
-    )
-    finish(figure, height=480, x="strike, USD", y="implied volatility, %")
-    return figure.update_layout(margin={"l": 60, "r": 20, "t": 70, "b": 50}, legend={"y": 1.1})
+    menu = {"buttons": buttons, "active": min(4, len(buttons) - 1), "x": 1.0, "y": 1.17}
+    figure.update_layout(updatemenus=[{**menu, "xanchor": "right", "bgcolor": "white"}])
 
 
 def _quoted_vols(

@@ -259,6 +259,35 @@ def _offset(offset_usd: float, whole_usd: float) -> Cell:
     return Cell(f"{amount:,.1f} M  ({share} %)")
 
 
+def _account_rows(comparison: Comparison) -> list[list[Cell]]:
+    """Return the requirement of the largest accounts by every method, one row per account."""
+    methods = comparison.methods
+    order = np.argsort(-methods[0].requirement_usd[:, 0], kind="stable")[:_ACCOUNTS_SHOWN]
+    rows: list[list[Cell]] = []
+    for a in order:
+        values = [m.requirement_usd[a, 0] for m in methods]
+        low, high = min(values), max(values)
+        rows.append(
+            [Cell(comparison.book.accounts[a])]
+            + [Cell(f"{value:,.0f}", "red" if value == high > low else "") for value in values]
+            + [Cell(f"{high / low:.2f}" if low > 0 else "")]
+        )
+    return rows
+
+
+def _totals_figure(names: list[str], totals: FloatArray) -> go.Figure:
+    """Return the bars of the totals, float64 (n_methods, n_levels), US dollars."""
+    figure = go.Figure()
+    for level, name in enumerate(LEVELS):
+        figure.add_bar(
+            x=names,
+            y=(totals[:, level] / 1e6).tolist(),
+            name="whole accounts" if level == 0 else f"sum over {name}",
+            marker_color=_COLOURS[level],
+        )
+    return figure.update_layout(barmode="group")
+
+
 def comparison_html(
     comparison: Comparison,
     *,
@@ -271,16 +300,9 @@ def comparison_html(
     `remarks` are sentences below the totals.
     """
     book, methods = comparison.book, comparison.methods
+    rows = _account_rows(comparison)
     totals = np.array([m.requirement_usd.sum(axis=0) for m in methods])
-    figure = go.Figure()
-    for level, name in enumerate(LEVELS):
-        figure.add_bar(
-            x=[m.name for m in methods],
-            y=(totals[:, level] / 1e6).tolist(),
-            name="whole accounts" if level == 0 else f"sum over {name}",
-            marker_color=_COLOURS[level],
-        )
-    figure.update_layout(barmode="group")
+    figure = _totals_figure([m.name for m in methods], totals)
     offsets = np.array([m.offsets_usd.sum(axis=0) for m in methods])
     shares = [
         [Cell(m.name)]
@@ -288,16 +310,6 @@ def comparison_html(
         + [_offset(offsets[k, j], totals[k, j + 1]) for j in range(offsets.shape[1])]
         for k, m in enumerate(methods)
     ]
-    order = np.argsort(-methods[0].requirement_usd[:, 0], kind="stable")[:_ACCOUNTS_SHOWN]
-    rows: list[list[Cell]] = []
-    for a in order:
-        figures_of = [m.requirement_usd[a, 0] for m in methods]
-        low, high = min(figures_of), max(figures_of)
-        rows.append(
-            [Cell(book.accounts[a])]
-            + [Cell(f"{value:,.0f}", "red" if value == high > low else "") for value in figures_of]
-            + [Cell(f"{high / low:.2f}" if low > 0 else "")]
-        )
     return _page(
         "Comparison of methods",
         f"{_counted(len(book.accounts), 'account')}, {_counted(book.n_positions, 'position')}",

@@ -32,7 +32,7 @@ class BookDate:
     var_usd: FloatArray
     """float64 (n_engines, n_confidences, n_accounts); a loss is positive."""
     es_usd: FloatArray
-    """float64, shape and sign as `var_usd`."""
+    """float64 (n_engines, n_confidences, n_accounts); a loss is positive."""
     profit_usd: FloatArray
     """float64 (n_accounts,); a profit is positive."""
     held: int

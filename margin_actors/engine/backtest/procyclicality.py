@@ -263,7 +263,8 @@ def responsiveness(
 ) -> tuple[ResponsivenessRow, ...]:
     """Return statistics of the changes of margin for every portfolio and tool.
 
-    `margins` is as returned by `tool_margins`: float64 (n_dates, n_portfolios) for each tool.
+    `margins` is as returned by `tool_margins`: float64 (n_dates, n_portfolios) for each
+    tool, as a fraction of the index.
     """
     rows: list[ResponsivenessRow] = []
     for p, portfolio in enumerate(series.portfolios):

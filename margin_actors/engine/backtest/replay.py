@@ -92,7 +92,7 @@ class ReplayResult:
     var_usd: FloatArray
     """float64 (n_dates, n_engines, n_confidences, n_portfolios); a loss is positive."""
     es_usd: FloatArray
-    """float64, shape and sign as `var_usd`."""
+    """float64 (n_dates, n_engines, n_confidences, n_portfolios); a loss is positive."""
     profit_usd: FloatArray
     """float64 (n_dates, n_portfolios): profit over the horizon after the date; a profit is
     positive."""

@@ -170,7 +170,7 @@ def price_alternative(
         The model's own prices over at least these rows; kept for contracts that are not repriced.
     threads : int
     out : float64 (n_tiles or more, n_contracts, TILE), optional
-        Buffer in which the prices are stored.
+        Buffer in which the prices are stored, in the unit of `RiskCube.values`.
     """
     contracts, value = other.contracts, other.value_today
     some = other.repriced

@@ -36,6 +36,7 @@ class Margins:
     es_usd: FloatArray
     """Expected shortfall of the core rows."""
     es_standard_error_usd: FloatArray
+    """Standard error of expected shortfall."""
     worst_usd: FloatArray
     """Loss in the worst scenario of the core."""
     worst_scenario: IndexArray
@@ -113,9 +114,9 @@ def position_sums(
     per_unit : float64 (n_contracts,)
         Amount for one unit of each contract, in any currency.
     start : int64 (n_accounts + 1,)
-        Account a owns positions start[a] to start[a + 1].
+        Account a owns positions start[a] to start[a + 1]; indices of positions.
     index : int32 (n_positions,)
-        Contract of each position.
+        Index of each position's contract.
     quantity : float64 (n_positions,)
         Units; long is positive.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+from margin_protos.v1 import margin_types_pb2 as types
 from margin_protos.v1 import portfolio_service_pb2 as pb
 
 from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, raise_if_any
@@ -55,35 +56,7 @@ class UploadBuilder:
             raise_if_any(problems, InvalidRequest, "the upload is not valid")
         account = np.array(columns.account, np.int64)
         instrument = np.array(columns.instrument, np.int64)
-        for name, codes, values in (
-            ("account", account, columns.account_ids),
-            ("instrument", instrument, columns.instrument_names),
-        ):
-            if codes.size != n:
-                problems.append(
-                    Problem(f"{where}.{name}", f"{codes.size} values", f"{n} quantities are given")
-                )
-            elif codes.size and codes.max() >= len(values):
-                problems.append(
-                    Problem(
-                        f"{where}.{name}",
-                        f"index {codes.max()}",
-                        f"only {len(values)} values are listed",
-                    )
-                )
-        if len(columns.member_ids) != len(columns.account_ids):
-            problems.append(
-                Problem(
-                    f"{where}.member_ids",
-                    f"{len(columns.member_ids)} member ids",
-                    f"{len(columns.account_ids)} account ids are given",
-                )
-            )
-        for name in ("account_ids", "instrument_names"):
-            problems += _repeated(getattr(columns, name), f"{where}.{name}")
-        for name in ("account_ids", "member_ids"):
-            for i, text in enumerate(getattr(columns, name)):
-                check_id(text, f"{where}.{name}[{i}]", problems)
+        problems += _column_faults(columns, account, instrument, where)
         raise_if_any(problems, InvalidRequest, "the upload is not valid")
         self._rows += n
         self._tables.append(
@@ -117,6 +90,39 @@ class UploadBuilder:
                 [Problem("positions", "no rows", "send at least one")],
             )
         return pa.concat_tables(self._tables)
+
+
+def _column_faults(
+    columns: types.PositionColumns, account: np.ndarray, instrument: np.ndarray, where: str
+) -> list[Problem]:
+    """Return every fault in the lengths, indices and ids of a message; `where` names it."""
+    problems: list[Problem] = []
+    n = len(columns.quantity)
+    for name, codes, values in (
+        ("account", account, columns.account_ids),
+        ("instrument", instrument, columns.instrument_names),
+    ):
+        if codes.size != n:
+            problems.append(
+                Problem(f"{where}.{name}", f"{codes.size} values", f"{n} quantities are given")
+            )
+        elif codes.size and codes.max() >= len(values):
+            remedy = f"only {len(values)} values are listed"
+            problems.append(Problem(f"{where}.{name}", f"index {codes.max()}", remedy))
+    if len(columns.member_ids) != len(columns.account_ids):
+        problems.append(
+            Problem(
+                f"{where}.member_ids",
+                f"{len(columns.member_ids)} member ids",
+                f"{len(columns.account_ids)} account ids are given",
+            )
+        )
+    problems += _repeated(columns.account_ids, f"{where}.account_ids")
+    problems += _repeated(columns.instrument_names, f"{where}.instrument_names")
+    for name, ids in (("account_ids", columns.account_ids), ("member_ids", columns.member_ids)):
+        for i, text in enumerate(ids):
+            check_id(text, f"{where}.{name}[{i}]", problems)
+    return problems
 
 
 def _repeated(texts: Iterable[str], where: str) -> list[Problem]:

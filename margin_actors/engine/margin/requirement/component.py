@@ -95,6 +95,7 @@ class RequirementContext:
         figure : str
             Name; ends with the unit if there is one, for example ``var_usd``.
         value : float64 (n_accounts,)
+            In the unit at the end of the name.
         label : str
             What the figure refers to; empty for the account.
         """

@@ -135,5 +135,5 @@ def _by_name(loaded: Iterable[object]) -> dict[str, Component]:
     return found
 
 
-def _not_loaded(where: str, fault: Exception) -> Problem:
-    return Problem(where, f"{type(fault).__name__}: {fault}", "correct or remove it")
+def _not_loaded(source: str, fault: Exception) -> Problem:
+    return Problem(source, f"{type(fault).__name__}: {fault}", "correct or remove it")

@@ -95,11 +95,15 @@ def draw_rows(
     path_share : float64 (n_path,)
         Elapsed share of the window.
     bridge : float64 (n_underlyings, n_path)
-        Standard deviation of the path around the straight line.
+        Standard deviation of the log path around the straight line.
     spot : float64 (n, n_underlyings)
+        Changes of the logarithms of the indices over the window.
     path : float64 (n, n_underlyings, n_path)
+        Changes of the logarithms of the indices since the start of the window.
     basis : float64 (n, n_underlyings, n_tenors)
+        Changes of ln(F / S).
     vol : float64 (n, n_underlyings, n_nodes - n_tenors)
+        Changes of the logarithms of volatilities.
     """
     d, nu = lower.shape[0], spot.shape[1]
     n_path, n_basis, n_vol = path.shape[2], basis.shape[2], vol.shape[2]

@@ -69,7 +69,7 @@ class Filter:
     def points_at(self, grid: IntArray) -> IntArray:
         """Return the index into `point` of the step at or before each grid point, at least 0.
 
-        `grid` and the result are int64 (n,).
+        `grid` and the result are int64 (n,); `grid` contains indices of grid points.
         """
         return np.maximum(np.searchsorted(self.point, grid, side="right") - 1, 0)
 
@@ -157,7 +157,10 @@ class Scaling:
     notes: tuple[str, ...]
 
     def applied_to(self, moves: FloatArray) -> FloatArray:
-        """Return scaled log returns of the windows, float64 (n_windows, n_underlyings, n)."""
+        """Return scaled log returns of the windows.
+
+        `moves` and the result are log returns, float64 (n_windows, n_underlyings, n).
+        """
         if self.turn is None:
             return moves * self.ratio[:, :, None]
         z = np.einsum("nij,njp->nip", self.turn, moves / self.sigma_then[:, :, None])

@@ -86,13 +86,19 @@ def variances(returns: FloatArray, recursion: Recursion) -> FloatArray:
 
 
 def mean_square(returns: FloatArray, steps: int) -> float:
-    """Return the mean square of the first `steps` returns that are not NaN, at least 1e-12."""
+    """Return the mean square of the first `steps` returns that are not NaN, at least 1e-12.
+
+    `returns` are log returns, float64 (n,).
+    """
     known = returns[np.isfinite(returns)][:steps]
     return max(float(np.mean(known * known)) if known.size else 0.0, 1e-12)
 
 
 def ewma(returns: FloatArray, decay: float, warm_up: int) -> Recursion:
-    """Return the recursion of exponentially weighted squares of returns (n,), beta = `decay`."""
+    """Return the recursion of exponentially weighted squares of returns; beta is `decay`.
+
+    `returns` are log returns, float64 (n,).
+    """
     return Recursion(0.0, 1.0 - decay, decay, mean_square(returns, warm_up))
 
 

@@ -73,7 +73,10 @@ class Windows:
     """int64 (n_windows,): grid point of the end."""
 
     def chosen(self, which: slice | IntArray | BoolArray) -> "Windows":
-        """Return the selected windows."""
+        """Return the selected windows.
+
+        `which` is a slice, int64 indices (n_selected,) of windows, or a bool mask (n_windows,).
+        """
         return Windows(self.start[which], self.end[which])
 
 

@@ -11,12 +11,23 @@ from margin_actors.arrays import FloatArray
 
 
 def buffer_amount(margin: FloatArray, share: FloatArray) -> FloatArray:
-    """Return the buffer: `share`, a fraction, of the margin before any tool."""
+    """Return the buffer.
+
+    Parameters
+    ----------
+    margin : float64 (n,)
+        Margin before any tool, US dollars or a fraction of a price; so are the amounts.
+    share : float64 (n,)
+        Share of the margin that the buffer holds, in [0, 1].
+    """
     return share * margin
 
 
 def blended(margin: FloatArray, stressed: FloatArray, weight: float) -> FloatArray:
-    """Return the mean of the margin and the measure over the stress period, of weight `weight`."""
+    """Return the mean of the margin and the measure over the stress period, of weight `weight`.
+
+    `margin` and `stressed` are float64 (n,), US dollars or fractions of a price.
+    """
     return (1.0 - weight) * margin + weight * stressed
 
 
@@ -42,14 +53,18 @@ def pooled_weights(core: FloatArray, n_stress: int, weight: float) -> FloatArray
 
 
 def stressed_weight_amount(margin: FloatArray, weighted: FloatArray) -> FloatArray:
-    """Return the excess of the weighted measure over the margin before any tool, at least 0."""
+    """Return the excess of the weighted measure over the margin before any tool, at least 0.
+
+    `margin` and `weighted` are float64 (n,), US dollars or fractions of a price.
+    """
     return np.maximum(weighted - margin, 0.0)
 
 
 def floor_amount(margin: FloatArray, floors: tuple[FloatArray, ...]) -> FloatArray:
     """Return the excess of the largest floor over the margin including the other tools, at least 0.
 
-    Without floors, it is 0.
+    Without floors, it is 0. `margin` and each of `floors` are float64 (n,), US dollars or fractions
+    of a price.
     """
     floor = np.zeros(margin.shape)
     for measure in floors:

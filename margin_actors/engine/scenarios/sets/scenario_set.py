@@ -194,7 +194,10 @@ class ScenarioSet:
         )
 
     def select(self, chosen: slice | np.ndarray) -> "ScenarioSet":
-        """Return the selected rows, with unchanged weights and without sections and calibration."""
+        """Return the selected rows, with unchanged weights and without sections and calibration.
+
+        `chosen` is a slice, int64 indices (n_selected,) of rows, or a bool mask (n_rows,).
+        """
         names = self.row_names
         if names:
             names = tuple(names[row] for row in np.arange(len(self))[chosen].tolist())

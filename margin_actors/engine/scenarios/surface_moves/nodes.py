@@ -34,7 +34,10 @@ class VolatilityIndex:
         return VolatilityIndex(self.underlying, self.time[known], self.value[known])
 
     def ln_at(self, wanted: TimeArray) -> FloatArray:
-        """Return the logarithms of the index at given times, see `index_at`; float64 (m,)."""
+        """Return the logarithms of the index at given times, see `index_at`; float64 (m,).
+
+        `wanted` is datetime64 (m,), in UTC.
+        """
         return index_at(self.time, logarithms(self.value)[0], wanted)
 
     def change_over(self, windows: "WindowMoves") -> FloatArray:
@@ -100,6 +103,7 @@ def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> Float
     ----------
     parameters : ScenarioParameters
     end_time : datetime64 (n_rows,)
+        Ends of the windows, UTC.
 
     Returns
     -------
@@ -119,7 +123,9 @@ def drawn_residuals(residuals: FloatArray, draws: FloatArray | None) -> FloatArr
     Parameters
     ----------
     residuals : float64 (n_windows, n_nodes)
+        Residuals of changes of logarithms.
     draws : float64 (n_rows,) in (0, 1), or None
+        Uniform numbers, as `residual_draws` returns them.
 
     Returns
     -------

@@ -49,7 +49,7 @@ class Proxy:
         Parameters
         ----------
         design : float64 (n_rows, n_regressors)
-            Result of `design_matrix`.
+            Regressors of each row, as `design_matrix` returns them: log returns and their functions.
 
         Returns
         -------
@@ -90,7 +90,8 @@ def fit_proxy(
     ----------
     underlying : str
     design : float64 (n_windows, n_regressors)
-        Result of `design_matrix`.
+        Regressors of each window, as `design_matrix` returns them: log returns and their
+        functions.
     moves : float64 (n_windows, n_nodes)
         Changes of logarithms of the nodes.
     names : tuple of str
