@@ -49,7 +49,7 @@ class Proxy:
         Parameters
         ----------
         design : float64 (n_rows, n_regressors)
-            Regressors of each row, as `design_matrix` returns them: log returns and their functions.
+            Regressors of each row, as `design_matrix` returns them: log returns and functions of them.
 
         Returns
         -------
