@@ -49,7 +49,8 @@ class Proxy:
         Parameters
         ----------
         design : float64 (n_rows, n_regressors)
-            Regressors of each row, as `design_matrix` returns them: log returns and functions of them.
+            Regressors of each row, log returns and functions of them, as `design_matrix` returns
+            them.
 
         Returns
         -------
