@@ -17,6 +17,10 @@ from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
 
+# A terminal's size, which readline hands down to the workers of xdist, would fix the width of tables.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
 # No deadline, because the first example compiles kernels; time limits are tested by benchmarks.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")

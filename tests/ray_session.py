@@ -41,6 +41,8 @@ def _start(checks: dict[str, int] | None) -> Cluster:
         "num_cpus": CPUS,
         "object_store_memory": 2**30,
         "include_dashboard": False,
+        "include_log_monitor": False,
+        "no_monitor": True,
     }
     if checks is not None:
         head["_system_config"] = checks

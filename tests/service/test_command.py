@@ -207,6 +207,7 @@ def test_two_gateways_of_one_node_keep_their_workers(
         assert workers() <= running
 
 
+@pytest.mark.slow
 def test_a_gateway_is_killed_in_the_middle_and_another_drains(
     gateways: tuple[Command, Command], world: World
 ) -> None:

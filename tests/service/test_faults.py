@@ -23,7 +23,7 @@ from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.portfolios import book_from_table
 
-COPIES, N_SCENARIOS = 100, 4_000
+COPIES, N_SCENARIOS = 60, 2_000
 
 
 @pytest.fixture(scope="module")
