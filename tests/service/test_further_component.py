@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from made import EVERYTHING, model_from, sections
 from margin_client import Candidate, MarginClient
-from service_world import Running, World, ray_here, served
+from service_world import Running, World, served
 
-from margin_actors.actors.generation import Layout
+from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
@@ -25,9 +25,11 @@ def world(market: SyntheticMarket) -> World:
 
 
 @pytest.fixture(scope="module")
-def running(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(
+    embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("further")
-    with ray_here(), served(world, folder, layout=Layout(shards=2)) as running:
+    with served(world, folder, layout=Layout(shards=2)) as running:
         yield running
 
 

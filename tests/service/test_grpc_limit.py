@@ -11,7 +11,8 @@ from margin_protos.v1.operations_service_pb2 import GetStatusRequest
 from margin_protos.v1.operations_service_pb2_grpc import OperationsServiceStub
 from margin_protos.v1.portfolio_service_pb2 import UploadPositionsRequest
 from margin_protos.v1.portfolio_service_pb2_grpc import PortfolioServiceStub
-from service_world import World, served, wait_until
+from service_world import World, served
+from waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

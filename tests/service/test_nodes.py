@@ -39,7 +39,7 @@ def test_shards_and_nodes_change_no_bit(
             book = client.calculate_book()
             assert book.digest == world.expected.digest
             one = client.calculate_margin(world.book.accounts[0]).margin
-            assert one.initial_margin_usd == world.expected.initial_margin_usd[0]
+            assert one.initial_margin_usd == world.expected.margins.initial_margin_usd[0]
 
 
 def test_shards_follow_the_processors(embedded: None, world: World, tmp_path: Path) -> None:
