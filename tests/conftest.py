@@ -17,7 +17,7 @@ from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import SyntheticMarket, synthetic_market
 
-# A terminal's size, which readline hands down to the workers of xdist, would fix the width of tables.
+# readline hands the size of a terminal down to the workers of xdist; it would fix tables' widths.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
 

@@ -75,7 +75,7 @@ def test_past_snapshots_that_cannot_be_fitted_are_counted(tmp_path: Path, folder
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
-    assert "1 of 75 snapshots of synthetic_chain.parquet cannot be fitted" in said
+    assert "1 of 36 snapshots of synthetic_chain.parquet cannot be fitted" in said
     assert "cannot be fitted" in (tmp_path / "out" / "report.html").read_text()
 
 

@@ -33,15 +33,19 @@ def synthetic_folder(root: Path) -> Path:
     return path
 
 
-def write_synthetic_folder(path: Path, *, seed: int, n_accounts: int = 100) -> None:
+def write_synthetic_folder(
+    path: Path, *, seed: int, n_accounts: int = 100, history_days: int = 75
+) -> None:
     """Write prices, volatility index, chains, book and collateral, all marked synthetic.
+
+    `history_days` is the number of days with an option chain, the last one included.
 
     Raises
     ------
     InvalidRequest
         If `path` exists and is not an empty folder.
     """
-    market = synthetic_market(seed, n_accounts=n_accounts)
+    market = synthetic_market(seed, n_accounts=n_accounts, history_days=history_days)
     mark = {SYNTHETIC_KEY: f"version {VERSION}, seed {seed}".encode()}
 
     def write(folder: Path, name: str, table: pa.Table) -> None:
