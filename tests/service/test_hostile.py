@@ -139,29 +139,28 @@ def test_numbers_that_are_none(client: MarginClient, world: World, bad: float) -
         client.get_surface("BTC", strike_over_forward=[bad])
 
 
-def test_a_portfolio_of_a_million_positions(running: Running) -> None:
+def test_a_portfolio_of_a_million_positions(channel: grpc.Channel) -> None:
     process = psutil.Process()
     few = [margin_types_pb2.Position(instrument_name="BTC-PERPETUAL", quantity=1.0)] * 300_000
     asked = margin_service_pb2.CalculateMarginRequest(
         portfolio=margin_types_pb2.Portfolio(positions=few)
     ).SerializeToString()
     many = asked * 4  # a repeated field of concatenated messages: 1.2 million positions
-    with grpc.insecure_channel(running.target) as channel:
-        call = channel.unary_unary("/margin_protos.v1.MarginService/CalculateMargin")
-        grown: list[float] = []
-        for _ in range(10):
-            with pytest.raises(grpc.RpcError) as caught:
-                call(asked, timeout=30)
-            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-            assert "at most 50,000" in str(details_of(caught.value))
-            with pytest.raises(grpc.RpcError) as caught:
-                call(many, timeout=30)
-            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            gc.collect()
-            grown.append(process.memory_info().rss / 2**20)
-        # The allocator keeps some memory in the first rounds. A leak would be 40 MiB and more in each
-        # round, so 160 MiB and more between these two.
-        assert min(grown[-4:]) - min(grown[2:6]) < 80, grown
+    call = channel.unary_unary("/margin_protos.v1.MarginService/CalculateMargin")
+    grown: list[float] = []
+    for _ in range(10):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(asked, timeout=30)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "at most 50,000" in str(details_of(caught.value))
+        with pytest.raises(grpc.RpcError) as caught:
+            call(many, timeout=30)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        gc.collect()
+        grown.append(process.memory_info().rss / 2**20)
+    # The allocator keeps some memory in the first rounds. A leak would be 40 MiB and more in each
+    # round, so 160 MiB and more between these two.
+    assert min(grown[-4:]) - min(grown[2:6]) < 80, grown
 
 
 def test_an_upload_cut_off_changes_nothing(channel: grpc.Channel, client: MarginClient) -> None:
