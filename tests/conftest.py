@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestItem
 from hypothesis import settings
 from postgres_server import (  # noqa: F401
     ledger_url,
@@ -39,7 +40,11 @@ BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name the group of each test; with several workers, a group runs in one of them."""
+    """Name the group of each test; with several workers, a group runs in one of them.
+
+    Examples in docstrings come first: once Ray runs, its messages would mix with their output.
+    """
+    items.sort(key=lambda item: not isinstance(item, DoctestItem))
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:

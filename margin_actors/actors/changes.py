@@ -33,7 +33,7 @@ from margin_actors.actors.instructions import (
 from margin_actors.actors.plan import RETRY
 from margin_actors.errors import InvalidScenario, MarginError, MissingMarketData, Problem
 
-ProgressCallback: TypeAlias = Literal["lookup", "preparation", "retry", "queue", "storage"]
+Stage: TypeAlias = Literal["lookup", "preparation", "retry", "queue", "storage"]
 """What a change waits for: the lookup of its key, the preparation of its input, the retry of that
 after a loss, the storage of other changes, or its own storage."""
 
@@ -46,7 +46,7 @@ class Change:
     kind: ChangeKind
     content_id: str
     """Id of the snapshot or the scenario set."""
-    stage: ProgressCallback
+    stage: Stage
     scenarios_id: str = ""
     """Scenario set that is loaded together with the input; empty for none."""
     losses: int = 0
@@ -104,7 +104,7 @@ class ChangeQueue:
         """
         assert self.is_answer(event)
         if isinstance(event, ChangeRequested):
-            stage: ProgressCallback = "lookup" if event.key else "preparation"
+            stage: Stage = "lookup" if event.key else "preparation"
             change = Change(event.request, event.kind, event.content_id, stage)
             self.changes[event.request] = change
             return (LookUpKey(event.request) if event.key else self._prepare(change, inputs),)

@@ -234,7 +234,6 @@ KEYED: dict[str, Callable[[str | None], Any]] = {
 def test_all_attempts_of_a_call_have_one_key_and_every_call_its_own(
     make: Callable[[str | None], Any],
 ) -> None:
-    """Operator's review A6."""
     one, again = keys_of(make(None))
     other, _ = keys_of(make(None))
     assert one == again != ""

@@ -66,7 +66,7 @@ def incomplete(
 def test_one_account_that_cannot_be_margined_does_not_stop_the_others(
     incomplete: tuple[Path, str], folder: Path, tmp_path: Path
 ) -> None:
-    """Operator's review A8: one position that cannot be margined stopped the whole book."""
+    """One position that cannot be margined stopped the whole book."""
     out, _ = incomplete
     margin("run", "--data", folder, "--out", tmp_path / "whole", "--book",
            folder / "portfolios" / "book.parquet")  # fmt: skip
@@ -111,7 +111,7 @@ def test_accounts_that_are_not_margined_are_listed_with_reasons(
 def test_an_expired_position_is_noted_and_does_not_make_a_run_incomplete(
     folder: Path, rows: list[dict[str, object]], tmp_path: Path, incomplete: tuple[Path, str]
 ) -> None:
-    """Operator's review A8: every expiry stopped the whole book."""
+    """Every expiry stopped the whole book."""
     first = str(rows[0]["account_id"])
     book = write_book(tmp_path / "book.csv", rows, ("OLD", EXPIRED, 1.0))
     with book.open("a") as file:

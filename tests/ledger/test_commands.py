@@ -279,7 +279,7 @@ def test_a_target_that_holds_something_is_refused(state: Served, tmp_path: Path)
 
 
 def test_a_loss_can_be_accepted(tmp_path: Path) -> None:
-    """Operator's review B: a copy without its log of writes is found, and can be used knowingly."""
+    """A copy without its log of writes is found, and can be used knowingly."""
     state = tmp_path / "state"
     state.mkdir()
     url = sqlite_url(state / "ledger.sqlite")

@@ -31,7 +31,7 @@ def at_once(count: int, work: Callable[[int], object]) -> list[object]:
 
 
 def test_six_concurrent_uses_of_one_key_have_one_effect_and_one_answer(ledger_url: str) -> None:
-    """Operator's review A2: 14 of 240 such calls ended with INTERNAL."""
+    """14 of 240 such calls ended with INTERNAL."""
     ledgers = [Ledger(ledger_url) for _ in range(6)]
     for turn in range(20):
         results = at_once(6, lambda n, key=f"k{turn}": trade(ledgers[n], key, ONE))
@@ -54,7 +54,7 @@ def test_six_concurrent_publications_with_one_key_make_one_generation(ledger_url
 
 
 def test_a_follower_holds_what_the_serial_order_gives(ledger_url: str) -> None:
-    """Operator's review A2: acknowledged trades were skipped for good by those who follow."""
+    """Acknowledged trades were skipped for good by those who follow."""
     stop = threading.Event()
     folds: list[dict[str, float]] = [{} for _ in range(3)]
     followers = [Ledger(ledger_url) for _ in folds]
@@ -180,7 +180,7 @@ def test_readers_do_not_wait_for_a_writer(ledger_url: str) -> None:
 
 
 def test_a_writer_that_is_killed_holds_up_nobody(ledger_url: str) -> None:
-    """Operator's review A7 asks that nothing of a dead gateway stays taken for more than 10 s."""
+    """Nothing of a dead gateway stays taken for more than 10 s."""
     code = (
         "import sys, time; from margin_cluster.ledger import Ledger\n"
         "with Ledger(sys.argv[1]).database.writing() as w:\n"
@@ -201,7 +201,7 @@ def test_a_writer_that_is_killed_holds_up_nobody(ledger_url: str) -> None:
 def test_a_locked_ledger_is_unavailable_and_says_so(
     ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Operator's review B, "a foreign lock over 10 s: INTERNAL"."""
+    """Once: a foreign lock over 10 s: INTERNAL."""
     ledger, other = Ledger(ledger_url), Ledger(ledger_url)
     with other.database.writing():
         with pytest.raises(LedgerUnavailable, match="locked for 10 s by another process"):

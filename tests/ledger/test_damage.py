@@ -61,7 +61,7 @@ def test_a_killed_process_loses_nothing(killed: tuple[Path, int]) -> None:
 
 
 def test_a_copy_without_the_log_of_writes_is_refused(killed: tuple[Path, int]) -> None:
-    """Operator's review B, "a clean SIGTERM leaves the WAL: 1,398 of 1,532 changes"."""
+    """Once: a clean SIGTERM leaves the WAL: 1,398 of 1,532 changes."""
     folder, sequence = killed
     (folder / "ledger.sqlite-wal").unlink()
     (folder / "ledger.sqlite-shm").unlink()
@@ -73,7 +73,7 @@ def test_a_copy_without_the_log_of_writes_is_refused(killed: tuple[Path, int]) -
 
 
 def test_damage_in_the_log_of_writes_is_found_at_the_start(killed: tuple[Path, int]) -> None:
-    """Operator's review B, "64 flipped bytes in the WAL: 1,505 and still ok"."""
+    """Once: 64 flipped bytes in the WAL: 1,505 and still ok."""
     folder, sequence = killed
     wal = folder / "ledger.sqlite-wal"
     content = bytearray(wal.read_bytes())
@@ -99,7 +99,7 @@ def test_a_missing_file_with_a_side_file_is_a_loss_and_not_a_new_ledger(
 
 
 def test_after_a_clean_stop_the_file_alone_is_complete(tmp_path: Path) -> None:
-    """Operator's review B, also while another process still has the ledger open."""
+    """Also while another process still has the ledger open."""
     url = sqlite_url(tmp_path / "ledger.sqlite")
     other, ledger = Ledger(url), Ledger(url)
     fill(ledger)
@@ -214,7 +214,7 @@ def test_rows_added_outside_are_found(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    """Operator's review B, "a ledger of random bytes: raw traceback"."""
+    """Once: a ledger of random bytes: raw traceback."""
 
     def random_bytes(path: Path) -> None:
         path.write_bytes(bytes(range(256)) * 64)
@@ -350,7 +350,7 @@ def test_a_lost_connection_of_a_thread_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_unavailable_and_a_later_write_succeeds(tmp_path: Path) -> None:
-    """Operator's review B, "disk full … INTERNAL"."""
+    """Once: disk full … INTERNAL."""
     ledger = Ledger(sqlite_url(tmp_path / "ledger.sqlite"))
     fill(ledger)
     with ledger.database.writing() as writer:  # SQLite's own limit is reported as a full disk is

@@ -65,7 +65,7 @@ def test_calculations_are_recorded_once_and_listed_in_pages(ledger: Ledger) -> N
 
 
 def test_a_page_token_that_is_not_ours_is_an_error_of_the_request(ledger: Ledger) -> None:
-    """Operator's review B, "INTERNAL for page token"."""
+    """Once: INTERNAL for page token."""
     listings = (
         ledger.list_calculations,
         ledger.list_generations,
@@ -79,7 +79,7 @@ def test_a_page_token_that_is_not_ours_is_an_error_of_the_request(ledger: Ledger
 
 
 def test_what_was_in_use_when_is_kept_with_who_asked(ledger: Ledger) -> None:
-    """Operator's review B, "`heads` is overwritten"."""
+    """Once: `heads` is overwritten."""
     assert ledger.active_inputs() == ActiveInputs()
     publish(ledger, "s1", key="k1")
     activate(ledger, "x1", key="k1")  # keys of other methods are other keys
@@ -112,7 +112,7 @@ def test_publishing_what_is_in_use_changes_nothing(ledger: Ledger) -> None:
 def test_a_repeated_key_has_no_effect_after_something_else_was_published(
     ledger: Ledger, repeated_first: bool
 ) -> None:
-    """Operator's review A6: the key decides, also if its first use changed nothing."""
+    """The key decides, also if its first use changed nothing."""
     if repeated_first:
         publish(ledger, "s1")
     assert publish(ledger, "s1", key="k") == 1
@@ -131,7 +131,6 @@ def test_a_repeated_key_has_no_effect_after_something_else_was_published(
 
 
 def test_a_snapshot_older_than_the_one_in_use_needs_permission(ledger: Ledger) -> None:
-    """Operator's review A5."""
     publish(ledger, "late", 5)
     with pytest.raises(OutdatedSnapshot) as caught:
         publish(ledger, "early", 4, key="k")
@@ -220,7 +219,7 @@ def test_changes_are_read_from_the_last_upload_on(ledger: Ledger) -> None:
 
 
 def test_rows_cannot_be_changed_or_deleted(ledger: Ledger) -> None:
-    """Operator's review B, "insert-only by convention (no trigger, no foreign key)"."""
+    """Once: insert-only by convention (no trigger, no foreign key)."""
     fill(ledger)
 
     def execute(statement: str) -> object:

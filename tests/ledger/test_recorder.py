@@ -32,7 +32,7 @@ def test_calculations_keep_their_order_and_wait_for_one_commit(ledger_url: str) 
 
 
 def test_everybody_who_waits_is_told_that_the_ledger_is_unavailable(tmp_path) -> None:
-    """Operator's review B, "disk full, or a foreign lock: INTERNAL"."""
+    """Once: disk full, or a foreign lock: INTERNAL."""
     url = sqlite_url(tmp_path / "ledger.sqlite")
     ledger = Ledger(url)
     failures: list[Exception] = []

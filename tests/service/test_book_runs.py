@@ -102,7 +102,7 @@ MOMENTS = (
 
 
 def test_a_cancelled_book_does_not_delay_the_next(small: SmallWorld, actors: SharedActors) -> None:
-    """Operator's review A1: the next book stalled for half a minute."""
+    """The next book stalled for half a minute."""
 
     async def work() -> None:
         book = large_book(small)
@@ -156,7 +156,6 @@ class Gate:
 
 
 def test_a_reducer_skips_what_nobody_waits_for_and_is_not_held_up_by_it() -> None:
-    """Operator's review A1."""
 
     async def work() -> None:
         reducer, gate = reducer_actor.remote(), Gate.remote()
@@ -201,7 +200,7 @@ asyncio.run(main(Path(sys.argv[2]), sys.argv[3]))
 def test_the_slot_of_a_killed_gateway_is_free_within_ten_seconds(
     small: SmallWorld, tmp_path: Path
 ) -> None:
-    """Operator's review A7: it stayed taken until the deadline of the book, up to an hour."""
+    """It stayed taken until the deadline of the book, up to an hour."""
 
     async def work() -> None:
         layout = replace(LAYOUT, run_slots=1)

@@ -40,7 +40,6 @@ def refused(code: grpc.StatusCode, call: object, *args: object, **kwargs: object
 
 
 def test_quantities_that_add_up_to_infinity_are_refused(service: Service, world: World) -> None:
-    """Operator's review A4."""
     account, version = world.book.accounts[0], service.status().portfolio_version
     for _ in range(2):
         found = refused(
@@ -73,7 +72,7 @@ def test_quantities_that_add_up_to_infinity_are_refused(service: Service, world:
 def test_trades_in_what_cannot_be_margined_are_refused(
     service: Service, world: World, instrument: str, quantity: float, reason: str
 ) -> None:
-    """Operator's review A8: the fault names the trade, the account and the instrument."""
+    """The fault names the trade, the account and the instrument."""
     account = world.book.accounts[0]
     fine = (account, "BTC-PERPETUAL", 10.0)
     found = refused(
@@ -90,7 +89,6 @@ def test_trades_in_what_cannot_be_margined_are_refused(
 def test_an_upload_names_the_account_and_the_instrument_that_cannot_be_margined(
     service: Service, world: World
 ) -> None:
-    """Operator's review A8."""
     rows = [
         ("M", "GOOD", "BTC-PERPETUAL", 10.0),
         ("M", "BAD", "BTC-13MAR31-100000-C", 1.0),
@@ -139,7 +137,7 @@ def test_dust_is_not_a_whole_number_of_lots(service: Service, quantity: float) -
 def test_a_snapshot_without_time_index_or_options_is_refused(
     service: Service, world: World
 ) -> None:
-    """Operator's review A5: everything that is missing is named at once."""
+    """Everything that is missing is named at once."""
     pb = market_data_service_pb2
     publish = service.market.PublishSnapshot
     empty = pb.PublishSnapshotRequest(header=pb.SnapshotHeader(), is_last=True)
@@ -160,7 +158,7 @@ def replace_time(messages: list[object], time: Timestamp) -> list[object]:
 
 
 def test_every_bad_field_of_a_header_is_named_at_once(service: Service, world: World) -> None:
-    """Operator's review B: violations come all at once."""
+    """Violations come all at once."""
     messages = snapshot_messages(world.snapshot)
     header = messages[0].header
     header.discount_annual = float("nan")
@@ -180,7 +178,7 @@ def test_every_bad_field_of_a_header_is_named_at_once(service: Service, world: W
 
 
 def test_an_older_snapshot_is_refused_unless_it_is_allowed(service: Service, world: World) -> None:
-    """Operator's review A5: the market does not go back by accident."""
+    """The market does not go back by accident."""
     older = moved_by(world.snapshot, timedelta(hours=-1))
     before = service.status().generation.number
     refused(CODE.FAILED_PRECONDITION, service.publish, older)
@@ -194,7 +192,7 @@ def test_an_older_snapshot_is_refused_unless_it_is_allowed(service: Service, wor
 
 
 def test_a_reused_request_id_does_not_suppress_a_change(service: Service, world: World) -> None:
-    """Operator's review A6: x-request-id only correlates logs."""
+    """x-request-id only correlates logs."""
     same = {"metadata": (("x-request-id", "mesh-1"),)}
     account = world.book.accounts[0]
     first = replace(world.snapshot, discount_annual=0.011)
@@ -214,7 +212,7 @@ def test_a_reused_request_id_does_not_suppress_a_change(service: Service, world:
 def test_a_repeated_publication_changes_nothing_even_after_another(
     service: Service, world: World
 ) -> None:
-    """Operator's review A6: a retry is recognised by its key and content, also when it is late."""
+    """A retry is recognised by its key and content, also when it is late."""
     first = replace(world.snapshot, discount_annual=0.021)
     second = replace(world.snapshot, discount_annual=0.022)
     key = uuid4().hex
@@ -238,7 +236,7 @@ def test_a_repeated_publication_changes_nothing_even_after_another(
 def test_equal_positions_have_equal_ids_however_they_came_about(
     service: Service, world: World
 ) -> None:
-    """Operator's review B: a canonical order."""
+    """A canonical order."""
     before = service.book().summary
     account, other = world.book.accounts[3], world.book.accounts[0]
     moves = [(account, "BTC-PERPETUAL", 10.0), (other, "ETH-PERPETUAL", -20.0)]
@@ -255,7 +253,6 @@ def test_equal_positions_have_equal_ids_however_they_came_about(
 
 
 def test_answers_name_the_version_of_the_positions(service: Service, world: World) -> None:
-    """Operator's review B, design."""
     account, version = world.book.accounts[1], service.status().portfolio_version
     margin = service.margin_of(account)
     assert margin.portfolio_version == version
@@ -266,13 +263,12 @@ def test_answers_name_the_version_of_the_positions(service: Service, world: Worl
 
 
 def test_an_unknown_scenario_set_is_not_found(service: Service) -> None:
-    """Operator's review B, design: unknown ids are NOT_FOUND for every kind of thing."""
+    """Unknown ids are NOT_FOUND for every kind of thing."""
     refused(CODE.NOT_FOUND, service.activate, "scenarios-" + "0" * 32)
     refused(CODE.NOT_FOUND, service.activate, "../../etc/passwd")
 
 
 def test_all_violations_of_a_listing_are_named_at_once(service: Service) -> None:
-    """Operator's review B."""
     from margin_protos.v1 import margin_service_pb2
 
     request = margin_service_pb2.ListCalculationsRequest(
@@ -286,7 +282,6 @@ def test_all_violations_of_a_listing_are_named_at_once(service: Service) -> None
 
 @pytest.mark.parametrize("token", ["99999999999999999999999999", "-1", "1e3", "٣", "0x10", " 5"])
 def test_a_forged_page_token_is_an_invalid_argument(service: Service, token: str) -> None:
-    """Operator's review B."""
     from margin_protos.v1 import margin_service_pb2, scenario_service_pb2
 
     asked = [
@@ -300,7 +295,6 @@ def test_a_forged_page_token_is_an_invalid_argument(service: Service, token: str
 
 
 def test_extreme_strikes_are_no_internal_error(service: Service) -> None:
-    """Operator's review B."""
     request = market_data_service_pb2.GetSurfaceRequest(
         underlying="BTC", strike_over_forward=[1e308, 1e-308, 1.0]
     )

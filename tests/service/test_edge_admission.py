@@ -75,7 +75,7 @@ def test_a_gather_of_200_what_ifs_is_answered_without_repeats(
 
 
 def test_a_burst_delays_another_caller_by_a_few_calls(running: Running, world: World) -> None:
-    """Operator's review B: places are shared in turn between callers."""
+    """Places are shared in turn between callers."""
     account = world.book.accounts[0]
     finished: list[float] = []
     with grpc.insecure_channel(running.target) as channel:
@@ -99,7 +99,7 @@ def test_a_burst_delays_another_caller_by_a_few_calls(running: Running, world: W
 
 
 def test_twenty_mixed_clients_are_served_without_rejections(running: Running, world: World) -> None:
-    """Operator's review B: 20 mixed clients had about half of their calls rejected."""
+    """20 mixed clients had about half of their calls rejected."""
     failed: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -132,7 +132,7 @@ def test_twenty_mixed_clients_are_served_without_rejections(running: Running, wo
 def test_status_health_and_reflection_are_answered_while_all_places_are_taken(
     running: Running,
 ) -> None:
-    """Operator's review B: GetStatus shared the queue of the work; 60 of 90 were rejected."""
+    """GetStatus shared the queue of the work; 60 of 90 were rejected."""
     admission = running.gateway.admission
     waiting: list[asyncio.Task[None]] = []
 
@@ -173,7 +173,7 @@ def test_status_health_and_reflection_are_answered_while_all_places_are_taken(
 def test_a_thousand_idle_connections_cost_nothing_measurable(
     running: Running, world: World
 ) -> None:
-    """Operator's review B: the median of a margin rose from 4.6 to 28.4 ms."""
+    """The median of a margin rose from 4.6 to 28.4 ms."""
     host, _, port = running.target.rpartition(":")
     account = world.book.accounts[0]
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"

@@ -58,7 +58,7 @@ def starting(running: Running) -> Iterator[Running]:
 def test_changes_are_refused_until_the_start_up_is_complete(
     starting: Running, world: World
 ) -> None:
-    """Operator's review A3: trades were acknowledged before the service was ready, then lost."""
+    """Trades were acknowledged before the service was ready, then lost."""
     account = world.book.accounts[0]
     with MarginClient(starting.target, retries=ONCE) as client:
         changes = (
@@ -90,7 +90,7 @@ def health_of(running: Running) -> int:
 
 
 def test_health_follows_the_ledger(running: Running, client: MarginClient) -> None:
-    """Operator's review B: with a full disk health stayed SERVING."""
+    """With a full disk health stayed SERVING."""
 
     def becomes(status: int) -> None:
         wait_until(lambda: health_of(running) == status, 10)
@@ -120,7 +120,7 @@ def test_every_condition_of_health_is_listed() -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection_lists_and_describes_the_services(running: Running, version: str) -> None:
-    """Operator's review B: reflection v1 was missing."""
+    """Reflection v1 was missing."""
     path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
     with grpc.insecure_channel(running.target) as channel:
         call = channel.stream_stream(
@@ -143,7 +143,7 @@ def test_reflection_lists_and_describes_the_services(running: Running, version: 
 def test_a_caller_that_leaves_is_logged_as_cancelled(
     running: Running, world: World, log: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Operator's review B: callers that left gave INTERNAL with tracebacks."""
+    """Callers that left gave INTERNAL with tracebacks."""
 
     async def leave() -> None:
         for seconds in (0.0, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.1):
@@ -194,7 +194,7 @@ def test_a_deadline_that_passes_while_an_answer_is_read_is_no_internal_error(
 
 @given(st.integers(-(2**31), 2**31 - 1), st.text(max_size=30))
 def test_any_page_is_valid_or_every_violation_is_listed(size: int, token: str) -> None:
-    """Operator's review B: a token of 26 digits was INTERNAL, and violations came in stages."""
+    """A token of 26 digits was INTERNAL, and violations came in stages."""
     problems: list[Problem] = []
     request = pb.ListCalculationsRequest(page_size=size, page_token=token)
     rows, start = page_from_proto(request, problems)
@@ -249,7 +249,7 @@ def test_settings_out_of_their_range_are_refused_together() -> None:
 
 
 def test_the_metrics_that_an_operator_watches_are_there(running: Running) -> None:
-    """Operator's review: ledger failures, free slots, age of the snapshot, positions."""
+    """Ledger failures, free slots, age of the snapshot, positions."""
     metrics = running.gateway.metrics
     metrics.set_run_slots(total=4, free=3)
     metrics.set_positions(accounts=2, positions=5)

@@ -43,7 +43,6 @@ def small() -> SmallWorld:
 def test_a_key_brings_about_one_generation_however_often_it_comes(
     small: SmallWorld, tmp_path: Path
 ) -> None:
-    """Operator's review A6."""
 
     async def work() -> None:
         archive = archive_of(small, tmp_path)
@@ -78,7 +77,6 @@ def test_a_key_brings_about_one_generation_however_often_it_comes(
 
 
 def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
-    """Operator's review A5."""
 
     async def work() -> None:
         archive = archive_of(small, tmp_path)
@@ -127,7 +125,7 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
 def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recovery(
     small: SmallWorld, tmp_path: Path, damaged: str
 ) -> None:
-    """Operator's review A5: the restart crashed with an IndexError."""
+    """The restart crashed with an IndexError."""
 
     async def work() -> None:
         archive = archive_of(small, tmp_path)

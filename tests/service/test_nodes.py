@@ -119,10 +119,10 @@ def test_several_gateways_serve_one_cluster(service_of_session: Running, world: 
             assert kept.margins == (calculation.margin,)
             account = world.book.accounts[0]
             before = other.get_portfolio(account)
-            one.apply_trades([_trade(account)], idempotency_key="k")
+            one.apply_trades([_trade(account)], idempotency_key="nodes-1")
             after = other.get_portfolio(account)
             assert after.version == before.version + 1
-            assert other.apply_trades([_trade(account)], idempotency_key="k").was_repeated
+            assert other.apply_trades([_trade(account)], idempotency_key="nodes-1").was_repeated
             other.apply_trades([_trade(account, -1.0)])
 
 

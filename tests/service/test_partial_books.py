@@ -62,7 +62,7 @@ def store_unchecked(folder: Path, *trades: Trade) -> None:
 def test_accounts_that_cannot_be_margined_are_listed_and_the_others_margined(
     running: Running, service: Service, world: World
 ) -> None:
-    """Operator's review A8, A4: one bad position concerns its own account alone."""
+    """One bad position concerns its own account alone."""
     bad, infinite, odd = world.book.accounts[:3]
     member = dict(zip(world.book.accounts, world.book.members, strict=True))
     store_unchecked(
@@ -108,7 +108,7 @@ def test_accounts_that_cannot_be_margined_are_listed_and_the_others_margined(
 def test_the_digest_covers_the_accounts_that_could_not_be_margined(
     running: Running, service: Service, world: World
 ) -> None:
-    """Operator's review A8: the engine alone gives the same digest, whatever the shards."""
+    """The engine alone gives the same digest, whatever the shards."""
     account, member = world.book.accounts[0], world.book.members[0]
     complete = service.book().summary.digest
     store_unchecked(running.folder, Trade(account, member, UNLISTED, 1.0))
@@ -125,7 +125,7 @@ def test_the_digest_covers_the_accounts_that_could_not_be_margined(
 def test_expired_positions_never_block_anything(
     running: Running, service: Service, world: World
 ) -> None:
-    """Operator's review A8: after an expiry every account is margined on what is left."""
+    """After an expiry every account is margined on what is left."""
     first = min(e.expiry for e in world.snapshot.expiries)
     later = moved_by(world.snapshot, first - world.snapshot.time + timedelta(minutes=1))
     gone = {n for n in world.book.instruments if expires(n, first)}
@@ -184,7 +184,7 @@ def margins_of(
 def test_a_book_none_of_which_can_be_margined_is_an_answer(
     running: Running, service: Service, world: World
 ) -> None:
-    """Operator's review A8: even then the caller learns which account and why."""
+    """Even then the caller learns which account and why."""
     service.upload([("M", "ONLY", "BTC-PERPETUAL", 10.0)])
     store_unchecked(running.folder, Trade("ONLY", "M", UNLISTED, 1.0))
     found = service.book()
@@ -196,7 +196,7 @@ def test_a_book_none_of_which_can_be_margined_is_an_answer(
 def test_a_market_that_cannot_be_priced_leaves_the_last_one_in_use(
     service: Service, world: World
 ) -> None:
-    """Operator's review A5: a publication that no smile fits is refused and changes nothing."""
+    """A publication that no smile fits is refused and changes nothing."""
     before = service.status().generation
     options = world.snapshot.options
     nothing = np.full(len(options), np.nan)
@@ -214,7 +214,7 @@ def test_a_market_that_cannot_be_priced_leaves_the_last_one_in_use(
 
 
 def test_every_component_is_a_column_of_full_length(service: Service) -> None:
-    """Operator's review B, design: a component that the model does not charge is 0, not missing."""
+    """A component that the model does not charge is 0, not missing."""
     request = margin_service_pb2.CalculateBookRequest()
     batches = [
         message.batch

@@ -63,7 +63,6 @@ def with_faults(world: SmallWorld) -> Book:
 def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
     small: SmallWorld, actors: SharedActors, shards: int, cube_bytes_max: int
 ) -> None:
-    """Operator's review A8."""
     book = with_faults(small)
     expected = calculate_margin(small.snapshot, small.scenarios, book, small.model)
     failed = ["Z-LARGE", "Z-LOTS", "Z-UNKNOWN"]
@@ -97,7 +96,6 @@ def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
 def test_a_book_of_which_no_account_can_be_margined_completes_with_failures_alone(
     small: SmallWorld, actors: SharedActors
 ) -> None:
-    """Operator's review A8."""
     book = Book(("A",), ("M",), ("nonsense",), np.array([0, 1]), np.zeros(1, np.int32), np.ones(1))
     empty = Book(("A",), ("M",), (), np.array([0, 0]), np.empty(0, np.int32), np.empty(0))
 

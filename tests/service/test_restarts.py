@@ -44,7 +44,7 @@ def options(folder: Path, *more: str) -> list[str]:
 def test_the_same_command_line_again_keeps_positions_and_market(
     world: World, tmp_path: Path
 ) -> None:
-    """Operator's review A3: `--book` and `--snapshot` seed an empty ledger only."""
+    """`--book` and `--snapshot` seed an empty ledger only."""
     fill(tmp_path / "state", world)
     with command(tmp_path, *options(tmp_path)) as first, Service(first.target) as service:
         service.trade("NEW", NAMES, 50.0, uuid4().hex, "M")
@@ -130,7 +130,7 @@ def test_a_stored_object_with_other_content_is_not_used(world: World, tmp_path: 
 def test_stored_data_that_cannot_be_used_stop_neither_start_nor_status(
     embedded: None, world: World, tmp_path: Path
 ) -> None:
-    """Operator's review A4, A5: the service starts, reports what is wrong, and can be repaired."""
+    """The service starts, reports what is wrong, and can be repaired."""
     folder = tmp_path / "state"
     fill(folder, world)
     archive = StoreArchive(folder, sqlite_url(folder / "ledger.sqlite"))
@@ -168,7 +168,7 @@ def test_stored_data_that_cannot_be_used_stop_neither_start_nor_status(
 def test_a_stored_book_that_cannot_be_read_is_reported_until_it_is_replaced(
     embedded: None, world: World, tmp_path: Path
 ) -> None:
-    """Operator's review A4: positions are reported as unreadable, never as empty."""
+    """Positions are reported as unreadable, never as empty."""
     folder = tmp_path / "state"
     with served(world, folder, shards=1) as running, Service(running.target) as service:
         assert service.book().summary.digest == world.expected.digest
@@ -187,7 +187,7 @@ def test_a_stored_book_that_cannot_be_read_is_reported_until_it_is_replaced(
 def test_no_change_is_accepted_before_the_service_is_ready(
     embedded: None, world: World, tmp_path: Path
 ) -> None:
-    """Operator's review A3: changes during the start-up are refused, not wiped out."""
+    """Changes during the start-up are refused, not wiped out."""
     refusals: list[grpc.StatusCode] = []
     statuses: list[bool] = []
 
@@ -208,7 +208,7 @@ def test_no_change_is_accepted_before_the_service_is_ready(
 
 
 def test_a_ledger_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
-    """Operator's review B: a ledger of random bytes gives a message, not a traceback."""
+    """A ledger of random bytes gives a message, not a traceback."""
     state = tmp_path / "state"
     state.mkdir()
     (state / "ledger.sqlite").write_bytes(os.urandom(8192))
@@ -228,7 +228,7 @@ def test_a_ledger_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
 def test_a_clean_stop_leaves_a_ledger_that_is_complete_in_one_file(
     embedded: None, world: World, tmp_path: Path
 ) -> None:
-    """Operator's review B: copying `ledger.sqlite` alone loses nothing after a clean stop."""
+    """Copying `ledger.sqlite` alone loses nothing after a clean stop."""
     folder = tmp_path / "state"
     with served(world, folder, shards=1) as running, Service(running.target) as service:
         for number in range(20):
@@ -242,7 +242,7 @@ def test_a_clean_stop_leaves_a_ledger_that_is_complete_in_one_file(
 
 
 def test_what_was_in_use_when_and_who_asked_is_kept(running: Running, world: World) -> None:
-    """Operator's review B, design: generations and changes are recorded with their callers."""
+    """Generations and changes are recorded with their callers."""
     with Service(running.target) as service:
         later = moved_by(world.snapshot, timedelta(minutes=3))
         service.publish(later, key="pub-1", metadata=(("x-request-id", "req-1"),))

@@ -45,7 +45,7 @@ def running(request: pytest.FixtureRequest, world: World) -> Iterator[Running]:
 
 
 def test_concurrent_trades_are_all_counted_once(running: Running, world: World) -> None:
-    """Operator's review A2: what the gateway holds is the serial sum of what it acknowledged."""
+    """What the gateway holds is the serial sum of what it acknowledged."""
     accounts = [f"A{i}" for i in range(6)]
     acknowledged: list[tuple[int, str, str, float]] = []
     unexpected: list[str] = []
@@ -86,7 +86,7 @@ def test_concurrent_trades_are_all_counted_once(running: Running, world: World) 
 
 
 def test_one_key_used_six_times_at_once_has_one_effect(running: Running) -> None:
-    """Operator's review A2: concurrent retries all get the same answer."""
+    """Concurrent retries all get the same answer."""
     barrier = threading.Barrier(6)
 
     def trade(key: str) -> tuple[int, bool]:
@@ -107,7 +107,7 @@ def test_one_key_used_six_times_at_once_has_one_effect(running: Running) -> None
 
 @pytest.mark.parametrize("running", ["sqlite"], indirect=True)
 def test_a_locked_database_is_unavailable_and_recovers(running: Running) -> None:
-    """Operator's review B: UNAVAILABLE with a delay, an alarm, NOT_SERVING; then all is well."""
+    """UNAVAILABLE with a delay, an alarm, NOT_SERVING; then all is well."""
     with Service(running.target) as service:
         foreign = sqlite3.connect(running.folder / "ledger.sqlite", isolation_level=None, timeout=1)
         foreign.execute("BEGIN IMMEDIATE")

@@ -185,7 +185,6 @@ class AccountMargins:
         account = prepare_account(generation, holding)
         margins = generation.priced.prepared_margins(account.market, account.prepared)
         inputs = input_ids(generation, holding.book.id)
-        margin = account_margin(generation, margins, 0, holding, account.expired)
         record = calculation_record(
             generation,
             margins,

@@ -4,6 +4,7 @@ A version is recorded when it is first used. Use of the same name and version wi
 is refused, so that the version in a result always identifies the parameters.
 """
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -33,8 +34,21 @@ class ModelRegistry:
     root: Path
 
     def _path(self, name: str, version: str) -> Path:
+        """Return the file of a version.
+
+        Other characters than letters, digits, points, underscores and hyphens are replaced; a hash
+        of the original text is appended in this case, so that different names have different files.
+        """
         safe = [re.sub(r"[^A-Za-z0-9._-]", "_", text) for text in (name, version)]
-        return self.root / "models" / safe[0] / f"{safe[1]}.json"
+        former = self.root / "models" / safe[0] / f"{safe[1]}.json"
+        if safe == [name, version]:
+            return former
+        if former.exists():
+            known = self._read(former).parameters
+            if (known.name, known.version) == (name, version):
+                return former  # written before hashes were appended
+        text = hashlib.sha256(f"{name}\n{version}".encode()).hexdigest()[:12]
+        return self.root / "models" / safe[0] / f"{safe[1]}-{text}.json"
 
     def use(self, model: ModelParameters, *, approved_by: str = "") -> ModelRecord:
         """Return the record of the version of `model`, creating it if it does not exist.

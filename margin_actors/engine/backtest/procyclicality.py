@@ -43,6 +43,7 @@ from margin_actors.engine.scenarios.procyclicality import (
     stressed_weight_amount,
 )
 from margin_actors.market.books import Book
+from margin_actors.market.instruments import instrument_from_name
 
 TOOLS: tuple[str, ...] = (
     "none",
@@ -131,12 +132,10 @@ def replay_tools(inputs: ReplayInputs, dates: TimeArray) -> Procyclicality:
     fitted: GarchFits = {}
     series = [_series_at(inputs, now, fitted) for now in dates]
     underlyings, book = inputs.lead.scenarios.underlyings, series[-1].book
+    of = [instrument_from_name(name).underlying for name in book.instruments]
     holds = np.array(
         [
-            [
-                float(any(book.instruments[i].startswith(u) for i in _instruments_of(book, a)))
-                for u in underlyings
-            ]
+            [float(any(of[i] == u for i in _instruments_of(book, a))) for u in underlyings]
             for a in range(len(book.accounts))
         ]
     )

@@ -158,7 +158,8 @@ class Component:
     needs_contract_risk: bool = False
     """True if it needs greeks, spreads and market depth; implied by `groups`."""
     groups: frozenset[GroupKind] = frozenset()
-    """Kinds of position groups whose stand-alone measures it needs."""
+    """Kinds of position groups whose stand-alone measures it needs. Only groups that the built-in
+    charges can use are measured; see `account_groups`."""
     sections: Callable[[ModelParameters], frozenset[str]] = _without_sections
     """Names of the sections of the scenario set that it needs besides the core."""
     alternatives: Callable[[ModelParameters], Mapping[str, RevaluationParameters]] = (
