@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from made import model_from
 from margin_cluster.atomic import folder_atomically, write_atomically
 from margin_cluster.sources import DataFolder, ParquetStore
 from margin_cluster.sources.candle_files import PriceSource, load_candles
 from margin_cluster.sources.klines import candles_from_file
+from margin_cluster.sources.model_registry import ModelRegistry
 
 from margin_actors.errors import InvalidMarketData, MarginError
 from margin_actors.market.candles import at_grid
@@ -211,3 +213,17 @@ def test_all_sources_of_the_collected_data_are_read(data_root: Path) -> None:
         assert len(candles) == len(used) >= least
         assert all(c.interval_seconds == 86_400 for c in candles)
     assert folder.volatility_index(("deribit_dvol_{u}_1d_ohlc",), "BTC") is not None
+
+
+def test_names_of_models_that_differ_in_special_characters_have_their_own_records(
+    tmp_path: Path,
+) -> None:
+    """They had one file, so that the second name was never recorded."""
+    registry = ModelRegistry(tmp_path)
+    one, two = (model_from("plain-hs", name=name) for name in ("a b", "a_b"))
+    assert registry.use(one).parameters.name == "a b"
+    assert registry.use(two).parameters.name == "a_b"
+    assert {r.parameters.name for r in registry.records()} == {"a b", "a_b"}
+    found = registry.find("a b", one.version)
+    assert found is not None
+    assert found.model_id == one.id

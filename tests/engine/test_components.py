@@ -1,5 +1,6 @@
 """Requirement components: the list, and components that a model names in addition."""
 
+import gap_component
 import numpy as np
 import pytest
 from made import EVERYTHING, made_scenarios, model_from, sections
@@ -18,7 +19,13 @@ from margin_actors.engine.margin import (
     result_digest,
     select_margins,
 )
-from margin_actors.engine.parameters import ModelParameters, changes_between
+from margin_actors.engine.margin.requirement.component import Component
+from margin_actors.engine.margin.requirement.needs import needs_of
+from margin_actors.engine.parameters import (
+    ModelParameters,
+    RevaluationParameters,
+    changes_between,
+)
 from margin_actors.errors import InvalidParameters
 from margin_actors.market.books import Book, select_account
 from margin_actors.market.snapshots import MarketSnapshot
@@ -137,3 +144,43 @@ def test_a_module_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InvalidParameters, match=r"module no_such_module.*ModuleNotFoundError"):
         components_of(with_gap())
     assert components_of(model_from("hs-surface")) == COMPONENTS[:1]
+
+
+def _component(name: str, label: str, **changes: object) -> Component:
+    """Return a component that charges nothing and needs profits under other rules."""
+
+    def alternatives(model: ModelParameters) -> dict[str, RevaluationParameters]:
+        return {label: model.revaluation.model_copy(update=changes)}
+
+    return Component(
+        name=name, amount=lambda context: np.zeros(context.n_accounts), alternatives=alternatives
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"smile": "mark"}, "marks are not an alternative"),
+        ({"anchor_to_marks": False}, "only the smile, its dynamics and the time may differ"),
+    ],
+)
+def test_an_alternative_that_cannot_be_priced_is_refused(
+    changes: dict[str, object], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gap_component, "COMPONENTS", [_component("other", "x", **changes)])
+    # Loaded modules are cached by this text, which differs in every test.
+    monkeypatch.setenv("MARGIN_COMPONENTS", "gap_component" + " " * len(fault))
+    with pytest.raises(InvalidParameters, match=fault):
+        needs_of(model_from("hs-surface", components=[{"name": "other"}]))
+
+
+def test_one_label_has_one_set_of_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the profits of one component would be those of the other's rules."""
+    two = [
+        _component("one", "x", dynamics="sticky_strike"),
+        _component("two", "x", dynamics="sticky_delta"),
+    ]
+    monkeypatch.setattr(gap_component, "COMPONENTS", two)
+    monkeypatch.setenv("MARGIN_COMPONENTS", "gap_component ")
+    with pytest.raises(InvalidParameters, match="'x' already has other rules"):
+        needs_of(model_from("hs-surface", components=[{"name": "one"}, {"name": "two"}]))
