@@ -73,7 +73,7 @@ fix: $(STAMP)  ## Repair what ruff can repair
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 # Two workers: one for all tests that share a Ray cluster, one for the others (tests/conftest.py).
-PARALLEL ?= --numprocesses 2 --dist loadgroup
+PARALLEL ?= --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 test: check  ## Lint, types, import contracts and the everyday tests
 	@echo "==> pytest"

@@ -42,14 +42,25 @@ BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Name the group of each test; with several workers, a group runs in one of them.
 
-    Examples in docstrings come first: once Ray runs, its messages would mix with their output.
+    Examples in docstrings come first: once Ray runs, its messages would mix with their output. The
+    longest groups follow, so that no worker waits for the other at the end.
     """
-    items.sort(key=lambda item: not isinstance(item, DoctestItem))
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        folder = item.path.parent.name if item.path.is_relative_to(HERE) else ""
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(item.path)))
+    parallel = config.pluginmanager.hasplugin("xdist")
+
+    def rank(item: pytest.Item) -> int:
+        if isinstance(item, DoctestItem):
+            return 0
+        group = _group(item)
+        return 1 + (TOGETHER.index(group) if parallel and group in TOGETHER else len(TOGETHER))
+
+    items.sort(key=rank)
+    for item in items if parallel else ():
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    folder = item.path.parent.name if item.path.is_relative_to(HERE) else ""
+    return folder if folder in TOGETHER else str(item.path)
 
 
 @pytest.fixture(scope="session")
