@@ -99,9 +99,10 @@ class SharedActors:
             await cluster.close()
 
     def stop(self) -> None:
-        """Stop the actors."""
+        """Stop the actors, unless the cluster has already been stopped with them."""
         for namespace in self._namespaces.values():
-            ray.kill(ray.get_actor("coordinator", namespace=namespace))
+            with contextlib.suppress(ValueError):
+                ray.kill(ray.get_actor("coordinator", namespace=namespace))
 
 
 async def complete(cluster: Cluster, book: Book, seconds: float = 200.0) -> list[Any]:
