@@ -22,9 +22,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         # Created here rather than by `write`, so that its permissions follow the user's umask.
         aside.touch(mode=0o666, exist_ok=False)
         write(aside)
-        _flush_to_disk(aside)
+        flush_to_disk(aside)
         aside.replace(path)
-        _flush_to_disk(path.parent)
+        flush_to_disk(path.parent)
     except OSError as fault:
         name_file(fault, aside, path)
         raise
@@ -40,10 +40,10 @@ def create_atomically(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.touch(mode=0o666, exist_ok=False)
         aside.write_text(text, encoding="utf-8")
-        _flush_to_disk(aside)
+        flush_to_disk(aside)
         with suppress(FileExistsError):
             path.hardlink_to(aside)
-        _flush_to_disk(path.parent)
+        flush_to_disk(path.parent)
     except OSError as fault:
         name_file(fault, aside, path)
         raise
@@ -113,7 +113,8 @@ def _name_beside(path: Path) -> Path:
     return path.absolute().parent / f".{path.absolute().name}.{secrets.token_hex(4)}"
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Write what the system has buffered of a file or folder to the disk."""
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)

@@ -43,6 +43,7 @@ from margin_cluster.wiring import (
     load_history,
     load_volatility_indices,
     require_quality,
+    stamp_of,
 )
 
 R = TypeVar("R")
@@ -147,13 +148,13 @@ def load_replay(
     # The volatility index replaces the option chains, which were not recorded; it ends first.
     latest = min(index.time[-1] for index in indices.values())
     horizon = np.timedelta64(round(lead.horizon_hours_total * 3.6e6), "ms")
-    until = min(latest, _stamp(last) + horizon) if last is not None else latest
+    until = min(latest, stamp_of(last) + horizon) if last is not None else latest
     end = until.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
     history = load_history(workspace, lead, end, progress=progress)
     require_quality(history.reports)
     inputs = replay_inputs(history.grids, indices, models, confidences)
     known = inputs.table.time[inputs.table.complete]
-    dates = known[(known.astype(np.int64) % _DAY_MS == 0) & (known >= _stamp(first))]
+    dates = known[(known.astype(np.int64) % _DAY_MS == 0) & (known >= stamp_of(first))]
     dates = dates[(dates + horizon <= until) & np.isin(dates + horizon, known)]
     if dates.size < _DATES_MIN:
         raise InvalidParameters(
@@ -168,10 +169,6 @@ def load_replay(
             ],
         )
     return inputs, dates
-
-
-def _stamp(time: datetime) -> np.datetime64:
-    return np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "ms")
 
 
 _inputs: list[ReplayInputs] = []
@@ -337,7 +334,7 @@ def _snapshot_pairs(
     """
     every = np.unique(np.concatenate([f.times for f in workspace.data.chains])).astype(np.int64)
     step = round(horizon_hours * 3.6e6)
-    begin, end = _stamp(first), _stamp(last) if last is not None else _FAR
+    begin, end = stamp_of(first), stamp_of(last) if last is not None else _FAR
     bounds = int(begin.astype(np.int64)), int(end.astype(np.int64))
     found: list[tuple[int, int]] = []
     days = range(0)

@@ -341,8 +341,8 @@ def _submit(
             )
             for span in division.cut
         ]
-    assert handle.slabs is not None
-    return [sum_slab.remote(slab, division.shared, first, last) for slab in handle.slabs]
+    assert handle.slices is not None
+    return [sum_slab.remote(slab, division.shared, first, last) for slab in handle.slices]
 
 
 async def _arrived(ref: ObjectRef[T], until: float) -> None:

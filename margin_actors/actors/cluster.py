@@ -347,8 +347,8 @@ def _read(handle: GenerationHandle) -> ResidentGeneration:
     """Map a generation into this process; its arrays remain in the object store."""
     market, scenarios = ray.get([handle.market, handle.scenarios], timeout=_READ_SECONDS)
     slices = None
-    if handle.slabs is not None:
-        slices = tuple(ray.get(list(handle.slabs), timeout=_READ_SECONDS))
+    if handle.slices is not None:
+        slices = tuple(ray.get(list(handle.slices), timeout=_READ_SECONDS))
     return ResidentGeneration(handle, PricedMarket(market, scenarios, slices))
 
 

@@ -97,10 +97,10 @@ class GenerationHandle:
     n_contracts: int
     """Number of listed contracts."""
     spans: tuple[Span, ...]
-    """Slices of the scenarios, in order; one per element of `slabs`."""
+    """Slices of the scenarios, in order; one per element of `slices`."""
     market: ObjectRef[PreparedMarket]
     scenarios: ObjectRef[ScenarioSet]
-    slabs: tuple[ObjectRef[CubeSlice], ...] | None
+    slices: tuple[ObjectRef[CubeSlice], ...] | None
     """References to the slices of the risk cube, in the order of `spans`; None if prices are
     computed on demand."""
 

@@ -52,7 +52,7 @@ class _Build:
 
     market: StoredMarket
     scenarios: StoredScenarios
-    slabs: tuple[ObjectRef[CubeSlice], ...] | None = None
+    slices: tuple[ObjectRef[CubeSlice], ...] | None = None
 
 
 class Operations:
@@ -101,7 +101,7 @@ class Operations:
         assert build is not None
         market, scenarios = build.market.ref, build.scenarios.ref
         try:
-            build.slabs = await self._fleet.price(market, scenarios, instruction.cut)
+            build.slices = await self._fleet.price(market, scenarios, instruction.cut)
         except Exception as error:
             return self._build_fault(instruction.revision, error)
         return SlicesPriced(time.monotonic(), instruction.revision)
@@ -126,7 +126,7 @@ class Operations:
             spans=offered.cut,
             market=build.market.ref,
             scenarios=build.scenarios.ref,
-            slabs=build.slabs,
+            slices=build.slices,
         )
 
     async def look_up_key(self, request: int, change: PendingChange) -> Event:

@@ -119,13 +119,6 @@ def accounts_of_positions(book: Book) -> IntArray:
     return np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
 
 
-def positions_of_account(book: Book, account: int) -> dict[str, float]:
-    """Return the quantity by instrument of the account with that index."""
-    held = slice(int(book.start[account]), int(book.start[account + 1]))
-    names = [book.instruments[i] for i in book.instrument_index[held].tolist()]
-    return dict(zip(names, book.quantity[held].tolist(), strict=True))
-
-
 def select_positions(book: Book, accounts: BoolArray, positions: BoolArray) -> Book:
     """Return the selected accounts with their selected positions.
 

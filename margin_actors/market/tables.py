@@ -60,12 +60,13 @@ def _misfit(table: pa.Table, name: str, kind: ColumnKind) -> str:
     if kind != "number" or not _is_text(table.schema.field(name).type):
         return found
     for row, text in enumerate(table.column(name).to_pylist()):
-        if text is not None and not _is_number(text):
+        if text is not None and not is_number(text):
             return f"{found}; row {row} holds {text[:40]!r}"
     return found
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a number for Python, which includes nan and inf."""
     try:
         float(text)
     except ValueError:

@@ -9,7 +9,6 @@ ledger refers to it, so the store holds every object to which the copy refers.
 """
 
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from margin_actors.errors import InvalidParameters, LedgerDamaged, Problem
-from margin_cluster.atomic import folder_atomically
+from margin_cluster.atomic import flush_to_disk, folder_atomically
 from margin_cluster.ledger import Ledger, LedgerHead, sqlite_url
 from margin_cluster.ledger.address import Address, address_from_url
 from margin_cluster.ledger.copying import copy_file, copy_rows, make_single_file
@@ -136,7 +135,7 @@ def _fill(
             if file != _LEDGER and not (root / file).exists():
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(folder / file, root / file)
-                _flush_file(root / file)
+                flush_to_disk(root / file)
         head = copy_rows(source, target.database)
         require_verified(verify_ledger(target.database), target.database.address.shown)
     finally:
@@ -260,15 +259,7 @@ def _flush(folder: Path) -> int:
     """Flush all files of a folder to the disk; return their total size in bytes."""
     size = 0
     for path in folder.rglob("*"):
-        _flush_file(path)
+        flush_to_disk(path)
         size += path.stat().st_size if path.is_file() else 0
-    _flush_file(folder)
+    flush_to_disk(folder)
     return size
-
-
-def _flush_file(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -42,11 +42,6 @@ class HealthMonitor:
         self._is_stopping = True
 
     @property
-    def accepts_writes(self) -> bool:
-        """Return whether start-up is complete."""
-        return self._accepts_writes
-
-    @property
     def is_ready(self) -> bool:
         """Return whether changes are accepted: start-up is complete and the ledger works."""
         return self._accepts_writes and self._ledger_fault is None and not self._is_stopping

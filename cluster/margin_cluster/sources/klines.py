@@ -13,6 +13,7 @@ import numpy as np
 from margin_actors.arrays import FloatArray
 from margin_actors.errors import InvalidMarketData, Problem, named_input
 from margin_actors.market.candles import Candles, interval_from_times, times_from_text
+from margin_actors.market.tables import is_number
 from margin_cluster.sources.files import read_json, read_text_rows
 
 _BINANCE = ("timestamp", "open", "high", "low", "close", "volume")
@@ -88,20 +89,12 @@ def _bitfinex(path: Path) -> dict[str, list[str]]:
     return {name: [str(row[i]) for row in rows] for i, name in enumerate(order)}
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _from_rows(rows: list[list[str]], underlying: str, where: str) -> dict[str, list[str]]:
-    if rows and len(rows[0]) <= 2 and not _is_number(rows[0][0]) and not _is_header(rows[0]):
+    if rows and len(rows[0]) <= 2 and not is_number(rows[0][0]) and not _is_header(rows[0]):
         rows = rows[1:]  # a notice or an address above the header
     if not rows:
         raise InvalidMarketData("cannot read the candles", [Problem(where, "has no rows")])
-    if all(_is_number(cell) for cell in rows[0]):
+    if all(is_number(cell) for cell in rows[0]):
         if len(rows[0]) < 6:
             raise InvalidMarketData(
                 "cannot read the candles",
@@ -144,4 +137,4 @@ def _numbers(texts: list[str]) -> FloatArray:
     try:
         return np.array(texts, dtype=np.float64)
     except ValueError:
-        return np.array([float(t) if _is_number(t) else np.nan for t in texts], np.float64)
+        return np.array([float(t) if is_number(t) else np.nan for t in texts], np.float64)

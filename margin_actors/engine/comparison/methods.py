@@ -12,7 +12,7 @@ The offset is zero if the method recognises none, and negative if it charges for
 for example as a spread charge.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.books import Book, concat_books, split_accounts
 from margin_actors.market.instruments import instrument_from_name
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.progress import ProgressCallback, no_progress
 
 LEVELS: tuple[str, ...] = ("account", "underlyings", "expiries", "positions")
 """Levels at which accounts are split, from the whole account to single positions."""
@@ -64,7 +65,7 @@ def compare_methods(
     methods: Mapping[str, tuple[ModelParameters, ScenarioSet]],
     *,
     threads: int = 1,
-    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    progress: ProgressCallback = no_progress,
 ) -> Comparison:
     """Return the requirements of every account under every method, whole and split.
 

@@ -111,9 +111,10 @@ class AccountMeasures:
     @cached_property
     def stress_period_usd(self) -> FloatArray:
         """The core's measure over the stress period, at the confidence calibrated for it."""
-        confidence = self.inputs.calibration.stress_confidence
-        if self.inputs.section(STRESS_PERIOD) is None or confidence is None:
+        if self.inputs.section(STRESS_PERIOD) is None:
             return self.unknown()
+        confidence = self.inputs.calibration.stress_confidence
+        assert confidence is not None  # see `require_sections`
         return self._over_section(STRESS_PERIOD, confidence)
 
     @cached_property
