@@ -54,7 +54,7 @@ def monte_carlo() -> None:
     print(f"fitted in {time.perf_counter() - begin:.2f} s to {len(made.scenarios)} rows")
     n = len(market.contracts)
     work = np.empty((SLICE // TILE, n, TILE))
-    rules = market.parameters.revaluation
+    rules = market.model.revaluation
     starts = range(0, N_ROWS, SLICE)
 
     def generate() -> None:

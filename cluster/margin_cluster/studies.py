@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from margin_actors.arrays import TimeArray
+from margin_actors.arrays import DAY_MS, TimeArray
 from margin_actors.engine.backtest import (
     Backtest,
     BookDate,
@@ -26,6 +26,7 @@ from margin_actors.engine.backtest import (
     replay_tools,
     summarise,
 )
+from margin_actors.engine.margin import needs_of
 from margin_actors.engine.parameters import (
     ModelParameters,
     parameters_from_mapping,
@@ -57,7 +58,6 @@ ENGINES: Mapping[str, Mapping[str, str | Mapping[str, str]]] = {
 """Changes of the model's scenario section for each engine of a backtest."""
 _DATES_A_PIECE = 30
 _DATES_MIN = 3
-_DAY_MS = 86_400_000
 _FAR = np.datetime64("9999-01-01", "ms")
 
 
@@ -154,7 +154,7 @@ def load_replay(
     require_quality(history.reports)
     inputs = replay_inputs(history.grids, indices, models, confidences)
     known = inputs.table.time[inputs.table.complete]
-    dates = known[(known.astype(np.int64) % _DAY_MS == 0) & (known >= stamp_of(first))]
+    dates = known[(known.astype(np.int64) % DAY_MS == 0) & (known >= stamp_of(first))]
     dates = dates[(dates + horizon <= until) & np.isin(dates + horizon, known)]
     if dates.size < _DATES_MIN:
         raise InvalidParameters(
@@ -300,7 +300,7 @@ def run_book_backtest(
         progress("Replaying dates", number, len(pairs))
         sets = {
             name: (m, build_scenario_set(history.grids, m, as_of=now, surfaces=surfaces,
-                                         vol_index=indices))
+                                         sections=needs_of(m).sections, vol_index=indices))
             for name, m in models.items()
         }  # fmt: skip
         markets = [_snapshot_at(workspace, time) for time in (now, then)]
@@ -339,11 +339,11 @@ def _snapshot_pairs(
     found: list[tuple[int, int]] = []
     days = range(0)
     if every.size:
-        days = range(int(every[0]) // _DAY_MS * _DAY_MS, int(every[-1]) + _DAY_MS, _DAY_MS)
+        days = range(int(every[0]) // DAY_MS * DAY_MS, int(every[-1]) + DAY_MS, DAY_MS)
     for midnight in days:
         now = int(every[np.abs(every - midnight).argmin()])
         then = int(every[np.abs(every - (now + step)).argmin()])
-        near = abs(now - midnight) <= _DAY_MS // 4 and abs(then - now - step) <= _DAY_MS // 12
+        near = abs(now - midnight) <= DAY_MS // 4 and abs(then - now - step) <= DAY_MS // 12
         if near and bounds[0] <= now <= bounds[1] and (not found or now > found[-1][0]):
             found.append((now, then))
     if len(found) < _DATES_MIN:

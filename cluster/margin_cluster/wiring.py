@@ -12,6 +12,7 @@ from margin_actors.engine.margin import (
     collateral_equity,
     components_of,
     fit_model_surfaces,
+    needs_of,
     with_collateral,
 )
 from margin_actors.engine.parameters import (
@@ -239,7 +240,12 @@ def build_scenarios(
         index = load_volatility_indices(workspace, model, history)
     progress("Building scenarios", 0, 0)
     scenarios = build_model_scenarios(
-        history.grids, model, as_of=stamp_of(time), surfaces=surfaces, vol_index=index
+        history.grids,
+        model,
+        as_of=stamp_of(time),
+        sections=needs_of(model).sections,
+        surfaces=surfaces,
+        vol_index=index,
     )
     workspace.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
     return scenarios, history

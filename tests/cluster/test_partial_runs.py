@@ -111,7 +111,7 @@ def test_accounts_that_are_not_margined_are_listed_with_reasons(
 def test_an_expired_position_is_noted_and_does_not_make_a_run_incomplete(
     folder: Path, rows: list[dict[str, object]], tmp_path: Path, incomplete: tuple[Path, str]
 ) -> None:
-    """Every expiry stopped the whole book."""
+    """The book of a day with an expiry is margined whole."""
     first = str(rows[0]["account_id"])
     book = write_book(tmp_path / "book.csv", rows, ("OLD", EXPIRED, 1.0))
     with book.open("a") as file:

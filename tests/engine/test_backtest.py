@@ -26,9 +26,15 @@ from margin_actors.engine.backtest import (
     tool_margins,
     traffic_light,
 )
+from margin_actors.engine.backtest.replay import (
+    ReplayInputs,
+    benchmark_book,
+    flat_smile_market,
+    market_levels_at,
+)
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import BufferParameters
-from margin_actors.engine.scenarios import Calibration
+from margin_actors.engine.scenarios import Calibration, build_scenarios
 from margin_actors.engine.scenarios.procyclicality.buffer import (
     BufferState,
     advance,
@@ -161,16 +167,24 @@ def test_nothing_later_is_known_on_a_date() -> None:
     assert abs(shocked.profit_usd[1, 0]) > 10 * abs(calm.profit_usd[1, 0])
 
 
-def test_a_date_s_margin_is_the_one_the_engine_would_have_asked() -> None:
-    """The replayed margin equals `calculate_margin` on the set that `build_scenarios` returns."""
-    from margin_actors.engine.backtest.replay import (
-        benchmark_book,
-        flat_smile_market,
-        market_levels_at,
-    )
-    from margin_actors.engine.scenarios import build_scenarios
+def weighted_inputs() -> ReplayInputs:
+    """Return models with weighted windows and with the mean of the two sub-samples."""
+    scenarios = {"windows": 400, "surface_moves": "index", "half_life_days": 60.0}
+    rules = {"unlisted_options": "surface", "shocked_surfaces": "keep"}
+    sub_samples = {"overlap": "mean_of_sub_samples"}
+    models = {
+        engine: model_from(
+            "hs-surface", scenarios={**scenarios, "engine": engine}, revaluation=rules, measure=how
+        )
+        for engine, how in (("historical", {}), ("filtered", sub_samples))
+    }
+    return replay_inputs(grids(1500), indices(1500), models, (0.99, 0.995))
 
-    inputs = inputs_of()
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_date_s_margin_is_the_one_the_engine_would_have_asked(weighted: bool) -> None:
+    """The replayed margin equals `calculate_margin` on the set that `build_scenarios` returns."""
+    inputs = weighted_inputs() if weighted else inputs_of()
     date = BEGIN + DAY * 1300
     found = replay_dates(inputs, np.array([date]))
     levels = market_levels_at(inputs, inputs.table.until(date), date)

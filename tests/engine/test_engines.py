@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from made import UNDERLYINGS, grids, indices, made_scenarios, model_from
 
+from margin_actors.engine.margin import needs_of
 from margin_actors.engine.parameters import (
     FilterParameters,
+    ModelParameters,
     ScenarioParameters,
     SpanParameters,
     StressPeriodParameters,
@@ -19,6 +21,7 @@ from margin_actors.engine.scenarios import (
     LONG,
     STRESS,
     STRESS_PERIOD,
+    ScenarioSet,
     build_historical,
     build_scenarios,
     join_sections,
@@ -30,6 +33,7 @@ from margin_actors.engine.scenarios.history.volatility import Recursion, ewma, f
 from margin_actors.engine.scenarios.history.windows import all_windows, price_table, spot_returns
 from margin_actors.engine.scenarios.prescribed import span_rows, venue_grid_rows
 from margin_actors.engine.scenarios.procyclicality.stress_period import choose_stress_period
+from margin_actors.market.cleansing import PriceGrid
 
 
 def parameters(**changes: object) -> ScenarioParameters:
@@ -229,12 +233,19 @@ def full_model(**scenarios: object):
     )  # fmt: skip
 
 
+def built(
+    prices: dict[str, PriceGrid], model: ModelParameters, as_of: np.datetime64
+) -> ScenarioSet:
+    needed = needs_of(model).sections
+    return build_scenarios(prices, model, as_of=as_of, sections=needed, vol_index=indices(1500))
+
+
 @pytest.mark.parametrize("engine", ["historical", "filtered", "monte_carlo"])
 def test_a_model_s_set_has_every_section_it_asks_for(engine: str) -> None:
     prices = grids(1500)
     model = full_model(engine=engine, monte_carlo={"rows": 500})
     as_of = prices["BTC"].time[-1]
-    made = build_scenarios(prices, model, as_of=as_of, vol_index=indices(1500))
+    made = built(prices, model, as_of)
     assert made.section_names == (CORE, LONG, STRESS_PERIOD, STRESS)
     assert made.engine == engine
     for name in made.section_names:
@@ -258,6 +269,16 @@ def test_a_model_s_set_has_every_section_it_asks_for(engine: str) -> None:
     assert again.notes == made.notes
 
 
+def test_sections_that_a_further_component_needs_are_built() -> None:
+    """The parameters of the model enable none of them."""
+    prices = grids(1500)
+    model = model_from("hs-surface", scenarios={"windows": 600, "surface_moves": "none"})
+    wanted = (LONG, STRESS_PERIOD, STRESS)
+    made = build_scenarios(prices, model, as_of=prices["BTC"].time[-1], sections=wanted)
+    assert made.section_names == (CORE, *wanted)
+    assert made.calibration.stress_confidence is not None
+
+
 def test_the_core_of_a_larger_set_is_the_set_without_sections() -> None:
     prices = grids(1500)
     as_of = prices["BTC"].time[-1]
@@ -266,8 +287,8 @@ def test_the_core_of_a_larger_set_is_the_set_without_sections() -> None:
         update={"scenarios": plain.scenarios.model_copy(update={"surface_moves": "none"})}
     )
     larger = plain.model_copy(update={"procyclicality": full_model().procyclicality})
-    small = build_scenarios(prices, plain, as_of=as_of)
-    large = build_scenarios(prices, larger, as_of=as_of)
+    small = built(prices, plain, as_of)
+    large = built(prices, larger, as_of)
     np.testing.assert_array_equal(large.core.spot_return, small.spot_return)
     np.testing.assert_array_equal(large.core.path_return, small.path_return)
     assert small.sections == ()
@@ -284,11 +305,11 @@ def test_nothing_later_is_used() -> None:
             model = full_model(
                 engine=engine, monte_carlo={"rows": 200}, filter={"volatility": volatility}
             )
-            before = build_scenarios(calm, model, as_of=as_of, vol_index=indices(1500))
-            after = build_scenarios(shocked, model, as_of=as_of, vol_index=indices(1500))
+            before = built(calm, model, as_of)
+            after = built(shocked, model, as_of)
             assert before.id == after.id, engine
             later = calm["BTC"].time[1402]
-            moved = build_scenarios(shocked, model, as_of=later, vol_index=indices(1500))
+            moved = built(shocked, model, later)
             assert moved.id != before.id
 
 
@@ -297,7 +318,7 @@ def test_the_half_life_halves_weights() -> None:
     model = model_from(
         "hs-surface", scenarios={"windows": 600, "half_life_days": 100.0, "surface_moves": "none"}
     )
-    made = build_scenarios(prices, model, as_of=prices["BTC"].time[-1])
+    made = built(prices, model, prices["BTC"].time[-1])
     assert made.weight.sum() == pytest.approx(1.0)
     assert made.weight[-1] / made.weight[-101] == pytest.approx(2.0, rel=1e-9)
 

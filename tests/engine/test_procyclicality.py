@@ -14,7 +14,7 @@ from margin_actors.engine.backtest.replay import (
     flat_smile_market,
     market_levels_at,
 )
-from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
+from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin, needs_of
 from margin_actors.engine.measures import value_at_risk
 from margin_actors.engine.scenarios import (
     Calibration,
@@ -129,7 +129,8 @@ def test_a_study_s_tools_are_those_of_the_requirement(form: str, weight: float) 
     )
     inputs = replay_inputs(prices, index, {"filtered": model.core_only()}, (0.995,))
     series = replay_tools(inputs, np.array([date]))
-    scenarios = build_scenarios(prices, model, as_of=date, vol_index=index)
+    needed = needs_of(model).sections
+    scenarios = build_scenarios(prices, model, as_of=date, sections=needed, vol_index=index)
     # The buffer of the study is full before its first date.
     full = dict.fromkeys(scenarios.underlyings, 0.05)
     scenarios = replace(scenarios, calibration=replace(scenarios.calibration, buffer_shares=full))

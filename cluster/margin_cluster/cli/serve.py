@@ -128,14 +128,6 @@ def serve_command(
         int,
         typer.Option(help="Open uploads and publications of one caller.", rich_help_panel=_LIMITS),
     ] = _DEFAULTS.caller_uploads_max,
-    grpc_calls: Annotated[
-        int | None,
-        typer.Option(
-            help="Calls in progress beyond which gRPC rejects calls, in place of the limits of "
-            "waiting calls; default none.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = _DEFAULTS.grpc_calls_max,
     connection_streams: Annotated[
         int, typer.Option(help="Calls in progress on one connection.", rich_help_panel=_LIMITS)
     ] = _DEFAULTS.connection_streams_max,
@@ -181,7 +173,6 @@ def serve_command(
         streaming_caller_waiting_max=streaming_caller_waiting,
         uploads_max=uploads,
         caller_uploads_max=caller_uploads,
-        grpc_calls_max=grpc_calls,
         connection_streams_max=connection_streams,
         message_bytes_max=message_bytes,
         waiting_bytes_max=waiting_bytes,

@@ -59,10 +59,3 @@ class Backlog:
                 return
             if now >= until:
                 return
-
-
-class NoBacklog(Backlog):
-    """For a server whose calls gRPC limits itself: the event loop never waits for new calls."""
-
-    async def drained(self) -> None:
-        """Return at once."""

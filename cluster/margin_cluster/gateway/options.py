@@ -1,6 +1,6 @@
 """Settings of a gateway: addresses, limits and TLS files."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
@@ -78,10 +78,6 @@ class GatewayOptions:
     """Bytes of all requests that wait for their turn; a request that waits alone may exceed it."""
     connection_streams_max: int = 1_000
     """Calls in progress on one connection."""
-    grpc_calls_max: int | None = None
-    """Calls in progress beyond which gRPC itself rejects calls. If it is set, the numbers of
-    waiting calls are not limited otherwise. gRPC's rejections suggest no delay, so that clients do
-    not retry them, include status calls, and are not counted. None for admission by the gateway."""
     unary_seconds_max: float = 60.0
     """Longest duration of a unary call, whatever deadline the caller sets."""
     streaming_seconds_max: float = 3_600.0
@@ -106,39 +102,28 @@ class GatewayOptions:
         problems += [p for name in _SECONDS for p in self._out_of(name, 0.001, _SECONDS_MAX)]
         ports = ("port", "health_port") + (("metrics_port",) if self.metrics_port else ())
         problems += [p for name in ports for p in self._out_of(name, 0, _PORT_MAX)]
-        if self.grpc_calls_max is not None:
-            problems += self._out_of("grpc_calls_max", 1, _COUNT_MAX)
         problems += combination_problems(self.tls_certificate, self.tls_key, self.tls_client_ca)
         raise_if_any(problems, InvalidParameters, "the gateway's settings are not valid")
 
     @property
     def unary_limits(self) -> ClassLimits:
         """Return the limits of unary calls."""
-        return self._limits(
-            ClassLimits(
-                self.unary_active_max,
-                self.unary_waiting_max,
-                self.unary_caller_waiting_max,
-                self.unary_active_max,
-            )
+        return ClassLimits(
+            self.unary_active_max,
+            self.unary_waiting_max,
+            self.unary_caller_waiting_max,
+            self.unary_active_max,
         )
 
     @property
     def streaming_limits(self) -> ClassLimits:
         """Return the limits of streaming calls."""
-        return self._limits(
-            ClassLimits(
-                self.streaming_active_max,
-                self.streaming_waiting_max,
-                self.streaming_caller_waiting_max,
-                self.streaming_caller_active_max,
-            )
+        return ClassLimits(
+            self.streaming_active_max,
+            self.streaming_waiting_max,
+            self.streaming_caller_waiting_max,
+            self.streaming_caller_active_max,
         )
-
-    def _limits(self, limits: ClassLimits) -> ClassLimits:
-        if self.grpc_calls_max is None:
-            return limits
-        return replace(limits, waiting_max=_COUNT_MAX, caller_waiting_max=_COUNT_MAX)
 
     def _out_of(self, name: str, least: float, most: float) -> list[Problem]:
         value = getattr(self, name)

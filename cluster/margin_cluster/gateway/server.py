@@ -12,7 +12,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
-from margin_cluster.gateway.backlog import Backlog, NoBacklog
 from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.interceptor import CallInterceptor
@@ -65,7 +64,6 @@ class Gateway:
             uploads_max=o.uploads_max,
             caller_uploads_max=o.caller_uploads_max,
             waiting_bytes_max=o.waiting_bytes_max,
-            backlog=Backlog() if o.grpc_calls_max is None else NoBacklog(),
         )
         self._waits = CallerWaits(
             first_seconds_max=o.first_message_seconds_max,
@@ -119,7 +117,6 @@ class Gateway:
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=_channel_options(o),
-            maximum_concurrent_rpcs=o.grpc_calls_max,
             compression=grpc.Compression.NoCompression,  # responses use the caller's compression
         )
         add_services(self._server, self._use_cases, self._threads, self.admission)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from margin_actors.arrays import DAY_MS
 from margin_actors.engine.scenarios import VolatilityIndex
 from margin_actors.errors import MissingMarketData, Problem
 from margin_actors.market.candles import Candles, at_grid
@@ -23,7 +24,6 @@ from margin_cluster.sources.chain_files import ChainFile, chain_files
 from margin_cluster.sources.files import file_sha256, read_table
 from margin_cluster.sources.store import ParquetStore
 
-_DAY_MS = 86_400_000
 _NEAREST = 5
 """Number of similar names in the message about missing prices."""
 
@@ -180,7 +180,7 @@ class DataFolder:
                 order = good[np.argsort(time[good], kind="stable")]
                 order = order[np.append(True, np.diff(time[order].astype(np.int64)) > 0)]
                 index = VolatilityIndex(
-                    underlying, time[order] + np.timedelta64(_DAY_MS, "ms"), value[order]
+                    underlying, time[order] + np.timedelta64(DAY_MS, "ms"), value[order]
                 )
                 return index, UsedFile("volatility index", str(path), file_sha256(path))
         return None

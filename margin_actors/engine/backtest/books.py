@@ -8,14 +8,13 @@ volatilities and forwards are applied to the maturities of the earlier market.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import calculate_margin, prepare_market
+from margin_actors.engine.margin import calculate_margin, measures_over, prepare_market, sample_of
 from margin_actors.engine.margin.margins import position_sums
-from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import total_deviations
 from margin_actors.engine.scenarios import ScenarioSet
@@ -68,9 +67,10 @@ def margin_and_outcome(
     for e, (model, scenarios) in enumerate(engines.values()):
         result = calculate_margin(now, scenarios, part, model, keep_pnl=True).complete()
         assert result.pnl_usd is not None
+        sample = sample_of(scenarios, model)
         for c, confidence in enumerate(confidences):
-            var[e, c] = value_at_risk(result.pnl_usd, confidence=confidence)
-            es[e, c] = expected_shortfall(result.pnl_usd, confidence=confidence)
+            at = replace(sample, confidence=confidence)
+            var[e, c], es[e, c] = measures_over(result.pnl_usd[:, : sample.n_scenarios], at)
     model = next(iter(engines.values()))[0]
     profit = position_sums(
         _unit_profits(now, then, part, model), part.start, part.instrument_index, part.quantity

@@ -22,6 +22,7 @@ from margin_actors.engine.backtest.replay import (
     market_levels_at,
     profits_over,
 )
+from margin_actors.engine.margin import measures_over, sample_of
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios.build import (
@@ -29,6 +30,7 @@ from margin_actors.engine.scenarios.build import (
     long_windows,
     scaled_rows,
     stress_period_of,
+    weighted_rows,
 )
 from margin_actors.engine.scenarios.engines.historical import SurfaceSources, historical_rows
 from margin_actors.engine.scenarios.history.windows import Windows, all_windows, recent_windows
@@ -164,20 +166,21 @@ def _series_at(inputs: ReplayInputs, now: np.datetime64, fitted: GarchFits) -> _
     # The proxies are fitted once, and the rows shared by all three margins.
     rows = historical_rows(known, every, parameters, now, SurfaceSources({}, inputs.vol_index))
     recent = rows.select(_indices(every, recent_windows(known, parameters)))
-    scaled = scaled_rows(recent, known, filter_at(name, model, known, fitted))
-    core = profits_over(market, book, drawn_rows(scaled, model))
+    weighted_recent = weighted_rows(recent, model)
+    scaled = scaled_rows(weighted_recent, known, filter_at(name, model, known, fitted))
+    core_section = drawn_rows(scaled, model)
+    core, sample = profits_over(market, book, core_section), sample_of(core_section, model)
     long_rows = rows.select(_indices(every, long_windows(known, every, model, [])))
     long = profits_over(market, book, long_rows)
     stress = profits_over(market, book, rows.select(_indices(every, period.windows)))
     of = expected_shortfall if model.measure.core == "es" else value_at_risk
-    core_measure = of(core, confidence=alpha)
+    core_measure = measures_over(core, sample)[model.measure.core == "es"]
     stress_measure = of(stress, confidence=period.confidence)
     tool = model.procyclicality.stressed_weight
     if tool.form == "blend":
         weighted = blended(np.maximum(core_measure, 0.0), stress_measure, tool.weight)
     else:
-        equal = np.full(core.shape[1], 1.0 / core.shape[1])
-        pooled = pooled_weights(equal, stress.shape[1], tool.weight)
+        pooled = pooled_weights(core_section.weight, stress.shape[1], tool.weight)
         weighted = of(np.hstack([core, stress]), confidence=alpha, weight=pooled)
     scale = levels.index_usd[parameters.underlyings[0]]
     return _DateSeries(

@@ -8,7 +8,7 @@ to expiry of each contract held constant, as in the margin calculation.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -18,13 +18,14 @@ from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.engine.backtest.portfolios import MarketLevels, benchmark_book
 from margin_actors.engine.margin import (
     PreparedMarket,
+    measures_over,
     prepare_book,
     prepare_inputs,
     prepare_market,
     price_own_slice,
+    sample_of,
     slice_pnl,
 )
-from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, VolatilityIndex
 from margin_actors.engine.scenarios.build import core_rows, is_filtered
@@ -41,7 +42,8 @@ from margin_actors.engine.scenarios.history.windows import (
     price_table,
     recent_windows,
 )
-from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, TENORS_DAYS, Provenance
+from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, Provenance
+from margin_actors.engine.scenarios.surface_moves import index_spread
 from margin_actors.errors import InvalidScenario, Problem
 from margin_actors.market.books import Book
 from margin_actors.market.cleansing import PriceGrid
@@ -170,10 +172,10 @@ def replay_dates(inputs: ReplayInputs, dates: TimeArray) -> ReplayResult:
         rows = known_rows(inputs, known, now)
         for e, (name, model) in enumerate(inputs.models.items()):
             core = core_rows(rows, known, model, filter_at(name, model, known, fitted))
-            pnl = profits_over(market, book, core)
+            pnl, sample = profits_over(market, book, core), sample_of(core, model)
             for c, confidence in enumerate(inputs.confidences):
-                var[d, e, c] = value_at_risk(pnl, confidence=confidence)
-                es[d, e, c] = expected_shortfall(pnl, confidence=confidence)
+                at = replace(sample, confidence=confidence)
+                var[d, e, c], es[d, e, c] = measures_over(pnl, at)
         profit[d] = profits_over(market, book, _realised_move(inputs, now))[:, 0]
     return ReplayResult(names, engines, inputs.confidences, dates, var, es, profit)
 
@@ -337,7 +339,7 @@ def _realised_move(inputs: ReplayInputs, now: np.datetime64) -> ScenarioSet:
     window = Windows(np.array([start]), np.array([end]))
     bare = parameters.model_copy(update={"surface_moves": "none"})
     row = historical_rows(table, window, bare, table.time[end], SurfaceSources({}, {}))
-    spread = (30.0 / np.array(TENORS_DAYS)) ** parameters.vol_index_decay
+    spread = index_spread(parameters)
     vol = np.zeros_like(row.vol_change)
     for i, u in enumerate(parameters.underlyings):
         ends = _index_values(inputs, u, table.time[[start, end]])

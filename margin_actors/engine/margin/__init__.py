@@ -67,10 +67,11 @@ from margin_actors.engine.margin.requirement import (
     Component,
     RequirementContext,
     components_of,
+    needs_of,
     requirements,
 )
 from margin_actors.engine.margin.risk_inputs import RiskInputs
-from margin_actors.engine.margin.sample import Sample, measures_of, sample_of
+from margin_actors.engine.margin.sample import Sample, measures_of, measures_over, sample_of
 
 __all__ = [
     "ADD_ONS",
@@ -111,6 +112,8 @@ __all__ = [
     "join_slice_pnl",
     "margin_from_slice",
     "measures_of",
+    "measures_over",
+    "needs_of",
     "model_faults",
     "position_sums",
     "prepare_book",

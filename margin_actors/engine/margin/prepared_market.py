@@ -24,7 +24,7 @@ from margin_actors.engine.revaluation import (
     values_today,
 )
 from margin_actors.errors import MissingMarketData, Problem
-from margin_actors.market.snapshots import HOURS_PER_YEAR, MarketSnapshot
+from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 
 
@@ -215,5 +215,7 @@ def _alternatives(market: PreparedMarket, names: Sequence[str]) -> tuple[Alterna
 
 def _expiring(contracts: Contracts, horizon_hours: float) -> IntArray:
     """Return the indices of the contracts that expire within the horizon, int64 (n_expiring,)."""
-    hours = np.array([c.tenor_years * HOURS_PER_YEAR for c in contracts.curves])[contracts.curve]
-    return np.flatnonzero((hours > 0.0) & (hours <= horizon_hours))
+    expires = np.array(
+        [curve.expires_within(horizon_hours) for curve in contracts.curves], np.bool_
+    )
+    return np.flatnonzero(expires[contracts.curve])

@@ -72,7 +72,7 @@ def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, Fl
     """Return (VaR, ES) of the core rows, each (n_accounts,), US dollars; a loss is positive."""
     if sample.core_needs_all:
         assert profits.pnl_usd is not None
-        return _mean_over_samples(profits.pnl_usd[:, : sample.n_scenarios], sample)
+        return measures_over(profits.pnl_usd[:, : sample.n_scenarios], sample)
     tail, n = profits.tail_usd, sample.n_scenarios
     return (
         var_from_tail(tail, n_scenarios=n, confidence=sample.confidence),
@@ -80,8 +80,18 @@ def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, Fl
     )
 
 
-def _mean_over_samples(pnl_usd: FloatArray, sample: Sample) -> tuple[FloatArray, FloatArray]:
-    """Return (VaR, ES) averaged over the sub-samples of every n_samples-th scenario."""
+def measures_over(pnl_usd: FloatArray, sample: Sample) -> tuple[FloatArray, FloatArray]:
+    """Return (VaR, ES), each float64 (n_accounts,), US dollars; a loss is positive.
+
+    They are averaged over the sub-samples of every n_samples-th scenario.
+
+    Parameters
+    ----------
+    pnl_usd : float64 (n_accounts, n_scenarios), US dollars
+        Profits in all core rows; a profit is positive.
+    sample : Sample
+        Confidence level, weights and number of sub-samples.
+    """
     var, es = np.zeros(pnl_usd.shape[0]), np.zeros(pnl_usd.shape[0])
     step = sample.n_samples
     for start in range(step):

@@ -199,16 +199,6 @@ class ModelParameters(ParameterSection):
         )
 
     @property
-    def needs_stress_period(self) -> bool:
-        """True if the requirement uses the stress period."""
-        tools = self.procyclicality
-        return (
-            tools.stress_period.floor
-            or tools.stressed_weight.enabled
-            or self.measure.core == "blend"
-        )
-
-    @property
     def horizon_hours_total(self) -> float:
         """Margin period of risk including its extension, hours."""
         return self.scenarios.horizon_hours + self.scenarios.extension_hours

@@ -10,7 +10,7 @@ import numpy as np
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.errors import Location, Problem
 from margin_actors.market.instruments import Instrument, Kind, expiry_label
-from margin_actors.market.snapshots import MarketSnapshot, tenor_years
+from margin_actors.market.snapshots import HOURS_PER_YEAR, MarketSnapshot, tenor_years
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.elementary import exponentials
 
@@ -34,6 +34,10 @@ class Curve:
     discount: float | None
     """Discount factor of linear contracts; None for inverse ones, whose value in US dollars is the
     undiscounted price times S / F, and for the index."""
+
+    def expires_within(self, hours: float) -> bool:
+        """Return whether the curve expires at most `hours` from now; never for the index."""
+        return 0.0 < self.tenor_years * HOURS_PER_YEAR <= hours
 
 
 CurveKey: TypeAlias = tuple[str, datetime | None, bool]

@@ -33,7 +33,7 @@ def deviation_factor(curve: Curve, horizon_hours: float, time: str) -> float:
     if time == "instantaneous" or curve.tenor_years <= 0.0:
         return 1.0
     if time == "settle_expiring":
-        return 0.0 if curve.tenor_years * HOURS_PER_YEAR <= horizon_hours else 1.0
+        return 0.0 if curve.expires_within(horizon_hours) else 1.0
     left = curve.tenor_years - horizon_hours / HOURS_PER_YEAR
     return float(np.sqrt(max(left, 0.0) / curve.tenor_years))
 
@@ -111,13 +111,8 @@ def _moves(
             ],
         )
     u = scenarios.underlyings.index(curve.underlying)
-    hours = curve.tenor_years * HOURS_PER_YEAR
-    settles = (
-        parameters.time != "instantaneous"
-        and curve.expiry is not None
-        and hours <= scenarios.horizon_hours
-    )
-    if settles:
+    if parameters.time != "instantaneous" and curve.expires_within(scenarios.horizon_hours):
+        hours = curve.tenor_years * HOURS_PER_YEAR
         steps = np.append(0.0, scenarios.path_hours)
         right = int(np.clip(np.searchsorted(steps, hours), 1, steps.size - 1))
         weight = (hours - steps[right - 1]) / (steps[right] - steps[right - 1])

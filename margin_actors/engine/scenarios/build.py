@@ -1,11 +1,11 @@
 """The complete scenario set of a model: the core rows and all other sections that it requires."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.arrays import DAY_MS, IntArray
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
 from margin_actors.engine.scenarios.engines.historical import (
@@ -48,8 +48,7 @@ from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.numerics.elementary import exponentials
 
-_DAY_MS = 86_400_000.0
-_YEAR_MS = 365.25 * _DAY_MS
+_YEAR_MS = 365.25 * DAY_MS
 
 
 def build_scenarios(
@@ -57,6 +56,7 @@ def build_scenarios(
     model: ModelParameters,
     *,
     as_of: np.datetime64,
+    sections: Collection[str] = (),
     surfaces: Mapping[str, SurfaceHistory] | None = None,
     vol_index: Mapping[str, VolatilityIndex] | None = None,
     garch: tuple[Recursion | None, ...] | None = None,
@@ -68,6 +68,10 @@ def build_scenarios(
     prices, as_of, surfaces, vol_index
         As in `build_historical`.
     model : ModelParameters
+    sections : collection of str, optional
+        Sections that the model's requirement components need besides the core; see
+        `margin_actors.engine.margin.needs_of`. The stress rows are also built if the model's
+        parameters enable them.
     garch : tuple of Recursion or None, optional
         Recursions already fitted by `garch_recursions`; by default they are fitted here.
 
@@ -83,16 +87,16 @@ def build_scenarios(
     every = all_windows(table, parameters)
     wanted: dict[str, Windows] = {CORE: recent_windows(table, parameters)}
     notes: list[str] = []
-    if tools.long_floor.enabled:
+    if LONG in sections:
         wanted[LONG] = long_windows(table, every, model, notes)
     stress_confidence: float | None = None
-    if model.needs_stress_period:
+    if STRESS_PERIOD in sections:
         period = stress_period_of(table, every, model)
         wanted[STRESS_PERIOD] = period.windows
         stress_confidence = period.confidence
         notes += period.notes()
     event_names: tuple[str, ...] = ()
-    if parameters.stress.enabled:
+    if STRESS in sections or parameters.stress.enabled:
         events, event_names, missing = event_windows(table, every, parameters.stress.events)
         wanted[STRESS] = events
         if missing:
@@ -105,7 +109,7 @@ def build_scenarios(
         buffer_shares = current_buffer_shares(table, every, model, following)
         shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in buffer_shares.items())
         notes.append(f"procyclicality buffer, a share of the core: {shown}")
-    if parameters.stress.enabled:
+    if STRESS in wanted:
         moves = parameters.stress.hypothetical
         hypothetical = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
         sets[STRESS] = stress_rows(sets[STRESS], event_names, hypothetical)
@@ -137,7 +141,7 @@ def core_rows(
     rows: ScenarioSet, table: PriceTable, model: ModelParameters, following: Filter | None
 ) -> ScenarioSet:
     """Return the core section of the model's engine, built from its historical rows."""
-    return drawn_rows(scaled_rows(rows, table, following), model)
+    return drawn_rows(scaled_rows(weighted_rows(rows, model), table, following), model)
 
 
 def scaled_rows(rows: ScenarioSet, table: PriceTable, following: Filter | None) -> ScenarioSet:
@@ -170,17 +174,21 @@ def _rows_of(
         section = rows.select(index)
         notes = (*sampling_notes(section, parameters), *rows.notes) if name == CORE else ()
         weight = np.full(index.size, 1.0 / max(index.size, 1))
-        if name == CORE and parameters.half_life_days is not None:
-            weight = _aged(section, parameters.half_life_days)
         out[name] = replace(section, weight=weight, notes=notes)
     return out
 
 
-def _aged(rows: ScenarioSet, half_life_days: float) -> FloatArray:
-    """Return weights with the given half-life (Boudoukh, Richardson, Whitelaw 1998); sum 1."""
-    age = (rows.end_time[-1] - rows.end_time).astype(np.float64) / _DAY_MS
+def weighted_rows(rows: ScenarioSet, model: ModelParameters) -> ScenarioSet:
+    """Return rows with the model's weights, which sum to 1; unchanged without a half-life.
+
+    The weights fall with age (Boudoukh, Richardson, Whitelaw 1998).
+    """
+    half_life_days = model.scenarios.half_life_days
+    if half_life_days is None:
+        return rows
+    age = (rows.end_time[-1] - rows.end_time).astype(np.float64) / DAY_MS
     weight = exponentials(-np.log(2.0) / half_life_days * age)
-    return weight / weight.sum()
+    return replace(rows, weight=weight / weight.sum())
 
 
 def long_windows(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
+from margin_actors.arrays import DAY_MS
 from margin_actors.market.candles import Candles
 from margin_actors.market.chains import snapshot_from_chain
 from margin_actors.market.snapshots import MarketSnapshot
@@ -92,7 +93,7 @@ def volatility_index(path: SyntheticPath, seed: int, underlying: str) -> pa.Tabl
     stream = 900_000 + UNDERLYINGS.index(underlying)
     # Noise: a published index is computed by another method from other quotes.
     values *= exponentials(0.02 * normals(seed, stream, values.size))
-    days = (path.time - np.timedelta64(86_400_000, "ms")).astype("datetime64[ms]")
+    days = (path.time - np.timedelta64(DAY_MS, "ms")).astype("datetime64[ms]")
     return pa.table({"date": pa.array(days), "close": np.round(values, 2)})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.arrays import DAY_MS, FloatArray, TimeArray
 from margin_actors.market.candles import Candles
 from margin_actors.numerics.counter_random import normals, uniforms
 from margin_actors.numerics.elementary import exponentials
@@ -41,7 +41,7 @@ def synthetic_path(seed: int, end: np.datetime64, n_days: int) -> SyntheticPath:
     that reverts to the level of its regime and rises when prices fall. Crashes affect both
     underlyings.
     """
-    time = end.astype("datetime64[ms]") - np.timedelta64(86_400_000, "ms") * np.arange(n_days)[::-1]
+    time = end.astype("datetime64[ms]") - np.timedelta64(DAY_MS, "ms") * np.arange(n_days)[::-1]
     switch, crash = uniforms(seed, _FIRST, n_days), uniforms(seed, _FIRST + 1, n_days)
     depth = normals(seed, _FIRST + 2, n_days)
     shocks = [_student(seed, 10 + 10 * i, n_days) for i in range(2)]
@@ -107,7 +107,7 @@ def synthetic_candles(path: SyntheticPath, seed: int, underlying: str) -> list[C
         volume = np.round(
             20_000.0 * (1.0 + 2.0 * path.is_wild) * uniforms(seed, _NOISE + 8 + s, n), 3
         )
-        open_time = path.time - np.timedelta64(86_400_000, "ms")
+        open_time = path.time - np.timedelta64(DAY_MS, "ms")
         order = np.arange(n)
         if letter == "b":
             where = (uniforms(seed, _FAULTS + shift, 6) * (n - 400) + 100).astype(np.int64)

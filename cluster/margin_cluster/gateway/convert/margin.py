@@ -12,7 +12,7 @@ from margin_actors.engine.explain import TracedPosition
 from margin_actors.engine.margin import Margins
 from margin_actors.engine.measures import Attribution
 from margin_actors.engine.scenarios import (
-    MONEYNESS,
+    AT_MONEY,
     TENORS_DAYS,
     Provenance,
     ScenarioSet,
@@ -34,7 +34,7 @@ CANDIDATES_MAX = 100
 TRADES_MAX = 1_000
 ACCOUNTS_MAX = 100_000
 MEMBERS_MAX = 10_000
-_AT_MONEY, _MONTH = MONEYNESS.index(0.0), TENORS_DAYS.index(30.0)
+_MONTH = TENORS_DAYS.index(30.0)
 _KINDS: dict[int, CalculationKind | None] = {0: None, 1: "account", 2: "book"}
 _KIND_NUMBERS = {"account": 1, "book": 2}
 _OfSubject: TypeAlias = (
@@ -253,7 +253,7 @@ def tail_to_proto(
                     pb.UnderlyingMove(
                         underlying=name,
                         spot_return=float(scenarios.spot_return[s, u]),
-                        vol_change_30d=float(scenarios.vol_change[s, u, _MONTH, _AT_MONEY]),
+                        vol_change_30d=float(scenarios.vol_change[s, u, _MONTH, AT_MONEY]),
                         basis_change_30d=float(scenarios.basis_change[s, u, _MONTH]),
                         provenance=Provenance(int(scenarios.provenance[s, u])).name.lower(),
                     )

@@ -23,7 +23,7 @@ from functools import cached_property
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.arrays import DAY_MS, FloatArray, IntArray
 from margin_actors.engine.parameters import FilterParameters
 from margin_actors.engine.scenarios.history.volatility import (
     Recursion,
@@ -36,7 +36,6 @@ from margin_actors.engine.scenarios.history.windows import PriceTable
 from margin_actors.engine.scenarios.sets.scenario_set import AT_MONEY, MONTH, ScenarioSet
 
 _CORRELATION_MAX = 0.999
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def garch_recursions(
     `garch_refit_days` long and counted from 1970. The recursion is None for an underlying with
     fewer than `garch_steps_min` returns.
     """
-    period = np.timedelta64(parameters.garch_refit_days * _DAY_MS, "ms")
+    period = np.timedelta64(parameters.garch_refit_days * DAY_MS, "ms")
     epoch = np.datetime64(0, "ms")
     begin = epoch + (table.time[table.last] - epoch) // period * period
     known = table.until(begin)

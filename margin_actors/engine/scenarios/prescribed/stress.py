@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from margin_actors.arrays import DAY_MS
 from margin_actors.engine.parameters import (
     HypotheticalMove,
     ScenarioParameters,
@@ -22,7 +23,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import logarithms
 
-_DAY = np.timedelta64(86_400_000, "ms")
+_DAY = np.timedelta64(DAY_MS, "ms")
 
 
 def event_windows(

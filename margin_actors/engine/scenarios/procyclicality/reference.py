@@ -10,13 +10,12 @@ are those of the last day. The windows have equal weights.
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.arrays import DAY_MS, FloatArray, IntArray
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios.engines.filtered import Filter, scaling_at
 from margin_actors.engine.scenarios.history.windows import PriceTable, Windows, spot_returns
 from margin_actors.engine.scenarios.procyclicality.outright import outright_var
 
-_DAY_MS = 86_400_000
 WINDOWS_MIN = 250
 """Number of windows that must have ended by the first day."""
 
@@ -46,7 +45,7 @@ def reference_margins(
     """
     stamps = table.time[windows.end].astype(np.int64)
     last = stamps[-1] if stamps.size else 0
-    daily = np.flatnonzero((last - stamps) % _DAY_MS == 0)
+    daily = np.flatnonzero((last - stamps) % DAY_MS == 0)
     daily = daily[daily >= WINDOWS_MIN - 1]
     returns = spot_returns(table, windows)
     out = np.empty((len(table.underlyings), daily.size))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.arrays import DAY_MS, FloatArray, IntArray
 from margin_actors.engine.measures import tail_count, value_at_risk
 from margin_actors.engine.parameters import StressPeriodParameters
 from margin_actors.engine.scenarios.history.windows import PriceTable, Windows, spot_returns
@@ -76,7 +76,7 @@ def choose_stress_period(
     # Reversing a stable order selects the later of two windows with equal scores.
     order = np.argsort(score[::-1], kind="stable")[::-1]
     chosen = np.sort(known.end.size - 1 - order[: parameters.days])
-    since = year - np.timedelta64(round(long_years * 365.25 * 86_400_000), "ms")
+    since = year - np.timedelta64(round(long_years * 365.25 * DAY_MS), "ms")
     long_run = returns[table.time[known.end] > since]
     level, ratio = _calibrate(table, returns[chosen], long_run, parameters, confidence)
     return StressPeriod(known.chosen(chosen), level, year, ratio)

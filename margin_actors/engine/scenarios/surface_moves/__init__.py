@@ -1,7 +1,7 @@
 """Moves of volatility surfaces and forward curves over windows, observed or proxied."""
 
 from margin_actors.engine.scenarios.surface_moves.from_history import nodes_from_history
-from margin_actors.engine.scenarios.surface_moves.from_index import nodes_from_index
+from margin_actors.engine.scenarios.surface_moves.from_index import index_spread, nodes_from_index
 from margin_actors.engine.scenarios.surface_moves.nodes import (
     N_NODES,
     N_TENORS,
@@ -29,6 +29,7 @@ __all__ = [
     "WindowMoves",
     "design_matrix",
     "fit_proxy",
+    "index_spread",
     "index_at",
     "nodes_from_history",
     "nodes_from_index",

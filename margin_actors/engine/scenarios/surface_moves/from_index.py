@@ -32,6 +32,14 @@ from margin_actors.engine.scenarios.surface_moves.proxy import (
 from margin_actors.errors import MissingMarketData, Problem
 
 
+def index_spread(parameters: ScenarioParameters) -> FloatArray:
+    """Return the change of ln(volatility) at each constant maturity per unit change of the index.
+
+    float64 (n_tenors,); the volatility index has a maturity of 30 days, where the ratio is 1.
+    """
+    return (30.0 / np.array(TENORS_DAYS)) ** parameters.vol_index_decay
+
+
 def nodes_from_index(
     parameters: ScenarioParameters,
     as_of: np.datetime64,
@@ -58,7 +66,7 @@ def nodes_from_index(
     provenance = np.zeros((n, nu), np.uint8)
     notes: list[str] = []
     draws = residual_draws(parameters, windows.end_time)
-    spread = np.repeat((30.0 / np.array(TENORS_DAYS)) ** parameters.vol_index_decay, N_Z)
+    spread = np.repeat(index_spread(parameters), N_Z)
     for i, u in enumerate(parameters.underlyings):
         change = np.full(n, np.nan)
         if u in vol_index:

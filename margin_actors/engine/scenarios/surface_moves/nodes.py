@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.arrays import DAY_MS, FloatArray, TimeArray
 from margin_actors.engine.parameters import ScenarioParameters
 from margin_actors.engine.scenarios.sets.scenario_set import MONEYNESS, TENORS_DAYS
 from margin_actors.numerics.counter_random import uniform_per_stream
@@ -14,7 +14,7 @@ N_TENORS, N_Z = len(TENORS_DAYS), len(MONEYNESS)
 N_NODES = N_TENORS + N_TENORS * N_Z
 """Number of nodes: the basis nodes, then the nodes of the volatility surface."""
 _RESIDUAL_STREAM = 1 << 40
-_INDEX_GAP_MS = 2 * 86_400_000
+_INDEX_GAP_MS = 2 * DAY_MS
 
 
 @dataclass(frozen=True)
