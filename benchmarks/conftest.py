@@ -1,3 +1,4 @@
+# pyright: basic
 """Writes RESULTS.md from the measurements of one benchmark session."""
 
 import os

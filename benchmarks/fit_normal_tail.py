@@ -1,3 +1,4 @@
+# pyright: basic
 """Fit P(d) / Q(d) = N(-d) exp(d**2 / 2), the function in `margin_actors.numerics.elementary`.
 
 The Remez exchange algorithm minimises the largest relative error on [0, 39] with 60 digits, started

@@ -1,3 +1,4 @@
+# pyright: basic
 """The full model: generating and pricing Monte Carlo scenarios, and the cost of the add-ons.
 
 python full_model.py              Monte Carlo on synthetic data

@@ -1,7 +1,10 @@
+# pyright: basic
 """Errors of Black-76 prices against 50 digits, over a grid of difficult points.
 
 Tenors from one minute to three years, volatilities from 1 % to 500 %, strikes far in the wings.
 """
+
+from typing import Any
 
 import mpmath as mp
 import numpy as np
@@ -14,7 +17,7 @@ STEPS = (-30, -12, -6, -4, -2.5, -1, -0.3, -0.01, 0, 0.003, 0.1, 0.7, 2, 3.3, 5,
 RATIOS = (0.01, 0.1, 0.5, 0.9, 0.99, 1.01, 1.1, 2, 10, 100)
 
 
-def exact_price(F: float, K: float, s: float, is_call: bool) -> mp.mpf:
+def exact_price(F: Any, K: Any, s: Any, is_call: bool) -> mp.mpf:
     """Return the undiscounted Black-76 price with 50 digits; s is volatility * sqrt(tenor)."""
     with mp.workdps(50):
         F, K, s = mp.mpf(F), mp.mpf(K), mp.mpf(s)

@@ -1,3 +1,4 @@
+# pyright: basic
 """A synthetic market, scenario set and book of any size, for benchmarks."""
 
 from dataclasses import dataclass

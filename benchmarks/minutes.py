@@ -1,3 +1,4 @@
+# pyright: basic
 """Time and peak memory of cleansing five years of minute prices from two sources; prints JSON."""
 
 import json

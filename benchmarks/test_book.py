@@ -1,31 +1,43 @@
+# pyright: basic
 """Benchmarks of aggregation against scipy.sparse, and of a run of 10,000 accounts."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from made_book import make
+from made_book import Made, make
 
 from margin_actors.engine.margin import fit_model_surfaces
 from margin_actors.engine.measures import es_from_tail, tail_size, var_from_tail
 from margin_actors.engine.revaluation import (
+    Contracts,
+    RiskCube,
     build_cube,
     contracts_from_names,
     holdings_from_book,
     join_profits,
     slice_profits,
 )
+from margin_actors.market.books import Book
 from margin_actors.market.portfolios import book_from_table
 
 N_ACCOUNTS = 64
 
 
+class Small(NamedTuple):
+    made: Made
+    book: Book
+    contracts: Contracts
+    cube: RiskCube
+
+
 @pytest.fixture(scope="module")
-def small():
+def small() -> Small:
     made = make(
         n_accounts=N_ACCOUNTS, n_positions=505 * N_ACCOUNTS, n_instruments=2000, n_scenarios=2560
     )
@@ -35,12 +47,12 @@ def small():
         book.instruments, made.snapshot, surfaces, made.model.revaluation
     )
     cube = build_cube(contracts, made.snapshot, made.scenarios, made.model.revaluation)
-    return made, book, contracts, cube
+    return Small(made, book, contracts, cube)
 
 
-def ours(cube, book, n, effective):
+def ours(cube: RiskCube, contracts: Contracts, book: Book, n: int, effective: float):
     size = tail_size(n, 0.995, effective)
-    holdings = holdings_from_book(cube.contracts, book)
+    holdings = holdings_from_book(contracts, book)
     part = slice_profits(
         cube.values,
         holdings,
@@ -65,14 +77,14 @@ def sparse(matrix, dense, quantum):
 
 
 @pytest.mark.parametrize("who", ["ours", "scipy.sparse"])
-def test_var_and_es_from_a_finished_cube(benchmark, small, who: str) -> None:
+def test_var_and_es_from_a_finished_cube(benchmark, small: Small, who: str) -> None:
     made, book, contracts, cube = small
     n = len(made.scenarios)
     lots = book.quantity / contracts.lot[book.instrument_index]
     matrix = sp.csr_matrix((lots, book.instrument_index, book.start), shape=(N_ACCOUNTS, 2000))
     dense = np.ascontiguousarray(cube.values.transpose(1, 0, 2).reshape(2000, -1)[:, :n])
     calls = {
-        "ours": lambda: ours(cube, book, n, made.scenarios.effective_size),
+        "ours": lambda: ours(cube, contracts, book, n, made.scenarios.effective_size),
         "scipy.sparse": lambda: sparse(matrix, dense, contracts.quantum_usd),
     }
     np.testing.assert_allclose(calls["ours"](), calls["scipy.sparse"](), rtol=1e-9)

@@ -1,3 +1,4 @@
+# pyright: basic
 """Speed of the Black-76 kernel, with and without the smile, compared with other libraries."""
 
 import math
@@ -7,7 +8,7 @@ import pytest
 import QuantLib as ql
 from numba import njit
 from scipy.special import ndtr
-from vollib.black import undiscounted_black
+from vollib.black import undiscounted_black  # pyright: ignore[reportMissingImports]
 
 from margin_actors.engine.pricing import FIELDS, FROZEN, N_FIELDS, SABR, SVI, TILE, fill_tile
 from margin_actors.numerics.black76 import price_grid

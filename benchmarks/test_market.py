@@ -1,3 +1,4 @@
+# pyright: basic
 """Benchmarks of fitting the smiles of a snapshot and of cleansing minute prices."""
 
 import json
@@ -11,13 +12,13 @@ import pytest
 from made_book import make
 
 from margin_actors.market.chains import snapshot_from_chain
-from margin_actors.market.surfaces import fit_surfaces
+from margin_actors.market.surfaces import SmileModel, fit_surfaces
 
 CHAIN = Path(__file__).resolve().parents[2] / "shared/data/options/deribit_chain_2026-05.parquet"
 
 
 @pytest.mark.parametrize("who", ["svi", "sabr"])
-def test_fit_a_snapshot(benchmark, who: str) -> None:
+def test_fit_a_snapshot(benchmark, who: SmileModel) -> None:
     if CHAIN.exists():
         time = datetime(2026, 5, 15, 11, 27, 31, tzinfo=UTC)
         snapshot = snapshot_from_chain(pq.read_table(CHAIN), time=time, origin="chain")

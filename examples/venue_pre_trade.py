@@ -1,3 +1,4 @@
+# pyright: basic
 """A venue that checks every order against margin before it goes to the book.
 
     margin serve                              # in one terminal

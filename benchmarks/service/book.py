@@ -1,3 +1,4 @@
+# pyright: basic
 """CalculateBook of 10,000 accounts, from a new snapshot to the last result, and the engine alone.
 
 In every round both calculate the same new snapshot: first the service, which fits, prices, shards,

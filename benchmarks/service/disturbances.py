@@ -1,3 +1,4 @@
+# pyright: basic
 """The effect of disturbances (cancelled, stalled or excessive calls) on the calls of other clients.
 
     python disturbances.py            all disturbances
@@ -243,18 +244,19 @@ def killed() -> dict[str, object]:
     made = made_market(n_accounts=5_000, n_positions=2_000_000)
     waits: list[float] = []
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    address = str(cluster.address)
     try:
         with tempfile.TemporaryDirectory(prefix="margin-bench-") as name:
             state = Path(name) / "state"
             prepare(state, made, singles=False)
             with (
-                gateway(Path(name) / "b", state, cluster.address) as (_, target),
+                gateway(Path(name) / "b", state, address) as (_, target),
                 MarginClient(target, retries=ONCE) as client,
             ):
                 client.calculate_book(timeout_seconds=120)
                 for number in range(3):
                     folder = Path(name) / f"a{number}"
-                    with gateway(folder, state, cluster.address) as (process, other):
+                    with gateway(folder, state, address) as (process, other):
                         start_two_books(other)
                         process.kill()
                         process.wait()

@@ -1,3 +1,4 @@
+# pyright: basic
 """A bare asyncio gRPC server that returns the bytes that it received; prints its address."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# pyright: basic
 """The largest member: 20,000 positions, 5,000 of them at bespoke strikes, × 100,000 scenarios.
 
 Two services run at the same time, one with one worker and one with two, and are called in turn. The

@@ -1,9 +1,11 @@
+# pyright: basic
 """Latency of single calls, compared with a bare gRPC echo and a bare Ray actor round trip.
 
 The kinds of calls alternate in short blocks, so that changes of the machine's speed affect all of
 them equally.
 """
 
+import logging
 import statistics
 import time
 from collections.abc import Callable
@@ -35,7 +37,7 @@ def summary(seconds: list[float]) -> dict[str, float]:
 
 def main() -> None:
     made = made_market(n_accounts=200, n_positions=20_000)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     actor = Bare.remote()
     with serving(made) as served, helper("echo_server.py") as echo_target:
         echo = grpc.insecure_channel(echo_target).unary_unary("/bench.Echo/Echo")

@@ -1,3 +1,4 @@
+# pyright: basic
 """A load generator in separate processes, and measurements of the service under load.
 
     python load.py                   calls at several concurrencies, overload, burst, idle
@@ -13,6 +14,7 @@ call is measured from its scheduled start.
 import argparse
 import asyncio
 import json
+import logging
 import random
 import socket
 import statistics
@@ -222,7 +224,7 @@ def load_actor(*, seconds: float, concurrency: int) -> dict[str, float]:
 
 def measure_calls(served: Served, echo_target: str) -> dict[str, dict[str, float]]:
     figures: dict[str, dict[str, float]] = {}
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     for concurrency in CONCURRENCY:
         name = f"bare Ray actor round trip × {concurrency}"
         figures[name] = load_actor(seconds=SECONDS, concurrency=concurrency)

@@ -1,3 +1,4 @@
+# pyright: basic
 """The service under test in separate processes: `margin serve` on a synthetic market."""
 
 import json
