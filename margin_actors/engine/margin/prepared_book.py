@@ -1,6 +1,7 @@
 """A book prepared for the kernels, and its profits: what the requirement is computed from."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class PreparedBook:
     inputs: RiskInputs
     """Inputs of requirements other than profits."""
 
-    @property
+    @cached_property
     def positions(self) -> IntArray:
         """int64 (n_accounts,): number of positions."""
         return np.diff(self.holdings.start)

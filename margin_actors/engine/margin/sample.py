@@ -1,6 +1,7 @@
 """The properties of a scenario set that the risk measures need, and the measures of accounts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Sample:
     n_rows: int
     """Number of rows of the whole set."""
 
-    @property
+    @cached_property
     def n_tail(self) -> int:
         """Number of an account's worst core scenarios that the measures need."""
         return tail_size(self.n_scenarios, self.confidence, self.effective_size)

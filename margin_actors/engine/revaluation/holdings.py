@@ -1,10 +1,11 @@
 """A book's positions in the layout of the kernels: contracts of a cube, in whole lots."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.engine.revaluation.contracts import Contracts
 from margin_actors.errors import InvalidPortfolio, Location, Problem, raise_if_any
 from margin_actors.market.books import Book
@@ -41,15 +42,31 @@ class Holdings:
             lots=self.lots[begin:end],
         )
 
+    @cached_property
+    def rounding_bound_usd(self) -> FloatArray:
+        """float64 (n_accounts,), US dollars: bound on the effect of rounding on any profit."""
+        if not self.is_exact:
+            return np.zeros(self.n_accounts)
+        return 0.5 * self.quantum_usd * self.sums(self._absolute_lots)
+
+    @cached_property
+    def _absolute_lots(self) -> FloatArray:
+        return np.abs(self.lots)
+
+    @cached_property
+    def _spans(self) -> tuple[IntArray, BoolArray]:
+        """First position of each account, and whether it has one; each (n_accounts,)."""
+        first = np.minimum(self.start[:-1], self.index.size)
+        return first, np.diff(self.start) > 0
+
     def sums(self, per_position: FloatArray) -> FloatArray:
         """Return the sum over each account's positions, in a fixed order.
 
         `per_position` is float64 (n_positions,) in any unit; the result is float64 (n_accounts,) in
         the same unit.
         """
-        padded = np.append(per_position, 0.0)
-        summed = np.add.reduceat(padded, np.minimum(self.start[:-1], per_position.size))
-        return summed * (np.diff(self.start) > 0)
+        first, holds = self._spans
+        return np.add.reduceat(np.append(per_position, 0.0), first) * holds
 
     def gross(self, largest_move: FloatArray) -> FloatArray:
         """Return a bound on each account's absolute profit, float64 (n_accounts,).
@@ -57,7 +74,7 @@ class Holdings:
         `largest_move` is float64 (n_contracts,), as `RiskCube.largest_move`. The bound is in ticks
         if the model rounds, else in US dollars.
         """
-        return self.sums(np.abs(self.lots) * largest_move[self.index])
+        return self.sums(self._absolute_lots * largest_move[self.index])
 
 
 def whole_lots(quantity: FloatArray, lot: FloatArray) -> tuple[FloatArray, IntArray]:

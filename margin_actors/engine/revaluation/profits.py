@@ -118,16 +118,14 @@ def join_profits(
         the error's `too_large`.
     """
     whole = join_slices(parts, n_tail=n_tail)
-    bound = np.zeros(holdings.n_accounts)
     if holdings.is_exact:
         _refuse_too_large(accounts, holdings.gross(whole.largest_move))
-        bound = 0.5 * holdings.quantum_usd * holdings.sums(np.abs(holdings.lots))
     quantum = holdings.quantum_usd
     return AccountProfits(
         tail_usd=whole.tail * quantum,
         tail_scenario=whole.tail_scenario,
         pnl_usd=None if whole.pnl is None else whole.pnl * quantum,
-        rounding_bound_usd=bound,
+        rounding_bound_usd=holdings.rounding_bound_usd,
     )
 
 

@@ -112,7 +112,7 @@ class AccountMeasures:
     def stress_period_usd(self) -> FloatArray:
         """The core's measure over the stress period, at the confidence calibrated for it."""
         if self.inputs.section(STRESS_PERIOD) is None:
-            return self.unknown()
+            return self.unknown_usd
         confidence = self.inputs.calibration.stress_confidence
         assert confidence is not None  # see `require_sections`
         return self._over_section(STRESS_PERIOD, confidence)
@@ -122,7 +122,7 @@ class AccountMeasures:
         """Largest loss in the stress rows, at least 0, and its row, int32; (NaN, -1) if none."""
         section, pnl = self.inputs.section(STRESS), self.pnl.accounts.pnl_usd
         if section is None or pnl is None or section.count == 0:
-            return self.unknown(), np.full(self.book.holdings.n_accounts, -1, np.int32)
+            return self.unknown_usd, np.full(self.book.holdings.n_accounts, -1, np.int32)
         losses = -pnl[:, section.rows]
         row = losses.argmax(axis=1)
         worst = np.maximum(losses[np.arange(losses.shape[0]), row], 0.0)
@@ -156,13 +156,13 @@ class AccountMeasures:
     @cached_property
     def span_usd(self) -> FloatArray:
         """SPAN requirement."""
-        return self.unknown() if self.span is None else self.span.total
+        return self.unknown_usd if self.span is None else self.span.total
 
     @cached_property
     def venue_grid_usd(self) -> FloatArray:
         """Requirement of the venue grid: the sum over underlyings."""
         if self.grid is None:
-            return self.unknown()
+            return self.unknown_usd
         worst, _ = self.grid
         total = np.zeros(worst.shape[0])
         for u in range(worst.shape[1]):
@@ -206,7 +206,7 @@ class AccountMeasures:
     def undiversified_usd(self) -> FloatArray:
         """Sum over underlyings of the core's measure, each at least 0."""
         found = self.undiversified
-        return self.unknown() if found is None else found.total_usd
+        return self.unknown_usd if found is None else found.total_usd
 
     def measure_usd(
         self, pnl_usd: FloatArray, confidence: float, weight: FloatArray | None = None
@@ -225,12 +225,13 @@ class AccountMeasures:
         measure = expected_shortfall if is_es else value_at_risk
         return measure(pnl_usd, confidence=confidence, weight=weight)
 
-    def unknown(self) -> FloatArray:
-        """Return an amount that the model does not require: NaN, (n_accounts,)."""
+    @cached_property
+    def unknown_usd(self) -> FloatArray:
+        """An amount that the model does not require: NaN."""
         return np.full(self.book.holdings.n_accounts, np.nan)
 
     def _over_section(self, name: str, confidence: float) -> FloatArray:
         section, pnl = self.inputs.section(name), self.pnl.accounts.pnl_usd
         if section is None or pnl is None:
-            return self.unknown()
+            return self.unknown_usd
         return self.measure_usd(pnl[:, section.rows], confidence)
