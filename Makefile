@@ -10,7 +10,7 @@ export PIP_NO_INPUT := 1
 # Without this, pyright asks a server for its newest version at every run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help run serve test test-slow check lint types floors client client-check protos protos-check protos-release fix docs bench bench-service bench-model soak clean
+.PHONY: help run serve test everyday test-slow check lint types floors client client-check protos protos-check protos-release fix docs bench bench-service bench-model soak clean
 
 help:  ## Print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,10 +72,14 @@ protos-release: $(CONTRACT)  ## Keep the contract as it is now as the last relea
 fix: $(STAMP)  ## Repair what ruff can repair
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-# Two workers: one for all tests that share a Ray cluster, one for the others (tests/conftest.py).
-PARALLEL ?= --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Three workers: two with a Ray cluster each, whose tests often wait, and one for the others
+# (tests/conftest.py).
+PARALLEL ?= --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 
-test: check  ## Lint, types, import contracts and the everyday tests
+test: $(STAMP) $(CONTRACT)  ## Lint, types, import contracts and the everyday tests
+	@$(MAKE) --no-print-directory --jobs=2 check everyday
+
+everyday: $(STAMP) $(CONTRACT)  ## The everyday tests
 	@echo "==> pytest"
 	@$(BIN)/pytest -m "not slow" $(PARALLEL)
 

@@ -22,7 +22,7 @@ COVER = 1.02
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
     parser.add_argument("--address", default="127.0.0.1:50051")
     parser.add_argument("--orders", type=int, default=200)
     arguments = parser.parse_args()

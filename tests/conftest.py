@@ -27,8 +27,10 @@ settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
 HERE = Path(__file__).resolve().parent
-TOGETHER = ("service", "cluster", "ledger")
-"""Folders whose tests share what is expensive to make: Ray, fitted surfaces, a database server."""
+TOGETHER = ("service, faults", "service", "cluster", "ledger")
+"""Groups of tests that share what is expensive to make: Ray, fitted surfaces, a database server."""
+FAULTS = {"test_book_runs", "test_command", "test_generations", "test_nodes", "test_restarts"}
+"""Tests of services that stop, fail or lose a node; they have a Ray cluster of their own."""
 # Inherited by Ray's workers and by commands, which load the module only for a model that names a
 # component beyond the built-in ones.
 os.environ["MARGIN_COMPONENTS"] = "gap_component"
@@ -39,6 +41,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Name the group of each test; with several workers, a group runs in one of them.
 
@@ -60,6 +63,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _group(item: pytest.Item) -> str:
     folder = item.path.parent.name if item.path.is_relative_to(HERE) else ""
+    if folder == "service" and item.path.stem in FAULTS:
+        folder = "service, faults"
     return folder if folder in TOGETHER else str(item.path)
 
 

@@ -223,10 +223,11 @@ def mixed(served: Served) -> dict[str, object]:
         thread.start()
     for thread in threads:
         thread.join()
-    return {
+    shares: dict[str, object] = {
         f"{name}_rejected_share": count["RESOURCE_EXHAUSTED"] / max(sum(count.values()), 1)
         for name, count in codes.items()
-    } | {"calls": {name: dict(count) for name, count in codes.items()}}
+    }
+    return shares | {"calls": {name: dict(count) for name, count in codes.items()}}
 
 
 def code_of(call: Callable[[], object]) -> str:

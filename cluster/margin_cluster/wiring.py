@@ -15,20 +15,14 @@ from margin_actors.engine.margin import (
     needs_of,
     with_collateral,
 )
-from margin_actors.engine.parameters import (
-    ModelParameters,
-    parameters_from_mapping,
-    preset,
-)
+from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping, preset
 from margin_actors.engine.scenarios import (
     ScenarioSet,
     VolatilityIndex,
     scenario_set_from_table,
     scenario_set_to_table,
 )
-from margin_actors.engine.scenarios import (
-    build_scenarios as build_model_scenarios,
-)
+from margin_actors.engine.scenarios import build_scenarios as build_model_scenarios
 from margin_actors.errors import (
     DataQualityFailure,
     InvalidParameters,
@@ -39,11 +33,7 @@ from margin_actors.errors import (
 )
 from margin_actors.market.books import Book
 from margin_actors.market.chains import snapshot_to_chain
-from margin_actors.market.cleansing import (
-    PriceGrid,
-    QualityReport,
-    aggregate_prices,
-)
+from margin_actors.market.cleansing import PriceGrid, QualityReport, aggregate_prices
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces

@@ -151,6 +151,7 @@ def test_a_flood_of_calls_does_not_stop_all_work() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_calls_that_arrive_behind_a_busy_loop_are_handed_over_before_the_next_is_served() -> None:
     """On a real server: the second handler starts when all calls have been handed over.
 

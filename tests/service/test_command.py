@@ -96,6 +96,7 @@ def test_the_readme_s_ten_lines_and_the_venue(served_command: Command) -> None:
     assert re.search(r"\d+ quotes accepted, \d+ rejected", done.stdout)
 
 
+@pytest.mark.slow
 def test_a_scenario_set_is_built_again_under_its_name(served_command: Command) -> None:
     steps: list[Progress] = []
     with MarginClient(served_command.target) as client:

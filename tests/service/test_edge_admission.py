@@ -170,6 +170,7 @@ def test_status_health_and_reflection_are_answered_while_all_places_are_taken(
         running.do(empty())
 
 
+@pytest.mark.slow
 def test_a_thousand_idle_connections_cost_nothing_measurable(
     running: Running, world: World
 ) -> None:

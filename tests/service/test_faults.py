@@ -14,6 +14,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from _pytest.mark.structures import ParameterSet
 from made import made_scenarios
 from margin_client import MarginClient, Progress
 from ray_session import ray_processes
@@ -78,7 +79,13 @@ VICTIMS: dict[str, Callable[[], int]] = {
 }
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+def victims(*everyday: str) -> list[ParameterSet]:
+    """Return all victims; the tests of those that are not named are slow."""
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=() if name in everyday else slow) for name in VICTIMS]
+
+
+@pytest.mark.parametrize("victim", victims("a shard", "the coordinator"))
 def test_the_book_is_whole_whatever_dies(running: Running, large: World, victim: str) -> None:
     killed: list[int] = []
 
@@ -96,7 +103,9 @@ def test_the_book_is_whole_whatever_dies(running: Running, large: World, victim:
         assert len(book) == len(large.book.accounts)
 
 
-@pytest.mark.parametrize("victim", ["a shard", "the coordinator"])
+@pytest.mark.parametrize(
+    "victim", [pytest.param("a shard", marks=pytest.mark.slow), "the coordinator"]
+)
 def test_a_generation_is_made_whatever_dies(running: Running, large: World, victim: str) -> None:
     with MarginClient(running.target) as client:
         changed = replace(large.snapshot, discount_annual=0.01 + 0.001 * len(victim))

@@ -1,4 +1,4 @@
-"""A model with every add-on, floor and buffer through client, gateway and actors."""
+"""A model with every add-on, floor, buffer and a component of another package, in a service."""
 
 from collections.abc import Iterator
 
@@ -13,11 +13,12 @@ from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
 
+GAP = {"name": "gap_risk", "parameters": {"usd_per_coin": 250.0}}
 FULL = {"measure": {"core": "es"}, "revaluation": {"unlisted_options": "surface"}, **EVERYTHING}
 
 
 def world_of(market: SyntheticMarket, core: str) -> World:
-    model = model_from("hs-surface", **{**FULL, "measure": {"core": core}})
+    model = model_from("hs-surface", components=[GAP], **{**FULL, "measure": {"core": core}})
     scenarios = sections()
     book = book_from_table(market.book, where="book")
     expected = calculate_margin(market.snapshot, scenarios, book, model)
@@ -130,3 +131,51 @@ def test_the_model_s_version_is_in_the_answer(client: MarginClient, full: World)
     assert generation.model_version == full.model.version
     assert generation.scenarios == len(full.scenarios)
     assert np.isfinite(full.expected.margins.initial_margin_usd).all()
+
+
+# -- the component of another package -----------------------------------------------------------
+
+
+def test_an_account_and_its_explanation_have_the_component(
+    client: MarginClient, full: World
+) -> None:
+    account, margins = full.book.accounts[4], full.expected.margins
+    expected = margins.component_usd("gap_risk")[4]
+    assert expected > 0.0
+    result = client.calculate_margin(account)
+    for margin in (result.margin, client.explain_margin(account).margin):
+        parts = {p.name: p for p in margin.parts}
+        assert margin.parts[-1] == parts["gap_risk"]
+        assert parts["gap_risk"].amount_usd == expected
+        (figure,) = parts["gap_risk"].inputs
+        assert figure.name == "gross_delta_coins"
+        assert 250.0 * figure.value == expected
+        assert margin.initial_margin_usd == margins.initial_margin_usd[4]
+    stored = client.get_calculation(result.calculation_id).margins
+    assert stored == (result.margin,)
+
+
+def test_a_book_and_its_record_have_the_component(client: MarginClient, full: World) -> None:
+    book = client.calculate_book()
+    assert book.digest == full.expected.digest
+    account, amounts = full.book.accounts[5], full.expected.margins.amounts_of(5)
+    for margin in (
+        book[account],
+        client.get_calculation(book.calculation_id, account_ids=[account]).margins[0],
+    ):
+        found = {p.name: p.amount_usd for p in margin.parts}
+        assert found == {name: x for name, x in amounts.items() if x or name == "core"}
+        assert list(found)[-1] == "gap_risk"
+    frame = book.to_pandas()
+    assert frame["gap_risk_usd"].tolist() == (
+        full.expected.margins.component_usd("gap_risk").tolist()
+    )
+
+
+def test_a_what_if_counts_the_component(client: MarginClient, full: World) -> None:
+    account = full.book.accounts[4]
+    found = client.simulate_margin(account, candidates=[Candidate({"BTC_USDC": 2.0})])
+    (after,) = found.candidates
+    before = {p.name: p.amount_usd for p in found.before.parts}["gap_risk"]
+    change = {p.name: p.amount_usd for p in after.after.parts}["gap_risk"] - before
+    assert abs(change) == pytest.approx(500.0, rel=1e-9)

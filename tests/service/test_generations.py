@@ -168,6 +168,7 @@ class FailingArchive(FolderArchive):
         return super().active_inputs()
 
 
+@pytest.mark.slow
 def test_an_unreadable_archive_stops_neither_status_nor_books(
     small: SmallWorld, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_several_readers_share_one_cube(running: Running) -> None:
         ray.kill(reader)
 
 
+@pytest.mark.slow
 def test_an_old_generation_goes_with_its_last_reader(running: Running, wide: World) -> None:
     no_more_than_one_cube()
     held = current(running)

@@ -42,6 +42,7 @@ def test_shards_and_nodes_change_no_bit(
             assert one.initial_margin_usd == world.expected.margins.initial_margin_usd[0]
 
 
+@SLOW
 def test_shards_follow_the_processors(embedded: None, world: World, tmp_path: Path) -> None:
     layout = Layout(shards=0, refresh_seconds=0.5)
     with nodes(1) as cluster, served(world, tmp_path, layout=layout) as running:
@@ -57,14 +58,11 @@ def test_shards_follow_the_processors(embedded: None, world: World, tmp_path: Pa
 
 
 CUBES = pytest.mark.parametrize(
-    "cube_bytes_max",
-    [
-        pytest.param(2**31, id="prices kept"),
-        pytest.param(0, id="made when needed", marks=SLOW),
-    ],
+    "cube_bytes_max", [2**31, 0], ids=["prices kept", "made when needed"]
 )
 
 
+@SLOW
 @CUBES
 def test_a_node_is_lost_in_the_middle(
     embedded: None, cube_bytes_max: int, world: World, tmp_path: Path

@@ -55,7 +55,7 @@ def with_faults(world: SmallWorld) -> Book:
     ("shards", "cube_bytes_max"),
     [
         pytest.param(3, 2**31, id="3-prices kept"),
-        pytest.param(1, 0, id="1-made when needed"),
+        pytest.param(1, 0, id="1-made when needed", marks=pytest.mark.slow),
         pytest.param(1, 2**31, id="1-prices kept", marks=pytest.mark.slow),
         pytest.param(3, 0, id="3-made when needed", marks=pytest.mark.slow),
     ],

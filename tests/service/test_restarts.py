@@ -165,6 +165,7 @@ def test_stored_data_that_cannot_be_used_stop_neither_start_nor_status(
         wait_until(lambda: not service.status().problems)
 
 
+@pytest.mark.slow
 def test_a_stored_book_that_cannot_be_read_is_reported_until_it_is_replaced(
     embedded: None, world: World, tmp_path: Path
 ) -> None:
@@ -207,6 +208,7 @@ def test_no_change_is_accepted_before_the_service_is_ready(
             assert service.held("EARLY") == {NAMES: 10.0}
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     """A ledger of random bytes gives a message, not a traceback."""
     state = tmp_path / "state"
@@ -225,6 +227,7 @@ def test_a_ledger_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_clean_stop_leaves_a_ledger_that_is_complete_in_one_file(
     embedded: None, world: World, tmp_path: Path
 ) -> None:

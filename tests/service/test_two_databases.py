@@ -105,6 +105,7 @@ def test_one_key_used_six_times_at_once_has_one_effect(running: Running) -> None
         assert service.held("ONE") == {"BTC-PERPETUAL": 100.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("running", ["sqlite"], indirect=True)
 def test_a_locked_database_is_unavailable_and_recovers(running: Running) -> None:
     """UNAVAILABLE with a delay, an alarm, NOT_SERVING; then all is well."""

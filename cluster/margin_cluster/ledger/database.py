@@ -48,7 +48,6 @@ _CHECKPOINT_SECONDS = 5
 # itself is reported by the errors raised here.
 logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 _POSTGRES_SESSION = (
-    f"SET lock_timeout = '{BUSY_SECONDS}s'",
     # A writer that no longer answers loses the lock after 30 s if it is frozen, and after 9 s if it
     # is disconnected.
     "SET idle_in_transaction_session_timeout = '30s'",
@@ -291,6 +290,7 @@ def _set_up_sqlite_reader(connection: sqlite3.Connection, _record: object) -> No
 
 def _set_up_postgres(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
     for statement in _POSTGRES_SESSION:
         cursor.execute(statement)
     cursor.close()

@@ -167,7 +167,6 @@ def contract_risk(
     index = np.array([snapshot.index_usd[u] for u in depth.underlyings])[underlying]
     level = np.array([c.level_usd for c in contracts.curves])[contracts.curve]
     tenor = np.array([c.tenor_years for c in contracts.curves])[contracts.curve]
-    expires = np.array([c.expires_within(horizon_hours) for c in contracts.curves], np.bool_)
     discounts = [np.nan if c.discount is None else c.discount for c in contracts.curves]
     discount = np.array(discounts)[contracts.curve]
     is_inverse = np.isnan(discount)
@@ -192,7 +191,7 @@ def contract_risk(
         vega=vega,
         half_spread=np.where(is_option, np.where(half > 0.0, half, typical), outright),
         open_interest=np.where(is_option, interest, np.nan),
-        expires_within=is_option & expires[contracts.curve],
+        expires_within=is_option & contracts.expire_within(horizon_hours),
     )
 
 

@@ -201,7 +201,7 @@ def _alternatives(market: PreparedMarket, names: Sequence[str]) -> tuple[Alterna
         repriced = None
         theirs, value = contracts, today
         if rules == own.model_copy(update={"time": "settle_expiring"}):
-            repriced = _expiring(contracts, market.model.horizon_hours_total)
+            repriced = np.flatnonzero(contracts.expire_within(market.model.horizon_hours_total))
             if repriced.size == 0:
                 continue
         elif rules.smile != own.smile or "frozen" in (rules.dynamics, own.dynamics):
@@ -211,11 +211,3 @@ def _alternatives(market: PreparedMarket, names: Sequence[str]) -> tuple[Alterna
         surfaces = market.other_surfaces[rules.smile]
         alternatives.append(Alternative(label, rules, surfaces, theirs, value, repriced))
     return tuple(alternatives)
-
-
-def _expiring(contracts: Contracts, horizon_hours: float) -> IntArray:
-    """Return the indices of the contracts that expire within the horizon, int64 (n_expiring,)."""
-    expires = np.array(
-        [curve.expires_within(horizon_hours) for curve in contracts.curves], np.bool_
-    )
-    return np.flatnonzero(expires[contracts.curve])

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IndexArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.engine.pricing import FROZEN, LINEAR, SABR, SVI
 from margin_actors.engine.revaluation.curves import BOOK, Curve, curve_key, curves_of
@@ -63,6 +63,11 @@ class Contracts:
     def __len__(self) -> int:
         """Return the number of contracts."""
         return len(self.names)
+
+    def expire_within(self, hours: float) -> BoolArray:
+        """Return which contracts expire at most `hours` from now, bool (n_contracts,)."""
+        expires = np.array([curve.expires_within(hours) for curve in self.curves], np.bool_)
+        return expires[self.curve]
 
     @cached_property
     def place(self) -> dict[str, int]:

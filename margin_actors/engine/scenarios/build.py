@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from margin_actors.arrays import DAY_MS, IntArray
+from margin_actors.arrays import DAY_MS, FloatArray, IntArray
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
 from margin_actors.engine.scenarios.engines.historical import (
@@ -69,9 +69,8 @@ def build_scenarios(
         As in `build_historical`.
     model : ModelParameters
     sections : collection of str, optional
-        Sections that the model's requirement components need besides the core; see
-        `margin_actors.engine.margin.needs_of`. The stress rows are also built if the model's
-        parameters enable them.
+        Sections besides the core that the requirement needs, see `engine.margin.needs_of`. Stress
+        rows are also built if the model's parameters enable them.
     garch : tuple of Recursion or None, optional
         Recursions already fitted by `garch_recursions`; by default they are fitted here.
 
@@ -110,12 +109,18 @@ def build_scenarios(
         shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in buffer_shares.items())
         notes.append(f"procyclicality buffer, a share of the core: {shown}")
     if STRESS in wanted:
-        moves = parameters.stress.hypothetical
-        hypothetical = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
-        sets[STRESS] = stress_rows(sets[STRESS], event_names, hypothetical)
+        sets[STRESS] = _with_hypothetical(sets[STRESS], event_names, model, sets[CORE].path_hours)
     whole = join_sections(list(sets.items()))
     calibration = Calibration(buffer_shares, stress_confidence)
     return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
+
+
+def _with_hypothetical(
+    events: ScenarioSet, names: tuple[str, ...], model: ModelParameters, path_hours: FloatArray
+) -> ScenarioSet:
+    """Return the stress rows: the past events, then the model's hypothetical moves."""
+    moves = model.scenarios.stress.hypothetical
+    return stress_rows(events, names, hypothetical_rows(moves, model.scenarios, path_hours))
 
 
 def stress_period_of(table: PriceTable, every: Windows, model: ModelParameters) -> StressPeriod:
