@@ -194,6 +194,7 @@ def test_a_limit_is_exceeded_without_option_chains(tmp_path: Path) -> None:
     assert "limit exceeded" in check(root, code=3)
 
 
+@pytest.mark.slow
 def test_the_remedy_without_chains_is_a_valid_model(tmp_path: Path) -> None:
     """`set surface_moves = 'none'`, followed literally, was refused as an unknown field."""
     root = prices_alone(tmp_path / "data", 1900)

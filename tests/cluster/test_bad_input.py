@@ -56,6 +56,7 @@ def test_all_problems_of_a_book_are_listed_at_once(tmp_path: Path, folder: Path)
     assert f"book.csv, row 1: account A already has a position in {good}" in text
 
 
+@pytest.mark.slow
 def test_past_snapshots_that_cannot_be_fitted_are_counted(tmp_path: Path, folder: Path) -> None:
     copy = tmp_path / "copy"
     for part in ("prices", "options", "vol", "portfolios"):
@@ -236,6 +237,7 @@ def test_a_truncated_price_file_is_named(tmp_path: Path, folder: Path) -> None:
     assert "column 'close' is string" in refuse(tmp_path, copy)
 
 
+@pytest.mark.slow
 def test_a_held_expiry_without_quotes(tmp_path: Path, folder: Path) -> None:
     copy = tmp_path / "copy"
     for part in ("prices", "options", "vol", "portfolios"):

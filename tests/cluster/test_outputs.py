@@ -240,6 +240,7 @@ def margin_process(
     return subprocess.run(command, cwd=cwd, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.slow
 def test_a_full_standard_output_is_one_message(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = margin_process(
@@ -264,6 +265,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_one_message_and_leaves_nothing(tmp_path: Path) -> None:
     """A limit on the size of files stops a write as a full disk does."""
     limit = "ulimit -f 200; exec"  # Blocks of 512 or 1,024 bytes: smaller than the store's tables.
@@ -280,6 +282,7 @@ def test_a_file_that_may_not_grow_is_one_message_and_leaves_nothing(tmp_path: Pa
     assert list((tmp_path / "work").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_disk_without_space_is_noticed_before_the_work(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -302,8 +305,8 @@ def test_a_disk_without_space_is_noticed_before_the_work(tmp_path: Path) -> None
     ("command", "stage"),
     [
         (("run",), "Generating"),
-        (("run",), "Revaluing"),
-        (("backtest", "--from", "2025-06-01"), "Replaying"),
+        pytest.param(("run",), "Revaluing", marks=pytest.mark.slow),
+        pytest.param(("backtest", "--from", "2025-06-01"), "Replaying", marks=pytest.mark.slow),
     ],
 )
 def test_an_interruption_from_the_keyboard_is_one_line_and_leaves_nothing(

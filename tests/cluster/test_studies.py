@@ -171,7 +171,16 @@ def test_what_changed_since_the_last_calculation(full_run: Path, tmp_path: Path)
     assert found["after_usd"] < found["before_usd"]
 
 
-@pytest.mark.parametrize("model", ["span", "venue-grid", "hybrid", "mc-surface", "fhs-surface"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "span",
+        "venue-grid",
+        "hybrid",
+        pytest.param("mc-surface", marks=pytest.mark.slow),
+        "fhs-surface",
+    ],
+)
 def test_every_preset_runs(tmp_path: Path, model: str) -> None:
     found = json.loads(margin("run", "--out", tmp_path / "out", "--model", model, "--json"))
     assert found["initial_margin_usd"] > 0
@@ -259,6 +268,7 @@ def test_equal_methods_are_named_with_the_reason() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_book_s_backtest_over_the_recorded_chains(tmp_path: Path) -> None:
     made = tmp_path / "made"
     margin("data", "generate", "--out", made, "--seed", 3, "--accounts", 12)
@@ -272,6 +282,7 @@ def test_a_book_s_backtest_over_the_recorded_chains(tmp_path: Path) -> None:
     assert pc.min(tests.column("dates")).as_py() >= 3
 
 
+@pytest.mark.slow
 def test_procyclicality_of_some_days(tmp_path: Path, small: Path) -> None:
     out = tmp_path / "out"
     rows = json.loads(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import made_scenarios, model
 
@@ -264,6 +264,7 @@ def test_margins_are_the_measures_of_the_profits(snapshot: MarketSnapshot, book:
 
 
 @given(quantity=st.integers(1, 10_000))
+@settings(max_examples=15)
 def test_an_offset_position_needs_no_margin(snapshot: MarketSnapshot, quantity: int) -> None:
     name = snapshot.options.names[200]
     names = (name,)

@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def served_command(store_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     """`margin serve` without data: the embedded synthetic set."""
@@ -96,7 +99,6 @@ def test_the_readme_s_ten_lines_and_the_venue(served_command: Command) -> None:
     assert re.search(r"\d+ quotes accepted, \d+ rejected", done.stdout)
 
 
-@pytest.mark.slow
 def test_a_scenario_set_is_built_again_under_its_name(served_command: Command) -> None:
     steps: list[Progress] = []
     with MarginClient(served_command.target) as client:
@@ -173,7 +175,6 @@ def gateways(
     ray.kill(ray.get_actor(NAME, namespace=NAMESPACE))
 
 
-@pytest.mark.slow
 def test_two_gateways_of_one_node_keep_their_workers(
     gateways: tuple[Command, Command], world: World
 ) -> None:
@@ -208,7 +209,6 @@ def test_two_gateways_of_one_node_keep_their_workers(
         assert workers() <= running
 
 
-@pytest.mark.slow
 def test_a_gateway_is_killed_in_the_middle_and_another_drains(
     gateways: tuple[Command, Command], world: World
 ) -> None:

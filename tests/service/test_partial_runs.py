@@ -93,6 +93,7 @@ def test_a_book_with_accounts_that_cannot_be_margined_is_that_of_a_file_run(
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_a_book_of_which_no_account_can_be_margined_completes_with_failures_alone(
     small: SmallWorld, actors: SharedActors
 ) -> None:

@@ -72,7 +72,7 @@ def build_scenarios(
         Sections besides the core that the requirement needs, see `engine.margin.needs_of`. Stress
         rows are also built if the model's parameters enable them.
     garch : tuple of Recursion or None, optional
-        Recursions already fitted by `garch_recursions`; by default they are fitted here.
+        Recursions fitted by `garch_recursions`; by default they are fitted here.
 
     Raises
     ------
@@ -88,16 +88,15 @@ def build_scenarios(
     notes: list[str] = []
     if LONG in sections:
         wanted[LONG] = long_windows(table, every, model, notes)
-    stress_confidence: float | None = None
+    confidence = None
     if STRESS_PERIOD in sections:
         period = stress_period_of(table, every, model)
         wanted[STRESS_PERIOD] = period.windows
-        stress_confidence = period.confidence
+        confidence = period.confidence
         notes += period.notes()
     event_names: tuple[str, ...] = ()
     if STRESS in sections or parameters.stress.enabled:
-        events, event_names, missing = event_windows(table, every, parameters.stress.events)
-        wanted[STRESS] = events
+        wanted[STRESS], event_names, missing = event_windows(table, every, parameters.stress.events)
         if missing:
             notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
     sets = _rows_of(table, wanted, model, as_of, SurfaceSources(surfaces or {}, vol_index or {}))
@@ -106,13 +105,16 @@ def build_scenarios(
     buffer_shares: dict[str, float] = {}
     if tools.buffer.enabled:
         buffer_shares = current_buffer_shares(table, every, model, following)
-        shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in buffer_shares.items())
-        notes.append(f"procyclicality buffer, a share of the core: {shown}")
+        notes.append(_buffer_note(buffer_shares))
     if STRESS in wanted:
         sets[STRESS] = _with_hypothetical(sets[STRESS], event_names, model, sets[CORE].path_hours)
-    whole = join_sections(list(sets.items()))
-    calibration = Calibration(buffer_shares, stress_confidence)
+    whole, calibration = join_sections(list(sets.items())), Calibration(buffer_shares, confidence)
     return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
+
+
+def _buffer_note(shares: Mapping[str, float]) -> str:
+    shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
+    return f"procyclicality buffer, a share of the core: {shown}"
 
 
 def _with_hypothetical(
