@@ -72,9 +72,9 @@ protos-release: $(CONTRACT)  ## Keep the contract as it is now as the last relea
 fix: $(STAMP)  ## Repair what ruff can repair
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-# Three workers: two with a Ray cluster each, whose tests often wait, and one for the others
+# Four workers: two with a Ray cluster each, whose tests often wait, and two for the others
 # (tests/conftest.py).
-PARALLEL ?= --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+PARALLEL ?= --numprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test: $(STAMP) $(CONTRACT)  ## Lint, types, import contracts and the everyday tests
 	@$(MAKE) --no-print-directory --jobs=2 check everyday

@@ -29,8 +29,15 @@ settings.load_profile("house")
 HERE = Path(__file__).resolve().parent
 TOGETHER = ("service, faults", "service", "cluster", "ledger")
 """Groups of tests that share what is expensive to make: Ray, fitted surfaces, a database server."""
-FAULTS = {"test_book_runs", "test_command", "test_generations", "test_nodes", "test_restarts"}
-"""Tests of services that stop, fail or lose a node; they have a Ray cluster of their own."""
+FAULTS = {
+    "test_book_runs",
+    "test_command",
+    "test_faults",
+    "test_generations",
+    "test_partial_runs",
+    "test_restarts",
+}
+"""Tests of actors and services that stop or fail; they have a Ray cluster of their own."""
 # Inherited by Ray's workers and by commands, which load the module only for a model that names a
 # component beyond the built-in ones.
 os.environ["MARGIN_COMPONENTS"] = "gap_component"

@@ -103,9 +103,8 @@ def test_the_book_is_whole_whatever_dies(running: Running, large: World, victim:
         assert len(book) == len(large.book.accounts)
 
 
-@pytest.mark.parametrize(
-    "victim", [pytest.param("a shard", marks=pytest.mark.slow), "the coordinator"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["a shard", "the coordinator"])
 def test_a_generation_is_made_whatever_dies(running: Running, large: World, victim: str) -> None:
     with MarginClient(running.target) as client:
         changed = replace(large.snapshot, discount_annual=0.01 + 0.001 * len(victim))
