@@ -40,6 +40,7 @@ def small() -> SmallWorld:
     return make_small_world()
 
 
+@pytest.mark.slow
 def test_a_key_brings_about_one_generation_however_often_it_comes(
     small: SmallWorld, tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def test_numbers_that_are_none(client: MarginClient, world: World, bad: float) -
         client.get_surface("BTC", strike_over_forward=[bad])
 
 
+@pytest.mark.slow
 def test_a_portfolio_of_a_million_positions(channel: grpc.Channel) -> None:
     process = psutil.Process()
     few = [margin_types_pb2.Position(instrument_name="BTC-PERPETUAL", quantity=1.0)] * 300_000

@@ -127,6 +127,7 @@ def test_a_stored_object_with_other_content_is_not_used(world: World, tmp_path: 
         archive.load_book(world.book.id)
 
 
+@pytest.mark.slow
 def test_stored_data_that_cannot_be_used_stop_neither_start_nor_status(
     embedded: None, world: World, tmp_path: Path
 ) -> None:

@@ -175,6 +175,7 @@ def test_an_incomplete_combination_is_refused(given: tuple[str, ...], files: Fil
     assert {p.where for p in caught.value.problems} == {f"tls_{name}" for name in missing}
 
 
+@pytest.mark.slow
 def test_the_serve_command_refuses_an_incomplete_combination(files: Files) -> None:
     options = ["--tls-certificate", files.certificate, "--tls-client-ca", files.ca]
     done = subprocess.run(
