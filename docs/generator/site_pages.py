@@ -51,6 +51,7 @@ _REPOSITORY_PAGES = {
     "CHANGELOG.md": "changelog.md",
     "benchmarks/RESULTS.md": "benchmarks/RESULTS.md",
     "benchmarks/SERVICE.md": "benchmarks/SERVICE.md",
+    "benchmarks/COMPARISON.md": "benchmarks/COMPARISON.md",
     "benchmarks/MODEL_TESTS.md": "benchmarks/MODEL_TESTS.md",
     "benchmarks/SOAK.md": "benchmarks/SOAK.md",
 }
