@@ -1,6 +1,7 @@
 """The services that these tests call, all on the Ray cluster of the session."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,14 @@ def actors(embedded: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shared.stop()
 
 
+_services = ExitStack()
+"""The service of the session, if it runs."""
+
+
 @pytest.fixture
 def without_shared_cluster() -> None:
-    """Stop the Ray cluster of the session; such tests run after all others."""
+    """Stop the service and the Ray cluster of the session; such tests run after all others."""
+    _services.close()
     stop_shared_cluster()
 
 
@@ -55,8 +61,8 @@ def service_of_session(
     embedded: None, world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """The service that all modules share that leave it as they found it."""
-    with served(world, tmp_path_factory.mktemp("service")) as running:
-        yield running
+    yield _services.enter_context(served(world, tmp_path_factory.mktemp("service")))
+    _services.close()
 
 
 @pytest.fixture(scope="module")
