@@ -53,3 +53,15 @@ def test_shards_stay_on_living_nodes_and_go_where_there_is_most_room() -> None:
     joined = place_shards(["a", "a"], {"a": 2.0, "b": 2.0}, 4)
     assert joined == ["a", "a", "b", "b"]
     assert place_shards([], {"head": 0.0}, 1) == ["head"]
+
+
+def test_account_ranges_are_as_large_as_they_may_be() -> None:
+    start = [0, 3, 6, 9, 12, 24, 25]
+    assert account_ranges(start, positions=6, accounts=9) == [(0, 2), (2, 4), (4, 5), (5, 6)]
+    assert account_ranges(start, positions=100, accounts=4) == [(0, 4), (4, 6)]
+    assert account_ranges(start, positions=12, accounts=9) == [(0, 4), (4, 5), (5, 6)]
+
+
+def test_one_configured_shard_and_a_node_of_half_a_processor_count() -> None:
+    assert shards_wanted(1, 16.0) == 1
+    assert set(place_shards([], {"a": 1.0, "b": 0.5}, 12)) == {"a", "b"}

@@ -46,6 +46,7 @@ def test_200_what_ifs_at_once_on_one_connection_are_all_answered(
     assert codes == {grpc.StatusCode.OK: BURST}
 
 
+@pytest.mark.slow
 def test_a_gather_of_200_what_ifs_is_answered_without_repeats(
     running: Running, world: World
 ) -> None:

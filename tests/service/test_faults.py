@@ -85,7 +85,7 @@ def victims(*everyday: str) -> list[ParameterSet]:
     return [pytest.param(name, marks=() if name in everyday else slow) for name in VICTIMS]
 
 
-@pytest.mark.parametrize("victim", victims("a shard", "the coordinator"))
+@pytest.mark.parametrize("victim", victims("a shard"))
 def test_the_book_is_whole_whatever_dies(running: Running, large: World, victim: str) -> None:
     killed: list[int] = []
 

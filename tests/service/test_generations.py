@@ -77,6 +77,7 @@ def test_a_key_brings_about_one_generation_however_often_it_comes(
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
 
     async def work() -> None:

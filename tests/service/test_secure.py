@@ -133,6 +133,7 @@ def test_the_metrics_port_requires_the_same_certificates(running: Running, files
         urllib.request.urlopen(f"http://{address}/", timeout=5).read()
 
 
+@pytest.mark.slow
 def test_the_status_command_uses_tls(running: Running, files: Files) -> None:
     """`margin status` could not speak TLS."""
     known = files.known
