@@ -1,13 +1,8 @@
 """The parameters of a margin model, stored with each result; machine settings are not included."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import (
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from margin_actors.engine.parameters.components import NamedComponent
 from margin_actors.engine.parameters.requirement import (
@@ -103,6 +98,8 @@ class MeasureParameters(ParameterSection):
 class ModelParameters(ParameterSection):
     """A complete margin model; models with equal parameters have equal ids."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"components"})
+
     name: str
     version: str = Field(default="0", min_length=1)
     """Stated in every result; a name and version always denote the same parameters."""
@@ -134,16 +131,6 @@ class ModelParameters(ParameterSection):
     components: tuple[NamedComponent, ...] = ()
     """Requirement components of installed packages, added after the built-in ones in this
     order."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty_components(
-        self, serialize: SerializerFunctionWrapHandler
-    ) -> dict[str, object]:
-        """Leave out an empty list, so that models without it keep their ids and stored form."""
-        content: dict[str, object] = serialize(self)
-        if not self.components:
-            content.pop("components", None)
-        return content
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelParameters":
