@@ -17,6 +17,7 @@ from margin_actors.engine.measures import es_from_tail, tail_size, var_from_tail
 from margin_actors.engine.revaluation import (
     Contracts,
     RiskCube,
+    TailRows,
     build_cube,
     contracts_from_names,
     holdings_from_book,
@@ -53,14 +54,15 @@ def small() -> Small:
 def ours(cube: RiskCube, contracts: Contracts, book: Book, n: int, effective: float):
     size = tail_size(n, 0.995, effective)
     holdings = holdings_from_book(contracts, book)
+    tails = [TailRows(0, n, size)]
     part = slice_profits(
         cube.values,
         holdings,
         n_scenarios=cube.n_scenarios,
-        n_tail=size,
+        tails=tails,
         largest_move=cube.largest_move,
     )
-    tail = join_profits([part], holdings, n_tail=size, accounts=book.accounts).tail_usd
+    tail = join_profits([part], holdings, tails=tails, accounts=book.accounts).tail_usd
     return (
         var_from_tail(tail, n_scenarios=n, confidence=0.995),
         es_from_tail(tail, n_scenarios=n, confidence=0.995),

@@ -16,6 +16,7 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import RevaluationParameters, parameters_from_mapping
 from margin_actors.engine.revaluation import (
+    TailRows,
     build_cube,
     contracts_from_names,
     holdings_from_book,
@@ -200,15 +201,16 @@ def test_with_rounding_the_order_of_summation_does_not_matter(
     )
     cube = build_cube(contracts, snapshot, scenarios, chosen.revaluation)
     holdings = holdings_from_book(contracts, book)
+    tails = [TailRows(0, 128, 5)]
     whole = slice_profits(
         cube.values,
         holdings,
         n_scenarios=128,
-        n_tail=5,
+        tails=tails,
         largest_move=cube.largest_move,
         keep_pnl=True,
     )
-    kept = join_profits([whole], holdings, n_tail=5, accounts=book.accounts).pnl_usd
+    kept = join_profits([whole], holdings, tails=tails, accounts=book.accounts).pnl_usd
     assert kept is not None
     dense = cube.values.transpose(1, 0, 2).reshape(len(contracts), -1)[:, :128]
     assert np.array_equal(dense, np.round(dense))

@@ -24,6 +24,7 @@ from margin_actors.engine.revaluation import (
     Holdings,
     RiskCube,
     SliceProfits,
+    TailRows,
     join_profits,
     join_slices,
     slice_profits,
@@ -66,7 +67,7 @@ def slice_pnl(
         cube.values,
         book.holdings,
         n_scenarios=cube.n_scenarios,
-        n_tail=sample.n_tail,
+        tails=sample.tails,
         largest_move=cube.largest_move,
         first_scenario=priced.first_scenario,
         keep_pnl=keep_pnl or sample.needs_all,
@@ -128,7 +129,7 @@ def _over_core(
         prices.values[: -(-n_core // TILE)],
         of,
         n_scenarios=n_core,
-        n_tail=sample.n_tail,
+        tails=sample.tails[:1],
         largest_move=prices.largest_move,
         first_scenario=first,
         keep_pnl=sample.core_needs_all,
@@ -173,22 +174,26 @@ def revalue_slice(
         priced = price_applied(market, rows, first, core, work)
         found.append(slice_pnl(priced, book, keep_pnl=keep_pnl))
         if not (keep_pnl or sample.needs_all):
-            found = [join_slice_pnl(found, n_tail=sample.n_tail)]
-    return join_slice_pnl(found, n_tail=sample.n_tail)
+            found = [join_slice_pnl(found, tails=sample.tails)]
+    return join_slice_pnl(found, tails=sample.tails)
 
 
-def join_slice_pnl(slices: Sequence[SlicePnl], *, n_tail: int) -> SlicePnl:
-    """Return adjacent slices joined into one; they may be in any order, but without a gap."""
+def join_slice_pnl(slices: Sequence[SlicePnl], *, tails: Sequence[TailRows]) -> SlicePnl:
+    """Return adjacent slices joined into one; they may be in any order, but without a gap.
+
+    `tails` are those of the sample.
+    """
     ordered = sorted(slices, key=lambda item: item.accounts.first_scenario)
-    accounts = join_slices([item.accounts for item in ordered], n_tail=n_tail)
+    accounts = join_slices([item.accounts for item in ordered], tails=tails)
     grouped = [item.groups for item in ordered if item.groups is not None]
-    groups = join_slices(grouped, n_tail=n_tail) if grouped else None
+    groups = join_slices(grouped, tails=tails[:1]) if grouped else None
     labels = [label for label, _ in ordered[0].alternatives]
     others = tuple(
         (
             label,
             join_slices(
-                [item.alternatives[k][1] for item in ordered if item.alternatives], n_tail=n_tail
+                [item.alternatives[k][1] for item in ordered if item.alternatives],
+                tails=tails[:1],
             ),
         )
         for k, label in enumerate(labels)
@@ -211,11 +216,11 @@ def book_pnl(slices: Sequence[SlicePnl], book: PreparedBook) -> BookPnl:
     InvalidPortfolio
         If the profits of accounts are too large to be summed exactly; names all of them.
     """
-    n_tail = book.inputs.sample.n_tail
-    whole = join_slice_pnl(slices, n_tail=n_tail)
+    tails = book.inputs.sample.tails
+    whole = join_slice_pnl(slices, tails=tails)
 
     def joined(profits: SliceProfits, of: Holdings, names: Sequence[str]) -> AccountProfits:
-        return join_profits([profits], of, n_tail=n_tail, accounts=names)
+        return join_profits([profits], of, tails=tails, accounts=names)
 
     own = joined(whole.accounts, book.holdings, book.accounts)
     grouped = None

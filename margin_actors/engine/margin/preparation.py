@@ -77,7 +77,7 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
         grid = grid_arrays(market.snapshot, contracts, scenarios, model, today)
     return RiskInputs(
         model=model,
-        sample=sample_of(scenarios, model),
+        sample=sample_of(scenarios, model, all_profits=needs_of(model).all_profits),
         sections=scenarios.sections or (scenarios.section(CORE),),
         calibration=scenarios.calibration,
         risk=risk,

@@ -51,7 +51,8 @@ class BookPnl:
     """Profits of a book's accounts, of account groups, and of accounts under each alternative."""
 
     accounts: AccountProfits
-    """With the profit in every row if `Sample.needs_all` is true."""
+    """With the least profits over `Sample.tails`, and the profit in every row if
+    `Sample.needs_all` is true."""
     groups: AccountProfits | None
     """Profits of `PreparedBook.groups`; None if there are no groups."""
     alternatives: tuple[tuple[str, AccountProfits], ...] = ()

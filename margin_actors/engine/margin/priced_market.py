@@ -20,7 +20,7 @@ from margin_actors.engine.margin.prepared_book import BookPnl, PreparedBook
 from margin_actors.engine.margin.prepared_market import PreparedMarket
 from margin_actors.engine.margin.requirement.summation import requirements
 from margin_actors.engine.margin.risk_inputs import RiskInputs
-from margin_actors.engine.margin.sample import Sample, sample_of
+from margin_actors.engine.margin.sample import Sample
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation import RiskCube
 from margin_actors.engine.scenarios import ScenarioSet
@@ -39,7 +39,7 @@ class PricedMarket:
     @cached_property
     def sample(self) -> Sample:
         """Properties of the scenario set that the risk measures need."""
-        return sample_of(self.scenarios, self.market.model)
+        return self.inputs.sample
 
     @cached_property
     def inputs(self) -> RiskInputs:

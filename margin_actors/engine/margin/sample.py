@@ -1,6 +1,7 @@
 """The properties of a scenario set that the risk measures need, and the measures of accounts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -9,13 +10,14 @@ from margin_actors.arrays import FloatArray
 from margin_actors.engine.measures import (
     es_from_tail,
     expected_shortfall,
+    tail_count,
     tail_size,
     value_at_risk,
     var_from_tail,
 )
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.revaluation import AccountProfits
-from margin_actors.engine.scenarios import CORE, ScenarioSet
+from margin_actors.engine.revaluation import AccountProfits, TailRows
+from margin_actors.engine.scenarios import CORE, LONG, STRESS, STRESS_PERIOD, ScenarioSet
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,26 @@ class Sample:
     """Number of sub-samples over which the measures are averaged; 1 for one pooled sample."""
     n_rows: int
     """Number of rows of the whole set."""
+    section_tails: Mapping[str, TailRows] = field(default_factory=dict[str, TailRows])
+    """Rows of each section besides the core, with the number of least profits that it needs."""
+    all_profits: bool = False
+    """True if a component needs the profits in all rows."""
 
     @cached_property
     def n_tail(self) -> int:
         """Number of an account's worst core scenarios that the measures need."""
         return tail_size(self.n_scenarios, self.confidence, self.effective_size)
+
+    @cached_property
+    def tails(self) -> tuple[TailRows, ...]:
+        """Rows of the core and of the other sections, of which the least profits are kept."""
+        core = TailRows(0, self.n_scenarios, self.n_tail)
+        return (core, *self.section_tails.values())
+
+    def tail_place(self, section: str) -> int | None:
+        """Return the index in `tails` of a section besides the core; None if the set lacks it."""
+        names = tuple(self.section_tails)
+        return 1 + names.index(section) if section in names else None
 
     @property
     def core_needs_all(self) -> bool:
@@ -46,12 +63,17 @@ class Sample:
 
     @property
     def needs_all(self) -> bool:
-        """True if profits in all rows are needed: `core_needs_all`, or sections beyond the core."""
-        return self.core_needs_all or self.n_rows > self.n_scenarios
+        """True if the measures or a component need the profits in all rows."""
+        return self.core_needs_all or self.all_profits
 
 
-def sample_of(scenarios: ScenarioSet, model: ModelParameters) -> Sample:
-    """Return the properties of a scenario set that the model's measures need."""
+def sample_of(
+    scenarios: ScenarioSet, model: ModelParameters, *, all_profits: bool = False
+) -> Sample:
+    """Return the properties of a scenario set that the model's measures need.
+
+    `all_profits` states that a component of the model needs the profits in all rows.
+    """
     core = scenarios.section(CORE)
     assert core.first == 0
     weight = scenarios.weight[core.rows]
@@ -66,7 +88,26 @@ def sample_of(scenarios: ScenarioSet, model: ModelParameters) -> Sample:
         confidence=model.measure.confidence,
         n_samples=n_samples,
         n_rows=len(scenarios),
+        section_tails=_section_tails(scenarios, model.measure.confidence),
+        all_profits=all_profits,
     )
+
+
+def _section_tails(scenarios: ScenarioSet, confidence: float) -> dict[str, TailRows]:
+    """Return the rows of each section besides the core and how many least profits it needs."""
+    levels = {
+        LONG: confidence,
+        STRESS_PERIOD: scenarios.calibration.stress_confidence,
+        STRESS: None,
+    }
+    out: dict[str, TailRows] = {}
+    for section in scenarios.sections:
+        if section.name == CORE:
+            continue
+        level = levels.get(section.name)
+        n_tail = 1 if level is None else tail_count(section.count, level)[1] + 1
+        out[section.name] = TailRows(section.first, section.count, n_tail)
+    return out
 
 
 def measures_of(profits: AccountProfits, sample: Sample) -> tuple[FloatArray, FloatArray]:

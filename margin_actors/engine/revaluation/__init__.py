@@ -25,6 +25,8 @@ from margin_actors.engine.revaluation.holdings import (
 from margin_actors.engine.revaluation.profits import (
     AccountProfits,
     SliceProfits,
+    Tail,
+    TailRows,
     is_too_large,
     join_profits,
     join_slices,
@@ -40,6 +42,8 @@ __all__ = [
     "RiskCube",
     "ShockCheck",
     "SliceProfits",
+    "Tail",
+    "TailRows",
     "broken_lot",
     "build_cube",
     "contracts_from_names",

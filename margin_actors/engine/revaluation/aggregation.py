@@ -10,13 +10,15 @@ Slices of the scenarios are aggregated independently. Their worst scenarios are 
 the result equals that of one pass over all scenarios, bit for bit.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation.cube import in_threads
 from margin_actors.engine.revaluation.holdings import Holdings
-from margin_actors.engine.revaluation.profits import EXACT_MAX, SliceProfits
+from margin_actors.engine.revaluation.profits import EXACT_MAX, SliceProfits, Tail, TailRows
 from margin_actors.numerics.jit import compiled
 from margin_actors.numerics.tile_sum import weighted_row_sum
 
@@ -32,12 +34,14 @@ BLOCK = 512
 
 
 @compiled
-def _select_tail(pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: IndexArray) -> None:
-    """Write the least elements of pnl[:n_scenarios], ascending, and their indices in `pnl`."""
+def _select_tail(
+    pnl: FloatArray, first: int, stop: int, tail: FloatArray, rows: IndexArray
+) -> None:
+    """Write the least elements of pnl[first:stop], ascending, and their indices in `pnl`."""
     n_tail = tail.size
     count = 0
     limit = np.inf
-    for s in range(n_scenarios):
+    for s in range(first, stop):
         x = pnl[s]
         if count == n_tail and x >= limit:
             continue
@@ -55,7 +59,7 @@ def _select_tail(pnl: FloatArray, n_scenarios: int, tail: FloatArray, rows: Inde
 @compiled
 def _select_tails(pnl: FloatArray, tail: FloatArray, rows: IndexArray) -> None:
     for a in range(pnl.shape[0]):
-        _select_tail(pnl[a], pnl.shape[1], tail[a], rows[a])
+        _select_tail(pnl[a], 0, pnl.shape[1], tail[a], rows[a])
 
 
 def select_tails(pnl: FloatArray, n_tail: int) -> tuple[FloatArray, IndexArray]:
@@ -120,13 +124,17 @@ def _aggregate(
     needs_integers: BoolArray,
     first: int,
     last: int,
-    n_scenarios: int,
+    tail_rows: IntArray,
     buffer: FloatArray,
     tail: FloatArray,
-    tail_rows: IndexArray,
+    tail_scenario: IndexArray,
     pnl: FloatArray,
 ) -> None:
-    """Aggregate accounts [first, last); `pnl` has no rows if it is not requested."""
+    """Aggregate accounts [first, last); `pnl` has no rows if it is not requested.
+
+    A row of `tail_rows` contains the first row, the last row plus one, and the first and last plus
+    one columns of `tail` and `tail_scenario` for the least profits over these rows.
+    """
     n_tiles, n_contracts = cube.shape[0], cube.shape[1]
     n_parts = -(-n_contracts // PART)
     integers = np.empty(TILE, np.int64)
@@ -147,9 +155,30 @@ def _aggregate(
                     elif part == 0:
                         _integer_sum(rows, index, lots, start[a], start[a + 1], integers, target)
         for a in range(block, stop):
-            _select_tail(buffer[a - block], n_scenarios, tail[a], tail_rows[a])
+            for k in range(tail_rows.shape[0]):
+                columns = slice(tail_rows[k, 2], tail_rows[k, 3])
+                _select_tail(
+                    buffer[a - block],
+                    tail_rows[k, 0],
+                    tail_rows[k, 1],
+                    tail[a, columns],
+                    tail_scenario[a, columns],
+                )
             if pnl.shape[0] > 0:
-                pnl[a, :] = buffer[a - block, :n_scenarios]
+                pnl[a, :] = buffer[a - block, : pnl.shape[1]]
+
+
+def _rows_in_slice(tails: Sequence[TailRows], first_scenario: int, n_scenarios: int) -> IntArray:
+    """Return the argument `tail_rows` of `_aggregate`, int64 (n_tails, 4), for a slice."""
+    out = np.zeros((len(tails), 4), np.int64)
+    column = 0
+    for k, wanted in enumerate(tails):
+        first = min(max(wanted.first - first_scenario, 0), n_scenarios)
+        stop = min(max(wanted.first + wanted.count - first_scenario, first), n_scenarios)
+        width = min(wanted.n_tail, stop - first)
+        out[k] = first, stop, column, column + width
+        column += width
+    return out
 
 
 def slice_profits(
@@ -157,7 +186,7 @@ def slice_profits(
     holdings: Holdings,
     *,
     n_scenarios: int,
-    n_tail: int,
+    tails: Sequence[TailRows],
     largest_move: FloatArray,
     first_scenario: int = 0,
     keep_pnl: bool = False,
@@ -173,8 +202,8 @@ def slice_profits(
         Positions in the contracts of the cube.
     n_scenarios : int
         Number of scenarios of the slice.
-    n_tail : int
-        Number of worst scenarios to keep, at least 1; limited to n_scenarios.
+    tails : sequence of TailRows
+        The scenarios, numbered in the whole set, of which the least profits are kept.
     largest_move : float64 array of shape (n_contracts,)
         Largest absolute entry of each contract in the slice, in the unit of `values`.
     first_scenario : int
@@ -184,13 +213,15 @@ def slice_profits(
     threads : int
         Number of threads; the result does not depend on it.
     """
-    n_accounts, n_tail = holdings.n_accounts, min(n_tail, n_scenarios)
+    n_accounts = holdings.n_accounts
+    tail_rows = _rows_in_slice(tails, first_scenario, n_scenarios)
+    n_columns = int(tail_rows[-1, 3])
     needs_integers = np.zeros(n_accounts, np.bool_)
     if holdings.is_exact:
         needs_integers = holdings.gross(largest_move) >= EXACT_MAX
     inputs = values, holdings.start, holdings.index, holdings.lots, needs_integers
-    tail = np.empty((n_accounts, n_tail))
-    rows = np.zeros((n_accounts, n_tail), np.int32)
+    tail = np.empty((n_accounts, n_columns))
+    rows = np.zeros((n_accounts, n_columns), np.int32)
     pnl = np.empty((n_accounts if keep_pnl else 0, n_scenarios))
     buffer_shape = min(BLOCK, n_accounts), values.shape[0] * TILE
     pieces = max(1, min(threads * 4, n_accounts // PIECE_MIN))
@@ -199,10 +230,9 @@ def slice_profits(
     def work(piece: int) -> None:
         first, last = bounds[piece], bounds[piece + 1]
         buffer = np.empty(buffer_shape)
-        _aggregate(*inputs, first, last, n_scenarios, buffer, tail, rows, pnl)
+        _aggregate(*inputs, first, last, tail_rows, buffer, tail, rows, pnl)
 
     in_threads(work, range(pieces), threads)
     rows += np.int32(first_scenario)
-    return SliceProfits(
-        first_scenario, n_scenarios, tail, rows, pnl if keep_pnl else None, largest_move
-    )
+    found = tuple(Tail(tail[:, a:b], rows[:, a:b]) for a, b in tail_rows[:, 2:].tolist())
+    return SliceProfits(first_scenario, n_scenarios, found, pnl if keep_pnl else None, largest_move)

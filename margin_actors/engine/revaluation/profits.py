@@ -21,6 +21,33 @@ INTEGER_MAX = 2.0**62
 """Sums of absolute values below it cannot overflow a 64-bit integer."""
 
 
+@dataclass(frozen=True, slots=True)
+class TailRows:
+    """Consecutive scenarios of which the least profits of each account are kept."""
+
+    first: int
+    """Number of the first scenario in the whole set."""
+    count: int
+    """Number of scenarios."""
+    n_tail: int
+    """Number of least profits to keep, at least 1; all if there are fewer scenarios."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The least profits of each account over some scenarios."""
+
+    profit: FloatArray
+    """float64 (n_accounts, n_tail): in ascending order; a loss is negative."""
+    scenario: IndexArray
+    """int32 (n_accounts, n_tail): their scenarios, numbered in the whole set; among equal profits
+    the lower number first."""
+
+    def of(self, first: int, last: int) -> "Tail":
+        """Return the tail of accounts [first, last)."""
+        return Tail(self.profit[first:last], self.scenario[first:last])
+
+
 @dataclass(frozen=True)
 class SliceProfits:
     """Worst scenarios of each account in one slice, in ticks if the model rounds, else in USD."""
@@ -28,10 +55,8 @@ class SliceProfits:
     first_scenario: int
     """Number of the slice's first scenario in the whole set."""
     n_scenarios: int
-    tail: FloatArray
-    """float64 (n_accounts, n_tail): the least profits, ascending; a loss is negative."""
-    tail_scenario: IndexArray
-    """int32 (n_accounts, n_tail): their scenarios, numbered in the whole set."""
+    tails: tuple[Tail, ...]
+    """Least profits over each of the requested `TailRows`, as far as they are in the slice."""
     pnl: FloatArray | None
     """float64 (n_accounts, n_scenarios): profits in every scenario; None unless requested."""
     largest_move: FloatArray
@@ -42,8 +67,7 @@ def of_accounts(part: SliceProfits, first: int, last: int) -> SliceProfits:
     """Return the profits of accounts [first, last)."""
     return replace(
         part,
-        tail=part.tail[first:last],
-        tail_scenario=part.tail_scenario[first:last],
+        tails=tuple(tail.of(first, last) for tail in part.tails),
         pnl=None if part.pnl is None else part.pnl[first:last],
     )
 
@@ -52,30 +76,35 @@ def of_accounts(part: SliceProfits, first: int, last: int) -> SliceProfits:
 class AccountProfits:
     """Worst scenarios of each account and, if requested, its profits in all scenarios."""
 
-    tail_usd: FloatArray
-    """float64 (n_accounts, n_tail), US dollars: least profits, ascending; a loss is negative."""
-    tail_scenario: IndexArray
-    """int32 (n_accounts, n_tail): their scenarios; among equal profits the lower number first."""
+    tails: tuple[Tail, ...]
+    """Least profits over each of the requested `TailRows`, US dollars; the core rows come first."""
     pnl_usd: FloatArray | None
     """float64 (n_accounts, n_scenarios), US dollars; None unless requested."""
     rounding_bound_usd: FloatArray
     """float64 (n_accounts,), US dollars: bound on the effect of rounding to ticks on any profit."""
 
+    @property
+    def tail_usd(self) -> FloatArray:
+        """Least profits of the core rows, float64 (n_accounts, n_tail), US dollars, ascending."""
+        return self.tails[0].profit
 
-def join_slices(parts: Sequence[SliceProfits], *, n_tail: int) -> SliceProfits:
+    @property
+    def tail_scenario(self) -> IndexArray:
+        """Scenarios of these profits, int32 (n_accounts, n_tail)."""
+        return self.tails[0].scenario
+
+
+def join_slices(parts: Sequence[SliceProfits], *, tails: Sequence[TailRows]) -> SliceProfits:
     """Return adjacent slices joined into one.
 
-    The slices may be in any order, but there must be no gap between them. The `n_tail` least
-    profits per account are kept; if there is only one slice it is returned unchanged.
+    The slices may be in any order, but there must be no gap between them. `tails` are those for
+    which the slices were computed; if there is only one slice it is returned unchanged.
     """
     ordered = sorted(parts, key=lambda part: part.first_scenario)
     for before, after in pairwise(ordered):
         assert before.first_scenario + before.n_scenarios == after.first_scenario
     if len(ordered) == 1:
         return ordered[0]
-    tail = np.concatenate([part.tail for part in ordered], axis=1)
-    rows = np.concatenate([part.tail_scenario for part in ordered], axis=1)
-    keep = np.argsort(tail, axis=1, kind="stable")[:, :n_tail]
     kept = [part.pnl for part in ordered if part.pnl is not None]
     assert len(kept) in (0, len(ordered))
     largest = ordered[0].largest_move
@@ -84,10 +113,22 @@ def join_slices(parts: Sequence[SliceProfits], *, n_tail: int) -> SliceProfits:
     return SliceProfits(
         first_scenario=ordered[0].first_scenario,
         n_scenarios=sum(part.n_scenarios for part in ordered),
-        tail=np.take_along_axis(tail, keep, axis=1),
-        tail_scenario=np.take_along_axis(rows, keep, axis=1),
+        tails=tuple(
+            _join_tails([part.tails[k] for part in ordered], wanted.n_tail)
+            for k, wanted in enumerate(tails)
+        ),
         pnl=np.concatenate(kept, axis=1) if kept else None,
         largest_move=largest,
+    )
+
+
+def _join_tails(parts: Sequence[Tail], n_tail: int) -> Tail:
+    """Return the `n_tail` least profits of adjacent slices, given in the order of the slices."""
+    profit = np.concatenate([part.profit for part in parts], axis=1)
+    scenario = np.concatenate([part.scenario for part in parts], axis=1)
+    keep = np.argsort(profit, axis=1, kind="stable")[:, :n_tail]
+    return Tail(
+        np.take_along_axis(profit, keep, axis=1), np.take_along_axis(scenario, keep, axis=1)
     )
 
 
@@ -95,7 +136,7 @@ def join_profits(
     parts: Sequence[SliceProfits],
     holdings: Holdings,
     *,
-    n_tail: int,
+    tails: Sequence[TailRows],
     accounts: Sequence[str],
 ) -> AccountProfits:
     """Return the worst profits of every account over all slices, in US dollars.
@@ -106,8 +147,8 @@ def join_profits(
         All slices, in any order.
     holdings : Holdings
         The positions from which the slices were computed.
-    n_tail : int
-        Number of least profits to keep per account.
+    tails : sequence of TailRows
+        As for `slice_profits`.
     accounts : sequence of str
         Account ids, for messages.
 
@@ -117,13 +158,12 @@ def join_profits(
         If the profits of accounts are too large to be summed exactly; names all of them, also in
         the error's `too_large`.
     """
-    whole = join_slices(parts, n_tail=n_tail)
+    whole = join_slices(parts, tails=tails)
     if holdings.is_exact:
         _refuse_too_large(accounts, holdings.gross(whole.largest_move))
     quantum = holdings.quantum_usd
     return AccountProfits(
-        tail_usd=whole.tail * quantum,
-        tail_scenario=whole.tail_scenario,
+        tails=tuple(Tail(tail.profit * quantum, tail.scenario) for tail in whole.tails),
         pnl_usd=None if whole.pnl is None else whole.pnl * quantum,
         rounding_bound_usd=holdings.rounding_bound_usd,
     )

@@ -11,12 +11,14 @@ from margin_actors.engine.margin.prepared_book import BookPnl, PreparedBook
 from margin_actors.engine.margin.risk_inputs import RiskInputs
 from margin_actors.engine.margin.sample import measures_of
 from margin_actors.engine.measures import (
+    es_from_tail,
     es_standard_error_from_tail,
     expected_shortfall,
     value_at_risk,
+    var_from_tail,
     var_interval_from_tail,
 )
-from margin_actors.engine.revaluation import AccountProfits, select_tails
+from margin_actors.engine.revaluation import Tail
 from margin_actors.engine.scenarios import LONG, STRESS, STRESS_PERIOD
 from margin_actors.engine.span import SpanCharges, grid_charges, span_charges
 
@@ -54,17 +56,11 @@ class AccountMeasures:
     @cached_property
     def tails(self) -> tuple[FloatArray, IndexArray]:
         """Least core profits, ascending, and their rows: float64 and int32 (n_accounts, n_tail)."""
-        sample, profits = self.inputs.sample, self.pnl.accounts
-        if not sample.needs_all:
-            return profits.tail_usd, profits.tail_scenario
-        assert profits.pnl_usd is not None
-        return select_tails(profits.pnl_usd[:, : sample.n_scenarios], sample.n_tail)
+        return self.pnl.accounts.tail_usd, self.pnl.accounts.tail_scenario
 
     @cached_property
     def _var_and_es(self) -> tuple[FloatArray, FloatArray]:
-        profits = self.pnl.accounts
-        tails = AccountProfits(*self.tails, profits.pnl_usd, profits.rounding_bound_usd)
-        return measures_of(tails, self.inputs.sample)
+        return measures_of(self.pnl.accounts, self.inputs.sample)
 
     @property
     def var_usd(self) -> FloatArray:
@@ -120,13 +116,10 @@ class AccountMeasures:
     @cached_property
     def stress(self) -> tuple[FloatArray, IndexArray]:
         """Largest loss in the stress rows, at least 0, and its row, int32; (NaN, -1) if none."""
-        section, pnl = self.inputs.section(STRESS), self.pnl.accounts.pnl_usd
-        if section is None or pnl is None or section.count == 0:
+        tail = self._tail_of(STRESS)
+        if tail is None or tail.profit.shape[1] == 0:
             return self.unknown_usd, np.full(self.book.holdings.n_accounts, -1, np.int32)
-        losses = -pnl[:, section.rows]
-        row = losses.argmax(axis=1)
-        worst = np.maximum(losses[np.arange(losses.shape[0]), row], 0.0)
-        return worst, (row + section.first).astype(np.int32)
+        return np.maximum(-tail.profit[:, 0], 0.0), tail.scenario[:, 0]
 
     @cached_property
     def span(self) -> SpanCharges | None:
@@ -231,7 +224,14 @@ class AccountMeasures:
         return np.full(self.book.holdings.n_accounts, np.nan)
 
     def _over_section(self, name: str, confidence: float) -> FloatArray:
-        section, pnl = self.inputs.section(name), self.pnl.accounts.pnl_usd
-        if section is None or pnl is None:
+        section, tail = self.inputs.section(name), self._tail_of(name)
+        if section is None or tail is None:
             return self.unknown_usd
-        return self.measure_usd(pnl[:, section.rows], confidence)
+        is_es = self.inputs.model.measure.core == "es"
+        measure = es_from_tail if is_es else var_from_tail
+        return measure(tail.profit, n_scenarios=section.count, confidence=confidence)
+
+    def _tail_of(self, name: str) -> Tail | None:
+        """Return the least profits over a section besides the core, US dollars."""
+        place = self.inputs.sample.tail_place(name)
+        return None if place is None else self.pnl.accounts.tails[place]

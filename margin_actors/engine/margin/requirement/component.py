@@ -134,6 +134,10 @@ def _always(_model: ModelParameters) -> bool:
     return True
 
 
+def _never(_model: ModelParameters) -> bool:
+    return False
+
+
 def _without_sections(_model: ModelParameters) -> frozenset[str]:
     return frozenset()
 
@@ -166,5 +170,8 @@ class Component:
         _without_alternatives
     )
     """Alternative revaluation rules, by label, under which it needs the profits of accounts."""
+    all_profits: Callable[[ModelParameters], bool] = _never
+    """Whether it needs the profits of accounts in all rows, `pnl.accounts.pnl_usd`, and not only
+    the least ones of each section."""
     parameters: tuple[str, ...] = ()
     """Names of the parameters that a model which names the component must give."""

@@ -21,6 +21,8 @@ class Needs:
     """Names of the sections of the scenario set besides the core."""
     alternatives: Mapping[str, RevaluationParameters]
     """Alternative revaluation rules by label."""
+    all_profits: bool
+    """Profits of accounts in all rows."""
 
 
 def _fault(rules: RevaluationParameters, own: RevaluationParameters) -> str:
@@ -59,4 +61,5 @@ def needs_of(model: ModelParameters) -> Needs:
         groups=groups,
         sections=frozenset(name for c in components for name in c.sections(model)),
         alternatives=alternatives,
+        all_profits=any(c.all_profits(model) for c in components),
     )

@@ -51,4 +51,5 @@ STRESSED_WEIGHT = Component(
     is_add_on=False,
     is_enabled=lambda model: model.procyclicality.stressed_weight.enabled,
     sections=lambda _model: frozenset({STRESS_PERIOD}),
+    all_profits=lambda model: model.procyclicality.stressed_weight.form == "observations",
 )
