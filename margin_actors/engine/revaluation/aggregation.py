@@ -10,7 +10,9 @@ Slices of the scenarios are aggregated independently. Their worst scenarios are 
 the result equals that of one pass over all scenarios, bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -213,6 +215,34 @@ def slice_profits(
     threads : int
         Number of threads; the result does not depend on it.
     """
+    summed = partial(
+        _summed_profits,
+        values,
+        n_scenarios=n_scenarios,
+        tails=tails,
+        largest_move=largest_move,
+        first_scenario=first_scenario,
+        keep_pnl=keep_pnl,
+        threads=threads,
+    )
+    n_contracts, single = values.shape[1], _single_positions(holdings)
+    if keep_pnl or np.count_nonzero(single) <= 2 * n_contracts:
+        return summed(holdings)
+    return _with_single_positions(holdings, single, n_contracts, summed)
+
+
+def _summed_profits(
+    values: FloatArray,
+    holdings: Holdings,
+    *,
+    n_scenarios: int,
+    tails: Sequence[TailRows],
+    largest_move: FloatArray,
+    first_scenario: int,
+    keep_pnl: bool,
+    threads: int,
+) -> SliceProfits:
+    """Return the result of `slice_profits` by summing the positions of every account."""
     n_accounts = holdings.n_accounts
     tail_rows = _rows_in_slice(tails, first_scenario, n_scenarios)
     n_columns = int(tail_rows[-1, 3])
@@ -236,3 +266,49 @@ def slice_profits(
     rows += np.int32(first_scenario)
     found = tuple(Tail(tail[:, a:b], rows[:, a:b]) for a, b in tail_rows[:, 2:].tolist())
     return SliceProfits(first_scenario, n_scenarios, found, pnl if keep_pnl else None, largest_move)
+
+
+def _single_positions(holdings: Holdings) -> BoolArray:
+    """Return which accounts hold one position, of at least one lot, bool (n_accounts,)."""
+    single = np.diff(holdings.start) == 1
+    single[single] = holdings.lots[holdings.start[:-1][single]] != 0.0
+    return single
+
+
+def _with_single_positions(
+    holdings: Holdings,
+    is_single: BoolArray,
+    n_contracts: int,
+    summed: Callable[[Holdings], SliceProfits],
+) -> SliceProfits:
+    """Return the result of `summed` for holdings with many accounts of one position.
+
+    The least profits of q lots are |q| times those of one lot, long or short: a sum of one term is
+    rounded like the product, and the order of the scenarios is the same.
+    """
+    units = replace(
+        holdings,
+        start=np.arange(2 * n_contracts + 1, dtype=np.int64),
+        index=np.tile(np.arange(n_contracts, dtype=np.int32), 2),
+        lots=np.repeat([1.0, -1.0], n_contracts),
+    )
+    counts = np.diff(holdings.start)
+    several = np.repeat(~is_single, counts)
+    rest = replace(
+        holdings,
+        start=np.append(0, np.cumsum(counts[~is_single])).astype(np.int64),
+        index=holdings.index[several],
+        lots=holdings.lots[several],
+    )
+    of_rest, of_units = summed(rest), summed(units)
+    index, lots = holdings.index[~several], holdings.lots[~several]
+    unit = np.where(lots < 0.0, n_contracts, 0) + index
+    found: list[Tail] = []
+    for other, one in zip(of_rest.tails, of_units.tails, strict=True):
+        profit = np.empty((holdings.n_accounts, one.profit.shape[1]))
+        scenario = np.empty(profit.shape, np.int32)
+        profit[~is_single], scenario[~is_single] = other.profit, other.scenario
+        profit[is_single] = np.abs(lots)[:, None] * one.profit[unit]
+        scenario[is_single] = one.scenario[unit]
+        found.append(Tail(profit, scenario))
+    return replace(of_rest, tails=tuple(found))
