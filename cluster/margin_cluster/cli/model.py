@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
-from margin_actors.engine.parameters import PRESETS, ModelParameters, changes_between
+from margin_actors.engine.parameters import EARLIER, PRESETS, ModelParameters, changes_between
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import out, print_json, print_plain, settings
@@ -32,7 +32,7 @@ model_app = typer.Typer(help="Model parameters.", no_args_is_help=True)
 @model_app.command("list")
 @reporting_errors
 def list_models(as_json: AsJson = False) -> None:
-    """List the presets with their versions, one per line."""
+    """List the presets with their versions, one per line; name@1 selects an earlier version."""
     models = [
         ListedModel(
             name=name,
@@ -41,7 +41,7 @@ def list_models(as_json: AsJson = False) -> None:
             description=item.description,
             is_default=name == DEFAULT_PRESET,
         )
-        for name, item in PRESETS.items()
+        for name, item in {**PRESETS, **EARLIER}.items()
     ]
     if as_json:
         print_json(ModelListDocument(models=models))

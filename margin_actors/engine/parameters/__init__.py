@@ -8,6 +8,7 @@ from margin_actors.engine.parameters.model import (
     RevaluationParameters,
 )
 from margin_actors.engine.parameters.presets import (
+    EARLIER,
     PRESETS,
     parameters_from_mapping,
     preset,
@@ -35,6 +36,7 @@ from margin_actors.engine.parameters.versions import (
 )
 
 __all__ = [
+    "EARLIER",
     "PRESETS",
     "AddOnParameters",
     "BufferParameters",

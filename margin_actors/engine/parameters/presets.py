@@ -4,48 +4,25 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from margin_actors.engine.parameters.clearing_house import CCP_DEFAULT
 from margin_actors.engine.parameters.model import (
     HistoryParameters,
     MeasureParameters,
     ModelParameters,
     RevaluationParameters,
 )
-from margin_actors.engine.parameters.requirement import (
-    AddOnParameters,
-    BufferParameters,
-    ConcentrationParameters,
-    DiversificationParameters,
-    ExpiryRiskParameters,
-    LiquidityParameters,
-    LongFloorParameters,
-    ModelRiskParameters,
-    ProcyclicalityParameters,
-    StressPeriodParameters,
-)
-from margin_actors.engine.parameters.scenarios import ScenarioParameters, StressParameters
+from margin_actors.engine.parameters.named import FILTERED, SURFACE, named_model
+from margin_actors.engine.parameters.scenarios import ScenarioParameters
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
-from margin_actors.parameter_section import ParameterSection
 
 _TABLES = ("haircuts", "outright_volume_coins", "price_scan", "vol_scan")
 """Fields that map names to numbers; a model file replaces them as a whole."""
-_ALL_SOURCES = ("*{u}USD*_1d", "*{u}USD*_1h")
-
-_SURFACE = ScenarioParameters(surface_moves="history")
-_FILTERED = _SURFACE.model_copy(update={"engine": "filtered"})
-_ALL = HistoryParameters(sources=_ALL_SOURCES)
-
-
-def _named(name: str, description: str, **sections: ParameterSection) -> ModelParameters:
-    named = {"name": name, "version": "1", "description": description}
-    return ModelParameters.model_validate(
-        {**named, "history": _ALL, "scenarios": _SURFACE, **sections}
-    )
 
 
 PRESETS: dict[str, ModelParameters] = {
     model.name: model
     for model in (
-        _named(
+        named_model(
             "plain-hs",
             "Replicable to the last digit: daily closes of one source, 1,825 overlapping 2-day "
             "returns, marks frozen at the strike, VaR at 99.5 %, no add-ons.",
@@ -61,80 +38,71 @@ PRESETS: dict[str, ModelParameters] = {
             ),
             measure=MeasureParameters(core="var"),
         ),
-        _named(
+        named_model(
             "hs-surface",
             "Historical simulation of price and volatility surface: cleansed median of all "
             "sources, five years of overlapping 2-day windows, SVI smiles moving with the forward, "
             "surface moves from the chain history or its proxies, expected shortfall at 99.5 %.",
         ),
-        _named(
+        named_model(
             "fhs-surface",
             "As hs-surface, every window scaled to the volatility of now (EWMA).",
-            scenarios=_FILTERED,
+            scenarios=FILTERED,
         ),
-        _named(
+        named_model(
             "mc-surface",
             "10,000 rows drawn from filtered windows: empirical marginals with Pareto tails, a "
             "Student-t copula; expected shortfall at 99.5 %.",
-            scenarios=_SURFACE.model_copy(update={"engine": "monte_carlo"}),
+            scenarios=SURFACE.model_copy(update={"engine": "monte_carlo"}),
         ),
-        _named(
+        named_model(
             "span",
             "SPAN with sixteen scenarios, scan ranges from the VaR of outrights, calendar and "
             "inter-commodity spreads and a short option minimum.",
             measure=MeasureParameters(core="span"),
         ),
-        _named(
+        named_model(
             "venue-grid",
             "A trading venue's 24-row grid of spot and volatility; no offset between underlyings.",
             measure=MeasureParameters(core="venue_grid"),
         ),
-        _named(
+        named_model(
             "hybrid",
             "SPAN with scan ranges from the VaR of outrights, and at least 80 % of VaR.",
             measure=MeasureParameters(core="hybrid"),
         ),
-        _named(
-            "ccp-default",
-            "What a clearing house would start from: filtered historical simulation, expected "
-            "shortfall at 99.5 %, at most 80 % of the help between underlyings, a released buffer, "
-            "floors from ten years and from the stress period, and every add-on.",
-            scenarios=_FILTERED.model_copy(update={"stress": StressParameters(enabled=True)}),
-            diversification=DiversificationParameters(enabled=True, reduction_max=0.8),
-            procyclicality=ProcyclicalityParameters(
-                buffer=BufferParameters(enabled=True),
-                long_floor=LongFloorParameters(enabled=True),
-                stress_period=StressPeriodParameters(floor=True),
-            ),
-            addons=AddOnParameters(
-                concentration=ConcentrationParameters(enabled=True),
-                liquidity=LiquidityParameters(enabled=True),
-                model_risk=ModelRiskParameters(enabled=True),
-                expiry_risk=ExpiryRiskParameters(enabled=True),
-            ),
-        ),
+        *CCP_DEFAULT[-1:],
     )
 }
-"""Preset models by name."""
+"""The current version of each preset model, by name."""
+
+EARLIER: dict[str, ModelParameters] = {
+    f"{model.name}@{model.version}": model for model in CCP_DEFAULT[:-1]
+}
+"""Earlier versions of presets, by ``name@version``."""
 
 DEFAULT_PRESET = "hs-surface"
 
 
 def preset(name: str) -> ModelParameters:
-    """Return a preset by name.
+    """Return the current version of a preset by name, or the version that ``name@version`` names.
 
     Raises
     ------
     InvalidParameters
         If there is no such preset; the message lists the available ones.
     """
-    if name not in PRESETS:
-        known = ", ".join(sorted(PRESETS))
+    found = PRESETS.get(name) or EARLIER.get(name)
+    if found is None:
+        stem, _, version = name.rpartition("@")
+        if stem in PRESETS and PRESETS[stem].version == version:
+            return PRESETS[stem]
+        known = ", ".join(sorted([*PRESETS, *EARLIER]))
         raise InvalidParameters(
             f"unknown model preset {name!r}",
             [Problem("--model", f"{name!r}", f"give a TOML file or one of: {known}")],
         )
-    return PRESETS[name]
+    return found
 
 
 def parameters_from_mapping(mapping: Mapping[str, object], *, where: str) -> ModelParameters:
