@@ -14,6 +14,7 @@ from margin_actors.engine.span import (
     RiskArrays,
     grid_charges,
     risk_arrays_to_table,
+    scan_ranges,
     span_charges,
 )
 from margin_actors.market.books import account_book
@@ -242,9 +243,20 @@ def test_the_hybrid_is_span_with_a_floor_at_a_share_of_var(snapshot) -> None:
     straddle = {call: -40.0, f"{call[:-1]}P": 25.0}
     span = one(snapshot, straddle, model_from("span"))
     for floor in (0.0, 0.8, 5.0):
-        hybrid = one(snapshot, straddle, model_from("hybrid", hybrid={"var_floor": floor}))
+        changed = {"span": {"vol_scan_share": 1.0}, "hybrid": {"var_floor": floor}}
+        hybrid = one(snapshot, straddle, model_from("hybrid", **changed))
         expected = max(span.margins.initial_margin_usd[0], floor * span.margins.var_usd[0])
         assert hybrid.margins.initial_margin_usd[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_volatility_range_is_a_share_of_the_quantile() -> None:
+    scenarios = made_scenarios(200)
+    whole = scan_ranges(scenarios, model_from("span"))
+    part = scan_ranges(scenarios, model_from("span", span={"vol_scan_share": 0.35}))
+    assert part.price == whole.price
+    for u, vol in whole.vol.items():
+        assert 0.01 < vol < 0.95
+        assert part.vol[u] == pytest.approx(0.35 * vol, rel=1e-12)
 
 
 def test_the_grid_takes_the_worst_row_of_each_underlying(snapshot) -> None:

@@ -35,7 +35,7 @@ def recorded(data: Path, store: Path, model: str, time: str) -> tuple[SmallWorld
 
 
 @pytest.mark.parametrize("time", BOOKS)
-@pytest.mark.parametrize("model", ["plain-hs", "ccp-default"])
+@pytest.mark.parametrize("model", ["plain-hs", "ccp-default@1", "ccp-default"])
 def test_any_number_of_shards_gives_the_recorded_digest(
     embedded: None, data_root: Path, store_root: Path, tmp_path: Path, model: str, time: str
 ) -> None:

@@ -12,12 +12,31 @@ from margin_actors.engine.parameters.model import (
     RevaluationParameters,
 )
 from margin_actors.engine.parameters.named import FILTERED, SURFACE, named_model
+from margin_actors.engine.parameters.requirement import HybridParameters, SpanParameters
 from margin_actors.engine.parameters.scenarios import ScenarioParameters
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 
 _TABLES = ("haircuts", "outright_volume_coins", "price_scan", "vol_scan")
 """Fields that map names to numbers; a model file replaces them as a whole."""
 
+
+HYBRID = (
+    named_model(
+        "hybrid",
+        "SPAN with scan ranges from the VaR of outrights, and at least 80 % of VaR.",
+        measure=MeasureParameters(core="hybrid"),
+    ),
+    named_model(
+        "hybrid",
+        "SPAN with the price scan range of outrights' VaR and 35 % of the volatility range, and at "
+        "least VaR.",
+        version="2",
+        measure=MeasureParameters(core="hybrid"),
+        span=SpanParameters(vol_scan_share=0.35),
+        hybrid=HybridParameters(var_floor=1.0),
+    ),
+)
+"""All versions of `hybrid`, the current one last."""
 
 PRESETS: dict[str, ModelParameters] = {
     model.name: model
@@ -66,18 +85,14 @@ PRESETS: dict[str, ModelParameters] = {
             "A trading venue's 24-row grid of spot and volatility; no offset between underlyings.",
             measure=MeasureParameters(core="venue_grid"),
         ),
-        named_model(
-            "hybrid",
-            "SPAN with scan ranges from the VaR of outrights, and at least 80 % of VaR.",
-            measure=MeasureParameters(core="hybrid"),
-        ),
-        *CCP_DEFAULT[-1:],
+        HYBRID[-1],
+        CCP_DEFAULT[-1],
     )
 }
 """The current version of each preset model, by name."""
 
 EARLIER: dict[str, ModelParameters] = {
-    f"{model.name}@{model.version}": model for model in CCP_DEFAULT[:-1]
+    f"{model.name}@{model.version}": model for model in (*HYBRID[:-1], *CCP_DEFAULT[:-1])
 }
 """Earlier versions of presets, by ``name@version``."""
 

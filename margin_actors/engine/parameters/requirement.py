@@ -1,7 +1,7 @@
 """Parameters of SPAN, the venue grid, add-ons, procyclicality tools and collateral."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,12 +34,18 @@ class InterCommoditySpread(ParameterSection):
 class SpanParameters(ParameterSection):
     """SPAN: sixteen scenarios per underlying, with spread charges, credits and a minimum."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"vol_scan_share"})
+
     price_scan: dict[str, float] | None = None
     """Price scan range of each underlying, as a fraction of its index; null: the larger VaR of one
     coin long and one coin short."""
     vol_scan: dict[str, float] | None = None
     """Volatility scan range of each underlying, as a relative change of volatility; null: the
-    confidence quantile of the absolute 30-day at-the-money moves of the scenarios."""
+    confidence quantile of the absolute 30-day at-the-money moves of the scenarios, times
+    `vol_scan_share`."""
+    vol_scan_share: float = Field(default=1.0, gt=0, le=1)
+    """Share of that quantile that is the volatility scan range. SPAN combines the full price and
+    volatility moves, which rarely occur together; a share below 1 allows for this."""
     extreme_multiple: float = Field(default=2.0, gt=0)
     """Price move of the extreme rows, in price scan ranges."""
     extreme_share: float = Field(default=0.35, ge=0, le=1)

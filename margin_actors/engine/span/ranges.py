@@ -12,7 +12,7 @@ from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import exponentials
 
 _VOL_SCAN_WITHOUT_MOVES = 0.25
-_VOL_SCAN_MAX = 0.95
+_VOL_SCAN_MIN, _VOL_SCAN_MAX = 0.01, 0.95
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRang
     A price scan range that is not given is the larger VaR of one coin long and one coin short, as a
     fraction of the index. Then the scan risk of an outright is at least its VaR, and equal to it on
     the worse side unless the extreme rows give a larger loss. A volatility scan range that is not
-    given is the confidence quantile of the absolute 30-day moves at the money, between 1 % and
-    95 %; it is 25 % if the scenarios do not move volatility.
+    given is the confidence quantile of the absolute 30-day moves at the money, or 25 % if the
+    scenarios do not move volatility, times `span.vol_scan_share`; between 1 % and 95 %.
 
     Raises
     ------
@@ -64,7 +64,8 @@ def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRang
             if core.has_surface_moves:
                 size = np.abs(exponentials(core.vol_change[:, i, MONTH, AT_MONEY]) - 1.0)
                 found = value_at_risk(-size[None, :], confidence=confidence, weight=weight)[0]
-                vol[u] = float(np.clip(found, 0.01, _VOL_SCAN_MAX))
+                vol[u] = float(found)
+            vol[u] = float(np.clip(span.vol_scan_share * vol[u], _VOL_SCAN_MIN, _VOL_SCAN_MAX))
     raise_if_any(
         problems, InvalidParameters, "the extreme scenarios of SPAN leave no positive price"
     )
