@@ -28,6 +28,14 @@ from margin_actors.engine.parameters.scenarios import (
     StressEvent,
     StressParameters,
 )
+from margin_actors.engine.parameters.tails import (
+    EVERY,
+    ExtendedMoveParameters,
+    ExtendedRow,
+    MoveGrid,
+    ShortOptionMinimumParameters,
+    TailParameters,
+)
 from margin_actors.engine.parameters.versions import (
     Change,
     changes_between,
@@ -35,24 +43,30 @@ from margin_actors.engine.parameters.versions import (
 )
 
 __all__ = [
+    "EVERY",
     "PRESETS",
     "AddOnParameters",
     "BufferParameters",
     "Change",
     "CollateralParameters",
+    "ExtendedMoveParameters",
+    "ExtendedRow",
     "FilterParameters",
     "HistoryParameters",
     "HypotheticalMove",
     "MeasureParameters",
     "ModelParameters",
     "MonteCarloParameters",
+    "MoveGrid",
     "NamedComponent",
     "RevaluationParameters",
     "ScenarioParameters",
+    "ShortOptionMinimumParameters",
     "SpanParameters",
     "StressEvent",
     "StressParameters",
     "StressPeriodParameters",
+    "TailParameters",
     "VenueGridParameters",
     "changes_between",
     "parameters_from_mapping",

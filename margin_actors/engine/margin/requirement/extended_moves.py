@@ -1,0 +1,44 @@
+"""Floor of the extended moves: a share of the loss in each of a list of large moves."""
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin.requirement.component import Component, RequirementContext
+from margin_actors.engine.scenarios import EXTENDED
+from margin_actors.engine.tails import largest_share
+
+
+def amount(context: RequirementContext) -> FloatArray:
+    """Return what raises the margin to the extended moves, (n_accounts,), US dollars.
+
+    The figures of the row with the largest counted loss carry its name as their label.
+    """
+    section, pnl = context.inputs.section(EXTENDED), context.pnl.accounts.pnl_usd
+    rows = context.inputs.extended
+    assert section is not None
+    assert pnl is not None
+    assert rows is not None
+    counted, row = largest_share(pnl[:, section.rows], rows.share)
+    account = np.arange(row.size)
+    loss = -pnl[account, section.first + row]
+    for figure, value in (
+        ("loss_usd", loss),
+        ("loss_share", rows.share[row]),
+        (COUNTED, counted),
+    ):
+        context.record_some(figure, account, value, rows.names, row)
+    return np.maximum(counted - context.total_usd(), 0.0)
+
+
+COUNTED = "counted_loss_usd"
+"""Figure with the largest counted loss; its label is the name of the row."""
+
+EXTENDED_MOVES = Component(
+    name="extended_moves",
+    amount=amount,
+    is_add_on=False,
+    is_floor=True,
+    is_later=True,
+    is_enabled=lambda model: model.tails.extended_moves.enabled,
+    sections=lambda _model: frozenset({EXTENDED}),
+)
