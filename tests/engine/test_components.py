@@ -43,7 +43,8 @@ def with_gap(usd_per_coin: float = 250.0, **sections: object) -> ModelParameters
 def test_the_list_is_in_summation_order_with_the_core_first() -> None:
     assert COMPONENT_NAMES == (
         "core", "diversification_cap", "correlation_stress", "buffer", "stressed_weight", "floor",
-        "extended_moves", "short_option_minimum", "concentration", "liquidity", "model_risk", "expiry_risk",
+        "extended_moves", "short_option_minimum", "concentration", "liquidity", "model_risk",
+        "expiry_risk",
     )  # fmt: skip
     assert FLOORS == ("floor", "extended_moves", "short_option_minimum")
     assert ADD_ONS == ("concentration", "liquidity", "model_risk", "expiry_risk")

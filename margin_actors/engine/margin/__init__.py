@@ -69,8 +69,10 @@ from margin_actors.engine.margin.requirement import (
     RequirementContext,
     binding_components,
     components_of,
+    has_floors,
     needs_of,
     requirements,
+    worst_extended_moves,
 )
 from margin_actors.engine.margin.risk_inputs import RiskInputs
 from margin_actors.engine.margin.sample import Sample, measures_of, measures_over, sample_of
@@ -112,6 +114,7 @@ __all__ = [
     "fit_model_surfaces",
     "fit_smiles",
     "grid_arrays",
+    "has_floors",
     "instrument_faults",
     "join_slice_pnl",
     "margin_from_slice",
@@ -134,4 +137,5 @@ __all__ = [
     "slice_pnl",
     "span_arrays",
     "with_collateral",
+    "worst_extended_moves",
 ]

@@ -62,24 +62,25 @@ def _steps(first: int, last: int, step: int) -> tuple[float, ...]:
     return tuple(percent / 100 for percent in range(first, last + 1, step))
 
 
-_SHARE = 0.6
-_PUBLISHED = (
-    (-0.66, 0.24),
-    (-0.33, 0.48),
-    (0.50, 0.32),
-    (1.00, 0.16),
-    (2.00, 0.08),
-    (3.00, 0.0533),
-    (4.00, 0.04),
-    (5.00, 0.032),
+_SHARE = 0.5
+_EXTREMES = (
+    (-0.66, 0.18),
+    (-0.33, 0.36),
+    (0.50, 0.24),
+    (1.00, 0.12),
+    (2.00, 0.06),
+    (3.00, 0.04),
+    (4.00, 0.03),
+    (5.00, 0.024),
 )
+"""The moves of the venue grid with three quarters of its shares."""
 _SHAPES = (
-    ExtendedRow(name="volatility doubles", vol=2.0, share=_SHARE),
-    ExtendedRow(name="volatility halves", vol=0.5, share=_SHARE),
-    ExtendedRow(name="low strikes gain volatility", skew=-0.08, share=_SHARE),
-    ExtendedRow(name="high strikes gain volatility", skew=0.08, share=_SHARE),
-    ExtendedRow(name="short expiries gain volatility", term=0.15, share=_SHARE),
-    ExtendedRow(name="long expiries gain volatility", term=-0.15, share=_SHARE),
+    ExtendedRow(name="volatility doubles", vol=2.0, share=0.3),
+    ExtendedRow(name="volatility halves", vol=0.5, share=0.3),
+    ExtendedRow(name="low strikes gain volatility", skew=-0.04, share=_SHARE),
+    ExtendedRow(name="high strikes gain volatility", skew=0.04, share=_SHARE),
+    ExtendedRow(name="short expiries gain volatility", term=0.06, share=_SHARE),
+    ExtendedRow(name="long expiries gain volatility", term=-0.06, share=_SHARE),
 )
 
 
@@ -90,7 +91,7 @@ class ExtendedMoveParameters(ParameterSection):
     """Apply the floor, whatever the core is."""
     jointly: tuple[MoveGrid, ...] = (
         MoveGrid(spot=_steps(-30, 30, 5), vol=(0.7, 1.0, 1.3, 1.6), share=_SHARE),
-        *(MoveGrid(spot=(spot,), vol=(1.4,), share=share) for spot, share in _PUBLISHED),
+        *(MoveGrid(spot=(spot,), vol=(1.4,), share=share) for spot, share in _EXTREMES),
     )
     """Moves of all underlyings together."""
     alone: tuple[MoveGrid, ...] = (MoveGrid(spot=(-0.2, 0.2), vol=(1.3,), share=_SHARE),)
@@ -111,11 +112,11 @@ class ShortOptionMinimumParameters(ParameterSection):
 
     enabled: bool = False
     """Apply the floor, whatever the core is."""
-    at_money: float = Field(default=0.04, ge=0)
+    at_money: float = Field(default=0.01, ge=0)
     """Minimum of a short option on one coin at or in the money, as a fraction of the index."""
     half_distance: float = Field(default=0.5, gt=0)
     """Distance out of the money, as a log-moneyness, over which the minimum halves."""
-    least: float = Field(default=0.01, ge=0)
+    least: float = Field(default=0.005, ge=0)
     """Minimum of any short option on one coin, as a fraction of the index."""
     count: Literal["sum", "larger_side"] = "larger_side"
     """Within an underlying: calls plus puts, or the larger of the two."""

@@ -1,7 +1,11 @@
 """Requirement components, one file each, and the requirement as their sum."""
 
 from margin_actors.engine.margin.requirement.account_measures import AccountMeasures
-from margin_actors.engine.margin.requirement.binding import binding_components
+from margin_actors.engine.margin.requirement.binding import (
+    binding_components,
+    has_floors,
+    worst_extended_moves,
+)
 from margin_actors.engine.margin.requirement.component import Component, RequirementContext
 from margin_actors.engine.margin.requirement.expiry_risk import EXPIRING
 from margin_actors.engine.margin.requirement.needs import Needs, needs_of
@@ -32,6 +36,8 @@ __all__ = [
     "binding_components",
     "columns_of",
     "components_of",
+    "has_floors",
     "needs_of",
     "requirements",
+    "worst_extended_moves",
 ]

@@ -7,6 +7,9 @@ from margin_actors.engine.margin.requirement.component import Component, Require
 from margin_actors.engine.scenarios import EXTENDED
 from margin_actors.engine.tails import largest_share
 
+COUNTED = "counted_loss_usd"
+"""Figure with the largest counted loss; its label is the name of the row."""
+
 
 def amount(context: RequirementContext) -> FloatArray:
     """Return what raises the margin to the extended moves, (n_accounts,), US dollars.
@@ -29,9 +32,6 @@ def amount(context: RequirementContext) -> FloatArray:
         context.record_some(figure, account, value, rows.names, row)
     return np.maximum(counted - context.total_usd(), 0.0)
 
-
-COUNTED = "counted_loss_usd"
-"""Figure with the largest counted loss; its label is the name of the row."""
 
 EXTENDED_MOVES = Component(
     name="extended_moves",
