@@ -62,7 +62,7 @@ def _steps(first: int, last: int, step: int) -> tuple[float, ...]:
     return tuple(percent / 100 for percent in range(first, last + 1, step))
 
 
-_SHARE = 0.5
+_SHARE = 0.52
 _EXTREMES = (
     (-0.66, 0.18),
     (-0.33, 0.36),
@@ -112,7 +112,7 @@ class ShortOptionMinimumParameters(ParameterSection):
 
     enabled: bool = False
     """Apply the floor, whatever the core is."""
-    at_money: float = Field(default=0.01, ge=0)
+    at_money: float = Field(default=0.005, ge=0)
     """Minimum of a short option on one coin at or in the money, as a fraction of the index."""
     half_distance: float = Field(default=0.5, gt=0)
     """Distance out of the money, as a log-moneyness, over which the minimum halves."""
