@@ -20,6 +20,7 @@ from margin_actors.engine.scenarios import (
 )
 from margin_actors.engine.scenarios.prescribed import extended_rows
 from margin_actors.market.cleansing import PriceGrid
+from margin_actors.market.snapshots import MarketSnapshot
 
 DAY = np.timedelta64(86_400_000, "ms")
 
@@ -136,6 +137,18 @@ def extended_of(parameters: ModelParameters) -> ScenarioSet:
         path_hours=core.path_hours,
         horizon_hours=core.horizon_hours,
     )
+
+
+def options_of(snapshot: MarketSnapshot) -> list[str]:
+    """Return options of one expiry of each underlying, of all strikes."""
+    quotes, out = snapshot.options, []
+    for underlying in ("BTC", "ETH"):
+        expiry = sorted(
+            (e.tenor_years, i) for i, e in enumerate(snapshot.expiries)
+            if e.underlying == underlying and e.tenor_years > 0.1
+        )[0][1]  # fmt: skip
+        out += [n for n, e in zip(quotes.names, quotes.expiry_index, strict=True) if e == expiry]
+    return sorted(out)
 
 
 @cache
