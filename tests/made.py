@@ -8,6 +8,7 @@ import numpy as np
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping
 from margin_actors.engine.scenarios import (
     CORE,
+    EXTENDED,
     LONG,
     STRESS,
     STRESS_PERIOD,
@@ -17,7 +18,9 @@ from margin_actors.engine.scenarios import (
     VolatilityIndex,
     join_sections,
 )
+from margin_actors.engine.scenarios.prescribed import extended_rows
 from margin_actors.market.cleansing import PriceGrid
+from margin_actors.market.snapshots import MarketSnapshot
 
 DAY = np.timedelta64(86_400_000, "ms")
 
@@ -32,6 +35,13 @@ EVERYTHING: dict[str, object] = {
         "stressed_weight": {"enabled": True},
         "long_floor": {"enabled": True},
         "stress_period": {"floor": True},
+    },
+    "tails": {
+        "extended_moves": {
+            "enabled": True,
+            "jointly": [{"spot": [-0.5, -0.2, 0.2, 1.0], "vol": [0.7, 1.5], "share": 0.6}],
+        },
+        "short_option_minimum": {"enabled": True},
     },
     "addons": ADD_ONS,
 }
@@ -117,6 +127,30 @@ def indices(n: int) -> dict[str, VolatilityIndex]:
     return out
 
 
+def extended_of(parameters: ModelParameters) -> ScenarioSet:
+    """Return the extended rows of a model, to be joined with synthetic scenarios."""
+    core = made_scenarios(2)
+    return extended_rows(
+        parameters.tails.extended_moves,
+        core.underlyings,
+        tenors_days=core.tenors_days,
+        path_hours=core.path_hours,
+        horizon_hours=core.horizon_hours,
+    )
+
+
+def options_of(snapshot: MarketSnapshot) -> list[str]:
+    """Return options of one expiry of each underlying, of all strikes."""
+    quotes, out = snapshot.options, []
+    for underlying in ("BTC", "ETH"):
+        expiry = sorted(
+            (e.tenor_years, i) for i, e in enumerate(snapshot.expiries)
+            if e.underlying == underlying and e.tenor_years > 0.1
+        )[0][1]  # fmt: skip
+        out += [n for n, e in zip(quotes.names, quotes.expiry_index, strict=True) if e == expiry]
+    return sorted(out)
+
+
 @cache
 def sections(seed: int = 0) -> ScenarioSet:
     """Return a synthetic set with every section."""
@@ -126,6 +160,7 @@ def sections(seed: int = 0) -> ScenarioSet:
             (LONG, made_scenarios(150, seed + 1, scale=1.2)),
             (STRESS_PERIOD, made_scenarios(60, seed + 2, scale=1.5)),
             (STRESS, made_scenarios(5, seed + 3, scale=3.0)),
+            (EXTENDED, extended_of(model_from("hs-surface", **EVERYTHING))),
         ]
     )
     return replace(whole, calibration=Calibration({"BTC": 0.2, "ETH": 0.1}, 0.95))

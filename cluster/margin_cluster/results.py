@@ -18,6 +18,9 @@ from margin_actors.engine.margin import (
     BookAssessment,
     Equity,
     MarginResult,
+    binding_components,
+    has_floors,
+    worst_extended_moves,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, scenario_set_to_table
@@ -148,6 +151,11 @@ def margin_table(output: CalculationOutput) -> pa.Table:
         columns["stress_row"] = pa.array(
             [output.scenarios.row_name(s) for s in r.margins.stress_scenario]
         )
+    extended = worst_extended_moves(r.margins)
+    if extended is not None:
+        columns["extended_usd"], columns["extended_row"] = extended[0], pa.array(extended[1])
+    if has_floors(output.model):
+        columns["binding"] = pa.array(binding_components(r.margins))
     for name in r.margins.components_used[1:]:
         columns[f"{name}_usd"] = np.ascontiguousarray(r.margins.component_usd(name))
     if output.equity is not None:
@@ -285,6 +293,8 @@ class Totals(Completeness):
     es_usd: float
     components_usd: dict[str, float]
     """Sums of the requirement components that are used, by name."""
+    accounts_by_binding: dict[str, int]
+    """Number of accounts whose requirement before add-ons each component determines."""
     initial_margin_usd: float
     digest: str
     synthetic: bool
@@ -298,6 +308,19 @@ def _completeness(output: CalculationOutput) -> Completeness:
         "is_complete": output.is_complete,
         "expired_positions": output.result.assessment.expired_positions,
     }
+
+
+def accounts_by_binding(output: CalculationOutput) -> dict[str, int]:
+    """Return the number of accounts that each component binds, see `binding_components`.
+
+    In the order of calculation, without components that bind no account; empty if the model has no
+    floor.
+    """
+    margins = output.result.margins
+    if not has_floors(output.model):
+        return {}
+    binding = binding_components(margins)
+    return {name: count for name in margins.components if (count := binding.count(name))}
 
 
 def totals(output: CalculationOutput) -> Totals:
@@ -315,6 +338,7 @@ def totals(output: CalculationOutput) -> Totals:
         "components_usd": {
             name: float(r.margins.component_usd(name).sum()) for name in r.margins.components_used
         },
+        "accounts_by_binding": accounts_by_binding(output),
         "initial_margin_usd": float(r.margins.initial_margin_usd.sum()),
         "digest": r.digest,
         "synthetic": output.is_synthetic,

@@ -261,8 +261,8 @@ def test_the_engine_measures_the_account_as_the_page_does(result: MarginResult) 
 
 
 def test_the_engine_charges_the_components_that_the_page_prints(result: MarginResult) -> None:
-    assert COMPONENT_NAMES == COMPONENTS
-    for part, value in zip(COMPONENT_NAMES, result.margins.components_usd[0], strict=True):
+    assert result.margins.components == COMPONENTS
+    for part, value in zip(COMPONENTS, result.margins.components_usd[0], strict=True):
         assert value == pytest.approx(printed("W10", f"`{part}`", "USD"), abs=CENT), part
     shown = printed("W10", "initial margin", "USD")
     assert result.margins.initial_margin_usd[0] == pytest.approx(shown, abs=CENT)
@@ -325,5 +325,5 @@ def test_every_column_of_the_results_is_on_the_page(result: MarginResult) -> Non
     assert pnl is not None
     names = {*inputs.column_names, *pnl.column_names, *(f"{part}_usd" for part in COMPONENT_NAMES)}
     names |= {*margin_table(output).column_names, *(f"{n}_usd" for n in ("span", "venue_grid"))}
-    names |= {"long_usd", "stress_usd", "stress_row"}
+    names |= {"long_usd", "stress_usd", "stress_row", "extended_usd", "extended_row", "binding"}
     assert not [name for name in sorted(names) if f"`{name}`" not in TEXT]

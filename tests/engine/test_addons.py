@@ -8,7 +8,6 @@ from made import made_scenarios, model_from
 
 from margin_actors.engine.addons import bucket_names, contract_risk, market_depth
 from margin_actors.engine.margin import (
-    COMPONENT_NAMES,
     MarginResult,
     calculate_margin,
     collateral_equity,
@@ -31,7 +30,7 @@ def on(name: str, **fields: object):
 
 
 def part(result: MarginResult, name: str, account: int = 0) -> float:
-    return float(result.margins.components_usd[account, COMPONENT_NAMES.index(name)])
+    return float(result.margins.component_usd(name)[account])
 
 
 def figures(result: MarginResult, name: str, account: int = 0) -> dict[str, dict[str, float]]:

@@ -10,6 +10,7 @@ from margin_actors.engine.margin import (
     ADD_ONS,
     COMPONENT_NAMES,
     COMPONENTS,
+    FLOORS,
     PricedMarket,
     calculate_margin,
     components_of,
@@ -21,6 +22,7 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.engine.margin.requirement.component import Component
 from margin_actors.engine.margin.requirement.needs import needs_of
+from margin_actors.engine.margin.requirement.registry import columns_of
 from margin_actors.engine.parameters import (
     ModelParameters,
     RevaluationParameters,
@@ -41,8 +43,10 @@ def with_gap(usd_per_coin: float = 250.0, **sections: object) -> ModelParameters
 def test_the_list_is_in_summation_order_with_the_core_first() -> None:
     assert COMPONENT_NAMES == (
         "core", "diversification_cap", "correlation_stress", "buffer", "stressed_weight", "floor",
-        "concentration", "liquidity", "model_risk", "expiry_risk",
+        "extended_moves", "short_option_minimum", "concentration", "liquidity", "model_risk",
+        "expiry_risk",
     )  # fmt: skip
+    assert FLOORS == ("floor", "extended_moves", "short_option_minimum")
     assert ADD_ONS == ("concentration", "liquidity", "model_risk", "expiry_risk")
     assert components_of(model_from("hs-surface")) == COMPONENTS[:1]
     assert components_of(model_from("hs-surface", **EVERYTHING)) == COMPONENTS
@@ -56,7 +60,7 @@ def test_a_further_component_is_added_and_changes_no_other(
     plain = calculate_margin(snapshot, scenarios, book, model_from("hs-surface", **others)).margins
     result = calculate_margin(snapshot, scenarios, book, with_gap(**others))
     found = result.margins
-    assert found.components == (*COMPONENT_NAMES, "gap_risk")
+    assert found.components == (*columns_of(model_from("hs-surface", **others)), "gap_risk")
     np.testing.assert_array_equal(found.components_usd[:, :-1], plain.components_usd)
     risk, index = result.risk_inputs.risk, book.instrument_index
     assert risk is not None

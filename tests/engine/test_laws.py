@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import ADD_ONS, EVERYTHING, made_scenarios, model_from, sections
 
-from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
+from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.market.books import Book, book_of_portfolios
 from margin_actors.market.snapshots import MarketSnapshot
@@ -63,6 +63,7 @@ def test_removing_anything_never_raises_the_total(snapshot, names, seed) -> None
     for section, below in (
         ("addons", list(ADD_ONS)),
         ("procyclicality", ["buffer", "stressed_weight", "long_floor"]),
+        ("tails", ["extended_moves", "short_option_minimum"]),
     ):
         for name in below:
             less = {**EVERYTHING, section: {**EVERYTHING[section], name: {"enabled": False}}}
@@ -120,8 +121,7 @@ def test_a_spot_holding_against_a_linear_perpetual_has_no_core_margin(snapshot, 
     result = margins(snapshot, [hedged, {pair[0]: quantity / 100}], parameters)
     assert result.margins.var_usd[0] == result.margins.es_usd[0] == 0.0
     assert result.margins.var_usd[1] > 0.0
-    components = dict(zip(COMPONENT_NAMES, result.margins.components_usd[0], strict=True))
-    assert components["core"] == 0.0
+    assert result.margins.component_usd("core")[0] == 0.0
 
 
 def test_a_synthetic_forward_against_a_future_has_no_core_margin(snapshot) -> None:

@@ -14,7 +14,7 @@ from margin_actors.engine.backtest.replay import (
     flat_smile_market,
     market_levels_at,
 )
-from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin, needs_of
+from margin_actors.engine.margin import calculate_margin, needs_of
 from margin_actors.engine.measures import value_at_risk
 from margin_actors.engine.scenarios import (
     Calibration,
@@ -142,8 +142,8 @@ def test_a_study_s_tools_are_those_of_the_requirement(form: str, weight: float) 
     )
     found = tool_margins(series, model)["all"][0] * levels.index_usd["BTC"]
     np.testing.assert_allclose(found, result.margins.initial_margin_usd, rtol=1e-9)
-    assert np.any(result.margins.components_usd[:, COMPONENT_NAMES.index("stressed_weight")] > 0.0)
-    assert np.any(result.margins.components_usd[:, COMPONENT_NAMES.index("floor")] > 0.0)
+    assert np.any(result.margins.component_usd("stressed_weight") > 0.0)
+    assert np.any(result.margins.component_usd("floor") > 0.0)
 
 
 # -- calibration -----------------------------------------------------------------------------------

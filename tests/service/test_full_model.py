@@ -9,7 +9,7 @@ from margin_client import Candidate, InvalidRequestError, MarginClient
 from service_world import Running, World, served
 
 from margin_actors.actors.layout import Layout
-from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
+from margin_actors.engine.margin import calculate_margin
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
 
@@ -48,7 +48,7 @@ def test_one_account_with_all_its_parts(client: MarginClient, full: World) -> No
         expected, margin = full.expected, result.margin
         assert margin.initial_margin_usd == expected.margins.initial_margin_usd[place]
         found = {p.name: p.amount_usd for p in margin.parts}
-        for k, name in enumerate(COMPONENT_NAMES):
+        for k, name in enumerate(full.expected.margins.components):
             assert found.get(name, 0.0) == expected.margins.components_usd[place, k], name
         assert sum(found.values()) == pytest.approx(margin.initial_margin_usd, rel=1e-12)
         for name in ("undiversified_usd", "long_usd", "stress_period_usd", "stress_usd"):
@@ -71,7 +71,7 @@ def test_the_book_has_the_engine_s_digest(client: MarginClient, full: World) -> 
     assert book.digest == full.expected.digest
     account = full.book.accounts[5]
     row = {p.name: p.amount_usd for p in book[account].parts}
-    for k, name in enumerate(COMPONENT_NAMES):
+    for k, name in enumerate(full.expected.margins.components):
         assert row.get(name, 0.0) == full.expected.margins.components_usd[5, k], name
     kept = client.get_calculation(book.calculation_id, account_ids=[account]).margins[0]
     assert kept.initial_margin_usd == book[account].initial_margin_usd

@@ -7,6 +7,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from margin_actors.engine.margin import binding_components
 from margin_cluster.cli.console import amounts_in, opened_workspace, out, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.explain_tables import show_account
@@ -66,6 +67,7 @@ def _account_document(found: ExplainedAccount) -> ExplainAccountDocument:
         var_usd=float(m.var_usd[0]),
         es_usd=float(m.es_usd[0]),
         components_usd={n: v for n, v in m.amounts_of(0).items() if v or n == "core"},
+        binding=binding_components(m)[0],
         figures=[
             Figure(component=component, label=label, figure=figure, value=value)
             for _, component, label, figure, value in m.inputs.rows()

@@ -48,6 +48,9 @@ def _show_components(document: ExplainAccountDocument, shown_as: Amount) -> None
     for name, value in document.components_usd.items():
         table.add_row(name.replace("_", " "), shown_as(value))
     out.print(table)
+    out.print(
+        f"Determined before add-ons by: {document.binding.replace('_', ' ')}", highlight=False
+    )
 
 
 def _show_figures(document: ExplainAccountDocument, shown_as: Amount, most: int | None) -> None:

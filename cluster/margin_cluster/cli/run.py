@@ -92,6 +92,7 @@ def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
         var_usd=summary["var_usd"],
         es_usd=summary["es_usd"],
         components_usd=summary["components_usd"],
+        accounts_by_binding=summary["accounts_by_binding"],
         initial_margin_usd=summary["initial_margin_usd"],
         digest=summary["digest"],
         synthetic=summary["synthetic"],

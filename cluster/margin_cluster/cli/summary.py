@@ -42,6 +42,10 @@ def show_calculation(output: CalculationOutput) -> None:
     if len(components) > 1:
         shown = ", ".join(f"{p.replace('_', ' ')} {shown_as(components[p])}" for p in components)
         out.print(f"Requirement components: {shown} ({unit})", highlight=False)
+    binding = summary["accounts_by_binding"]
+    if binding:
+        shown = ", ".join(f"{n.replace('_', ' ')} {count:,}" for n, count in binding.items())
+        out.print(f"Accounts by what determines them before add-ons: {shown}", highlight=False)
     for note in output.notes:
         out.print(f"[dim]{escape(note)}[/]", highlight=False)
     repairs = sum(len(q.repairs) for q in output.quality)

@@ -1,5 +1,6 @@
 """HTML report of a calculation."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -10,12 +11,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from margin_actors.engine.margin import AccountFailure, attribute_account
+from margin_actors.engine.margin import (
+    AccountFailure,
+    attribute_account,
+    binding_components,
+    worst_extended_moves,
+)
 from margin_actors.market.cleansing import QualityReport
 from margin_cluster.report import figures
-from margin_cluster.results import CalculationOutput, collateral_totals, totals
+from margin_cluster.results import (
+    CalculationOutput,
+    accounts_by_binding,
+    collateral_totals,
+    totals,
+)
 
 _ROWS_MAX = 1000
+_EXTENDED = "extended_moves"
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
 _DEFICITS_SHOWN = 15
@@ -60,6 +72,7 @@ def report_html(output: CalculationOutput) -> str:
             model=output.model,
             measure=_MEASURES[output.model.measure.core],
             components_figure=_optional(figures.components_of_accounts(output)),
+            binding=_binding(output),
             component_inputs=_component_inputs(output, int(top[0])),
             stress=_stress(output),
             confidence=f"{100 * output.model.measure.confidence:g} %",
@@ -121,6 +134,23 @@ def _component_inputs(output: CalculationOutput, account: int) -> dict[str, obje
         "components": components,
         "total": _usd(r.margins.initial_margin_usd[account]),
     }
+
+
+def _binding(output: CalculationOutput) -> list[list[str]]:
+    """Return rows (component, accounts that it binds, their requirement, most frequent row)."""
+    margins = output.result.margins
+    extended = worst_extended_moves(margins)
+    binding = np.array(binding_components(margins))
+    rows: list[list[str]] = []
+    for name, count in accounts_by_binding(output).items():
+        chosen = np.flatnonzero(binding == name)
+        most = ""
+        if extended is not None and name == _EXTENDED:
+            names = Counter(extended[1][a] for a in chosen.tolist())
+            most = "{} ({:,})".format(*names.most_common(1)[0])
+        total = float(margins.initial_margin_usd[chosen].sum())
+        rows.append([name.replace("_", " "), f"{count:,}", _usd(total), most])
+    return rows
 
 
 def _stress(output: CalculationOutput) -> list[list[str]]:

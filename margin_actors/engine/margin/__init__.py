@@ -64,11 +64,15 @@ from margin_actors.engine.margin.requirement import (
     ADD_ONS,
     COMPONENT_NAMES,
     COMPONENTS,
+    FLOORS,
     Component,
     RequirementContext,
+    binding_components,
     components_of,
+    has_floors,
     needs_of,
     requirements,
+    worst_extended_moves,
 )
 from margin_actors.engine.margin.risk_inputs import RiskInputs
 from margin_actors.engine.margin.sample import Sample, measures_of, measures_over, sample_of
@@ -77,6 +81,7 @@ __all__ = [
     "ADD_ONS",
     "COMPONENTS",
     "COMPONENT_NAMES",
+    "FLOORS",
     "TOO_LARGE",
     "AccountFailure",
     "AccountProblem",
@@ -99,6 +104,7 @@ __all__ = [
     "assess_book",
     "assess_unpriced_book",
     "attribute_account",
+    "binding_components",
     "book_pnl",
     "calculate_margin",
     "check_collateral",
@@ -108,6 +114,7 @@ __all__ = [
     "fit_model_surfaces",
     "fit_smiles",
     "grid_arrays",
+    "has_floors",
     "instrument_faults",
     "join_slice_pnl",
     "margin_from_slice",
@@ -130,4 +137,5 @@ __all__ = [
     "slice_pnl",
     "span_arrays",
     "with_collateral",
+    "worst_extended_moves",
 ]

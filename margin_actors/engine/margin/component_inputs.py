@@ -50,6 +50,19 @@ class ComponentInputs:
             self.figures,
         )
 
+    def found(self, component: str, figure: str) -> tuple[IndexArray, IndexArray, FloatArray]:
+        """Return (account, label, value) of every row of one figure; empty if there is none.
+
+        Accounts and labels are int32 indices (n_found,), values float64 (n_found,).
+        """
+        if component not in self.components or figure not in self.figures:
+            return _EMPTY, _EMPTY, np.empty(0)
+        at = np.flatnonzero(
+            (self.component == self.components.index(component))
+            & (self.figure == self.figures.index(figure))
+        )
+        return self.account[at], self.label[at], self.value[at]
+
     def rows(self) -> Iterator[tuple[int, str, str, str, float]]:
         """Yield (account, component, label, figure, value), one tuple per row."""
         columns = (self.account, self.component, self.label, self.figure, self.value)

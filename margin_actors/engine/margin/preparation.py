@@ -10,11 +10,20 @@ from margin_actors.engine.margin.risk_inputs import RiskInputs
 from margin_actors.engine.margin.sample import sample_of
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import holdings_from_book
-from margin_actors.engine.scenarios import CORE, LONG, STRESS, STRESS_PERIOD, ScenarioSet
+from margin_actors.engine.scenarios import (
+    CORE,
+    EXTENDED,
+    LONG,
+    STRESS,
+    STRESS_PERIOD,
+    ScenarioSet,
+)
+from margin_actors.engine.scenarios.prescribed import extended_moves
+from margin_actors.engine.tails import extended_shares, short_rates
 from margin_actors.errors import InvalidScenario, Problem, raise_if_any
 from margin_actors.market.books import Book
 
-_ORDER = (LONG, STRESS_PERIOD, STRESS)
+_ORDER = (LONG, STRESS_PERIOD, STRESS, EXTENDED)
 
 
 def require_sections(scenarios: ScenarioSet, model: ModelParameters) -> None:
@@ -41,9 +50,21 @@ def require_sections(scenarios: ScenarioSet, model: ModelParameters) -> None:
     if model.procyclicality.buffer.enabled and without:
         problem = f"has no calibrated buffer shares of {', '.join(without)}"
         problems.append(Problem(f"scenario set {scenarios.id}", problem))
+    has_extended = model.tails.extended_moves.enabled and EXTENDED in scenarios.section_names
+    if has_extended and not _are_extended_moves(scenarios, model):
+        problem = "has other extended moves or shares than the model"
+        problems.append(Problem(f"scenario set {scenarios.id}", problem))
     raise_if_any(
         problems, InvalidScenario, "the scenario set was built for a different model; rebuild it"
     )
+
+
+def _are_extended_moves(scenarios: ScenarioSet, model: ModelParameters) -> bool:
+    """Return whether the extended rows of a set have the names and shares that a model gives."""
+    found = extended_shares(scenarios)
+    moves = extended_moves(model.tails.extended_moves, scenarios.underlyings)
+    given = [(move.name, move.share) for move in moves]
+    return found is not None and given == list(zip(found.names, found.share.tolist(), strict=True))
 
 
 def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs:
@@ -75,6 +96,10 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
         span, notes = span_arrays(market.snapshot, contracts, scenarios, model, today)
     if model.measure.core == "venue_grid":
         grid = grid_arrays(market.snapshot, contracts, scenarios, model, today)
+    tails = model.tails
+    short = None
+    if tails.short_option_minimum.enabled:
+        short = short_rates(contracts, market.snapshot.index_usd, tails.short_option_minimum)
     return RiskInputs(
         model=model,
         sample=sample_of(scenarios, model, all_profits=needs_of(model).all_profits),
@@ -83,6 +108,8 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
         risk=risk,
         span=span,
         grid=grid,
+        extended=extended_shares(scenarios) if tails.extended_moves.enabled else None,
+        short=short,
         notes=notes,
     )
 

@@ -7,6 +7,7 @@ from margin_actors.engine.margin.sample import Sample
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import Calibration, Section
 from margin_actors.engine.span import RiskArrays
+from margin_actors.engine.tails import ExtendedShares, ShortRates
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class RiskInputs:
     """SPAN risk arrays; None unless the core is SPAN or hybrid."""
     grid: RiskArrays | None
     """Risk arrays of the venue grid; None unless it is the core."""
+    extended: ExtendedShares | None = None
+    """Names and shares of the extended rows; None unless the model has extended moves."""
+    short: ShortRates | None = None
+    """Inputs of the short option minimum; None unless the model has one."""
     notes: tuple[str, ...] = ()
     """Descriptions of the SPAN scan ranges."""
 

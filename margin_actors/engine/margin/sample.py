@@ -17,7 +17,7 @@ from margin_actors.engine.measures import (
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import AccountProfits, TailRows
-from margin_actors.engine.scenarios import CORE, LONG, STRESS, STRESS_PERIOD, ScenarioSet
+from margin_actors.engine.scenarios import CORE, EXTENDED, LONG, STRESS, STRESS_PERIOD, ScenarioSet
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,10 @@ def _section_tails(scenarios: ScenarioSet, confidence: float) -> dict[str, TailR
             continue
         level = levels.get(section.name)
         n_tail = 1 if level is None else tail_count(section.count, level)[1] + 1
-        out[section.name] = TailRows(section.first, section.count, n_tail)
+        share = None
+        if section.name == EXTENDED and scenarios.loss_share is not None:
+            share = scenarios.loss_share[section.rows]
+        out[section.name] = TailRows(section.first, section.count, n_tail, share)
     return out
 
 

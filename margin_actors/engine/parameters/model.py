@@ -15,6 +15,7 @@ from margin_actors.engine.parameters.requirement import (
     VenueGridParameters,
 )
 from margin_actors.engine.parameters.scenarios import ScenarioParameters
+from margin_actors.engine.parameters.tails import TailParameters
 from margin_actors.market.cleansing import CleansingRules, QualityLimits
 from margin_actors.market.identity import content_id
 from margin_actors.parameter_section import ParameterSection
@@ -98,7 +99,7 @@ class MeasureParameters(ParameterSection):
 class ModelParameters(ParameterSection):
     """A complete margin model; models with equal parameters have equal ids."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"components"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"components", "tails"})
 
     name: str
     version: str = Field(default="0", min_length=1)
@@ -128,6 +129,8 @@ class ModelParameters(ParameterSection):
     """Add-ons."""
     collateral: CollateralParameters = CollateralParameters()
     """Collateral."""
+    tails: TailParameters = TailParameters()
+    """Extended moves and the short option minimum."""
     components: tuple[NamedComponent, ...] = ()
     """Requirement components of installed packages, added after the built-in ones in this
     order."""
@@ -143,6 +146,12 @@ class ModelParameters(ParameterSection):
             raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
         if on_marks and self.addons.model_risk.enabled:
             raise ValueError("addons.model_risk needs smile = 'svi' or 'sabr'")
+        is_fixed = on_marks or self.revaluation.dynamics == "frozen"
+        if is_fixed and self.tails.extended_moves.enabled:
+            raise ValueError(
+                "tails.extended_moves needs a smile that moves: smile = 'svi' or 'sabr', and "
+                "dynamics other than 'frozen'"
+            )
         return self
 
     @property
@@ -181,6 +190,7 @@ class ModelParameters(ParameterSection):
                         for name in ("concentration", "liquidity", "model_risk", "expiry_risk")
                     }
                 ),
+                "tails": TailParameters(),
                 "components": (),
             }
         )

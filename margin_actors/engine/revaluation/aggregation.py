@@ -127,6 +127,7 @@ def _aggregate(
     first: int,
     last: int,
     tail_rows: IntArray,
+    share: FloatArray,
     buffer: FloatArray,
     tail: FloatArray,
     tail_scenario: IndexArray,
@@ -134,8 +135,9 @@ def _aggregate(
 ) -> None:
     """Aggregate accounts [first, last); `pnl` has no rows if it is not requested.
 
-    A row of `tail_rows` contains the first row, the last row plus one, and the first and last plus
-    one columns of `tail` and `tail_scenario` for the least profits over these rows.
+    A row of `tail_rows` contains the first row, the last row plus one, the first and last plus one
+    columns of `tail` and `tail_scenario` for the least profits over these rows, and 1 if the
+    profits are multiplied by `share` before, else 0.
     """
     n_tiles, n_contracts = cube.shape[0], cube.shape[1]
     n_parts = -(-n_contracts // PART)
@@ -157,7 +159,12 @@ def _aggregate(
                     elif part == 0:
                         _integer_sum(rows, index, lots, start[a], start[a + 1], integers, target)
         for a in range(block, stop):
+            if pnl.shape[0] > 0:
+                pnl[a, :] = buffer[a - block, : pnl.shape[1]]
             for k in range(tail_rows.shape[0]):
+                if tail_rows[k, 4] == 1:
+                    for s in range(tail_rows[k, 0], tail_rows[k, 1]):
+                        buffer[a - block, s] *= share[s]
                 columns = slice(tail_rows[k, 2], tail_rows[k, 3])
                 _select_tail(
                     buffer[a - block],
@@ -166,21 +173,27 @@ def _aggregate(
                     tail[a, columns],
                     tail_scenario[a, columns],
                 )
-            if pnl.shape[0] > 0:
-                pnl[a, :] = buffer[a - block, : pnl.shape[1]]
 
 
-def _rows_in_slice(tails: Sequence[TailRows], first_scenario: int, n_scenarios: int) -> IntArray:
-    """Return the argument `tail_rows` of `_aggregate`, int64 (n_tails, 4), for a slice."""
-    out = np.zeros((len(tails), 4), np.int64)
+def _rows_in_slice(
+    tails: Sequence[TailRows], first_scenario: int, n_scenarios: int
+) -> tuple[IntArray, FloatArray]:
+    """Return the arguments `tail_rows`, int64 (n_tails, 5), and `share` of `_aggregate`.
+
+    The share is float64 (n_scenarios,); 1 for rows without one.
+    """
+    out, share = np.zeros((len(tails), 5), np.int64), np.ones(n_scenarios)
     column = 0
     for k, wanted in enumerate(tails):
         first = min(max(wanted.first - first_scenario, 0), n_scenarios)
         stop = min(max(wanted.first + wanted.count - first_scenario, first), n_scenarios)
         width = min(wanted.n_tail, stop - first)
-        out[k] = first, stop, column, column + width
+        out[k] = first, stop, column, column + width, wanted.share is not None
+        if wanted.share is not None:
+            begin = first_scenario - wanted.first
+            share[first:stop] = wanted.share[begin + first : begin + stop]
         column += width
-    return out
+    return out, share
 
 
 def slice_profits(
@@ -226,7 +239,9 @@ def slice_profits(
         threads=threads,
     )
     n_contracts, single = values.shape[1], _single_positions(holdings)
-    if keep_pnl or np.count_nonzero(single) <= 2 * n_contracts:
+    # A product with a share is rounded, so that its multiples are not those of the sum.
+    needs_sums = keep_pnl or any(rows.share is not None for rows in tails)
+    if needs_sums or np.count_nonzero(single) <= 2 * n_contracts:
         return summed(holdings)
     return _with_single_positions(holdings, single, n_contracts, summed)
 
@@ -244,7 +259,7 @@ def _summed_profits(
 ) -> SliceProfits:
     """Return the result of `slice_profits` by summing the positions of every account."""
     n_accounts = holdings.n_accounts
-    tail_rows = _rows_in_slice(tails, first_scenario, n_scenarios)
+    tail_rows, share = _rows_in_slice(tails, first_scenario, n_scenarios)
     n_columns = int(tail_rows[-1, 3])
     needs_integers = np.zeros(n_accounts, np.bool_)
     if holdings.is_exact:
@@ -260,11 +275,11 @@ def _summed_profits(
     def work(piece: int) -> None:
         first, last = bounds[piece], bounds[piece + 1]
         buffer = np.empty(buffer_shape)
-        _aggregate(*inputs, first, last, tail_rows, buffer, tail, rows, pnl)
+        _aggregate(*inputs, first, last, tail_rows, share, buffer, tail, rows, pnl)
 
     in_threads(work, range(pieces), threads)
     rows += np.int32(first_scenario)
-    found = tuple(Tail(tail[:, a:b], rows[:, a:b]) for a, b in tail_rows[:, 2:].tolist())
+    found = tuple(Tail(tail[:, a:b], rows[:, a:b]) for a, b in tail_rows[:, 2:4].tolist())
     return SliceProfits(first_scenario, n_scenarios, found, pnl if keep_pnl else None, largest_move)
 
 

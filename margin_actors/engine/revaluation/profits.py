@@ -21,7 +21,7 @@ INTEGER_MAX = 2.0**62
 """Sums of absolute values below it cannot overflow a 64-bit integer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TailRows:
     """Consecutive scenarios of which the least profits of each account are kept."""
 
@@ -31,6 +31,8 @@ class TailRows:
     """Number of scenarios."""
     n_tail: int
     """Number of least profits to keep, at least 1; all if there are fewer scenarios."""
+    share: FloatArray | None = None
+    """float64 (count,): factors on the profits, which are kept as products; None: 1."""
 
 
 @dataclass(frozen=True, slots=True)

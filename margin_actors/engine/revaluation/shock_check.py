@@ -7,6 +7,9 @@ If a scenario violates this for an underlying, the underlying's moves across mon
 towards the move at the money, first by half and then completely; this keeps the level of the move
 but not its shape. A scenario that still violates the conditions (an inverted term structure) is
 counted and its original moves are kept. The numbers of violations and repairs are reported.
+
+Moves that a model prescribes (`Provenance.PRESCRIBED`) are neither checked nor repaired: the repair
+would replace a prescribed change of the skew by a parallel one.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +20,7 @@ import numpy as np
 from margin_actors.arrays import BoolArray, FloatArray, IntArray
 from margin_actors.engine.pricing import TILE
 from margin_actors.engine.revaluation.states import tenor_weights
-from margin_actors.engine.scenarios import AT_MONEY, MONEYNESS, ScenarioSet
+from margin_actors.engine.scenarios import AT_MONEY, MONEYNESS, Provenance, ScenarioSet
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_actors.numerics.black76 import DEVIATION_MIN, out_of_the_money
 from margin_actors.numerics.elementary import exponential, exponentials
@@ -65,8 +68,8 @@ def repair_shocked_surfaces(
 ) -> tuple[ScenarioSet, tuple[ShockCheck, ...]]:
     """Return the scenarios with repaired surface moves, and one check per underlying.
 
-    Underlyings without a surface are not checked. A set that does not move volatilities is returned
-    unchanged, without checks.
+    Underlyings without a surface and prescribed moves are not checked. A set that does not move
+    volatilities is returned unchanged, without checks.
     """
     if not scenarios.has_surface_moves:
         return scenarios, ()
@@ -77,6 +80,8 @@ def repair_shocked_surfaces(
             continue
         points = _points_of(surfaces[name], scenarios.tenors_days)
         butterfly, calendar = _violations(points, scenarios.vol_change[:, u])
+        checked = scenarios.provenance[:, u] != Provenance.PRESCRIBED
+        butterfly, calendar = butterfly & checked, calendar & checked
         broken = butterfly | calendar
         if broken.any() and vol is scenarios.vol_change:
             vol = vol.copy()  # rare: most slices of most sets need no repair
@@ -97,7 +102,7 @@ def repair_shocked_surfaces(
         checks.append(
             ShockCheck(
                 underlying=name,
-                scenarios=len(scenarios),
+                scenarios=int(checked.sum()),
                 butterfly=int(butterfly.sum()),
                 calendar=int(calendar.sum()),
                 repaired=found - left.size,

@@ -12,6 +12,7 @@ from margin_actors.engine.scenarios.sets.calibration import Calibration
 from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     CORE,
+    EXTENDED,
     LONG,
     MONEYNESS,
     MONTH,
@@ -32,6 +33,7 @@ from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
 __all__ = [
     "AT_MONEY",
     "CORE",
+    "EXTENDED",
     "LONG",
     "MONEYNESS",
     "MONTH",

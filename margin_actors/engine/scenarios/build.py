@@ -25,6 +25,7 @@ from margin_actors.engine.scenarios.history.windows import (
 )
 from margin_actors.engine.scenarios.prescribed import (
     event_windows,
+    extended_rows,
     hypothetical_rows,
     stress_rows,
 )
@@ -38,6 +39,7 @@ from margin_actors.engine.scenarios.procyclicality import (
 from margin_actors.engine.scenarios.sets.calibration import Calibration
 from margin_actors.engine.scenarios.sets.scenario_set import (
     CORE,
+    EXTENDED,
     LONG,
     STRESS,
     STRESS_PERIOD,
@@ -79,7 +81,7 @@ def build_scenarios(
     InvalidScenario, MissingMarketData
         If the history is not sufficient; see `build_historical`.
     InvalidParameters
-        If a hypothetical move names an underlying that the model does not have.
+        If a hypothetical or extended move names an underlying that the model does not have.
     """
     parameters, tools = model.scenarios, model.procyclicality
     table = price_table(prices, parameters, as_of)
@@ -108,6 +110,8 @@ def build_scenarios(
         notes.append(_buffer_note(buffer_shares))
     if STRESS in wanted:
         sets[STRESS] = _with_hypothetical(sets[STRESS], event_names, model, sets[CORE].path_hours)
+    if EXTENDED in sections:
+        sets[EXTENDED] = _extended(model, sets[CORE])
     whole, calibration = join_sections(list(sets.items())), Calibration(buffer_shares, confidence)
     return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
 
@@ -123,6 +127,17 @@ def _with_hypothetical(
     """Return the stress rows: the past events, then the model's hypothetical moves."""
     moves = model.scenarios.stress.hypothetical
     return stress_rows(events, names, hypothetical_rows(moves, model.scenarios, path_hours))
+
+
+def _extended(model: ModelParameters, core: ScenarioSet) -> ScenarioSet:
+    """Return the extended moves of a model, with the tenors and path hours of its core."""
+    return extended_rows(
+        model.tails.extended_moves,
+        core.underlyings,
+        tenors_days=core.tenors_days,
+        path_hours=core.path_hours,
+        horizon_hours=core.horizon_hours,
+    )
 
 
 def stress_period_of(table: PriceTable, every: Windows, model: ModelParameters) -> StressPeriod:

@@ -36,6 +36,9 @@ class RunDocument(Document):
     """Sum of the accounts' expected shortfalls; a loss is positive."""
     components_usd: dict[str, float]
     """Sum over the accounts of each requirement component that is not zero for all of them."""
+    accounts_by_binding: dict[str, int] = Field(default_factory=dict[str, int])
+    """Number of accounts whose requirement before add-ons each component determines; empty if the
+    model has no floor."""
     initial_margin_usd: float
     """Sum of the requirements."""
     digest: str
@@ -176,6 +179,9 @@ class ExplainAccountDocument(Document):
     es_usd: float
     components_usd: dict[str, float]
     """The core, and every other component that is not zero; they sum to the requirement."""
+    binding: str
+    """The component that determines the requirement before add-ons; `core` includes the limits of
+    diversification, the buffer and the stressed weight."""
     figures: list[Figure]
     """All figures from which the components can be recomputed."""
     positions: list[ExplainedPosition]

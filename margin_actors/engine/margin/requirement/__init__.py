@@ -1,6 +1,11 @@
 """Requirement components, one file each, and the requirement as their sum."""
 
 from margin_actors.engine.margin.requirement.account_measures import AccountMeasures
+from margin_actors.engine.margin.requirement.binding import (
+    binding_components,
+    has_floors,
+    worst_extended_moves,
+)
 from margin_actors.engine.margin.requirement.component import Component, RequirementContext
 from margin_actors.engine.margin.requirement.expiry_risk import EXPIRING
 from margin_actors.engine.margin.requirement.needs import Needs, needs_of
@@ -9,6 +14,7 @@ from margin_actors.engine.margin.requirement.registry import (
     COMPONENT_NAMES,
     COMPONENTS,
     ENTRY_POINTS,
+    FLOORS,
     MODULES,
     columns_of,
     components_of,
@@ -21,13 +27,17 @@ __all__ = [
     "COMPONENT_NAMES",
     "ENTRY_POINTS",
     "EXPIRING",
+    "FLOORS",
     "MODULES",
     "AccountMeasures",
     "Component",
     "Needs",
     "RequirementContext",
+    "binding_components",
     "columns_of",
     "components_of",
+    "has_floors",
     "needs_of",
     "requirements",
+    "worst_extended_moves",
 ]

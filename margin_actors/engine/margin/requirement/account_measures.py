@@ -116,7 +116,7 @@ class AccountMeasures:
     @cached_property
     def stress(self) -> tuple[FloatArray, IndexArray]:
         """Largest loss in the stress rows, at least 0, and its row, int32; (NaN, -1) if none."""
-        tail = self._tail_of(STRESS)
+        tail = self.tail_of(STRESS)
         if tail is None or tail.profit.shape[1] == 0:
             return self.unknown_usd, np.full(self.book.holdings.n_accounts, -1, np.int32)
         return np.maximum(-tail.profit[:, 0], 0.0), tail.scenario[:, 0]
@@ -224,14 +224,17 @@ class AccountMeasures:
         return np.full(self.book.holdings.n_accounts, np.nan)
 
     def _over_section(self, name: str, confidence: float) -> FloatArray:
-        section, tail = self.inputs.section(name), self._tail_of(name)
+        section, tail = self.inputs.section(name), self.tail_of(name)
         if section is None or tail is None:
             return self.unknown_usd
         is_es = self.inputs.model.measure.core == "es"
         measure = es_from_tail if is_es else var_from_tail
         return measure(tail.profit, n_scenarios=section.count, confidence=confidence)
 
-    def _tail_of(self, name: str) -> Tail | None:
-        """Return the least profits over a section besides the core, US dollars."""
+    def tail_of(self, name: str) -> Tail | None:
+        """Return the least profits over a section besides the core, US dollars.
+
+        In the extended rows these are the least products of profit and share.
+        """
         place = self.inputs.sample.tail_place(name)
         return None if place is None else self.pnl.accounts.tails[place]

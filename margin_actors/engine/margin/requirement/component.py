@@ -157,6 +157,11 @@ class Component:
     dollars, each at least 0."""
     is_add_on: bool = True
     """True if it is added to the core and its floors."""
+    is_floor: bool = False
+    """True if it raises the sum of the components before it to a floor."""
+    is_later: bool = False
+    """True if models that do not enable it have no column for it: for components that were added
+    after results had been published, whose digests cover every column."""
     is_enabled: Callable[[ModelParameters], bool] = _always
     """Whether a model uses the component; always for one that the model names."""
     needs_contract_risk: bool = False

@@ -31,5 +31,10 @@ def _sections(model: ModelParameters) -> frozenset[str]:
 
 
 FLOOR = Component(
-    name="floor", amount=amount, is_add_on=False, is_enabled=_is_enabled, sections=_sections
+    name="floor",
+    amount=amount,
+    is_add_on=False,
+    is_floor=True,
+    is_enabled=_is_enabled,
+    sections=_sections,
 )

@@ -23,9 +23,11 @@ from margin_actors.engine.margin.requirement.diversification import (
     DIVERSIFICATION_CAP,
 )
 from margin_actors.engine.margin.requirement.expiry_risk import EXPIRY_RISK
+from margin_actors.engine.margin.requirement.extended_moves import EXTENDED_MOVES
 from margin_actors.engine.margin.requirement.floor import FLOOR
 from margin_actors.engine.margin.requirement.liquidity import LIQUIDITY
 from margin_actors.engine.margin.requirement.model_risk import MODEL_RISK
+from margin_actors.engine.margin.requirement.short_option_minimum import SHORT_OPTION_MINIMUM
 from margin_actors.engine.margin.requirement.stressed_weight import STRESSED_WEIGHT
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
@@ -42,6 +44,8 @@ COMPONENTS: tuple[Component, ...] = (
     BUFFER,
     STRESSED_WEIGHT,
     FLOOR,
+    EXTENDED_MOVES,
+    SHORT_OPTION_MINIMUM,
     CONCENTRATION,
     LIQUIDITY,
     MODEL_RISK,
@@ -50,6 +54,8 @@ COMPONENTS: tuple[Component, ...] = (
 """Built-in components, in the order in which they are calculated and summed."""
 COMPONENT_NAMES: tuple[str, ...] = tuple(c.name for c in COMPONENTS)
 """Names of the built-in components: each in US dollars and at least 0, summed in this order."""
+FLOORS: tuple[str, ...] = tuple(c.name for c in COMPONENTS if c.is_floor)
+"""Names of the components that raise the requirement to a floor."""
 ADD_ONS: tuple[str, ...] = tuple(c.name for c in COMPONENTS if c.is_add_on)
 """Names of the built-in components that are added to the core and its floors."""
 
@@ -65,8 +71,12 @@ _RESERVED = {
 
 
 def columns_of(model: ModelParameters) -> tuple[str, ...]:
-    """Return the names of a model's component columns: the built-in ones, then its further ones."""
-    return (*COMPONENT_NAMES, *(item.name for item in model.components))
+    """Return the names of a model's component columns: the built-in ones, then its further ones.
+
+    A component that is `is_later` has a column only if the model enables it.
+    """
+    built_in = (c.name for c in COMPONENTS if not c.is_later or c.is_enabled(model))
+    return (*built_in, *(item.name for item in model.components))
 
 
 def components_of(model: ModelParameters) -> tuple[Component, ...]:

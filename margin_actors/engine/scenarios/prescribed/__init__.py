@@ -1,5 +1,10 @@
-"""Prescribed rows: SPAN, the venue grid, stress days and hypothetical moves."""
+"""Prescribed rows: SPAN, the venue grid, stress, hypothetical and extended moves."""
 
+from margin_actors.engine.scenarios.prescribed.extended import (
+    ExtendedMove,
+    extended_moves,
+    extended_rows,
+)
 from margin_actors.engine.scenarios.prescribed.span import composite_delta_rows, span_rows
 from margin_actors.engine.scenarios.prescribed.stress import (
     event_windows,
@@ -9,8 +14,11 @@ from margin_actors.engine.scenarios.prescribed.stress import (
 from margin_actors.engine.scenarios.prescribed.venue_grid import venue_grid_rows
 
 __all__ = [
+    "ExtendedMove",
     "composite_delta_rows",
     "event_windows",
+    "extended_moves",
+    "extended_rows",
     "hypothetical_rows",
     "span_rows",
     "stress_rows",

@@ -28,6 +28,8 @@ STRESS_PERIOD = "stress_period"
 """Section of the stress period."""
 STRESS = "stress"
 """Section of named events and hypothetical moves; its rows are not a sample of a distribution."""
+EXTENDED = "extended"
+"""Section of the extended moves, of which a share of the loss counts; they are not a sample."""
 
 
 class Provenance(IntEnum):
@@ -43,6 +45,8 @@ class Provenance(IntEnum):
     """Regression on the spot return alone."""
     MADE = 4
     """Drawn from a fitted distribution, or prescribed."""
+    PRESCRIBED = 5
+    """Prescribed by the model and priced without repair, even if the surface admits arbitrage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ class ScenarioSet:
     tenors_days: FloatArray = field(default_factory=_standard_tenors)
     """float64 (n_tenors,): tenors of the volatility and basis changes, days, ascending."""
     loss_share: FloatArray | None = None
-    """float64 (n_scenarios,): share of the profit or loss that is counted; None: all of it."""
+    """float64 (n_scenarios,): share of the profit or loss that is counted, 1 in sections without
+    shares; None: all of it."""
     sections: tuple[Section, ...] = ()
     """Sections in the order of the rows; if empty, every row is core."""
     row_names: tuple[str, ...] = ()
@@ -226,8 +231,8 @@ def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
     """Return one set whose sections are the given sets, in their order.
 
     The engine is that of the first set; a single core set is returned unchanged. All sets must have
-    the same underlyings, horizon, tenors and path hours, and neither loss shares nor a
-    calibration.
+    the same underlyings, horizon, tenors and path hours, and no calibration. The loss share is 1 in
+    sections without one; if no section has one, the set has none.
     """
     lead = sets[0][1]
     if len(sets) == 1 and sets[0][0] == CORE:
@@ -238,7 +243,6 @@ def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
         assert member.horizon_hours == lead.horizon_hours
         assert np.array_equal(member.tenors_days, lead.tenors_days)
         assert np.array_equal(member.path_hours, lead.path_hours)
-        assert member.loss_share is None
         assert member.calibration == Calibration()
     sections: list[Section] = []
     for name, member in sets:
@@ -247,6 +251,11 @@ def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
     names: tuple[str, ...] = ()
     if any(member.row_names for member in members):
         names = tuple(n for m in members for n in m.row_names or ("",) * len(m))
+    shares = None
+    if any(member.loss_share is not None for member in members):
+        shares = np.concatenate(
+            [np.ones(len(m)) if m.loss_share is None else m.loss_share for m in members]
+        )
     return replace(
         lead,
         start_time=np.concatenate([m.start_time for m in members]),
@@ -259,6 +268,7 @@ def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
         provenance=np.concatenate([m.provenance for m in members]),
         is_synthetic=any(m.is_synthetic for m in members),
         notes=tuple(note for m in members for note in m.notes),
+        loss_share=shares,
         sections=tuple(sections),
         row_names=names,
     )

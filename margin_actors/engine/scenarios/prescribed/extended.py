@@ -1,0 +1,176 @@
+"""Extended moves: large moves that no window contains, each with the share of the loss that counts.
+
+They have the tenors and path hours of the core, so that they are priced in the same risk cube. The
+change of volatility is constant below the first tenor and beyond the last, as in every section. The
+repair of shocked surfaces leaves them unchanged (`Provenance.PRESCRIBED`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from margin_actors.arrays import FloatArray
+from margin_actors.engine.parameters import EVERY, ExtendedMoveParameters, MoveGrid
+from margin_actors.engine.scenarios.sets.scenario_set import (
+    MONEYNESS,
+    NEVER,
+    Provenance,
+    ScenarioSet,
+)
+from margin_actors.errors import InvalidParameters, Problem, raise_if_any
+from margin_actors.numerics.elementary import exponentials, logarithms
+
+_FACTOR_MIN = 0.05
+"""Least factor on volatility at any tenor."""
+
+
+@dataclass(frozen=True)
+class ExtendedMove:
+    """One extended move, with its changes by underlying."""
+
+    name: str
+    spot: tuple[float, ...]
+    """Relative change of the index of each underlying."""
+    vol: float
+    """Factor on the 30-day volatility of every underlying."""
+    share: float
+    """Share of the loss that counts."""
+    skew: float = 0.0
+    """As in `ExtendedRow`."""
+    term: float = 0.0
+    """As in `ExtendedRow`."""
+
+
+def extended_moves(
+    parameters: ExtendedMoveParameters, underlyings: Sequence[str]
+) -> tuple[ExtendedMove, ...]:
+    """Return the extended moves of a model, in the order of its parameters.
+
+    Raises
+    ------
+    InvalidParameters
+        Naming every name that two moves share, and every move of an unknown underlying.
+    """
+    found = [
+        *_on_grids(parameters.jointly, _jointly(underlyings)),
+        *_on_grids(parameters.alone, _alone(underlyings)),
+        *_on_grids(parameters.opposite, _opposite(underlyings)),
+    ]
+    problems: list[Problem] = []
+    for row in parameters.rows:
+        unknown = sorted({*row.spot} - {EVERY, *underlyings})
+        if unknown:
+            where, known = f"tails.extended_moves.rows {row.name!r}", ", ".join(underlyings)
+            what = f"moves the unknown underlying {', '.join(unknown)}"
+            problems.append(Problem(where, what, f"the model's underlyings are {known}"))
+        others = row.spot.get(EVERY, 0.0)
+        spot = tuple(row.spot.get(u, others) for u in underlyings)
+        found.append(ExtendedMove(row.name, spot, row.vol, row.share, row.skew, row.term))
+    names = [move.name for move in found]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    problems += [Problem("tails.extended_moves", f"two moves are named {n!r}") for n in repeated]
+    raise_if_any(problems, InvalidParameters, "the extended moves are not valid")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """Which indices move, as multiples of the change of a grid."""
+
+    text: str
+    """Beginning of the name of a move; ``{up}`` and ``{down}`` are the change and its negative."""
+    signs: tuple[float, ...]
+
+
+def _jointly(underlyings: Sequence[str]) -> list[_Pattern]:
+    return [_Pattern("all {up} %", (1.0,) * len(underlyings))]
+
+
+def _alone(underlyings: Sequence[str]) -> list[_Pattern]:
+    if len(underlyings) == 1:  # the same as all underlyings together
+        return []
+    return [
+        _Pattern(f"{u} alone {{up}} %", tuple(1.0 if v == u else 0.0 for v in underlyings))
+        for u in underlyings
+    ]
+
+
+def _opposite(underlyings: Sequence[str]) -> list[_Pattern]:
+    return [
+        _Pattern(
+            f"{a} {{up}} %, {b} {{down}} %",
+            tuple({a: 1.0, b: -1.0}.get(u, 0.0) for u in underlyings),
+        )
+        for a, b in permutations(underlyings, 2)
+    ]
+
+
+def _on_grids(grids: Sequence[MoveGrid], patterns: Sequence[_Pattern]) -> Iterator[ExtendedMove]:
+    for grid in grids:
+        for pattern in patterns:
+            for change in grid.spot:
+                text = pattern.text.format(up=f"{100 * change:+g}", down=f"{-100 * change:+g}")
+                spot = tuple(sign * change for sign in pattern.signs)
+                for vol in grid.vol:
+                    name = text if vol == 1.0 else f"{text}, volatility × {vol:g}"
+                    yield ExtendedMove(name, spot, vol, grid.share)
+
+
+def extended_rows(
+    parameters: ExtendedMoveParameters,
+    underlyings: Sequence[str],
+    *,
+    tenors_days: FloatArray,
+    path_hours: FloatArray,
+    horizon_hours: float,
+) -> ScenarioSet:
+    """Return the extended moves of a model as scenarios, with linear paths inside the window.
+
+    With m the factor on the 30-day volatility, the change of ln(volatility) at a tenor of d days
+    and the standardised moneyness z is
+
+        ln(max(1 + (m - 1) * (30 / max(1, d))^vol_power, 0.05)) + skew * z + term * ln(30 / d).
+
+    Parameters
+    ----------
+    parameters : ExtendedMoveParameters
+    underlyings : sequence of str
+    tenors_days : float64 (n_tenors,)
+        Tenors of the core, days.
+    path_hours : float64 (n_path,)
+        Hours since the start of the window, up to its end.
+    horizon_hours : float
+
+    Raises
+    ------
+    InvalidParameters
+        As `extended_moves`.
+    """
+    moves = extended_moves(parameters, underlyings)
+    n, nu = len(moves), len(underlyings)
+    spot = logarithms(1.0 + np.array([move.spot for move in moves]).reshape(n, nu))[0]
+    to_month = logarithms(30.0 / tenors_days)[0]
+    growth = exponentials(parameters.vol_power * logarithms(30.0 / np.maximum(tenors_days, 1.0))[0])
+    vol = np.empty((n, tenors_days.size, len(MONEYNESS)))
+    for row, move in enumerate(moves):
+        level = logarithms(np.maximum(1.0 + (move.vol - 1.0) * growth, _FACTOR_MIN))[0]
+        vol[row] = (level + move.term * to_month)[:, None] + move.skew * np.array(MONEYNESS)
+    return ScenarioSet(
+        engine="extended",
+        underlyings=tuple(underlyings),
+        horizon_hours=horizon_hours,
+        start_time=np.full(n, NEVER),
+        end_time=np.full(n, NEVER),
+        spot_return=spot,
+        path_hours=path_hours,
+        path_return=spot[:, :, None] * (path_hours / path_hours[-1]),
+        basis_change=np.zeros((n, nu, tenors_days.size)),
+        vol_change=np.repeat(vol[:, None], nu, axis=1),
+        weight=np.full(n, 1.0 / max(n, 1)),
+        provenance=np.full((n, nu), Provenance.PRESCRIBED, np.uint8),
+        tenors_days=tenors_days,
+        loss_share=np.array([move.share for move in moves]),
+        row_names=tuple(move.name for move in moves),
+    )
