@@ -28,6 +28,7 @@ from margin_actors.engine.margin.eligibility import (
     BookAssessment,
     assess_book,
     assess_unpriced_book,
+    book_content_id,
     instrument_faults,
 )
 from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
@@ -99,6 +100,7 @@ __all__ = [
     "assess_book",
     "assess_unpriced_book",
     "attribute_account",
+    "book_content_id",
     "book_pnl",
     "calculate_margin",
     "check_collateral",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from margin_actors.engine.addons import ContractRisk
+from margin_actors.engine.addons import ContractRisk, HedgeRates
 from margin_actors.engine.margin.sample import Sample
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import Calibration, Section
@@ -25,6 +25,8 @@ class RiskInputs:
     """SPAN risk arrays; None unless the core is SPAN or hybrid."""
     grid: RiskArrays | None
     """Risk arrays of the venue grid; None unless it is the core."""
+    hedge: HedgeRates | None = None
+    """Cost rates of hedges in neighbouring buckets; None if they bound no charge."""
     notes: tuple[str, ...] = ()
     """Descriptions of the SPAN scan ranges."""
 

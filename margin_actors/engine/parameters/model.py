@@ -143,6 +143,10 @@ class ModelParameters(ParameterSection):
             raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
         if on_marks and self.addons.model_risk.enabled:
             raise ValueError("addons.model_risk needs smile = 'svi' or 'sabr'")
+        if self.addons.members.enabled and self.revaluation.pnl_quantum_usd is None:
+            raise ValueError(
+                "addons.members needs positions in whole lots: set revaluation.pnl_quantum_usd"
+            )
         return self
 
     @property
@@ -178,7 +182,13 @@ class ModelParameters(ParameterSection):
                 "addons": addons.model_copy(
                     update={
                         name: getattr(addons, name).model_copy(update=off)
-                        for name in ("concentration", "liquidity", "model_risk", "expiry_risk")
+                        for name in (
+                            "concentration",
+                            "liquidity",
+                            "model_risk",
+                            "expiry_risk",
+                            "loss_bound",
+                        )
                     }
                 ),
                 "components": (),
