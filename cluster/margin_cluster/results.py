@@ -18,6 +18,7 @@ from margin_actors.engine.margin import (
     BookAssessment,
     Equity,
     MarginResult,
+    dominant_add_ons,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet, scenario_set_to_table
@@ -140,6 +141,7 @@ def margin_table(output: CalculationOutput) -> pa.Table:
         "es_standard_error_usd": r.margins.es_standard_error_usd,
         "rounding_bound_usd": r.margins.rounding_bound_usd,
     }
+    columns["dominant_add_on"] = pa.array(dominant_add_ons(r.margins), pa.string())
     for name in ("undiversified", "span", "venue_grid", "long", "stress_period", "stress"):
         values = getattr(r.margins, f"{name}_usd")
         if np.isfinite(values).any():
@@ -286,6 +288,8 @@ class Totals(Completeness):
     components_usd: dict[str, float]
     """Sums of the requirement components that are used, by name."""
     initial_margin_usd: float
+    accounts_with_dominant_add_on: int
+    """Number of accounts with an add-on above half of their requirement."""
     digest: str
     synthetic: bool
 
@@ -316,6 +320,7 @@ def totals(output: CalculationOutput) -> Totals:
             name: float(r.margins.component_usd(name).sum()) for name in r.margins.components_used
         },
         "initial_margin_usd": float(r.margins.initial_margin_usd.sum()),
+        "accounts_with_dominant_add_on": sum(map(bool, dominant_add_ons(r.margins))),
         "digest": r.digest,
         "synthetic": output.is_synthetic,
     }

@@ -93,6 +93,7 @@ def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
         es_usd=summary["es_usd"],
         components_usd=summary["components_usd"],
         initial_margin_usd=summary["initial_margin_usd"],
+        accounts_with_dominant_add_on=summary["accounts_with_dominant_add_on"],
         digest=summary["digest"],
         synthetic=summary["synthetic"],
         collateral_usd=collateral["collateral_usd"] if collateral else None,

@@ -68,6 +68,7 @@ from margin_actors.engine.margin.requirement import (
     Component,
     RequirementContext,
     components_of,
+    dominant_add_ons,
     needs_of,
     requirements,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "collateral_equity",
     "components_of",
     "concatenate_margins",
+    "dominant_add_ons",
     "fit_model_surfaces",
     "fit_smiles",
     "grid_arrays",

@@ -13,8 +13,8 @@ class DepthParameters(ParameterSection):
     """The recorded days from which daily volumes and spreads of expiry buckets are calibrated."""
 
     days: int = Field(default=0, ge=0, le=365)
-    """Calendar days whose median is the depth, up to the day before the valuation; 0: the depth is
-    that of the snapshot."""
+    """Calendar days whose median is the depth, up to the last recorded day before that of the
+    valuation; 0: the depth is that of the snapshot."""
     change_max: float = Field(default=0.05, gt=0)
     """Largest relative change of the depth from one recorded day to the next."""
 

@@ -2,6 +2,7 @@
 
 from margin_actors.engine.margin.requirement.account_measures import AccountMeasures
 from margin_actors.engine.margin.requirement.component import Component, RequirementContext
+from margin_actors.engine.margin.requirement.dominance import dominant_add_ons
 from margin_actors.engine.margin.requirement.expiry_risk import EXPIRING
 from margin_actors.engine.margin.requirement.needs import Needs, needs_of
 from margin_actors.engine.margin.requirement.registry import (
@@ -28,6 +29,7 @@ __all__ = [
     "RequirementContext",
     "columns_of",
     "components_of",
+    "dominant_add_ons",
     "needs_of",
     "requirements",
 ]
