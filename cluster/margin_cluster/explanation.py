@@ -22,7 +22,7 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import Attribution
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, named_input
-from margin_actors.market.books import Book, select_account
+from margin_actors.market.books import Book, other_accounts, select_account
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table
 from margin_cluster.sources import ParquetStore
@@ -110,7 +110,13 @@ def explain_account(
     state = load_state(workspace, run)
     alone = _alone(state.book, account, run)
     with named_input("book", f"book of {run}"):
-        result = calculate_margin(state.snapshot, state.scenarios, alone, state.model)
+        result = calculate_margin(
+            state.snapshot,
+            state.scenarios,
+            alone,
+            state.model,
+            others=other_accounts(state.book, [account]),
+        )
     live = result.book  # without positions that have expired
     if live.n_positions == 0:
         raise InvalidRequest(

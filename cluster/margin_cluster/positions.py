@@ -93,6 +93,9 @@ class Positions:
         self._row: dict[str, int] = {}
         self._changed: dict[str, Holding] = {}
         self._recent: dict[str, Holding] = {}
+        self._of_member: dict[str, set[str]] | None = None
+        self._member_version: dict[str, int] = {}
+        self._fellows: dict[str, tuple[int, Book | None]] = {}
         self._whole: tuple[int, Book | None] = (-1, None)
         self._fault: MarginError | None = None
 
@@ -124,7 +127,7 @@ class Positions:
                     self._read_book(change.version, change.content)
                 else:
                     with self._lock:
-                        self._add(change.trades)
+                        self._add(change.trades, change.version)
                         self._note(change.version)
         return self._version
 
@@ -156,18 +159,22 @@ class Positions:
         row = {} if book is None else {a: i for i, a in enumerate(book.accounts)}
         with self._lock:
             self._base, self._row, self._changed, self._fault = book, row, {}, fault
+            self._of_member, self._member_version, self._fellows = None, {}, {}
             self._note(version)
 
     def _note(self, version: int) -> None:
         self._version = version
         self._recent.clear()
 
-    def _add(self, trades: tuple[Trade, ...]) -> None:
+    def _add(self, trades: tuple[Trade, ...], version: int) -> None:
         for trade in trades:
             account = trade.account_id
             before = self._of(account) or Holding(account, trade.member_id, {})
             after = add_quantities(before.positions, [(trade.instrument_name, trade.quantity)])
             self._changed[account] = Holding(account, before.member_id, after)
+            self._member_version[before.member_id] = version
+            if self._of_member is not None:
+                self._of_member.setdefault(before.member_id, set()).add(account)
 
     def _of(self, account: str) -> Holding | None:
         if account in self._changed:
@@ -213,6 +220,45 @@ class Positions:
                 [Problem("account_id", account[:128], "upload its positions or apply a trade")],
             )
         return found, version
+
+    def held_with_fellows(self, account: str) -> tuple[Holding, Book | None, int]:
+        """Return (positions of an account, the other accounts of its member, version).
+
+        The other accounts are None if there are none; the same object is returned until positions
+        of the member change. Raises the errors of `held`.
+        """
+        while True:
+            holding, version = self.held(account)
+            member = holding.member_id
+            with self._lock:
+                if self._version != version:
+                    continue
+                last, found = self._fellows.get(account, (-1, None))
+                if last >= self._member_version.get(member, 0):
+                    return holding, found, version
+                names = sorted(self._accounts_of(member) - {account})
+                held = [self._of(name) for name in names]
+            book = book_of_portfolios(
+                (item.account_id, member, item.positions) for item in held if item is not None
+            )
+            fellows = book if book.n_positions else None
+            with self._lock:
+                if self._version == version:
+                    if len(self._fellows) >= _RECENT_MAX:
+                        self._fellows.clear()
+                    self._fellows[account] = (version, fellows)
+                    return holding, fellows, version
+
+    def _accounts_of(self, member: str) -> set[str]:
+        """Return all accounts of a member; the caller holds the lock."""
+        if self._of_member is None:
+            self._of_member = {}
+            base = self._base
+            pairs = zip(base.accounts, base.members, strict=True) if base is not None else ()
+            changed = ((h.account_id, h.member_id) for h in self._changed.values())
+            for account, its_member in (*pairs, *changed):
+                self._of_member.setdefault(its_member, set()).add(account)
+        return self._of_member.get(member, set())
 
     def is_known(self, account: str) -> bool:
         """Return whether an account is in the last upload or in a later trade."""

@@ -19,6 +19,7 @@ from margin_actors.engine.margin import (
     Equity,
     MarginResult,
     binding_components,
+    dominant_add_ons,
     has_floors,
     worst_extended_moves,
 )
@@ -143,6 +144,7 @@ def margin_table(output: CalculationOutput) -> pa.Table:
         "es_standard_error_usd": r.margins.es_standard_error_usd,
         "rounding_bound_usd": r.margins.rounding_bound_usd,
     }
+    columns["dominant_add_on"] = pa.array(dominant_add_ons(r.margins), pa.string())
     for name in ("undiversified", "span", "venue_grid", "long", "stress_period", "stress"):
         values = getattr(r.margins, f"{name}_usd")
         if np.isfinite(values).any():
@@ -296,6 +298,8 @@ class Totals(Completeness):
     accounts_by_binding: dict[str, int]
     """Number of accounts whose requirement before add-ons each component determines."""
     initial_margin_usd: float
+    accounts_with_dominant_add_on: int
+    """Number of accounts with an add-on above half of their requirement."""
     digest: str
     synthetic: bool
 
@@ -340,6 +344,7 @@ def totals(output: CalculationOutput) -> Totals:
         },
         "accounts_by_binding": accounts_by_binding(output),
         "initial_margin_usd": float(r.margins.initial_margin_usd.sum()),
+        "accounts_with_dominant_add_on": sum(map(bool, dominant_add_ons(r.margins))),
         "digest": r.digest,
         "synthetic": output.is_synthetic,
     }

@@ -21,6 +21,7 @@ from margin_actors.engine.scenarios import (
     VolatilityIndex,
     scenario_set_from_table,
     scenario_set_to_table,
+    uses_recorded_depth,
 )
 from margin_actors.engine.scenarios import build_scenarios as build_model_scenarios
 from margin_actors.errors import (
@@ -48,6 +49,7 @@ from margin_cluster.sources import (
     ParquetStore,
     UsedFile,
     file_sha256,
+    load_depth_history,
     load_snapshot,
     load_surface_histories,
     read_toml,
@@ -220,12 +222,15 @@ def build_scenarios(
             threads=workspace.settings.threads,
             advance=lambda done, total: progress("Fitting past surfaces", done, total),
         )
-        history.used += [
-            UsedFile("chain history", str(c.path), file_sha256(c.path))
-            for c in workspace.data.chains
-            if c.times[0] <= stamp_of(time)
-        ]
         history.remarks += left_out
+    depth = None
+    if uses_recorded_depth(model):
+        progress("Reading past volumes", 0, 0)
+        depth = load_depth_history(
+            workspace.data.chains, model.addons.bucket_days, until=time, store=workspace.store
+        )
+    if model.scenarios.surface_moves == "history" or depth is not None:
+        history.used += workspace.data.chain_history(stamp_of(time))
     if model.scenarios.surface_moves != "none":
         index = load_volatility_indices(workspace, model, history)
     progress("Building scenarios", 0, 0)
@@ -236,6 +241,7 @@ def build_scenarios(
         sections=needs_of(model).sections,
         surfaces=surfaces,
         vol_index=index,
+        depth=depth,
     )
     workspace.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
     return scenarios, history

@@ -117,12 +117,14 @@ async def run_book(
     book: Book,
     *,
     until: float,
+    others: Book | None = None,
 ) -> AsyncGenerator[Failures | Progress | Batch | Completed]:
     """Yield the accounts that cannot be margined, the margins of all others, and the completed run.
 
     All `Failures` come before the first `Batch`; there are none if every account can be margined.
     Batches follow in the order of the assessed book, which `Completed` contains. `until` is the
-    deadline, in seconds of the monotonic clock.
+    deadline, in seconds of the monotonic clock. `others` are further accounts of the members, see
+    `assess_book`.
 
     Raises
     ------
@@ -133,7 +135,7 @@ async def run_book(
     """
     run_id = uuid4().hex
     async with cluster.run_slot(run_id, until=until):
-        assessment = await asyncio.to_thread(assess_book, generation.priced, book)
+        assessment = await asyncio.to_thread(assess_book, generation.priced, book, others)
         if assessment.failures:
             yield Failures(assessment.failures)
         run = _Run(cluster, generation, run_id, until)
@@ -200,7 +202,7 @@ class _Run:
         """
         batches: list[Batch] = []
         if assessment.book.accounts:
-            division = await self._divide(assessment.book)
+            division = await self._divide(assessment)
             async with contextlib.aclosing(self._batches(division, assessment)) as events:
                 async for event in events:
                     if isinstance(event, Batch):
@@ -229,9 +231,10 @@ class _Run:
             failures=assessment.failures,
         )
 
-    async def _divide(self, book: Book) -> _Division:
+    async def _divide(self, assessment: BookAssessment) -> _Division:
         priced, sample = self.generation.priced, self.generation.priced.sample
-        market, prepared = await asyncio.to_thread(priced.prepare_book, book)
+        book, others = assessment.book, assessment.others
+        market, prepared = await asyncio.to_thread(priced.prepare_book, book, others)
         accounts_max = ACCOUNTS_PER_ITEM
         if sample.needs_all:
             accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))

@@ -149,6 +149,24 @@ def select_positions(book: Book, accounts: BoolArray, positions: BoolArray) -> B
     )
 
 
+def other_accounts(whole: Book, accounts: Iterable[str]) -> Book | None:
+    """Return the further accounts of the members of some accounts, or None if there are none.
+
+    Parameters
+    ----------
+    whole : Book
+    accounts : iterable of str
+        Account ids; those that `whole` lacks are ignored.
+    """
+    chosen = set(accounts)
+    pairs = list(zip(whole.accounts, whole.members, strict=True))
+    members = {member for account, member in pairs if account in chosen}
+    further = np.array([m in members and a not in chosen for a, m in pairs], np.bool_)
+    if not further.any():
+        return None
+    return select_positions(whole, further, np.ones(whole.n_positions, np.bool_))
+
+
 def select_account(book: Book, account: int) -> Book:
     """Return the book of the account with that index alone."""
     chosen = np.zeros(len(book.accounts), np.bool_)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from addon_figures import account_book, figures, on, part
 from made import made_scenarios, model_from
 
 from margin_actors.engine.addons import bucket_names, contract_risk, market_depth
 from margin_actors.engine.margin import (
-    MarginResult,
     calculate_margin,
     collateral_equity,
     prepare_market,
@@ -23,31 +23,6 @@ from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_delta, black76_price, black76_vega
 
 SCENARIOS = made_scenarios(400)
-
-
-def on(name: str, **fields: object):
-    return model_from("hs-surface", addons={name: {"enabled": True, **fields}})
-
-
-def part(result: MarginResult, name: str, account: int = 0) -> float:
-    return float(result.margins.component_usd(name)[account])
-
-
-def figures(result: MarginResult, name: str, account: int = 0) -> dict[str, dict[str, float]]:
-    """Return the inputs of one component, by label and then by name."""
-    out: dict[str, dict[str, float]] = {}
-    for _, p, label, figure, value in result.margins.inputs.of(account).rows():
-        if p == name:
-            out.setdefault(label, {})[figure] = value
-    return out
-
-
-def account_book(book: Book, account: int, times: float = 1.0) -> Book:
-    held = slice(int(book.start[account]), int(book.start[account + 1]))
-    index = book.instrument_index[held]
-    lots = np.array([10.0 if book.instruments[i].endswith("PERPETUAL") else 0.01 for i in index])
-    quantity = np.round(book.quantity[held] * times / lots) * lots
-    return Book(("A",), ("M",), book.instruments, np.array([0, index.size]), index, quantity)
 
 
 def test_greeks_are_differences_of_black_s_prices() -> None:

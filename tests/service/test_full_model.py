@@ -4,17 +4,21 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from made import EVERYTHING, model_from, sections
+from made import ADD_ONS, EVERYTHING, model_from, sections
 from margin_client import Candidate, InvalidRequestError, MarginClient
 from service_world import Running, World, served
 
 from margin_actors.actors.layout import Layout
 from margin_actors.engine.margin import calculate_margin
+from margin_actors.market.books import account_book, other_accounts
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
 
 GAP = {"name": "gap_risk", "parameters": {"usd_per_coin": 250.0}}
-FULL = {"measure": {"core": "es"}, "revaluation": {"unlisted_options": "surface"}, **EVERYTHING}
+BOUNDS = {"members": {"enabled": True}, "hedge": {"enabled": True}, "loss_bound": {"enabled": True},
+          "close_out": {"parity": True, "value_bound": True, "settling_share": 1.0}}  # fmt: skip
+FULL = {"measure": {"core": "es"}, "revaluation": {"unlisted_options": "surface"}, **EVERYTHING,
+        "addons": {**ADD_ONS, **BOUNDS}}  # fmt: skip
 
 
 def world_of(market: SyntheticMarket, core: str) -> World:
@@ -95,11 +99,30 @@ def test_a_what_if_counts_every_part(client: MarginClient, full: World) -> None:
         after = dict(held)
         for name, quantity in trade.items():
             after[name] = after.get(name, 0.0) + quantity
-        direct = client.calculate_margin(portfolio=after).margin
-        assert candidate.after.initial_margin_usd == direct.initial_margin_usd
+        # The other accounts of the member count towards its size after the trade as well.
+        direct = calculate_margin(
+            full.snapshot,
+            full.scenarios,
+            account_book(account, full.book.members[place], after),
+            full.model,
+            others=other_accounts(full.book, [account]),
+        ).margins.initial_margin_usd[0]
+        assert candidate.after.initial_margin_usd == direct
         assert candidate.initial_margin_change_usd == pytest.approx(
-            direct.initial_margin_usd - found.before.initial_margin_usd
+            direct - found.before.initial_margin_usd
         )
+
+
+def test_some_accounts_are_margined_with_the_size_of_their_whole_member(
+    client: MarginClient, full: World
+) -> None:
+    chosen = [full.book.accounts[place] for place in (2, 7)]
+    assert len(set(full.book.members)) < len(full.book.members)
+    book = client.calculate_book(account_ids=chosen)
+    for account in chosen:
+        place = full.book.accounts.index(account)
+        expected = full.expected.margins.initial_margin_usd[place]
+        assert book[account].initial_margin_usd == expected
 
 
 def test_explain_adds_up_over_the_core_alone(client: MarginClient, full: World) -> None:

@@ -94,6 +94,7 @@ def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
         components_usd=summary["components_usd"],
         accounts_by_binding=summary["accounts_by_binding"],
         initial_margin_usd=summary["initial_margin_usd"],
+        accounts_with_dominant_add_on=summary["accounts_with_dominant_add_on"],
         digest=summary["digest"],
         synthetic=summary["synthetic"],
         collateral_usd=collateral["collateral_usd"] if collateral else None,

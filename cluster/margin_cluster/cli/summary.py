@@ -46,6 +46,14 @@ def show_calculation(output: CalculationOutput) -> None:
     if binding:
         shown = ", ".join(f"{n.replace('_', ' ')} {count:,}" for n, count in binding.items())
         out.print(f"Accounts by what determines them before add-ons: {shown}", highlight=False)
+    dominated = summary["accounts_with_dominant_add_on"]
+    if dominated:
+        verb = "has" if dominated == 1 else "have"
+        out.print(
+            f"[yellow]{counted(dominated, 'account')} {verb} an add-on above half of their "
+            "requirement[/]; see dominant_add_on in margin.csv",
+            highlight=False,
+        )
     for note in output.notes:
         out.print(f"[dim]{escape(note)}[/]", highlight=False)
     repairs = sum(len(q.repairs) for q in output.quality)

@@ -4,7 +4,7 @@ A small calculation runs on the event loop itself, on prices that are memory-map
 object store. Work that takes longer than a millisecond runs in a computing thread.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -19,6 +19,7 @@ from margin_actors.engine.margin import (
     PreparedBook,
     PreparedMarket,
     assess_book,
+    book_content_id,
     result_digest,
 )
 from margin_actors.engine.measures import Attribution, attribute
@@ -46,6 +47,22 @@ PREPARED_MAX = 4_096
 
 
 @dataclass(frozen=True)
+class Held:
+    """The positions whose margin is requested."""
+
+    holding: Holding
+    version: int
+    """Version of the positions; 0 for a portfolio in the request."""
+    fellows: Book | None = None
+    """Other accounts of the member; None if there are none, or the model does not use them."""
+
+    @property
+    def book_id(self) -> str:
+        """Content id of all positions on which the margin depends."""
+        return book_content_id(self.holding.book, self.fellows)
+
+
+@dataclass(frozen=True)
 class PreparedAccount:
     """An account's positions in the layout that the kernels of one generation require."""
 
@@ -57,6 +74,8 @@ class PreparedAccount:
     """The positions in the contracts of `market`."""
     expired: tuple[str, ...]
     """Instruments that had expired at the snapshot's time."""
+    fellows: Book | None = None
+    """Other accounts of the member that can be margined."""
 
     @property
     def live(self) -> dict[str, float]:
@@ -109,9 +128,9 @@ class AccountMargins:
         Overloaded, LedgerUnavailable
             If the calculation cannot be recorded.
         """
-        generation, holding, version = await self._inputs(subject, call)
-        work = partial(self._calculate, generation, holding, version, key, call)
-        record = await self._run(work, generation, holding.positions)
+        generation, held = await self._inputs(subject, call)
+        work = partial(self._calculate, generation, held, key, call)
+        record = await self._run(work, generation, held)
         await self._recorder.keep(record)
         return record
 
@@ -129,12 +148,10 @@ class AccountMargins:
         NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
             As `calculate`.
         """
-        generation, holding, _ = await self._inputs(subject, call)
-        work = partial(self._simulate, generation, holding, candidates)
-        names = dict(holding.positions)
-        for _, trades in candidates:
-            names.update(trades)
-        margins = await self._run(work, generation, names, 1 + len(candidates))
+        generation, held = await self._inputs(subject, call)
+        work = partial(self._simulate, generation, held, candidates)
+        traded = {name for _, trades in candidates for name in trades}
+        margins = await self._run(work, generation, held, traded, 1 + len(candidates))
         return generation, margins
 
     async def explain(self, subject: Subject, traced: int | None, call: Call) -> Explanation:
@@ -147,44 +164,47 @@ class AccountMargins:
         NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
             As `calculate`.
         """
-        generation, holding, _ = await self._inputs(subject, call)
-        return await self._threads.compute(self._explain, generation, holding, traced)
+        generation, held = await self._inputs(subject, call)
+        return await self._threads.compute(self._explain, generation, held, traced)
 
-    async def _inputs(
-        self, subject: Subject, call: Call
-    ) -> tuple[ResidentGeneration, Holding, int]:
+    async def _inputs(self, subject: Subject, call: Call) -> tuple[ResidentGeneration, Held]:
         generation = await self._cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
         if subject.positions is not None:
-            return generation, Holding("", "", subject.positions), 0
-        holding, version = await self._portfolios.held(subject.account_id)
-        return generation, holding, version
+            return generation, Held(Holding("", "", subject.positions), 0)
+        account = subject.account_id
+        if not generation.parameters.addons.members.enabled:
+            return generation, Held(*await self._portfolios.held(account))
+        holding, fellows, version = await self._portfolios.held_with_fellows(account)
+        return generation, Held(holding, version, fellows)
 
     async def _run(
         self,
         work: Callable[[], R],
         generation: ResidentGeneration,
-        positions: Mapping[str, float],
+        held: Held,
+        traded: Collection[str] = (),
         copies: int = 1,
     ) -> R:
         """Run a small calculation on the event loop, any other in a thread."""
-        size = len(positions) * copies * len(generation.priced.scenarios)
-        if size <= ON_LOOP_MAX and generation.priced.holds_prices_of(positions):
+        names = {*held.holding.positions, *traded}
+        size = len(names) * copies * len(generation.priced.scenarios)
+        is_small = size <= ON_LOOP_MAX and held.fellows is None
+        if is_small and generation.priced.holds_prices_of(names):
             return work()
         return await self._threads.compute(work)
 
     def _calculate(
         self,
         generation: ResidentGeneration,
-        holding: Holding,
-        version: int,
+        held: Held,
         key: str,
         call: Call,
     ) -> CalculationRecord:
-        account = prepare_account(generation, holding)
+        account, holding = prepare_account(generation, held), held.holding
         margins = generation.priced.prepared_margins(account.market, account.prepared)
-        inputs = input_ids(generation, holding.book.id)
+        inputs = input_ids(generation, held.book_id)
         record = calculation_record(
             generation,
             margins,
@@ -200,7 +220,7 @@ class AccountMargins:
             ),
             key=key,
             account_id=holding.account_id,
-            portfolio_version=version,
+            portfolio_version=held.version,
             expired_positions=len(account.expired),
         )
         margin = account_margin(generation, margins, 0, holding, account.expired)
@@ -209,10 +229,10 @@ class AccountMargins:
     def _simulate(
         self,
         generation: ResidentGeneration,
-        holding: Holding,
+        subject: Held,
         candidates: list[tuple[str, dict[str, float]]],
     ) -> list[AccountMarginRecord]:
-        account = prepare_account(generation, holding)
+        account, holding = prepare_account(generation, subject), subject.holding
         held = account.live
         positions = len(held) * (1 + len(candidates))
         if positions > SIMULATED_POSITIONS_MAX:
@@ -226,22 +246,27 @@ class AccountMargins:
                     )
                 ],
             )
-        sides = [("before", "", held)]
+        sides = [("before", held)]
         for number, (candidate_id, trades) in enumerate(candidates):
             name = f"candidates[{number}] {candidate_id}".strip()
-            sides.append((name, "", add_quantities(held, trades.items())))
+            sides.append((name, add_quantities(held, trades.items())))
+        # Each side is a member of its own, to which the other accounts of the member belong.
+        book = book_of_portfolios((name, name, positions) for name, positions in sides)
+        others = None
+        if account.fellows is not None:
+            others = generation.priced.repeated_others(account.fellows, [name for name, _ in sides])
         with named_input("book", "simulation"):
-            margins = generation.priced.margins(book_of_portfolios(sides))
+            margins = generation.priced.margins(book, others)
         return [
             account_margin(generation, margins, a, holding, account.expired)
             for a in range(len(sides))
         ]
 
     def _explain(
-        self, generation: ResidentGeneration, holding: Holding, traced: int | None
+        self, generation: ResidentGeneration, held: Held, traced: int | None
     ) -> Explanation:
-        priced = generation.priced
-        account = prepare_account(generation, holding)
+        priced, holding = generation.priced, held.holding
+        account = prepare_account(generation, held)
         book, prepared = account.book, account.prepared
         trace: tuple[TracedPosition, ...] = ()
         if traced is not None:
@@ -276,7 +301,7 @@ class AccountMargins:
         )
 
 
-def prepare_account(generation: ResidentGeneration, holding: Holding) -> PreparedAccount:
+def prepare_account(generation: ResidentGeneration, subject: Held) -> PreparedAccount:
     """Return an account in the layout of the kernels; cached while its positions do not change.
 
     Raises
@@ -286,16 +311,21 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
     MissingMarketData
         If a resident account holds positions that cannot be margined; names every one.
     """
-    account = holding.account_id
+    holding, account = subject.holding, subject.holding.account_id
     if not account:
         book = holding.book
         with named_input("book", "portfolio"):
             market, positions = generation.priced.prepare_book(book)
         return PreparedAccount(book, market, positions, ())
     held, before = generation.prepared.get(account, (None, None))
-    if held is holding and isinstance(before, PreparedAccount):
+    if (
+        isinstance(held, Held)
+        and held.holding is holding
+        and held.fellows is subject.fellows
+        and isinstance(before, PreparedAccount)
+    ):
         return before
-    assessment = assess_book(generation.priced, holding.book)
+    assessment = assess_book(generation.priced, holding.book, subject.fellows)
     if assessment.failures:
         raise MissingMarketData(
             f"account {account} cannot be margined",
@@ -305,12 +335,12 @@ def prepare_account(generation: ResidentGeneration, holding: Holding) -> Prepare
             ],
         )
     with named_input("book", account):
-        market, positions = generation.priced.prepare_book(assessment.book)
+        market, positions = generation.priced.prepare_book(assessment.book, assessment.others)
     expired = tuple(assessment.expired.get(account, ()))
-    prepared = PreparedAccount(assessment.book, market, positions, expired)
+    prepared = PreparedAccount(assessment.book, market, positions, expired, assessment.others)
     if len(generation.prepared) >= PREPARED_MAX:
         generation.prepared.clear()
-    generation.prepared[account] = (holding, prepared)
+    generation.prepared[account] = (subject, prepared)
     return prepared
 
 

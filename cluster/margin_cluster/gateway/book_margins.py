@@ -10,7 +10,7 @@ from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
-from margin_actors.market.books import Book, select_positions
+from margin_actors.market.books import Book, other_accounts, select_positions
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.calculations import calculation_record
 from margin_cluster.gateway.call import Call
@@ -74,10 +74,11 @@ class BookMargins:
         generation = await self._cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
         )
-        book, version = await self._threads.run_io(self._chosen, subject)
+        book, others, version = await self._threads.run_io(self._chosen, subject, generation)
         yield generation
         done: Completed | None = None
-        async for event in run_book(self._cluster, generation, book, until=call.until):
+        run = run_book(self._cluster, generation, book, until=call.until, others=others)
+        async for event in run:
             if isinstance(event, Completed):
                 done = event
             elif isinstance(event, Batch):
@@ -109,7 +110,13 @@ class BookMargins:
         await self._recorder.keep(record)
         yield record
 
-    def _chosen(self, subject: BookSubject) -> tuple[Book, int]:
+    def _chosen(
+        self, subject: BookSubject, generation: ResidentGeneration
+    ) -> tuple[Book, Book | None, int]:
+        """Return (chosen accounts, further accounts of their members, version).
+
+        The further accounts are None if the model does not measure size by member.
+        """
         positions = self._positions
         book, version = positions.book()
         if book is None:
@@ -117,7 +124,7 @@ class BookMargins:
                 "there are no positions", [Problem("book", "is empty", "upload positions")]
             )
         if not subject.account_ids and not subject.member_ids:
-            return book, version
+            return book, None, version
         wanted, members = set(subject.account_ids), set(subject.member_ids)
         unknown = sorted(a for a in wanted - set(book.accounts) if not positions.is_known(a))
         unknown += sorted(members - set(book.members))
@@ -130,7 +137,9 @@ class BookMargins:
             a in wanted or m in members for a, m in zip(book.accounts, book.members, strict=True)
         ]
         everything = np.ones(book.n_positions, np.bool_)
-        return select_positions(book, np.array(chosen, np.bool_), everything), version
+        part = select_positions(book, np.array(chosen, np.bool_), everything)
+        uses_members = generation.parameters.addons.members.enabled
+        return part, other_accounts(book, part.accounts) if uses_members else None, version
 
     def _save_margins(
         self, calculation_id: str, book: Book, margins: Margins, generation: ResidentGeneration

@@ -58,10 +58,24 @@ class Portfolios:
         LedgerUnavailable
             If the ledger cannot be read.
         """
-        positions = self._positions
-        if not (self._archive.ledger.reads_at_once and positions.is_current()):
-            await self._threads.run_io(positions.follow)
-        return positions.held(account)
+        await self._follow()
+        return self._positions.held(account)
+
+    async def held_with_fellows(self, account: str) -> tuple[Holding, Book | None, int]:
+        """Return an account's positions, the other accounts of its member, and their version.
+
+        Raises
+        ------
+        UnknownAccount, MissingMarketData, LedgerUnavailable
+            As `held`.
+        """
+        await self._follow()
+        return await self._threads.run_io(self._positions.held_with_fellows, account)
+
+    async def _follow(self) -> None:
+        """Apply the changes committed so far to the positions."""
+        if not (self._archive.ledger.reads_at_once and self._positions.is_current()):
+            await self._threads.run_io(self._positions.follow)
 
     async def upload(self, table: pa.Table, key: str, call: Call) -> Upload:
         """Replace the positions of all accounts by those of a table.

@@ -197,6 +197,9 @@ def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
         cards.append(
             (f"sum of the deficits of {short:,} {noun}", _millions(collateral["deficit_usd"]))
         )
+    if t["accounts_with_dominant_add_on"]:
+        flagged = f"{t['accounts_with_dominant_add_on']:,}"
+        cards.append(("accounts with an add-on above half of their requirement", flagged))
     if t["accounts_failed"]:
         cards.append(("accounts that could not be margined", f"{t['accounts_failed']:,}"))
     return cards

@@ -6,6 +6,7 @@ from margin_cluster.sources.chain_files import (
     load_surface_histories,
 )
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
+from margin_cluster.sources.depth_files import load_depth_history
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
@@ -20,6 +21,7 @@ __all__ = [
     "UsedFile",
     "chain_files",
     "file_sha256",
+    "load_depth_history",
     "load_snapshot",
     "load_surface_histories",
     "read_table",

@@ -74,7 +74,8 @@ def read_chain(path: Path, columns: list[str] | None = None) -> pa.Table:
     return read_parquet(path, what="option chain", columns=columns)
 
 
-def _utc(stamp: np.datetime64) -> datetime:
+def utc_time(stamp: np.datetime64) -> datetime:
+    """Return a datetime64 stamp, which is UTC, as an aware datetime."""
     return stamp.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
 
 
@@ -103,12 +104,12 @@ def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path)
             table = read_chain(item.path)
             synthetic = SYNTHETIC_KEY in (table.schema.metadata or {})
             return snapshot_from_chain(
-                table, time=_utc(wanted), origin=str(item.path), is_synthetic=synthetic
+                table, time=utc_time(wanted), origin=str(item.path), is_synthetic=synthetic
             )
     every = np.sort(np.concatenate([f.times for f in files]))
     raise MissingMarketData(
-        f"{root} has no snapshot of {_utc(wanted).isoformat()}",
-        nearest_times(every, _utc(wanted), str(root)),
+        f"{root} has no snapshot of {utc_time(wanted).isoformat()}",
+        nearest_times(every, utc_time(wanted), str(root)),
     )
 
 
@@ -175,7 +176,7 @@ def _history_table(
 
     def fit(stamp: np.datetime64) -> list[dict[str, object]]:
         try:
-            snapshot = snapshot_from_chain(table, time=_utc(stamp), origin=str(item.path))
+            snapshot = snapshot_from_chain(table, time=utc_time(stamp), origin=str(item.path))
             surfaces = fit_surfaces(snapshot, target="marks")
         except MarginError:
             return []
@@ -218,7 +219,7 @@ def _rows_of(
         a, b, rho, m, sigma = slice_parameters(smile)
         rows.append(
             {
-                "time": _utc(stamp),
+                "time": utc_time(stamp),
                 "underlying": underlying,
                 "index_usd": snapshot.index_usd[underlying],
                 "expiry": item.expiry,

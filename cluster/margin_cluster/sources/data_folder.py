@@ -67,6 +67,14 @@ class DataFolder:
         """All option-chain files of the folder."""
         return chain_files(self.root)
 
+    def chain_history(self, until: np.datetime64) -> list[UsedFile]:
+        """Return the option-chain files with a snapshot up to `until`."""
+        return [
+            UsedFile("chain history", str(item.path), file_sha256(item.path))
+            for item in self.chains
+            if item.times[0] <= until
+        ]
+
     def candles(
         self, patterns: Sequence[str], underlying: str, interval_seconds: int
     ) -> tuple[list[Candles], list[UsedFile]]:

@@ -6,10 +6,9 @@ from margin_actors.engine.addons.charges import (
     liquidity_charges,
 )
 from margin_actors.engine.addons.exposures import (
-    OUTRIGHTS,
     ContractRisk,
     MarketDepth,
-    bucket_names,
+    calibrated_depth,
     contract_risk,
     market_depth,
 )
@@ -17,10 +16,15 @@ from margin_actors.engine.addons.groups import (
     AccountGroups,
     BucketExposures,
     GroupKind,
+    MemberSizes,
     account_groups,
     bucket_exposures,
     days_to_close,
 )
+from margin_actors.engine.addons.hedging import HedgeRates, hedge_rates
+from margin_actors.engine.addons.loss_bound import largest_losses
+from margin_actors.engine.addons.members import member_sizes, net_positions, netted_book
+from margin_actors.market.activity import OUTRIGHTS, bucket_names
 
 __all__ = [
     "OUTRIGHTS",
@@ -29,13 +33,21 @@ __all__ = [
     "Charge",
     "ContractRisk",
     "GroupKind",
+    "HedgeRates",
     "MarketDepth",
+    "MemberSizes",
     "account_groups",
     "bucket_exposures",
     "bucket_names",
+    "calibrated_depth",
     "concentration_charges",
     "contract_risk",
     "days_to_close",
+    "hedge_rates",
+    "largest_losses",
     "liquidity_charges",
     "market_depth",
+    "member_sizes",
+    "net_positions",
+    "netted_book",
 ]

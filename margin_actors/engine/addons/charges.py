@@ -6,6 +6,9 @@ the open interest:
 
     bucket VaR * (sqrt(max(1, d / h)) - 1),      rate(share) * strike VaR.
 
+If the model bounds the charge by the cost of a hedge, what the vega adds to the factor of the
+bucket's delta is at most phi, see `hedging`.
+
 The liquidity charge of a bucket follows from C, half the bid-ask spread of all positions scaled up
 with their size, and from V+ and V-, the absolute vegas of the long and of the short options:
 
@@ -22,9 +25,11 @@ from margin_actors.engine.addons.groups import (
     AccountGroups,
     BucketExposures,
     GroupKind,
+    MemberSizes,
     days_to_close,
     strike_shares,
 )
+from margin_actors.engine.addons.hedging import HedgeRates, hedged_factors
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import Holdings
 
@@ -74,6 +79,8 @@ def concentration_charges(
     groups: AccountGroups,
     group_var_usd: FloatArray,
     parameters: ModelParameters,
+    members: MemberSizes | None = None,
+    hedge: HedgeRates | None = None,
 ) -> Charge:
     """Return the concentration charge of every account.
 
@@ -90,10 +97,14 @@ def concentration_charges(
     group_var_usd : float64 array of shape (n_groups,), USD
         Stand-alone VaR of each group; a loss is positive.
     parameters : ModelParameters
+    members : MemberSizes, optional
+        Sizes of the members' positions.
+    hedge : HedgeRates, optional
+        Cost rates of hedges; if given, they bound the charge.
     """
     charge = Charge(np.zeros(holdings.n_accounts))
-    _buckets(charge, risk, exposures, groups, group_var_usd, parameters)
-    _strikes(charge, holdings, quantity, risk, groups, group_var_usd, parameters)
+    _buckets(charge, risk, exposures, groups, group_var_usd, parameters, members, hedge)
+    _strikes(charge, holdings, quantity, risk, groups, group_var_usd, parameters, members)
     return charge
 
 
@@ -104,27 +115,51 @@ def _buckets(
     groups: AccountGroups,
     group_var_usd: FloatArray,
     parameters: ModelParameters,
+    members: MemberSizes | None,
+    hedge: HedgeRates | None,
 ) -> None:
     chosen = np.flatnonzero(groups.kind == GroupKind.BUCKET)
     owner, n_buckets = groups.owner[chosen], len(risk.depth.buckets)
     u, b = groups.key[chosen] // n_buckets, groups.key[chosen] % n_buckets
-    days = days_to_close(exposures, risk, parameters)
+    days = days_to_close(exposures, risk, parameters, members)
     horizon = parameters.horizon_hours_total / 24.0
-    slow = days.days[owner, u, b]
+    factor = _waiting_factor(days.days[owner, u, b], horizon)
+    bound: FloatArray | None = None
+    if hedge is not None:
+        phi = hedged_factors(exposures.vega, hedge, risk.depth, parameters)
+        if members is not None:
+            whole = hedged_factors(members.vega, hedge, risk.depth, parameters)
+            phi = np.maximum(phi, whole)
+        bound = _waiting_factor(days.delta[owner, u, b], horizon) + phi[owner, u, b]
+        factor = np.minimum(factor, bound)
     var = np.maximum(group_var_usd[chosen], 0.0)
-    amount = var * (np.sqrt(np.maximum(1.0, slow / horizon)) - 1.0)
+    amount = var * factor
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
-    for name, value in (
+    figures = [
         ("delta_coins", exposures.delta[owner, u, b]),
         ("vega_usd_per_point", 0.01 * exposures.vega[owner, u, b]),
+    ]
+    if members is not None:
+        figures += [
+            ("member_delta_coins", members.delta[owner, u, b]),
+            ("member_vega_usd_per_point", 0.01 * members.vega[owner, u, b]),
+        ]
+    figures += [
         ("delta_days_to_close", days.delta[owner, u, b]),
         ("vega_days_to_close", days.vega[owner, u, b]),
-        ("bucket_var_usd", var),
-        ("charge_usd", amount),
-    ):
+    ]
+    if bound is not None:
+        figures.append(("factor_max", bound))
+    figures += [("bucket_var_usd", var), ("charge_usd", amount)]
+    for name, value in figures:
         charge.note(
             name, owner, risk.depth.bucket_labels, groups.key[chosen].astype(np.int64), value
         )
+
+
+def _waiting_factor(days: FloatArray, horizon_days: float) -> FloatArray:
+    """Return sqrt(max(1, d / h)) - 1."""
+    return np.sqrt(np.maximum(1.0, days / horizon_days)) - 1.0
 
 
 def _strikes(
@@ -135,6 +170,7 @@ def _strikes(
     groups: AccountGroups,
     group_var_usd: FloatArray,
     parameters: ModelParameters,
+    members: MemberSizes | None,
 ) -> None:
     steps = parameters.addons.concentration.open_interest_steps
     chosen = np.flatnonzero(groups.kind == GroupKind.STRIKE)
@@ -142,7 +178,7 @@ def _strikes(
         return
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     strike = risk.strike[holdings.index].astype(np.int64)
-    key, coins, share = strike_shares(account, strike, quantity, risk)
+    key, coins, share = strike_shares(account, strike, quantity, risk, members)
     owner, n_strikes = groups.owner[chosen], max(len(risk.strike_names), 1)
     place = np.searchsorted(key, owner * n_strikes + groups.key[chosen])
     edges, rates = np.array([s for s, _ in steps]), np.array([r for _, r in steps])

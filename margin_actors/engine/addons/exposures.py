@@ -5,33 +5,19 @@ delta in coins with respect to the forward, vega in US dollars per unit of volat
 for one volatility point).
 """
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray
 from margin_actors.engine.parameters import AddOnParameters, RevaluationParameters
 from margin_actors.engine.revaluation import Contracts, total_deviations
+from margin_actors.engine.scenarios import CalibratedDepth
+from margin_actors.market.activity import bucket_activity
 from margin_actors.market.instruments import Kind, instrument_from_name
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.numerics.black76 import black76_delta, black76_vega
-
-OUTRIGHTS = "outrights"
-"""Name of the bucket of perpetuals and spot."""
-
-
-def bucket_names(bucket_days: tuple[float, ...]) -> tuple[str, ...]:
-    """Return the names of the expiry buckets whose upper ends are `bucket_days`, in days.
-
-    Examples
-    --------
-    >>> bucket_names((7.0, 30.0))
-    ('outrights', '0-7 d', '7-30 d', 'over 30 d')
-    """
-    edges = (0.0, *bucket_days)
-    inner = [f"{a:g}-{b:g} d" for a, b in pairwise(edges)]
-    return (OUTRIGHTS, *inner, f"over {edges[-1]:g} d")
 
 
 @dataclass(frozen=True)
@@ -50,6 +36,9 @@ class MarketDepth:
     half_spread_vol: FloatArray
     """float64 (n_underlyings, n_buckets): median of half the bid-ask spread, in volatility as a
     fraction; the parameter's default if no option of the bucket has a positive spread."""
+    typical_vol: FloatArray
+    """float64 (n_underlyings, n_buckets): mean mark volatility, weighted by vega; NaN without
+    options."""
     strike_interest: dict[tuple[str, str, float], float]
     """Open interest of calls and puts, coins, by underlying, expiry (ISO) and strike."""
 
@@ -64,43 +53,61 @@ def market_depth(snapshot: MarketSnapshot, parameters: AddOnParameters) -> Marke
 
     Options without a mark volatility do not enter volumes and spreads; their open interest counts.
     """
-    quotes, names = snapshot.options, bucket_names(parameters.bucket_days)
-    underlyings = tuple(sorted(snapshot.index_usd))
-    place = {u: i for i, u in enumerate(underlyings)}
-    of = quotes.expiry_index
-    underlying = np.array([place[e.underlying] for e in snapshot.expiries], np.int64)[of]
-    tenor = np.array([e.tenor_years for e in snapshot.expiries], np.float64)[of]
-    forward = np.array([e.forward_usd for e in snapshot.expiries], np.float64)[of]
-    index = np.array([snapshot.index_usd[u] for u in underlyings])[underlying]
-    bucket = 1 + np.searchsorted(np.array(parameters.bucket_days), tenor * 365.0)
-    known = np.isfinite(quotes.mark_vol) & (quotes.mark_vol > 0.0)
-    vol = np.where(known, quotes.mark_vol, 1.0)
-    delta = np.abs(black76_delta(forward, quotes.strike_usd, vol, tenor, quotes.is_call))
-    scale = np.where(quotes.is_inverse, index / forward, 1.0)
-    vega = scale * black76_vega(forward, quotes.strike_usd, vol, tenor)
-    volume = np.where(known & np.isfinite(quotes.volume), quotes.volume, 0.0)
-    half = 0.5 * (quotes.ask - quotes.bid) * np.where(quotes.is_inverse, index, 1.0)
-    points = np.where(vega > 0.0, half / np.where(vega > 0.0, vega, 1.0), np.nan)
-    cells = (len(underlyings), len(names))
-    delta_volume, vega_volume = np.zeros(cells), np.zeros(cells)
-    spread = np.full(cells, parameters.liquidity.vol_half_spread_default)
+    found = bucket_activity(snapshot, parameters.bucket_days)
+    typical = np.nan_to_num(found.typical_vega)
     floor = parameters.concentration.volume_floor_coins
-    for u in range(cells[0]):
-        for b in range(1, cells[1]):
-            here = (underlying == u) & (bucket == b) & known
-            delta_volume[u, b] = float((volume * delta)[here].sum())
-            typical = float(np.median(vega[here])) if here.any() else 0.0
-            vega_volume[u, b] = max(float((volume * vega)[here].sum()), floor * typical)
-            seen = points[here & (points > 0.0)]
-            if seen.size:
-                spread[u, b] = float(np.median(seen))
+    vega_volume = np.maximum(found.vega_volume, floor * typical)
+    default = parameters.liquidity.vol_half_spread_default
+    spread = np.where(np.isnan(found.half_spread_vol), default, found.half_spread_vol)
+    quotes, of = snapshot.options, snapshot.options.expiry_index
     interest: dict[tuple[str, str, float], float] = {}
     for row in range(len(quotes)):
         item = snapshot.expiries[of[row]]
         key = (item.underlying, item.expiry.isoformat(), float(quotes.strike_usd[row]))
         held = float(quotes.open_interest[row])
         interest[key] = interest.get(key, 0.0) + (held if np.isfinite(held) else 0.0)
-    return MarketDepth(underlyings, names, delta_volume, vega_volume, spread, interest)
+    return MarketDepth(
+        found.underlyings,
+        found.buckets,
+        found.delta_volume,
+        vega_volume,
+        spread,
+        found.typical_vol,
+        interest,
+    )
+
+
+def calibrated_depth(
+    depth: MarketDepth, calibrated: CalibratedDepth, index_usd: Mapping[str, float]
+) -> MarketDepth:
+    """Return the depth of a snapshot with the volumes and spreads calibrated from recorded days.
+
+    Buckets without a calibrated value keep that of the snapshot.
+
+    Parameters
+    ----------
+    depth : MarketDepth
+        Depth of the snapshot.
+    calibrated : CalibratedDepth
+    index_usd : mapping
+        Index of each underlying, US dollars; converts vegas recorded in coins.
+    """
+
+    def replaced(now: FloatArray, by: Mapping[tuple[str, str], float], unit: bool) -> FloatArray:
+        out = now.copy()
+        for u, underlying in enumerate(depth.underlyings):
+            for b, bucket in enumerate(depth.buckets):
+                value = by.get((underlying, bucket))
+                if value is not None:
+                    out[u, b] = value * index_usd[underlying] if unit else value
+        return out
+
+    return replace(
+        depth,
+        delta_volume=replaced(depth.delta_volume, calibrated.delta_coins, unit=False),
+        vega_volume=replaced(depth.vega_volume, calibrated.vega_coins, unit=True),
+        half_spread_vol=replaced(depth.half_spread_vol, calibrated.half_spread_vol, unit=False),
+    )
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,12 @@ class ContractRisk:
     options."""
     half_spread: FloatArray
     """float64 (n_contracts,): half the bid-ask spread, US dollars per unit."""
+    long_cost_max: FloatArray
+    """float64 (n_contracts,): most that closing one unit held long costs, US dollars; infinite
+    without a bound."""
     open_interest: FloatArray
-    """float64 (n_contracts,): open interest of options, coins; NaN if not reported, and for other
+    """float64 (n_contracts,): open interest of options, coins, with that of the put or call of the
+    same strike if a model closes options by parity; NaN if not reported, and for other
     contracts."""
     expires_within: BoolArray
     """bool (n_contracts,): True for options that expire within the margin period of risk."""
@@ -141,43 +152,42 @@ def contract_risk(
     *,
     horizon_hours: float,
     depth: MarketDepth | None = None,
+    unit_value_usd: FloatArray | None = None,
 ) -> ContractRisk:
     """Return the risk of `contracts` that the add-on charges require.
 
-    An option without a positive bid-ask spread is assigned the half spread of its bucket, see
-    `MarketDepth.half_spread_vol`, times its vega.
+    An option without a positive bid-ask spread is assigned that of its bucket, times its vega.
 
     Parameters
     ----------
-    contracts : Contracts
-    snapshot : MarketSnapshot
-        Market in which the contracts are quoted.
+    contracts, snapshot
+        The contracts and the market in which they are quoted.
     revaluation : RevaluationParameters
         Determines the volatility of each option.
     parameters : AddOnParameters
     horizon_hours : float
         Margin period of risk, hours.
     depth : MarketDepth, optional
-        Market depth of the snapshot; computed if None.
+        Market depth; that of the snapshot if None.
+    unit_value_usd : float64 array of shape (n_contracts,), optional
+        Value of one unit, US dollars; required if closing a long option costs at most its value.
     """
     depth = market_depth(snapshot, parameters) if depth is None else depth
     instruments = [instrument_from_name(name) for name in contracts.names]
     underlying = np.array([depth.underlyings.index(i.underlying) for i in instruments], np.int32)
     is_option = np.array([i.kind is Kind.OPTION for i in instruments], np.bool_)
     index = np.array([snapshot.index_usd[u] for u in depth.underlyings])[underlying]
-    level = np.array([c.level_usd for c in contracts.curves])[contracts.curve]
-    tenor = np.array([c.tenor_years for c in contracts.curves])[contracts.curve]
-    discounts = [np.nan if c.discount is None else c.discount for c in contracts.curves]
-    discount = np.array(discounts)[contracts.curve]
+    level, tenor, discount = _of_curves(contracts)
     is_inverse = np.isnan(discount)
     scale = np.where(is_inverse, index / level, discount)
     bucket = _buckets(tenor * 365.0, parameters)
-    years = np.where(is_option, tenor, 1.0)
-    vol = np.where(is_option, total_deviations(contracts, revaluation), 1.0) / np.sqrt(years)
-    option_delta = black76_delta(level, contracts.strike, vol, years, contracts.sign > 0.0)
-    vega = np.where(is_option, scale * black76_vega(level, contracts.strike, vol, years), 0.0)
-    half, interest = _quoted(contracts, snapshot, np.where(is_inverse, index, 1.0))
+    deviation = np.where(is_option, total_deviations(contracts, revaluation), 1.0)
+    delta, vega = _greeks(contracts, deviation, level, np.where(is_option, tenor, 1.0))
+    vega = np.where(is_option, scale * vega, 0.0)
     typical = vega * depth.half_spread_vol[underlying, bucket]
+    unit_usd = np.where(is_inverse, index, 1.0)
+    half, interest = _option_quotes(contracts.names, snapshot, parameters, unit_usd, typical, level)
+    half[contracts.expire_within(parameters.close_out.settling_share * horizon_hours)] = 0.0
     outright = parameters.liquidity.outright_half_spread * np.abs(contracts.unit_value) * level
     strike, names, strike_interest = _strikes(contracts, depth)
     return ContractRisk(
@@ -187,9 +197,10 @@ def contract_risk(
         strike=strike,
         strike_names=names,
         strike_interest=strike_interest,
-        delta=np.where(is_option, option_delta, contracts.unit_value),
+        delta=np.where(is_option, delta, contracts.unit_value),
         vega=vega,
-        half_spread=np.where(is_option, np.where(half > 0.0, half, typical), outright),
+        half_spread=np.where(is_option, half, outright),
+        long_cost_max=_long_cost_max(is_option, unit_value_usd, parameters),
         open_interest=np.where(is_option, interest, np.nan),
         expires_within=is_option & contracts.expire_within(horizon_hours),
     )
@@ -201,16 +212,81 @@ def _buckets(days: FloatArray, parameters: AddOnParameters) -> IndexArray:
     return np.where(days > 0.0, inside, 0).astype(np.int32)
 
 
-def _quoted(
-    contracts: Contracts, snapshot: MarketSnapshot, unit_usd: FloatArray
+def _of_curves(contracts: Contracts) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return (level in US dollars, tenor in years, discount factor or NaN) of each contract."""
+    curves, of = contracts.curves, contracts.curve
+    discounts = [np.nan if c.discount is None else c.discount for c in curves]
+    return (
+        np.array([c.level_usd for c in curves])[of],
+        np.array([c.tenor_years for c in curves])[of],
+        np.array(discounts)[of],
+    )
+
+
+def _greeks(
+    contracts: Contracts, deviation: FloatArray, level: FloatArray, years: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return (half the bid-ask spread in US dollars, open interest in coins) of each contract.
+    """Return Black-76's (delta in coins, vega in US dollars before scaling) of each contract.
+
+    Arrays are float64 (n_contracts,): volatility times the root of time, forward in US dollars,
+    years to expiry. The results are meaningful for options only.
+    """
+    vol = deviation / np.sqrt(years)
+    delta = black76_delta(level, contracts.strike, vol, years, contracts.sign > 0.0)
+    return delta, black76_vega(level, contracts.strike, vol, years)
+
+
+def _long_cost_max(
+    is_option: BoolArray, unit_value_usd: FloatArray | None, parameters: AddOnParameters
+) -> FloatArray:
+    """Return `ContractRisk.long_cost_max`."""
+    if not parameters.close_out.value_bound:
+        return np.full(is_option.size, np.inf)
+    assert unit_value_usd is not None
+    return np.where(is_option, np.maximum(unit_value_usd, 0.0), np.inf)
+
+
+def _option_quotes(
+    names: Sequence[str],
+    snapshot: MarketSnapshot,
+    parameters: AddOnParameters,
+    unit_usd: FloatArray,
+    typical: FloatArray,
+    level: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return (half spread in US dollars, open interest in coins) of one unit of each contract.
+
+    Arrays are float64 (n_contracts,), in US dollars: `unit_usd` is the value of the unit of a
+    quote, `typical` the half spread of an option without a quoted one, `level` the forward. The
+    results are meaningful for options only.
+    """
+    half, interest = _quoted(names, snapshot, unit_usd)
+    half = np.where(half > 0.0, half, typical)
+    if not parameters.close_out.parity:
+        return half, interest
+    other, further = _quoted(_parity_names(names), snapshot, unit_usd)
+    forward = parameters.liquidity.outright_half_spread * level
+    half = np.minimum(half, np.where(other > 0.0, other, typical) + forward)
+    both = np.nan_to_num(interest) + np.nan_to_num(further)
+    return half, np.where(np.isnan(interest) & np.isnan(further), np.nan, both)
+
+
+def _parity_names(names: Sequence[str]) -> list[str]:
+    """Return the name of the put for a call and of the call for a put; others have no listing."""
+    other = {"C": "P", "P": "C"}
+    return [name[:-1] + other.get(name[-1:], "") for name in names]
+
+
+def _quoted(
+    names: Sequence[str], snapshot: MarketSnapshot, unit_usd: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return (half the bid-ask spread in US dollars, open interest in coins) of each option.
 
     `unit_usd`, float64 (n_contracts,), is the value of the unit of its quotes in US dollars. Both
     results are NaN for contracts that the chain does not list.
     """
     quotes = snapshot.options
-    row = np.array([snapshot.option_row.get(name, -1) for name in contracts.names], np.int64)
+    row = np.array([snapshot.option_row.get(name, -1) for name in names], np.int64)
     listed = (row >= 0) & (len(quotes) > 0)
     half = np.full(row.size, np.nan)
     interest = np.full(row.size, np.nan)

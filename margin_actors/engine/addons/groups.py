@@ -74,16 +74,43 @@ class AccountGroups:
         )
 
 
+@dataclass(frozen=True)
+class MemberSizes:
+    """Sizes of the net positions of each account's member."""
+
+    delta: FloatArray
+    """float64 (n_accounts, n_underlyings, n_buckets): net delta of the member, coins."""
+    vega: FloatArray
+    """float64 (n_accounts, n_underlyings, n_buckets): net vega, US dollars per unit of volatility;
+    long options are positive."""
+    quantity: FloatArray
+    """float64 (n_positions,): absolute net quantity of the member in the contract, its units."""
+    strike_coins: FloatArray
+    """float64 (n_positions,): sum of |calls| and |puts| of the member at the strike of the option,
+    coins; 0 for other contracts."""
+
+    def select(self, accounts: slice, positions: slice) -> "MemberSizes":
+        """Return the sizes of a range of accounts, which hold a range of positions."""
+        return MemberSizes(
+            self.delta[accounts],
+            self.vega[accounts],
+            self.quantity[positions],
+            self.strike_coins[positions],
+        )
+
+
 @compiled
 def _exposures(
     start: IntArray,
     index: IndexArray,
     quantity: FloatArray,
+    size: FloatArray,
     underlying: IndexArray,
     bucket: IndexArray,
     delta: FloatArray,
     vega: FloatArray,
     half_spread: FloatArray,
+    long_cost_max: FloatArray,
     open_interest: FloatArray,
     size_share: float,
     size_power: float,
@@ -108,14 +135,21 @@ def _exposures(
                 # Open interest not reported (NaN) or zero: the largest factor applies.
                 grown = size_factor_max
                 if usual > 0.0:
-                    ln_ratio, _ = logarithm_in_two_parts(max(abs(q) / usual, 1.0))
+                    ln_ratio, _ = logarithm_in_two_parts(max(size[p] / usual, 1.0))
                     grown = min(exponential(size_power * ln_ratio), size_factor_max)
-            out[4, a, u, b] += quoted * grown
+            cost = quoted * grown
+            if q > 0.0:
+                cost = min(cost, q * long_cost_max[i])
+            out[4, a, u, b] += cost
             out[5, a, u, b] += quoted
 
 
 def bucket_exposures(
-    holdings: Holdings, quantity: FloatArray, risk: ContractRisk, parameters: ModelParameters
+    holdings: Holdings,
+    quantity: FloatArray,
+    risk: ContractRisk,
+    parameters: ModelParameters,
+    members: MemberSizes | None = None,
 ) -> BucketExposures:
     """Return exposures by underlying and bucket, summed in the order of an account's positions.
 
@@ -127,19 +161,27 @@ def bucket_exposures(
     risk : ContractRisk
         Risk of the contracts to which the holdings refer.
     parameters : ModelParameters
+    members : MemberSizes, optional
+        Sizes of the members' positions; if given, spreads grow with the size of the member's
+        position if that is larger than the account's.
     """
     rules = parameters.addons.liquidity
+    size = np.abs(quantity)
+    if members is not None:
+        size = np.maximum(size, members.quantity)
     shape = (6, holdings.n_accounts, len(risk.depth.underlyings), len(risk.depth.buckets))
     out = np.zeros(shape)
     _exposures(
         holdings.start,
         holdings.index,
         quantity,
+        size,
         risk.underlying,
         risk.bucket,
         risk.delta,
         risk.vega,
         risk.half_spread,
+        risk.long_cost_max,
         risk.open_interest,
         rules.size_share,
         rules.size_power,
@@ -168,9 +210,14 @@ class DaysToClose:
 
 
 def days_to_close(
-    exposures: BucketExposures, risk: ContractRisk, parameters: ModelParameters
+    exposures: BucketExposures,
+    risk: ContractRisk,
+    parameters: ModelParameters,
+    members: MemberSizes | None = None,
 ) -> DaysToClose:
     """Return exposures divided by the amount that may be closed per day.
+
+    The exposure is that of the member (if given) or of the account, whichever is larger.
 
     Delta is closed with outrights and the options of the bucket, vega with the options of the
     bucket. The amount per day is the participation rate times the daily volume; the delta volume is
@@ -182,9 +229,15 @@ def days_to_close(
     floor = rules.volume_floor_coins
     delta = np.maximum(depth.delta_volume + outright[:, None], floor)
     vega = np.maximum(depth.vega_volume, 1e-12)
+    sizes = [np.abs(exposures.delta), np.abs(exposures.vega)]
+    if members is not None:
+        sizes = [
+            np.maximum(own, np.abs(whole))
+            for own, whole in zip(sizes, (members.delta, members.vega), strict=True)
+        ]
     return DaysToClose(
-        np.abs(exposures.delta) / (rules.participation * delta),
-        np.where(exposures.vega != 0.0, np.abs(exposures.vega) / (rules.participation * vega), 0.0),
+        sizes[0] / (rules.participation * delta),
+        np.where(sizes[1] != 0.0, sizes[1] / (rules.participation * vega), 0.0),
     )
 
 
@@ -194,6 +247,7 @@ def account_groups(
     risk: ContractRisk,
     parameters: ModelParameters,
     kinds: Collection[GroupKind],
+    members: MemberSizes | None = None,
 ) -> AccountGroups:
     """Return the position groups of the given kinds.
 
@@ -207,6 +261,8 @@ def account_groups(
         Risk of the contracts to which the holdings refer.
     parameters : ModelParameters
     kinds : collection of GroupKind
+    members : MemberSizes, optional
+        Sizes of the members' positions.
     """
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     index = holdings.index
@@ -222,19 +278,23 @@ def account_groups(
         found.append((np.flatnonzero(several[account]), underlying, GroupKind.UNDERLYING))
     if GroupKind.BUCKET in kinds:
         exposures = bucket_exposures(holdings, quantity, risk, parameters)
-        days = days_to_close(exposures, risk, parameters).days
+        days = days_to_close(exposures, risk, parameters, members).days
         slow = days > parameters.horizon_hours_total / 24.0
         chosen = slow.reshape(holdings.n_accounts, -1)[account, cell]
         found.append((np.flatnonzero(chosen), cell, GroupKind.BUCKET))
     if GroupKind.STRIKE in kinds:
         strike = risk.strike[index].astype(np.int64)
-        large = _large_strikes(account, strike, quantity, risk, parameters)
+        large = _large_strikes(account, strike, quantity, risk, parameters, members)
         found.append((np.flatnonzero(large), strike, GroupKind.STRIKE))
     return _gather(holdings, account, found)
 
 
 def strike_shares(
-    account: IntArray, strike: IntArray, quantity: FloatArray, risk: ContractRisk
+    account: IntArray,
+    strike: IntArray,
+    quantity: FloatArray,
+    risk: ContractRisk,
+    members: MemberSizes | None = None,
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Return (key, coins, share) of every strike that an account holds.
 
@@ -246,13 +306,15 @@ def strike_shares(
         Index of the strike in `risk.strike_names`; -1 for positions other than options.
     quantity : float64 array of shape (n_positions,), coins
     risk : ContractRisk
+    members : MemberSizes, optional
+        Sizes of the members' positions.
 
     Returns
     -------
     key : int64 array of shape (n_keys,), ascending
         account * n_strikes + strike.
     coins : float64 array of shape (n_keys,)
-        Gross quantity, the sum of |calls| and |puts|.
+        Gross quantity, the sum of |calls| and |puts|, of the account or, if larger, of its member.
     share : float64 array of shape (n_keys,), in [0, 1]
         Coins divided by the open interest of the strike; 1 if the open interest is zero.
     """
@@ -260,6 +322,8 @@ def strike_shares(
     options = strike >= 0
     key, place = np.unique(account[options] * n_strikes + strike[options], return_inverse=True)
     coins = np.bincount(place, weights=np.abs(quantity[options]), minlength=key.size)
+    if members is not None:
+        np.maximum.at(coins, place, members.strike_coins[options])
     interest = risk.strike_interest[key % n_strikes] if key.size else np.empty(0)
     share = np.where(interest > 0.0, coins / np.where(interest > 0.0, interest, 1.0), 1.0)
     return key.astype(np.int64), coins.astype(np.float64), np.minimum(share, 1.0)
@@ -271,15 +335,16 @@ def _large_strikes(
     quantity: FloatArray,
     risk: ContractRisk,
     parameters: ModelParameters,
+    members: MemberSizes | None,
 ) -> BoolArray:
     """Return, as bool (n_positions,), the options at a strike with a large share of open interest.
 
-    The share is that of the account; it is large from the first step of the model on.
+    The share, of the account or of its member, is large from the first step of the model on.
     """
     steps = parameters.addons.concentration.open_interest_steps
     if not steps:
         return np.zeros(strike.size, np.bool_)
-    key, _, share = strike_shares(account, strike, quantity, risk)
+    key, _, share = strike_shares(account, strike, quantity, risk, members)
     large = key[share >= steps[0][0]]
     n_strikes = max(len(risk.strike_names), 1)
     return (strike >= 0) & np.isin(account * n_strikes + strike, large)

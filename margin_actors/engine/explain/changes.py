@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import COMPONENT_NAMES, calculate_margin
+from margin_actors.engine.margin import COMPONENT_NAMES, book_content_id, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidPortfolio, MarginError, Problem
-from margin_actors.market.books import Book, account_book, select_account
+from margin_actors.market.books import Book, account_book, other_accounts, select_account
 from margin_actors.market.snapshots import MarketSnapshot
 
 STEPS: tuple[str, ...] = ("positions", "market", "scenarios", "parameters")
@@ -37,6 +37,8 @@ class State:
     scenarios: ScenarioSet
     book: Book
     model: ModelParameters
+    others: Book | None = None
+    """Further accounts of the members of `book`, which are not margined."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def changes_of_margin(before: State, after: State, account: str) -> Waterfall:
 
 def _walk(old: State, new: State, account: str, order: Sequence[str]) -> Waterfall:
     replaced = {
-        "positions": {"book": new.book},
+        "positions": {"book": new.book, "others": new.others},
         "market": {"snapshot": new.snapshot},
         "scenarios": {"scenarios": new.scenarios},
         "parameters": {"model": new.model},
@@ -131,7 +133,7 @@ def _same(a: State, b: State) -> bool:
     return (
         a.snapshot.id == b.snapshot.id
         and a.scenarios.id == b.scenarios.id
-        and a.book.id == b.book.id
+        and book_content_id(a.book, a.others) == book_content_id(b.book, b.others)
         and a.model.id == b.model.id
     )
 
@@ -140,7 +142,9 @@ def _margin(state: State) -> tuple[float, dict[str, float]]:
     """Return (requirement, components) of the only account; (0, {}) if it has no positions."""
     if state.book.n_positions == 0:
         return 0.0, {}
-    result = calculate_margin(state.snapshot, state.scenarios, state.book, state.model)
+    result = calculate_margin(
+        state.snapshot, state.scenarios, state.book, state.model, others=state.others
+    )
     return float(result.margins.initial_margin_usd[0]), result.margins.amounts_of(0)
 
 
@@ -151,4 +155,4 @@ def _alone(state: State, account: str) -> State:
         alone = select_account(book, book.accounts.index(account))
     else:
         alone = account_book(account, "", {})
-    return replace(state, book=alone)
+    return replace(state, book=alone, others=other_accounts(book, [account]))

@@ -119,6 +119,7 @@ def calculate_margin(
     model: ModelParameters,
     *,
     surfaces: dict[str, VolatilitySurface] | None = None,
+    others: Book | None = None,
     keep_pnl: bool = False,
     threads: int = 1,
 ) -> MarginResult:
@@ -133,6 +134,8 @@ def calculate_margin(
         The inputs that determine the result.
     surfaces : dict of VolatilitySurface by underlying, optional
         The model's smiles if already fitted to the snapshot; fitted here by default.
+    others : Book, optional
+        Further accounts of the book's members, which are not margined; see `assess_book`.
     keep_pnl : bool
         Return every account's profit in every scenario as `pnl_usd`.
     threads : int
@@ -153,7 +156,7 @@ def calculate_margin(
             [Problem(Location("book"), "the book is empty", "add positions")],
         )
     smiles = fit_smiles(snapshot, model, surfaces=surfaces)
-    assessment = assess_unpriced_book(book, snapshot, scenarios, model, smiles)
+    assessment = assess_unpriced_book(book, snapshot, scenarios, model, smiles, others)
     _require_accounts(assessment, snapshot, scenarios, model, smiles)
     names = assessment.book.instruments
     if not names:  # every position has expired, but a market needs at least one contract
@@ -249,7 +252,7 @@ def margin_from_slice(
         If the scenario set lacks a section that the model needs.
     """
     inputs = prepare_inputs(market, scenarios)
-    whole = prepare_book(market, assessment.book, inputs)
+    whole = prepare_book(market, assessment.book, inputs, assessment.others)
     others = alternative_pnl(market, scenarios.core, priced.cube, whole, threads=threads)
     margins: list[Margins] = []
     profits: list[FloatArray] = []

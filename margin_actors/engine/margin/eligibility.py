@@ -28,6 +28,7 @@ from margin_actors.engine.revaluation import (
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import Problem
 from margin_actors.market.books import Book, select_positions
+from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import has_expired, instrument_from_name
 from margin_actors.market.portfolios import QUANTITY_MAX
 from margin_actors.market.snapshots import MarketSnapshot
@@ -55,11 +56,13 @@ class BookAssessment:
     """Expired instruments that await settlement, by account id; covers all accounts."""
     expired_positions: int = 0
     """Number of expired positions of all accounts."""
+    others: Book | None = None
+    """Further accounts of the members, which are not margined; None if they do not matter."""
 
     @property
     def book_id(self) -> str:
-        """Content id of the whole book, `held`."""
-        return self.held.id
+        """Content id of the positions on which the margins depend: `held`, and `others` if any."""
+        return book_content_id(self.held, self.others)
 
     def excluding(self, accounts: Iterable[str], problem: AccountProblem) -> "BookAssessment":
         """Return the assessment with `accounts` moved to the failures, each with `problem`."""
@@ -89,8 +92,18 @@ class _Names:
     the model does not round."""
 
 
-def assess_book(priced: PricedMarket, book: Book) -> BookAssessment:
+def book_content_id(held: Book, others: Book | None) -> str:
+    """Return the id of a book together with the further accounts on which its margins depend."""
+    if others is None:
+        return held.id
+    return content_id("book", {"held": held.id, "others": others.id})
+
+
+def assess_book(priced: PricedMarket, book: Book, others: Book | None = None) -> BookAssessment:
     """Return which accounts of a book can be margined in a priced market.
+
+    `others` are further accounts of the book's members. They count if the model measures size by
+    member, without the accounts among them that cannot be margined.
 
     Vectorised: fast even for a large book if its contracts are listed and its quantities are whole
     lots.
@@ -101,6 +114,8 @@ def assess_book(priced: PricedMarket, book: Book) -> BookAssessment:
     be summed exactly is only found while it is margined; see `BookAssessment.excluding`.
     """
     market = priced.market
+    if others is not None and market.model.addons.members.enabled:
+        return replace(assess_book(priced, book), others=assess_book(priced, others).book)
     contracts, place = market.contracts, market.contracts.place
     columns = np.array([place.get(name, -1) for name in book.instruments], np.int64)
     unlisted = [book.instruments[i] for i in np.flatnonzero(columns < 0)]
@@ -123,12 +138,17 @@ def assess_unpriced_book(
     scenarios: ScenarioSet,
     model: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
+    others: Book | None = None,
 ) -> BookAssessment:
     """Return which accounts of a book can be margined, before anything is priced.
 
     Like `assess_book`, but without the check for accounts too large to be summed exactly. `smiles`
     is the result of `fit_smiles`.
     """
+    if others is not None and model.addons.members.enabled:
+        further = assess_unpriced_book(others, snapshot, scenarios, model, smiles).book
+        own = assess_unpriced_book(book, snapshot, scenarios, model, smiles)
+        return replace(own, others=further)
     names = _names(book.instruments, snapshot, model, smiles, scenarios)
     if model.revaluation.pnl_quantum_usd is not None:
         lots = [_lot(name, names, model) for name in book.instruments]
@@ -288,6 +308,7 @@ __all__ = [
     "BookAssessment",
     "assess_book",
     "assess_unpriced_book",
+    "book_content_id",
     "instrument_faults",
     "unmoved_instruments",
 ]

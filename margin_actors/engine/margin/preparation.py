@@ -1,6 +1,19 @@
 """Preparation of a book for the kernels: its positions and the risk inputs of its contracts."""
 
-from margin_actors.engine.addons import account_groups, contract_risk, market_depth
+from margin_actors.engine.addons import (
+    ContractRisk,
+    MarketDepth,
+    MemberSizes,
+    account_groups,
+    bucket_names,
+    calibrated_depth,
+    contract_risk,
+    hedge_rates,
+    largest_losses,
+    market_depth,
+    member_sizes,
+    net_positions,
+)
 from margin_actors.engine.margin.margins import position_sums
 from margin_actors.engine.margin.prepared_book import PreparedBook
 from margin_actors.engine.margin.prepared_market import PreparedMarket
@@ -17,6 +30,7 @@ from margin_actors.engine.scenarios import (
     STRESS,
     STRESS_PERIOD,
     ScenarioSet,
+    uses_recorded_depth,
 )
 from margin_actors.engine.scenarios.prescribed import extended_moves
 from margin_actors.engine.tails import extended_shares, short_rates
@@ -46,6 +60,12 @@ def require_sections(scenarios: ScenarioSet, model: ModelParameters) -> None:
     if STRESS_PERIOD in scenarios.section_names and calibration.stress_confidence is None:
         problem = f"has no confidence for the section {STRESS_PERIOD!r}"
         problems.append(Problem(f"scenario set {scenarios.id}", problem))
+    recorded = calibration.depth
+    if recorded is not None and uses_recorded_depth(model):
+        known = set(bucket_names(model.addons.bucket_days))
+        if not {bucket for _, bucket in recorded.delta_coins} <= known:
+            problem = "has market depth of other expiry buckets than the model"
+            problems.append(Problem(f"scenario set {scenarios.id}", problem))
     without = [u for u in scenarios.underlyings if u not in calibration.buffer_shares]
     if model.procyclicality.buffer.enabled and without:
         problem = f"has no calibrated buffer shares of {', '.join(without)}"
@@ -79,16 +99,15 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
     """
     model, contracts = market.model, market.contracts
     require_sections(scenarios, model)
-    risk = None
+    risk = hedge = None
     if needs_of(model).contract_risk:
-        risk = contract_risk(
-            contracts,
-            market.snapshot,
-            model.revaluation,
-            model.addons,
-            horizon_hours=model.horizon_hours_total,
-            depth=market.depth or market_depth(market.snapshot, model.addons),
-        )
+        depth = market.depth or market_depth(market.snapshot, model.addons)
+        recorded = scenarios.calibration.depth
+        if uses_recorded_depth(model) and recorded is not None:
+            depth = calibrated_depth(depth, recorded, market.snapshot.index_usd)
+        risk = _risk_of(market, depth)
+        if model.addons.hedge.enabled and model.addons.concentration.enabled:
+            hedge = hedge_rates(scenarios, depth, model)
     span = grid = None
     notes: tuple[str, ...] = ()
     today = market.value_today
@@ -110,14 +129,39 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
         grid=grid,
         extended=extended_shares(scenarios) if tails.extended_moves.enabled else None,
         short=short,
+        hedge=hedge,
         notes=notes,
     )
 
 
-def prepare_book(market: PreparedMarket, book: Book, inputs: RiskInputs) -> PreparedBook:
+def _risk_of(market: PreparedMarket, depth: MarketDepth) -> ContractRisk:
+    model = market.model
+    return contract_risk(
+        market.contracts,
+        market.snapshot,
+        model.revaluation,
+        model.addons,
+        horizon_hours=model.horizon_hours_total,
+        depth=depth,
+        unit_value_usd=market.unit_value_usd,
+    )
+
+
+def prepare_book(
+    market: PreparedMarket, book: Book, inputs: RiskInputs, others: Book | None = None
+) -> PreparedBook:
     """Return a book's positions in the contracts of a market, with the groups that are measured.
 
-    The market must hold all instruments of the book, and `inputs` must be those of its contracts.
+    Parameters
+    ----------
+    market : PreparedMarket
+        With at least the instruments of the book.
+    book : Book
+    inputs : RiskInputs
+        Risk inputs of the market's contracts.
+    others : Book, optional
+        Accounts that are not margined but belong to members of the book's accounts. Used only by
+        models that measure size by member.
 
     Raises
     ------
@@ -127,7 +171,26 @@ def prepare_book(market: PreparedMarket, book: Book, inputs: RiskInputs) -> Prep
     holdings = holdings_from_book(market.contracts, book)
     value = position_sums(market.unit_value_usd, holdings.start, holdings.index, book.quantity)
     groups = None
+    members = _member_sizes(market, book, inputs, others)
     kinds = needs_of(inputs.model).groups
     if inputs.risk is not None and kinds:
-        groups = account_groups(holdings, book.quantity, inputs.risk, inputs.model, kinds)
-    return PreparedBook(book.accounts, holdings, book.quantity, groups, value, inputs)
+        groups = account_groups(holdings, book.quantity, inputs.risk, inputs.model, kinds, members)
+    loss_max = None
+    if inputs.model.addons.loss_bound.enabled:
+        loss_max = largest_losses(market.contracts, holdings, book.quantity, value)
+    return PreparedBook(
+        book.accounts, holdings, book.quantity, groups, value, inputs, members, loss_max
+    )
+
+
+def _member_sizes(
+    market: PreparedMarket, book: Book, inputs: RiskInputs, others: Book | None
+) -> MemberSizes | None:
+    """Return the sizes of the members' positions; None if the model does not use them."""
+    if inputs.risk is None or not inputs.model.addons.members.enabled:
+        return None
+    risk = inputs.risk
+    if others is not None and not market.contracts.place.keys() >= {*others.instruments}:
+        market = market.with_contracts(sorted({*book.instruments, *others.instruments}))
+        risk = _risk_of(market, risk.depth)
+    return member_sizes(net_positions(market.contracts, book, others), risk, inputs.model)

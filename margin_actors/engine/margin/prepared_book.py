@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
-from margin_actors.engine.addons import AccountGroups
+from margin_actors.engine.addons import AccountGroups, MemberSizes
 from margin_actors.engine.margin.risk_inputs import RiskInputs
 from margin_actors.engine.revaluation import AccountProfits, Holdings
 
@@ -27,6 +27,11 @@ class PreparedBook:
     """float64 (n_accounts,): value of options and spot, US dollars."""
     inputs: RiskInputs
     """Inputs of requirements other than profits."""
+    members: MemberSizes | None = None
+    """Sizes of the net positions of the accounts' members; None if the model does not use them."""
+    loss_max_usd: FloatArray | None = None
+    """float64 (n_accounts,): largest possible loss, US dollars, infinite without a bound; None if
+    the model does not use it."""
 
     @cached_property
     def positions(self) -> IntArray:
@@ -43,6 +48,10 @@ class PreparedBook:
             None if self.groups is None else self.groups.select(first, last),
             self.value_usd[first:last],
             self.inputs,
+            None
+            if self.members is None
+            else self.members.select(slice(first, last), slice(begin, end)),
+            None if self.loss_max_usd is None else self.loss_max_usd[first:last],
         )
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.engine.addons import netted_book
 from margin_actors.engine.margin.cube_slice import CubeSlice, price_own_slice, price_slice
 from margin_actors.engine.margin.margins import Margins
 from margin_actors.engine.margin.pnl import book_pnl, revalue_slice, slice_pnl
@@ -68,11 +69,14 @@ class PricedMarket:
         listed = self.market.contracts.place
         return self.slices is not None and all(map(listed.__contains__, names))
 
-    def prepare_book(self, book: Book) -> tuple[PreparedMarket, PreparedBook]:
+    def prepare_book(
+        self, book: Book, others: Book | None = None
+    ) -> tuple[PreparedMarket, PreparedBook]:
         """Return (market, book prepared in its contracts).
 
         The market is `self.market` if prices of all the book's instruments are held, else one with
-        exactly the book's instruments.
+        exactly the book's instruments. `others` are further accounts of the book's members, see
+        `preparation.prepare_book`.
 
         Raises
         ------
@@ -81,12 +85,27 @@ class PricedMarket:
             all of them.
         """
         if self.holds_prices_of(book.instruments):
-            return self.market, prepare_book(self.market, book, self.inputs)
+            return self.market, prepare_book(self.market, book, self.inputs, others)
         # A book without positions still needs a market of at least one contract.
         names = book.instruments or self.market.contracts.names[:1]
         market = self.market.with_contracts(names)
         inputs = prepare_inputs(market, self.scenarios)
-        return market, prepare_book(market, book, inputs)
+        return market, prepare_book(market, book, inputs, others)
+
+    def repeated_others(self, others: Book, members: Sequence[str]) -> Book:
+        """Return a book in which each of `members` has one account with the sum of `others`.
+
+        For alternatives of one account, each of which is a member of its own.
+
+        Raises
+        ------
+        InvalidPortfolio, MissingMarketData
+            If an instrument cannot be priced.
+        """
+        contracts = self.market.contracts
+        if not contracts.place.keys() >= {*others.instruments}:
+            contracts = self.market.with_contracts(others.instruments).contracts
+        return netted_book(contracts, others, members)
 
     def pnl(self, market: PreparedMarket, book: PreparedBook, *, keep_pnl: bool = False) -> BookPnl:
         """Return the profits of every account over all scenarios.
@@ -109,15 +128,17 @@ class PricedMarket:
             slices = [slice_pnl(item, book, keep_pnl=keep_pnl) for item in self.slices_of(market)]
         return book_pnl(slices, book)
 
-    def margins(self, book: Book) -> Margins:
+    def margins(self, book: Book, others: Book | None = None) -> Margins:
         """Return the margins of every account of a book, computed on one thread.
+
+        `others` are further accounts of the book's members.
 
         Raises
         ------
         InvalidPortfolio, MissingMarketData
             As `prepare_book`; InvalidPortfolio also if accounts are too large to be summed exactly.
         """
-        return self.prepared_margins(*self.prepare_book(book))
+        return self.prepared_margins(*self.prepare_book(book, others))
 
     def prepared_margins(self, market: PreparedMarket, book: PreparedBook) -> Margins:
         """Return the margins of every account of a prepared book, computed on one thread.

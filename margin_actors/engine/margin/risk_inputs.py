@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from margin_actors.engine.addons import ContractRisk
+from margin_actors.engine.addons import ContractRisk, HedgeRates
 from margin_actors.engine.margin.sample import Sample
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import Calibration, Section
@@ -30,6 +30,8 @@ class RiskInputs:
     """Names and shares of the extended rows; None unless the model has extended moves."""
     short: ShortRates | None = None
     """Inputs of the short option minimum; None unless the model has one."""
+    hedge: HedgeRates | None = None
+    """Cost rates of hedges in neighbouring buckets; None if they bound no charge."""
     notes: tuple[str, ...] = ()
     """Descriptions of the SPAN scan ranges."""
 

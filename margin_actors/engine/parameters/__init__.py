@@ -1,6 +1,13 @@
 """Validated parameters of the margin model, and presets of common models."""
 
 from margin_actors.engine.parameters.components import NamedComponent
+from margin_actors.engine.parameters.depth import (
+    CloseOutParameters,
+    DepthParameters,
+    HedgeParameters,
+    LossBoundParameters,
+    MemberParameters,
+)
 from margin_actors.engine.parameters.model import (
     HistoryParameters,
     MeasureParameters,
@@ -50,13 +57,18 @@ __all__ = [
     "AddOnParameters",
     "BufferParameters",
     "Change",
+    "CloseOutParameters",
     "CollateralParameters",
     "ExtendedMoveParameters",
     "ExtendedRow",
+    "DepthParameters",
     "FilterParameters",
+    "HedgeParameters",
     "HistoryParameters",
     "HypotheticalMove",
+    "LossBoundParameters",
     "MeasureParameters",
+    "MemberParameters",
     "ModelParameters",
     "MonteCarloParameters",
     "MoveGrid",

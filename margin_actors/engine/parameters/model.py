@@ -152,6 +152,10 @@ class ModelParameters(ParameterSection):
                 "tails.extended_moves needs a smile that moves: smile = 'svi' or 'sabr', and "
                 "dynamics other than 'frozen'"
             )
+        if self.addons.members.enabled and self.revaluation.pnl_quantum_usd is None:
+            raise ValueError(
+                "addons.members needs positions in whole lots: set revaluation.pnl_quantum_usd"
+            )
         return self
 
     @property
@@ -187,7 +191,13 @@ class ModelParameters(ParameterSection):
                 "addons": addons.model_copy(
                     update={
                         name: getattr(addons, name).model_copy(update=off)
-                        for name in ("concentration", "liquidity", "model_risk", "expiry_risk")
+                        for name in (
+                            "concentration",
+                            "liquidity",
+                            "model_risk",
+                            "expiry_risk",
+                            "loss_bound",
+                        )
                     }
                 ),
                 "tails": TailParameters(),

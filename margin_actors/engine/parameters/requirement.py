@@ -5,6 +5,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from margin_actors.engine.parameters.depth import (
+    CloseOutParameters,
+    DepthParameters,
+    HedgeParameters,
+    LossBoundParameters,
+    MemberParameters,
+)
 from margin_actors.parameter_section import ParameterSection
 
 
@@ -218,6 +225,10 @@ class ExpiryRiskParameters(ParameterSection):
 class AddOnParameters(ParameterSection):
     """Add-ons to the core."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset(
+        {"depth", "members", "hedge", "close_out", "loss_bound"}
+    )
+
     bucket_days: tuple[float, ...] = (7.0, 30.0, 90.0, 180.0)
     """Upper ends of the expiry buckets, days; the last bucket is open-ended. Perpetuals and spot
     have a separate bucket."""
@@ -229,6 +240,16 @@ class AddOnParameters(ParameterSection):
     """Model risk."""
     expiry_risk: ExpiryRiskParameters = ExpiryRiskParameters()
     """Expiry risk."""
+    depth: DepthParameters = DepthParameters()
+    """Market depth from recorded days."""
+    members: MemberParameters = MemberParameters()
+    """Size measured by member."""
+    hedge: HedgeParameters = HedgeParameters()
+    """Bound of the concentration charge by the cost of a hedge."""
+    close_out: CloseOutParameters = CloseOutParameters()
+    """The cheapest way to close an option."""
+    loss_bound: LossBoundParameters = LossBoundParameters()
+    """Bound of the requirement by the largest possible loss."""
 
     @model_validator(mode="after")
     def _buckets(self) -> "AddOnParameters":

@@ -1,14 +1,19 @@
 """Scenario engines; each builds a `ScenarioSet`, whose rows are joint moves of all underlyings."""
 
-from margin_actors.engine.scenarios.build import build_scenarios
+from margin_actors.engine.scenarios.build import build_scenarios, uses_recorded_depth
 from margin_actors.engine.scenarios.engines.historical import build_historical
 from margin_actors.engine.scenarios.engines.monte_carlo import (
     MonteCarloModel,
     build_monte_carlo,
     fit_monte_carlo,
 )
+from margin_actors.engine.scenarios.history.depth_history import (
+    DepthHistory,
+    calibrate_depth,
+    depth_history,
+)
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
-from margin_actors.engine.scenarios.sets.calibration import Calibration
+from margin_actors.engine.scenarios.sets.calibration import CalibratedDepth, Calibration
 from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     CORE,
@@ -40,7 +45,9 @@ __all__ = [
     "STRESS",
     "STRESS_PERIOD",
     "TENORS_DAYS",
+    "CalibratedDepth",
     "Calibration",
+    "DepthHistory",
     "MonteCarloModel",
     "Provenance",
     "ScenarioSet",
@@ -50,8 +57,11 @@ __all__ = [
     "build_historical",
     "build_monte_carlo",
     "build_scenarios",
+    "calibrate_depth",
+    "depth_history",
     "fit_monte_carlo",
     "join_sections",
     "scenario_set_from_table",
     "scenario_set_to_table",
+    "uses_recorded_depth",
 ]

@@ -14,6 +14,7 @@ from margin_actors.engine.scenarios.engines.historical import (
     sampling_notes,
 )
 from margin_actors.engine.scenarios.engines.monte_carlo import build_monte_carlo
+from margin_actors.engine.scenarios.history.depth_history import DepthHistory, calibrate_depth
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
 from margin_actors.engine.scenarios.history.volatility import Recursion
 from margin_actors.engine.scenarios.history.windows import (
@@ -36,7 +37,7 @@ from margin_actors.engine.scenarios.procyclicality import (
     reference_margins,
     replay,
 )
-from margin_actors.engine.scenarios.sets.calibration import Calibration
+from margin_actors.engine.scenarios.sets.calibration import CalibratedDepth, Calibration
 from margin_actors.engine.scenarios.sets.scenario_set import (
     CORE,
     EXTENDED,
@@ -62,19 +63,20 @@ def build_scenarios(
     surfaces: Mapping[str, SurfaceHistory] | None = None,
     vol_index: Mapping[str, VolatilityIndex] | None = None,
     garch: tuple[Recursion | None, ...] | None = None,
+    depth: DepthHistory | None = None,
 ) -> ScenarioSet:
     """Return the scenario set of a model at a time.
 
     Parameters
     ----------
-    prices, as_of, surfaces, vol_index
+    prices, model, as_of, surfaces, vol_index
         As in `build_historical`.
-    model : ModelParameters
     sections : collection of str, optional
         Sections besides the core that the requirement needs, see `engine.margin.needs_of`. Stress
         rows are also built if the model's parameters enable them.
     garch : tuple of Recursion or None, optional
         Recursions fitted by `garch_recursions`; by default they are fitted here.
+    depth : DepthHistory, optional
 
     Raises
     ------
@@ -83,7 +85,7 @@ def build_scenarios(
     InvalidParameters
         If a hypothetical or extended move names an underlying that the model does not have.
     """
-    parameters, tools = model.scenarios, model.procyclicality
+    parameters = model.scenarios
     table = price_table(prices, parameters, as_of)
     every = all_windows(table, parameters)
     wanted: dict[str, Windows] = {CORE: recent_windows(table, parameters)}
@@ -93,32 +95,49 @@ def build_scenarios(
     confidence = None
     if STRESS_PERIOD in sections:
         period = stress_period_of(table, every, model)
-        wanted[STRESS_PERIOD] = period.windows
-        confidence = period.confidence
+        wanted[STRESS_PERIOD], confidence = period.windows, period.confidence
         notes += period.notes()
-    event_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     if STRESS in sections or parameters.stress.enabled:
-        wanted[STRESS], event_names, missing = event_windows(table, every, parameters.stress.events)
+        wanted[STRESS], names, missing = event_windows(table, every, parameters.stress.events)
         if missing:
             notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
     sets = _rows_of(table, wanted, model, as_of, SurfaceSources(surfaces or {}, vol_index or {}))
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
-    buffer_shares: dict[str, float] = {}
-    if tools.buffer.enabled:
-        buffer_shares = current_buffer_shares(table, every, model, following)
-        notes.append(_buffer_note(buffer_shares))
     if STRESS in wanted:
-        sets[STRESS] = _with_hypothetical(sets[STRESS], event_names, model, sets[CORE].path_hours)
+        sets[STRESS] = _with_hypothetical(sets[STRESS], names, model, sets[CORE].path_hours)
     if EXTENDED in sections:
         sets[EXTENDED] = _extended(model, sets[CORE])
-    whole, calibration = join_sections(list(sets.items())), Calibration(buffer_shares, confidence)
-    return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
+    shares: dict[str, float] = {}
+    if model.procyclicality.buffer.enabled:
+        shares = current_buffer_shares(table, every, model, following)
+        notes.append(f"procyclicality buffer, a share of the core: {_shown(shares)}")
+    whole = join_sections(list(sets.items()))
+    found = Calibration(shares, confidence, _depth(depth, model, as_of, notes))
+    return replace(whole, notes=(*whole.notes, *notes), calibration=found)
 
 
-def _buffer_note(shares: Mapping[str, float]) -> str:
-    shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
-    return f"procyclicality buffer, a share of the core: {shown}"
+def _depth(
+    history: DepthHistory | None, model: ModelParameters, as_of: np.datetime64, notes: list[str]
+) -> CalibratedDepth | None:
+    """Return the market depth of recorded days, and append a note, if the model uses it."""
+    if not uses_recorded_depth(model):
+        return None
+    found, note = calibrate_depth(history, model.addons, as_of)
+    notes.append(note)
+    return found
+
+
+def uses_recorded_depth(model: ModelParameters) -> bool:
+    """Return whether a charge of the model depends on the market depth of recorded days."""
+    addons = model.addons
+    is_charged = addons.concentration.enabled or addons.liquidity.enabled
+    return is_charged and addons.depth.days > 0
+
+
+def _shown(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
 
 
 def _with_hypothetical(

@@ -41,6 +41,8 @@ class RunDocument(Document):
     model has no floor."""
     initial_margin_usd: float
     """Sum of the requirements."""
+    accounts_with_dominant_add_on: int
+    """Number of accounts with an add-on above half of their requirement, named in margin.csv."""
     digest: str
     """Hash of the results of all accounts."""
     synthetic: bool

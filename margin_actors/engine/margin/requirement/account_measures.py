@@ -166,8 +166,9 @@ class AccountMeasures:
     def exposures(self) -> BucketExposures:
         """Exposures by underlying and expiry bucket; only if the model needs contract risk."""
         assert self.inputs.risk is not None
+        book = self.book
         return bucket_exposures(
-            self.book.holdings, self.book.quantity, self.inputs.risk, self.inputs.model
+            book.holdings, book.quantity, self.inputs.risk, self.inputs.model, book.members
         )
 
     @cached_property

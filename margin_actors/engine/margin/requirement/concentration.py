@@ -16,6 +16,8 @@ def amount(context: RequirementContext) -> FloatArray:
         context.groups,
         measures.groups[0],
         context.model,
+        book.members,
+        context.inputs.hedge,
     )
     return context.record_charge(charge)
 

@@ -75,8 +75,13 @@ def requirements(pnl: BookPnl, book: PreparedBook) -> Margins:
 def _amounts(
     components: tuple[Component, ...], measures: AccountMeasures, recorder: InputRecorder
 ) -> dict[str, FloatArray]:
-    """Return the amounts of all components, float64 (n_accounts,) each, in summation order."""
+    """Return the amounts of all components, float64 (n_accounts,) each, in summation order.
+
+    If the model bounds the requirement by the largest possible loss, each component adds at most
+    what remains below it, so that components stay at least 0 and still sum to the requirement.
+    """
     book = measures.book
+    charged = np.zeros(book.holdings.n_accounts)
     parameters = {item.name: item.parameters for item in book.inputs.model.components}
     amounts: dict[str, FloatArray] = {}
     for component in components:
@@ -89,8 +94,20 @@ def _amounts(
             parameters.get(component.name, {}),
             recorder,
         )
-        amounts[component.name] = component.amount(context)
+        amount = component.amount(context)
+        if book.loss_max_usd is not None:
+            amount = _limited(amount, np.maximum(book.loss_max_usd - charged, 0.0), context)
+            charged += amount
+        amounts[component.name] = amount
     return amounts
+
+
+def _limited(amount: FloatArray, left: FloatArray, context: RequirementContext) -> FloatArray:
+    """Return the amounts, at most `left` each, and record those that were larger."""
+    larger = np.flatnonzero(amount > left)
+    context.record_some("unbounded_usd", larger, amount[larger])
+    context.record_some("left_usd", larger, left[larger])
+    return np.minimum(amount, left)
 
 
 def _is_core_only(components: tuple[Component, ...], inputs: RiskInputs) -> bool:
