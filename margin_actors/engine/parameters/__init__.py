@@ -7,11 +7,13 @@ from margin_actors.engine.parameters.model import (
     ModelParameters,
     RevaluationParameters,
 )
+from margin_actors.engine.parameters.perpetual_basis import PerpetualBasisParameters
 from margin_actors.engine.parameters.presets import (
     PRESETS,
     parameters_from_mapping,
     preset,
 )
+from margin_actors.engine.parameters.rates import RateParameters
 from margin_actors.engine.parameters.requirement import (
     AddOnParameters,
     BufferParameters,
@@ -47,6 +49,8 @@ __all__ = [
     "ModelParameters",
     "MonteCarloParameters",
     "NamedComponent",
+    "PerpetualBasisParameters",
+    "RateParameters",
     "RevaluationParameters",
     "ScenarioParameters",
     "SpanParameters",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from margin_actors.arrays import DAY_MS, FloatArray, IntArray
+from margin_actors.arrays import DAY_MS, IntArray
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
 from margin_actors.engine.scenarios.engines.historical import (
@@ -14,6 +14,7 @@ from margin_actors.engine.scenarios.engines.historical import (
     sampling_notes,
 )
 from margin_actors.engine.scenarios.engines.monte_carlo import build_monte_carlo
+from margin_actors.engine.scenarios.history.perpetual_basis import PerpetualBasisHistory
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
 from margin_actors.engine.scenarios.history.volatility import Recursion
 from margin_actors.engine.scenarios.history.windows import (
@@ -24,6 +25,7 @@ from margin_actors.engine.scenarios.history.windows import (
     recent_windows,
 )
 from margin_actors.engine.scenarios.prescribed import (
+    basis_rows,
     event_windows,
     hypothetical_rows,
     stress_rows,
@@ -44,7 +46,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
     ScenarioSet,
     join_sections,
 )
-from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
+from margin_actors.engine.scenarios.surface_moves import VolatilityIndex, with_basis_floor
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.numerics.elementary import exponentials
 
@@ -59,13 +61,14 @@ def build_scenarios(
     sections: Collection[str] = (),
     surfaces: Mapping[str, SurfaceHistory] | None = None,
     vol_index: Mapping[str, VolatilityIndex] | None = None,
+    perpetual_basis: Mapping[str, PerpetualBasisHistory] | None = None,
     garch: tuple[Recursion | None, ...] | None = None,
 ) -> ScenarioSet:
     """Return the scenario set of a model at a time.
 
     Parameters
     ----------
-    prices, as_of, surfaces, vol_index
+    prices, as_of, surfaces, vol_index, perpetual_basis
         As in `build_historical`.
     model : ModelParameters
     sections : collection of str, optional
@@ -99,7 +102,10 @@ def build_scenarios(
         wanted[STRESS], event_names, missing = event_windows(table, every, parameters.stress.events)
         if missing:
             notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
-    sets = _rows_of(table, wanted, model, as_of, SurfaceSources(surfaces or {}, vol_index or {}))
+    sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
+    sets = _rows_of(table, wanted, model, as_of, sources)
+    weighted = weighted_rows(sets[CORE], model)
+    sets[CORE] = with_basis_floor(weighted, parameters, as_of, sources.perpetual_basis)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
     buffer_shares: dict[str, float] = {}
@@ -107,7 +113,11 @@ def build_scenarios(
         buffer_shares = current_buffer_shares(table, every, model, following)
         notes.append(_buffer_note(buffer_shares))
     if STRESS in wanted:
-        sets[STRESS] = _with_hypothetical(sets[STRESS], event_names, model, sets[CORE].path_hours)
+        moves = parameters.stress.hypothetical
+        if parameters.stress.basis_rows:
+            moves += basis_rows(parameters, as_of, sources.perpetual_basis, sources.surfaces)
+        written = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
+        sets[STRESS] = stress_rows(sets[STRESS], event_names, written)
     whole, calibration = join_sections(list(sets.items())), Calibration(buffer_shares, confidence)
     return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
 
@@ -115,14 +125,6 @@ def build_scenarios(
 def _buffer_note(shares: Mapping[str, float]) -> str:
     shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
     return f"procyclicality buffer, a share of the core: {shown}"
-
-
-def _with_hypothetical(
-    events: ScenarioSet, names: tuple[str, ...], model: ModelParameters, path_hours: FloatArray
-) -> ScenarioSet:
-    """Return the stress rows: the past events, then the model's hypothetical moves."""
-    moves = model.scenarios.stress.hypothetical
-    return stress_rows(events, names, hypothetical_rows(moves, model.scenarios, path_hours))
 
 
 def stress_period_of(table: PriceTable, every: Windows, model: ModelParameters) -> StressPeriod:

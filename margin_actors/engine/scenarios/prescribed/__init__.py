@@ -1,5 +1,6 @@
 """Prescribed rows: SPAN, the venue grid, stress days and hypothetical moves."""
 
+from margin_actors.engine.scenarios.prescribed.basis import basis_rows
 from margin_actors.engine.scenarios.prescribed.span import composite_delta_rows, span_rows
 from margin_actors.engine.scenarios.prescribed.stress import (
     event_windows,
@@ -9,6 +10,7 @@ from margin_actors.engine.scenarios.prescribed.stress import (
 from margin_actors.engine.scenarios.prescribed.venue_grid import venue_grid_rows
 
 __all__ = [
+    "basis_rows",
     "composite_delta_rows",
     "event_windows",
     "hypothetical_rows",
