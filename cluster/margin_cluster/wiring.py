@@ -53,6 +53,7 @@ from margin_cluster.sources import (
     read_toml,
     snapshot_from_toml,
     synthetic_folder,
+    with_recorded_rates,
 )
 
 FREQUENCIES = {"1d": 86_400, "1h": 3_600, "1min": 60}
@@ -98,12 +99,12 @@ def load_model(model: str) -> ModelParameters:
 
 
 def load_market(
-    workspace: Workspace, snapshot: str | None
+    workspace: Workspace, snapshot: str | None, model: ModelParameters | None = None
 ) -> tuple[MarketSnapshot, list[UsedFile]]:
     """Return a market snapshot and the files used; store the snapshot under its id.
 
     `snapshot` is the ISO 8601 time of a recorded snapshot or the path of a TOML file; None for the
-    latest snapshot.
+    latest snapshot. It contains recorded interest rates if the model uses them.
 
     Raises
     ------
@@ -114,14 +115,16 @@ def load_market(
     """
     if snapshot is not None and snapshot.endswith(".toml"):
         path = Path(snapshot)
-        written = snapshot_from_toml(path)
-        workspace.store.put("market_snapshots", written.id, snapshot_to_table(written))
-        return written, [UsedFile("snapshot", snapshot, file_sha256(path))]
-    time = None if snapshot is None else time_from_text(snapshot)
-    loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
-    workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
-    workspace.store.put("market_snapshots", loaded.id, snapshot_to_table(loaded))
-    return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
+        loaded = snapshot_from_toml(path)
+        used = UsedFile("snapshot", snapshot, file_sha256(path))
+    else:
+        time = None if snapshot is None else time_from_text(snapshot)
+        loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
+        workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
+        used = UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))
+    market, rates = with_recorded_rates(loaded, model, workspace.data.root)
+    workspace.store.put("market_snapshots", market.id, snapshot_to_table(market))
+    return market, [used, *rates]
 
 
 def time_from_text(text: str, *, option: str = "--snapshot") -> datetime:
@@ -228,6 +231,8 @@ def build_scenarios(
         history.remarks += left_out
     if model.scenarios.surface_moves != "none":
         index = load_volatility_indices(workspace, model, history)
+    basis, used = workspace.data.perpetual_bases(model.scenarios)
+    history.used += used
     progress("Building scenarios", 0, 0)
     scenarios = build_model_scenarios(
         history.grids,
@@ -236,6 +241,7 @@ def build_scenarios(
         sections=needs_of(model).sections,
         surfaces=surfaces,
         vol_index=index,
+        perpetual_basis=basis,
     )
     workspace.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
     return scenarios, history
@@ -288,7 +294,7 @@ def run_margin(
     model = request.model
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
-    snapshot, used = load_market(workspace, request.snapshot)
+    snapshot, used = load_market(workspace, request.snapshot, model)
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
     book, deposits = held.book, held.collateral

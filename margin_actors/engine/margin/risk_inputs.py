@@ -26,7 +26,7 @@ class RiskInputs:
     grid: RiskArrays | None
     """Risk arrays of the venue grid; None unless it is the core."""
     notes: tuple[str, ...] = ()
-    """Descriptions of the SPAN scan ranges."""
+    """Descriptions of the SPAN scan ranges, and of interest rates."""
 
     def section(self, name: str) -> Section | None:
         """Return a section of the scenario set by name, or None if the set lacks it."""

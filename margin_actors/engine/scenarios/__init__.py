@@ -7,8 +7,16 @@ from margin_actors.engine.scenarios.engines.monte_carlo import (
     build_monte_carlo,
     fit_monte_carlo,
 )
+from margin_actors.engine.scenarios.history.perpetual_basis import (
+    PerpetualBasisHistory,
+    basis_from_candles,
+)
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
 from margin_actors.engine.scenarios.sets.calibration import Calibration
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    BasisProvenance,
+    PerpetualBasisMoves,
+)
 from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     CORE,
@@ -38,13 +46,17 @@ __all__ = [
     "STRESS",
     "STRESS_PERIOD",
     "TENORS_DAYS",
+    "BasisProvenance",
     "Calibration",
     "MonteCarloModel",
+    "PerpetualBasisHistory",
+    "PerpetualBasisMoves",
     "Provenance",
     "ScenarioSet",
     "Section",
     "SurfaceHistory",
     "VolatilityIndex",
+    "basis_from_candles",
     "build_historical",
     "build_monte_carlo",
     "build_scenarios",

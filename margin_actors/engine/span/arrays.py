@@ -22,6 +22,7 @@ from margin_actors.engine.pricing import LINEAR
 from margin_actors.engine.revaluation import Contracts
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.engine.scenarios.prescribed import composite_delta_rows, span_rows
+from margin_actors.engine.span.basis import BasisRisk
 from margin_actors.engine.span.ranges import ScanRanges
 
 DELTA_WEIGHTS = np.array([0.270, 0.217, 0.217, 0.110, 0.110, 0.037, 0.037]) / 0.998
@@ -59,6 +60,8 @@ class RiskArrays:
     price_scan: FloatArray
     """float64 (n_underlyings,): price scan range, as a fraction of the index; zeros for the venue
     grid."""
+    basis: BasisRisk | None = None
+    """What the basis charge needs; None if the scenario set does not move the basis."""
 
 
 def risk_arrays(
@@ -69,6 +72,7 @@ def risk_arrays(
     *,
     tier_days: tuple[float, ...],
     scan: tuple[ScanRanges, SpanParameters] | None = None,
+    basis_rate: FloatArray | None = None,
 ) -> RiskArrays:
     """Return the risk arrays of contracts over the rows of SPAN or the venue grid.
 
@@ -85,6 +89,8 @@ def risk_arrays(
         Upper ends of the tiers of expiries, days.
     scan : (ScanRanges, SpanParameters), optional
         For SPAN: the ranges over which composite deltas are computed; without it, deltas are 0.
+    basis_rate : float64 (n_underlyings,), optional
+        Basis charge per coin, as a fraction of the index; without it, there is no basis charge.
     """
     share = np.ones(len(rows)) if rows.loss_share is None else rows.loss_share
     loss = -price(rows) * share
@@ -107,6 +113,13 @@ def risk_arrays(
         moved = price(bumps)
         slope = (moved[:, 0::2] - moved[:, 1::2]) / (2.0 * _BUMP)
         delta = (slope * DELTA_WEIGHTS).sum(axis=1) / index[underlying_of[contracts.curve]]
+    basis = None
+    if basis_rate is not None:
+        coins = delta
+        if scan is None:
+            coins = _current_delta(rows, price) / index[underlying_of[contracts.curve]]
+        kinds = np.array([c.is_perpetual for c in contracts.curves], np.bool_)
+        basis = BasisRisk(kinds[contracts.curve], coins, basis_rate)
     return RiskArrays(
         names=contracts.names,
         row_names=rows.row_names,
@@ -119,7 +132,16 @@ def risk_arrays(
         option=np.where(contracts.kind != LINEAR, contracts.sign, 0.0).astype(np.int32),
         index_usd=index,
         price_scan=ranges,
+        basis=basis,
     )
+
+
+def _current_delta(rows: ScenarioSet, price: Price) -> FloatArray:
+    """Return the central difference at the current price, (n_contracts,), USD per unit of ln S."""
+    unmoved = dict.fromkeys(rows.underlyings, 0.0)
+    bumps = composite_delta_rows(rows.underlyings, rows.tenors_days.tolist(), unmoved, bump=_BUMP)
+    moved = price(bumps.rows(0, 2))
+    return (moved[:, 0] - moved[:, 1]) / (2.0 * _BUMP)
 
 
 def span_set(
