@@ -308,9 +308,8 @@ def run_margin(
     margined = book if deposits is None else with_collateral(book, deposits, model)
     if margined is not book:
         workspace.store.put("books", margined.id, book_to_table(margined))
-    keep = request.keep_pnl
-    if keep is None:
-        keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    is_small = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    keep = is_small if request.keep_pnl is None else request.keep_pnl
     progress("Revaluing every account", 0, 0)
     with named_input("book", str(held.path)):
         result = calculate_margin(
@@ -330,6 +329,7 @@ def run_margin(
             result.book,
             model,
             other_accounts={*held.accounts, *held.unknown_accounts},
+            unit_values=result.market.unit_values,
         )
         history.remarks += held.remarks
     shown = surfaces or _display_surfaces(snapshot, history.remarks)

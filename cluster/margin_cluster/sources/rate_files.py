@@ -17,7 +17,7 @@ import pyarrow as pa
 from margin_actors.engine.parameters import ModelParameters, RateParameters
 from margin_actors.market.rates import RateCurve, curve_from_yields
 from margin_actors.market.snapshots import MarketSnapshot
-from margin_actors.market.tables import number_column, require_columns, time_column
+from margin_actors.market.tables import ColumnKind, number_column, require_columns, time_column
 from margin_cluster.sources.data_folder import UsedFile
 from margin_cluster.sources.files import file_sha256, read_table
 
@@ -108,7 +108,7 @@ def _last_row(
 
     None if there is no such day.
     """
-    wanted = dict.fromkeys(columns or ("DGS1MO",), "number")
+    wanted: dict[str, ColumnKind] = dict.fromkeys(columns or ("DGS1MO",), "number")
     require_columns(table, {"date": "time", **wanted}, where=str(path))
     day = time_column(table, "date").astype("datetime64[D]")
     values = np.array([number_column(table, name) for name in columns])
