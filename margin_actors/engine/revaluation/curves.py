@@ -76,20 +76,28 @@ def curves_of(
     faults: dict[CurveKey, CurveFault] = {}
     curves: list[Curve] = []
     position: dict[CurveKey, int] = {}
-    needs_smile = {
-        curve_key(i) for i in instruments if i.kind is Kind.OPTION and parameters.smile != "mark"
-    }
+    has_options = {curve_key(i) for i in instruments if i.kind is Kind.OPTION}
+    needs_smile = has_options if parameters.smile != "mark" else set[CurveKey]()
     for key in sorted(
         {curve_key(i) for i in instruments},
         key=lambda item: (item[0], item[1] or snapshot.time, item[2:]),
     ):
         position[key] = len(curves)
-        fault = _missing_price(key, snapshot, parameters.rates)
+        fault = _missing_price(key, snapshot)
+        if fault is not None and _grows_at_rate(key, snapshot, parameters.rates):
+            if key in has_options:
+                faults[key] = CurveFault(Problem(BOOK, *fault), concerns_options=True)
+            fault = None
         if fault is not None:
             faults[key] = CurveFault(Problem(BOOK, *fault), concerns_options=False)
             continue
         curve = _curve(key, snapshot, surfaces.get(key[0]), parameters.rates)
-        if key in needs_smile and curve.slice_index < 0 and curve.expiry is not None:
+        if (
+            key in needs_smile
+            and curve.slice_index < 0
+            and curve.expiry is not None
+            and key not in faults
+        ):
             problem = Problem(
                 BOOK,
                 f"{curve.underlying} {expiry_label(curve.expiry)} has no smile",
@@ -100,9 +108,14 @@ def curves_of(
     return tuple(curves), position, faults
 
 
-def _missing_price(
-    key: CurveKey, snapshot: MarketSnapshot, rates: RateParameters
-) -> tuple[str, str] | None:
+def _grows_at_rate(key: CurveKey, snapshot: MarketSnapshot, rates: RateParameters) -> bool:
+    """Return whether a forward that is not listed is the index grown at the interest rate."""
+    underlying, expiry, *_ = key
+    grows = rates.missing_forwards == "rates"
+    return grows and expiry is not None and underlying in snapshot.index_usd
+
+
+def _missing_price(key: CurveKey, snapshot: MarketSnapshot) -> tuple[str, str] | None:
     """Return (fault, remedy) if the snapshot has no price of a curve, else None."""
     underlying, expiry, *_ = key
     if underlying not in snapshot.index_usd:
@@ -110,8 +123,7 @@ def _missing_price(
             f"{underlying} has no index price at {snapshot.time:%Y-%m-%d %H:%M}",
             f"the snapshot has {', '.join(sorted(snapshot.index_usd))}",
         )
-    is_missing = expiry is not None and (underlying, expiry) not in snapshot.expiry_row
-    if expiry is not None and is_missing and rates.missing_forwards == "reject":
+    if expiry is not None and (underlying, expiry) not in snapshot.expiry_row:
         return (
             f"{underlying} {expiry_label(expiry)} has no forward and no quotes",
             "add its option chain or its future to the snapshot",
