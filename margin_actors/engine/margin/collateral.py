@@ -80,7 +80,8 @@ class Equity:
         """Return the least equity over the de-peg scenarios, (n_accounts,), without haircuts.
 
         It is the market value of deposits plus the option value, less the loss in the scenario;
-        None if the model has no scenario. `option_value_usd` is as in `excess_usd`.
+        None if the model has no scenario. `option_value_usd`, float64 (n_accounts,), US dollars, is
+        as in `excess_usd`.
         """
         worst: FloatArray | None = None
         for scenario in self.depeg:
@@ -213,16 +214,25 @@ def collateral_equity(
         simulated[a] += joined
         cut[a] += share * (worth - joined)
     assert unit_values is not None or not depeg
-    scenarios = tuple(
+    return Equity(value, cut, simulated, _scenarios(deposits, depeg, book, unit_values or {}))
+
+
+def _scenarios(
+    deposits: Mapping[str, FloatArray],
+    depeg: Mapping[str, float],
+    book: Book,
+    unit_values: Mapping[str, float],
+) -> tuple[DepegScenario, ...]:
+    """Return the de-peg scenarios; `deposits` holds arrays (n_accounts,) by asset, US dollars."""
+    return tuple(
         DepegScenario(
             asset,
             depeg[asset],
             depeg[asset] * worth,
-            depeg[asset] * np.maximum(_settled_value(book, asset, unit_values or {}), 0.0),
+            depeg[asset] * np.maximum(_settled_value(book, asset, unit_values), 0.0),
         )
         for asset, worth in deposits.items()
     )
-    return Equity(value, cut, simulated, scenarios)
 
 
 def _settled_value(book: Book, asset: str, unit_values: Mapping[str, float]) -> FloatArray:

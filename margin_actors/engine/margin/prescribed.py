@@ -6,7 +6,7 @@ from margin_actors.engine.revaluation import Contracts, build_cube
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.engine.scenarios.prescribed import venue_grid_rows
 from margin_actors.engine.span import RiskArrays, risk_arrays, scan_ranges
-from margin_actors.engine.span.arrays import Price, span_set, tenors_of
+from margin_actors.engine.span.arrays import Price, span_set, tenors_of, with_basis_charge
 from margin_actors.engine.span.basis import basis_rates
 from margin_actors.market.snapshots import MarketSnapshot
 
@@ -31,8 +31,8 @@ def span_arrays(
         _pricer(snapshot, contracts, model, base_value),
         tier_days=model.span.tier_days,
         scan=(ranges, model.span),
-        basis_rate=basis_rates(scenarios, model),
     )
+    arrays = with_basis_charge(arrays, contracts, basis_rates(scenarios, model))
     return arrays, (*ranges.notes, *_basis_notes(arrays))
 
 
@@ -49,14 +49,8 @@ def grid_arrays(
     """
     rows = venue_grid_rows(scenarios.underlyings, tenors_of(contracts), model.venue_grid)
     price = _pricer(snapshot, contracts, model, base_value)
-    return risk_arrays(
-        contracts,
-        snapshot.index_usd,
-        rows,
-        price,
-        tier_days=model.span.tier_days,
-        basis_rate=basis_rates(scenarios, model),
-    )
+    arrays = risk_arrays(contracts, snapshot.index_usd, rows, price, tier_days=model.span.tier_days)
+    return with_basis_charge(arrays, contracts, basis_rates(scenarios, model), price)
 
 
 def _basis_notes(arrays: RiskArrays) -> tuple[str, ...]:

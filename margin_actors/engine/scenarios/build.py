@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from margin_actors.arrays import DAY_MS, IntArray
-from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.parameters import ModelParameters, ScenarioParameters
 from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
 from margin_actors.engine.scenarios.engines.historical import (
     SurfaceSources,
@@ -104,8 +104,6 @@ def build_scenarios(
             notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
     sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
     sets = _rows_of(table, wanted, model, as_of, sources)
-    weighted = weighted_rows(sets[CORE], model)
-    sets[CORE] = with_basis_floor(weighted, parameters, as_of, sources.perpetual_basis)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
     buffer_shares: dict[str, float] = {}
@@ -113,13 +111,24 @@ def build_scenarios(
         buffer_shares = current_buffer_shares(table, every, model, following)
         notes.append(_buffer_note(buffer_shares))
     if STRESS in wanted:
-        moves = parameters.stress.hypothetical
-        if parameters.stress.basis_rows:
-            moves += basis_rows(parameters, as_of, sources.perpetual_basis, sources.surfaces)
-        written = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
-        sets[STRESS] = stress_rows(sets[STRESS], event_names, written)
+        sets[STRESS] = _stress_section(sets, event_names, parameters, as_of, sources)
     whole, calibration = join_sections(list(sets.items())), Calibration(buffer_shares, confidence)
     return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
+
+
+def _stress_section(
+    sets: Mapping[str, ScenarioSet],
+    event_names: tuple[str, ...],
+    parameters: ScenarioParameters,
+    as_of: np.datetime64,
+    sources: SurfaceSources,
+) -> ScenarioSet:
+    """Return the stress rows: past events, the model's hypothetical moves, those of the basis."""
+    moves = parameters.stress.hypothetical
+    if parameters.stress.basis_rows:
+        moves += basis_rows(parameters, as_of, sources.perpetual_basis, sources.surfaces)
+    written = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
+    return stress_rows(sets[STRESS], event_names, written)
 
 
 def _buffer_note(shares: Mapping[str, float]) -> str:
@@ -184,6 +193,9 @@ def _rows_of(
         notes = (*sampling_notes(section, parameters), *rows.notes) if name == CORE else ()
         weight = np.full(index.size, 1.0 / max(index.size, 1))
         out[name] = replace(section, weight=weight, notes=notes)
+    # Its floor compares weighted quantiles.
+    weighted = weighted_rows(out[CORE], model)
+    out[CORE] = with_basis_floor(weighted, parameters, as_of, sources.perpetual_basis)
     return out
 
 

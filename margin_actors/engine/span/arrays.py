@@ -12,7 +12,7 @@ SPAN risk parameter file layout.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,7 +72,6 @@ def risk_arrays(
     *,
     tier_days: tuple[float, ...],
     scan: tuple[ScanRanges, SpanParameters] | None = None,
-    basis_rate: FloatArray | None = None,
 ) -> RiskArrays:
     """Return the risk arrays of contracts over the rows of SPAN or the venue grid.
 
@@ -89,8 +88,6 @@ def risk_arrays(
         Upper ends of the tiers of expiries, days.
     scan : (ScanRanges, SpanParameters), optional
         For SPAN: the ranges over which composite deltas are computed; without it, deltas are 0.
-    basis_rate : float64 (n_underlyings,), optional
-        Basis charge per coin, as a fraction of the index; without it, there is no basis charge.
     """
     share = np.ones(len(rows)) if rows.loss_share is None else rows.loss_share
     loss = -price(rows) * share
@@ -113,13 +110,6 @@ def risk_arrays(
         moved = price(bumps)
         slope = (moved[:, 0::2] - moved[:, 1::2]) / (2.0 * _BUMP)
         delta = (slope * DELTA_WEIGHTS).sum(axis=1) / index[underlying_of[contracts.curve]]
-    basis = None
-    if basis_rate is not None:
-        coins = delta
-        if scan is None:
-            coins = _current_delta(rows, price) / index[underlying_of[contracts.curve]]
-        kinds = np.array([c.is_perpetual for c in contracts.curves], np.bool_)
-        basis = BasisRisk(kinds[contracts.curve], coins, basis_rate)
     return RiskArrays(
         names=contracts.names,
         row_names=rows.row_names,
@@ -132,16 +122,38 @@ def risk_arrays(
         option=np.where(contracts.kind != LINEAR, contracts.sign, 0.0).astype(np.int32),
         index_usd=index,
         price_scan=ranges,
-        basis=basis,
     )
 
 
-def _current_delta(rows: ScenarioSet, price: Price) -> FloatArray:
-    """Return the central difference at the current price, (n_contracts,), USD per unit of ln S."""
-    unmoved = dict.fromkeys(rows.underlyings, 0.0)
-    bumps = composite_delta_rows(rows.underlyings, rows.tenors_days.tolist(), unmoved, bump=_BUMP)
-    moved = price(bumps.rows(0, 2))
-    return (moved[:, 0] - moved[:, 1]) / (2.0 * _BUMP)
+def with_basis_charge(
+    arrays: RiskArrays,
+    contracts: Contracts,
+    rate: FloatArray | None,
+    price: Price | None = None,
+) -> RiskArrays:
+    """Return risk arrays with what the basis charge needs; unchanged without a rate.
+
+    Parameters
+    ----------
+    arrays : RiskArrays
+    contracts : Contracts
+        Contracts of the arrays.
+    rate : float64 (n_underlyings,), optional
+        Basis charge per coin, as a fraction of the index.
+    price : callable, optional
+        If given, deltas are central differences at the current prices; else the composite deltas of
+        the arrays.
+    """
+    if rate is None:
+        return arrays
+    delta = arrays.delta
+    if price is not None:
+        tenors, unmoved = tenors_of(contracts), dict.fromkeys(arrays.underlyings, 0.0)
+        moved = price(composite_delta_rows(arrays.underlyings, tenors, unmoved, bump=_BUMP))
+        slope = (moved[:, 0] - moved[:, 1]) / (2.0 * _BUMP)
+        delta = slope / arrays.index_usd[arrays.underlying]
+    kinds = np.array([c.is_perpetual for c in contracts.curves], np.bool_)
+    return replace(arrays, basis=BasisRisk(kinds[contracts.curve], delta, rate))
 
 
 def span_set(

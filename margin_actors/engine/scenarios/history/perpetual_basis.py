@@ -33,7 +33,7 @@ class PerpetualBasisHistory:
 
         Parameters
         ----------
-        wanted : datetime64 (m,)
+        wanted : datetime64 (m,), UTC
         tolerance_hours : float
             Largest age of the value.
 

@@ -82,21 +82,7 @@ def hypothetical_rows(
         exempt; their moves of other underlyings are ignored.
     """
     underlyings = parameters.underlyings
-    # The default moves may name underlyings that the model does not have.
-    defaults = StressParameters().hypothetical
-    problems = [
-        Problem(
-            f"scenarios.stress.hypothetical {move.name!r}",
-            f"moves the unknown underlying {u}",
-            f"the model's underlyings are {', '.join(underlyings)}",
-        )
-        for move in moves
-        if move not in defaults
-        for u in sorted(
-            {*move.spot, *move.vol, *move.perpetual_basis, *move.forward_basis} - set(underlyings)
-        )
-    ]
-    raise_if_any(problems, InvalidParameters, "the stress rows are not valid")
+    _require_known(moves, underlyings)
     n, nu = len(moves), len(underlyings)
     spot = _log_moves([m.spot for m in moves], underlyings)
     vol = _log_moves([m.vol for m in moves], underlyings)
@@ -124,6 +110,25 @@ def hypothetical_rows(
             PerpetualBasisMoves(perpetual, made.astype(np.uint8)) if perpetual.any() else None
         ),
     )
+
+
+def _require_known(moves: Sequence[HypotheticalMove], underlyings: Sequence[str]) -> None:
+    """Raise InvalidParameters if a move names other underlyings; see `hypothetical_rows`."""
+    # The default moves may name underlyings that the model does not have.
+    defaults = StressParameters().hypothetical
+    problems = [
+        Problem(
+            f"scenarios.stress.hypothetical {move.name!r}",
+            f"moves the unknown underlying {u}",
+            f"the model's underlyings are {', '.join(underlyings)}",
+        )
+        for move in moves
+        if move not in defaults
+        for u in sorted(
+            {*move.spot, *move.vol, *move.perpetual_basis, *move.forward_basis} - set(underlyings)
+        )
+    ]
+    raise_if_any(problems, InvalidParameters, "the stress rows are not valid")
 
 
 def _log_moves(moves: Sequence[dict[str, float]], underlyings: Sequence[str]) -> FloatArray:
