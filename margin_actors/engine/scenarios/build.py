@@ -100,8 +100,7 @@ def build_scenarios(
     event_names: tuple[str, ...] = ()
     if STRESS in sections or parameters.stress.enabled:
         wanted[STRESS], event_names, missing = event_windows(table, every, parameters.stress.events)
-        if missing:
-            notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
+        notes += _missing_note(missing)
     sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
     sets = _rows_of(table, wanted, model, as_of, sources)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
@@ -114,6 +113,13 @@ def build_scenarios(
         sets[STRESS] = _stress_section(sets, event_names, parameters, as_of, sources)
     whole, calibration = join_sections(list(sets.items())), Calibration(buffer_shares, confidence)
     return replace(whole, notes=(*whole.notes, *notes), calibration=calibration)
+
+
+def _missing_note(missing: tuple[str, ...]) -> list[str]:
+    """Return a note on the stress days that the history does not cover, if there are any."""
+    if not missing:
+        return []
+    return [f"stress days that the history does not cover: {', '.join(missing)}"]
 
 
 def _stress_section(
