@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 from made import made_scenarios
-from margin_client import Forward, MarginClient, OptionQuote, Snapshot
+from margin_client import Forward, MarginClient, OptionQuote, RateCurve, Snapshot
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import sqlite_url
@@ -176,6 +176,14 @@ def wire(snapshot: MarketSnapshot) -> tuple[Snapshot, list[OptionQuote]]:
         forwards,
         snapshot.discount_annual,
         snapshot.is_synthetic,
+        snapshot.perpetual_usd,
+        None
+        if snapshot.rates is None
+        else RateCurve(
+            snapshot.rates.day,
+            tuple(snapshot.rates.tenor_years.tolist()),
+            tuple(snapshot.rates.zero_rate.tolist()),
+        ),
     )
     return header, quotes
 

@@ -46,6 +46,7 @@ from margin_client.values import (
     Forward,
     OptionQuote,
     Position,
+    RateCurve,
     Snapshot,
     Trade,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "NotFoundError",
     "NotReadyError",
     "OptionQuote",
+    "RateCurve",
     "Portfolio",
     "Position",
     "Problem",

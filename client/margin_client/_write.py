@@ -235,6 +235,16 @@ def publication(
         expiries=[_forward(item) for item in snapshot.forwards],
         discount_annual=snapshot.discount_annual,
         is_synthetic=snapshot.is_synthetic,
+        perpetual_prices=[
+            pb.IndexPrice(underlying=u, price_usd=p) for u, p in snapshot.perpetual_prices.items()
+        ],
+        rates=None
+        if snapshot.rates is None
+        else pb.RateCurve(
+            day=snapshot.rates.day.isoformat(),
+            tenor_years=snapshot.rates.tenor_years,
+            zero_rate=snapshot.rates.zero_rate,
+        ),
     )
     if _tables.is_frame(quotes):
         frame = quotes

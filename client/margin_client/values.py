@@ -1,8 +1,8 @@
 """Classes of the arguments of calls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,18 @@ class OptionQuote:
 
 
 @dataclass(frozen=True, slots=True)
+class RateCurve:
+    """Continuously compounded zero rates of US dollars."""
+
+    day: date
+    """Day of the most recent of the published values."""
+    tenor_years: tuple[float, ...]
+    """Times of the nodes, years of 365 days; positive and ascending."""
+    zero_rate: tuple[float, ...]
+    """Rates to the nodes, annual fractions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The state of a market at one time, without the option quotes."""
 
@@ -96,3 +108,7 @@ class Snapshot:
     """Continuously compounded US dollar rate that discounts linear options; annual fraction."""
     is_synthetic: bool = False
     """True for synthetic data."""
+    perpetual_prices: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Price of the perpetual by underlying, US dollars; others are priced at the index."""
+    rates: RateCurve | None = None
+    """Interest rates for models that discount at a curve."""

@@ -66,9 +66,10 @@ def run_comparison(
     InvalidPortfolio
         If no position can be margined under every method.
     """
-    market, _ = load_market(workspace, snapshot)
     models = {name: load_model(name) for name in methods}
     lead = next(iter(models.values()))
+    on_curve = (m for m in models.values() if m.revaluation.rates.use == "curve")
+    market, _ = load_market(workspace, snapshot, next(on_curve, lead))
     held = load_holdings(workspace, RunRequest(snapshot, book, None, lead), market)
     sets: dict[str, tuple[ModelParameters, ScenarioSet]] = {}
     built: dict[str, ScenarioSet] = {}

@@ -165,6 +165,9 @@ def margin_table(output: CalculationOutput) -> pa.Table:
         columns["collateral_usd"] = output.equity.counted_usd
         columns["option_value_usd"] = output.option_value_usd
         columns["excess_usd"] = output.excess_usd
+        in_depeg = output.equity.depeg_equity_usd(output.option_value_usd)
+        if in_depeg is not None:
+            columns["depeg_equity_usd"] = in_depeg
     return pa.table(columns)
 
 

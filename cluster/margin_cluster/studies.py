@@ -62,10 +62,13 @@ _FAR = np.datetime64("9999-01-01", "ms")
 
 
 def _replayed_model(model: ModelParameters) -> ModelParameters:
-    """Return the model's core with settings that need no history of option chains."""
-    changes: dict[str, str | dict[str, str]] = {
+    """Return the model's core with settings that need no history of option chains.
+
+    Perpetuals in the portfolios of a replay stand for the index, so that their basis does not move.
+    """
+    changes: dict[str, str | dict[str, str | dict[str, str]]] = {
         "name": f"{model.name} replayed",
-        "scenarios": {"surface_moves": "index"},
+        "scenarios": {"surface_moves": "index", "perpetual_basis": {"moves": "none"}},
         "revaluation": {
             "smile": "svi",
             "unlisted_options": "surface",

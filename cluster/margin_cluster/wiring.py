@@ -55,6 +55,7 @@ from margin_cluster.sources import (
     read_toml,
     snapshot_from_toml,
     synthetic_folder,
+    with_recorded_rates,
 )
 
 FREQUENCIES = {"1d": 86_400, "1h": 3_600, "1min": 60}
@@ -100,12 +101,12 @@ def load_model(model: str) -> ModelParameters:
 
 
 def load_market(
-    workspace: Workspace, snapshot: str | None
+    workspace: Workspace, snapshot: str | None, model: ModelParameters | None = None
 ) -> tuple[MarketSnapshot, list[UsedFile]]:
     """Return a market snapshot and the files used; store the snapshot under its id.
 
     `snapshot` is the ISO 8601 time of a recorded snapshot or the path of a TOML file; None for the
-    latest snapshot.
+    latest snapshot. It contains recorded interest rates if the model uses them.
 
     Raises
     ------
@@ -116,14 +117,16 @@ def load_market(
     """
     if snapshot is not None and snapshot.endswith(".toml"):
         path = Path(snapshot)
-        written = snapshot_from_toml(path)
-        workspace.store.put("market_snapshots", written.id, snapshot_to_table(written))
-        return written, [UsedFile("snapshot", snapshot, file_sha256(path))]
-    time = None if snapshot is None else time_from_text(snapshot)
-    loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
-    workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
-    workspace.store.put("market_snapshots", loaded.id, snapshot_to_table(loaded))
-    return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
+        loaded = snapshot_from_toml(path)
+        used = UsedFile("snapshot", snapshot, file_sha256(path))
+    else:
+        time = None if snapshot is None else time_from_text(snapshot)
+        loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
+        workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
+        used = UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))
+    market, rates = with_recorded_rates(loaded, model, workspace.data.root)
+    workspace.store.put("market_snapshots", market.id, snapshot_to_table(market))
+    return market, [used, *rates]
 
 
 def time_from_text(text: str, *, option: str = "--snapshot") -> datetime:
@@ -233,6 +236,8 @@ def build_scenarios(
         history.used += workspace.data.chain_history(stamp_of(time))
     if model.scenarios.surface_moves != "none":
         index = load_volatility_indices(workspace, model, history)
+    basis, used = workspace.data.perpetual_bases(model.scenarios)
+    history.used += used
     progress("Building scenarios", 0, 0)
     scenarios = build_model_scenarios(
         history.grids,
@@ -242,6 +247,7 @@ def build_scenarios(
         surfaces=surfaces,
         vol_index=index,
         depth=depth,
+        perpetual_basis=basis,
     )
     workspace.store.put("scenarios", scenarios.id, scenario_set_to_table(scenarios))
     return scenarios, history
@@ -294,7 +300,7 @@ def run_margin(
     model = request.model
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
-    snapshot, used = load_market(workspace, request.snapshot)
+    snapshot, used = load_market(workspace, request.snapshot, model)
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
     book, deposits = held.book, held.collateral
@@ -308,9 +314,8 @@ def run_margin(
     margined = book if deposits is None else with_collateral(book, deposits, model)
     if margined is not book:
         workspace.store.put("books", margined.id, book_to_table(margined))
-    keep = request.keep_pnl
-    if keep is None:
-        keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    is_small = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    keep = is_small if request.keep_pnl is None else request.keep_pnl
     progress("Revaluing every account", 0, 0)
     with named_input("book", str(held.path)):
         result = calculate_margin(
@@ -330,6 +335,7 @@ def run_margin(
             result.book,
             model,
             other_accounts={*held.accounts, *held.unknown_accounts},
+            unit_values=result.market.unit_values,
         )
         history.remarks += held.remarks
     shown = surfaces or _display_surfaces(snapshot, history.remarks)

@@ -381,6 +381,15 @@ def with_listed_futures(
     return replace(snapshot, expiries=kept + tuple(extra))
 
 
+def with_perpetuals(snapshot: MarketSnapshot, prices: dict[str, float]) -> MarketSnapshot:
+    """Return the snapshot with prices of perpetuals, US dollars per coin by underlying.
+
+    Prices of underlyings without an index are left out.
+    """
+    known = {u: price for u, price in sorted(prices.items()) if u in snapshot.index_usd}
+    return replace(snapshot, perpetual_usd=snapshot.perpetual_usd | known)
+
+
 def _median(values: FloatArray) -> float:
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")

@@ -114,6 +114,25 @@ def instrument_from_name(name: str) -> Instrument:
     )
 
 
+def settlement_asset(name: str) -> str:
+    """Return the asset in which the profits of a contract are paid; for spot, the coin itself.
+
+    Raises
+    ------
+    ValueError
+        As `instrument_from_name`.
+
+    Examples
+    --------
+    >>> settlement_asset("BTC_USDC-26JUN26-100000-C"), settlement_asset("BTC-PERPETUAL")
+    ('USDC', 'BTC')
+    """
+    item = instrument_from_name(name)
+    if item.is_inverse or item.kind is Kind.SPOT:
+        return item.underlying
+    return name.partition("-")[0].partition("_")[2]
+
+
 def holding_fault(name: str, now: datetime | None) -> tuple[str, str] | None:
     """Return (fault, remedy) if `name` cannot be held at time `now`, otherwise None.
 

@@ -1,12 +1,13 @@
 """Lossless conversion of a snapshot to one table and back; the id is preserved."""
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 import pyarrow as pa
 
 from margin_actors.errors import InvalidMarketData, Problem
+from margin_actors.market.rates import RateCurve
 from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot, OptionQuotes
 from margin_actors.market.tables import ColumnKind, number_column, require_columns
 
@@ -30,7 +31,7 @@ def snapshot_to_table(snapshot: MarketSnapshot) -> pa.Table:
         "is_call": pa.array(quotes.is_call),
         "is_inverse": pa.array(quotes.is_inverse),
     } | {name: getattr(quotes, name) for name in _NUMBERS}
-    meta = {
+    meta: dict[str, object] = {
         "id": snapshot.id,
         "time": snapshot.time.isoformat(),
         "index_usd": snapshot.index_usd,
@@ -42,6 +43,14 @@ def snapshot_to_table(snapshot: MarketSnapshot) -> pa.Table:
         "origin": snapshot.origin,
         "discount_annual": snapshot.discount_annual,
     }
+    if snapshot.perpetual_usd:
+        meta["perpetual_usd"] = snapshot.perpetual_usd
+    if snapshot.rates is not None:
+        meta["rates"] = {
+            "day": snapshot.rates.day.isoformat(),
+            "tenor_years": snapshot.rates.tenor_years.tolist(),
+            "zero_rate": snapshot.rates.zero_rate.tolist(),
+        }
     return pa.table(columns).replace_schema_metadata({_META: json.dumps(meta).encode()})
 
 
@@ -60,6 +69,7 @@ def snapshot_from_table(table: pa.Table, *, where: str) -> MarketSnapshot:
         )
     require_columns(table, _COLUMNS, where=where)
     meta = json.loads(raw)
+    rates = meta.get("rates")
     numbers = {name: number_column(table, name) for name in _NUMBERS}
     snapshot = MarketSnapshot(
         time=datetime.fromisoformat(meta["time"]),
@@ -77,6 +87,14 @@ def snapshot_from_table(table: pa.Table, *, where: str) -> MarketSnapshot:
         is_synthetic=meta["is_synthetic"],
         origin=meta["origin"],
         discount_annual=meta["discount_annual"],
+        perpetual_usd=meta.get("perpetual_usd", {}),
+        rates=None
+        if rates is None
+        else RateCurve(
+            date.fromisoformat(rates["day"]),
+            np.array(rates["tenor_years"], np.float64),
+            np.array(rates["zero_rate"], np.float64),
+        ),
     )
     if snapshot.id != meta["id"]:
         raise InvalidMarketData(

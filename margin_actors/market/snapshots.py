@@ -10,6 +10,7 @@ import numpy as np
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray
 from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
 from margin_actors.market.identity import content_id
+from margin_actors.market.rates import RateCurve
 
 TIME_MIN = datetime(2009, 1, 3, tzinfo=UTC)
 """Date of the first Bitcoin block; an earlier or equal time is treated as not set."""
@@ -88,12 +89,24 @@ class MarketSnapshot:
     """Human-readable description of the source; not part of the id."""
     discount_annual: float = field(default=0.0)
     """Continuously compounded US dollar rate that discounts linear options, fraction per year."""
+    perpetual_usd: dict[str, float] = field(default_factory=dict[str, float])
+    """Price of the perpetual of each underlying, US dollars per coin; perpetuals of other
+    underlyings are priced at the index."""
+    rates: RateCurve | None = None
+    """US dollar zero rates; for models with `revaluation.rates.use` = "curve", instead of
+    `discount_annual`."""
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         for underlying, price in self.index_usd.items():
             if not (np.isfinite(price) and price > 0):
                 problems.append(Problem(f"index of {underlying}", f"{price} is not a price"))
+        for underlying, price in self.perpetual_usd.items():
+            if not (np.isfinite(price) and price > 0):
+                problems.append(Problem(f"perpetual of {underlying}", f"{price} is not a price"))
+            if underlying not in self.index_usd:
+                what = "its underlying has no index price"
+                problems.append(Problem(f"perpetual of {underlying}", what))
         for item in self.expiries:
             label = f"{item.underlying} {item.expiry:%Y-%m-%d}"
             if not (np.isfinite(item.forward_usd) and item.forward_usd > 0):
@@ -110,6 +123,12 @@ class MarketSnapshot:
     def id(self) -> str:
         """Content id: snapshots of equal content have equal ids."""
         quotes = self.options
+        # Snapshots without later fields keep the ids under which they were stored.
+        later: dict[str, object] = {}
+        if self.perpetual_usd:
+            later["perpetuals"] = self.perpetual_usd
+        if self.rates is not None:
+            later["rates"] = self.rates.content()
         return content_id(
             "snapshot",
             {
@@ -134,6 +153,7 @@ class MarketSnapshot:
                 ],
                 "synthetic": self.is_synthetic,
                 "discount": self.discount_annual,
+                **later,
             },
         )
 
@@ -203,6 +223,7 @@ def _price_faults(snapshot: MarketSnapshot) -> list[Problem]:
     if not snapshot.index_usd:
         problems.append(Problem("index prices", "none given", "give one for every underlying"))
     prices = [(f"index of {name}", price) for name, price in snapshot.index_usd.items()]
+    prices += [(f"perpetual of {name}", p) for name, p in snapshot.perpetual_usd.items()]
     prices += [
         (f"forward of {e.underlying} {e.expiry:%Y-%m-%d}", e.forward_usd) for e in snapshot.expiries
     ]

@@ -30,6 +30,8 @@ READERS = {
     "_metadata_of",
     "_calibration_of",
     "_provenance_columns",
+    "_perpetual_columns",
+    "_words",
     "parameters_from_mapping",
 }
 """Functions of `margin_actors` that receive the name of the table or file that they read."""

@@ -171,7 +171,8 @@ def test_an_upload_replaces_everything_once(client: MarginClient, world: World) 
 
 
 def test_a_published_snapshot_is_what_answers_come_from(client: MarginClient, world: World) -> None:
-    changed = dataclasses.replace(world.snapshot, discount_annual=0.03)
+    prices = {u: 1.002 * price for u, price in world.snapshot.index_usd.items()}
+    changed = dataclasses.replace(world.snapshot, discount_annual=0.03, perpetual_usd=prices)
     published = client.publish_snapshot(*wire(changed))
     assert published.snapshot_id == changed.id
     expected = calculate_margin(changed, world.scenarios, world.book, world.model)

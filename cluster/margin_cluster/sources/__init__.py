@@ -9,6 +9,7 @@ from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.depth_files import load_depth_history
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
+from margin_cluster.sources.rate_files import load_rate_curve, with_recorded_rates
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
 from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
@@ -22,11 +23,13 @@ __all__ = [
     "chain_files",
     "file_sha256",
     "load_depth_history",
+    "load_rate_curve",
     "load_snapshot",
     "load_surface_histories",
     "read_table",
     "read_toml",
     "snapshot_from_toml",
     "synthetic_folder",
+    "with_recorded_rates",
     "write_synthetic_folder",
 ]

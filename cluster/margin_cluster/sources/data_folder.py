@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from margin_actors.arrays import DAY_MS
-from margin_actors.engine.scenarios import VolatilityIndex
+from margin_actors.engine.parameters import PerpetualBasisParameters, ScenarioParameters
+from margin_actors.engine.scenarios import (
+    PerpetualBasisHistory,
+    VolatilityIndex,
+    basis_from_candles,
+)
 from margin_actors.errors import MissingMarketData, Problem
 from margin_actors.market.candles import Candles, at_grid
 from margin_actors.market.tables import number_column, require_columns, time_column
@@ -192,6 +197,46 @@ class DataFolder:
                 )
                 return index, UsedFile("volatility index", str(path), file_sha256(path))
         return None
+
+    def perpetual_bases(
+        self, scenarios: ScenarioParameters
+    ) -> tuple[dict[str, PerpetualBasisHistory], list[UsedFile]]:
+        """Return the recorded bases of perpetuals that a model uses, by underlying, and the files.
+
+        Underlyings without prices of both are left out; there are none if the model does not move
+        the basis.
+
+        Raises
+        ------
+        InvalidMarketData
+            If a file cannot be read, or the candles have different intervals.
+        """
+        out: dict[str, PerpetualBasisHistory] = {}
+        used: list[UsedFile] = []
+        parameters = scenarios.perpetual_basis
+        for u in scenarios.underlyings if parameters.moves == "history" else ():
+            found = self._perpetual_basis(parameters, u)
+            if found is not None:
+                out[u] = found[0]
+                used += found[1]
+        return out, used
+
+    def _perpetual_basis(
+        self, parameters: PerpetualBasisParameters, underlying: str
+    ) -> tuple[PerpetualBasisHistory, list[UsedFile]] | None:
+        """Return the recorded basis of a perpetual, with its files; None without both prices."""
+        sides: list[Candles] = []
+        used: list[UsedFile] = []
+        for patterns in (parameters.perpetual_sources, parameters.spot_sources):
+            found = matching_sources(self.prices, patterns, underlying)
+            if not found:
+                return None
+            candles, hashes = load_candles(found[0], underlying, self.store)
+            sides.append(candles)
+            files = zip(found[0].paths, hashes, strict=True)
+            used += [UsedFile("perpetual basis", str(path), sha) for path, sha in files]
+        first = np.datetime64(parameters.first_day, "ms")
+        return basis_from_candles(underlying, *sides, first=first), used
 
     def default_book(self) -> tuple[Path | None, Path | None]:
         """Return the paths (book, collateral), each None unless there is exactly one such file."""

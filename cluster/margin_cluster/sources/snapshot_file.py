@@ -13,6 +13,9 @@ open_interest = 100.0   # optional, coins
 [[future]]              # optional: the forward of an expiry, with or without options
 name = "BTC-29MAR24"
 price = 52600.0
+[[future]]              # optional: the price of the perpetual, by default the index
+name = "BTC-PERPETUAL"
+price = 52010.0
 """
 
 from datetime import UTC, datetime
@@ -21,7 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
-from margin_actors.market.chains import snapshot_from_quotes, with_listed_futures
+from margin_actors.market.chains import (
+    snapshot_from_quotes,
+    with_listed_futures,
+    with_perpetuals,
+)
 from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.sources.files import read_toml
@@ -61,7 +68,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
     values: list[dict[str, float]] = []
     for number, row in enumerate(rows, 1):
         _read_option(row, f"{where}, option {number}", time, prices, instruments, values, problems)
-    futures = _read_futures(content.get("future", []), where, problems)
+    futures, perpetuals = _read_futures(content.get("future", []), where, problems)
     raise_if_any(problems, InvalidMarketData, f"the snapshot {where} cannot be used")
 
     def column(name: str) -> np.ndarray:
@@ -80,15 +87,17 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
         volume=column("volume"),
         origin=where,
     )
-    return with_listed_futures(snapshot, futures)
+    return with_perpetuals(with_listed_futures(snapshot, futures), perpetuals)
 
 
 def _read_futures(
     rows: object,
     where: str,
     problems: list[Problem],
-) -> dict[tuple[str, datetime], float]:
+) -> tuple[dict[tuple[str, datetime], float], dict[str, float]]:
+    """Return the prices of dated futures by underlying and expiry, and of perpetuals."""
     futures: dict[tuple[str, datetime], float] = {}
+    perpetuals: dict[str, float] = {}
     for number, row in enumerate(rows if isinstance(rows, list) else [], 1):
         if not isinstance(row, dict):
             problems.append(Problem(f"{where}, future {number}", "is not a table"))
@@ -99,15 +108,17 @@ def _read_futures(
         except ValueError as fault:
             problems.append(Problem(f"{where}, future {number}", str(fault)))
             continue
-        if instrument.kind is not Kind.FUTURE or instrument.expiry is None:
+        if instrument.kind not in (Kind.FUTURE, Kind.PERPETUAL):
             problems.append(
                 Problem(f"{where}, future {number}", f"{instrument.name} is not a future")
             )
         elif not isinstance(price, (int, float)) or not price > 0:
             problems.append(Problem(f"{where}, future {number}", f"price is {price!r}"))
+        elif instrument.expiry is None:
+            perpetuals[instrument.underlying] = float(price)
         else:
             futures[instrument.underlying, instrument.expiry] = float(price)
-    return futures
+    return futures, perpetuals
 
 
 def _read_option(

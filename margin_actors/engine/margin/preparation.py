@@ -74,6 +74,9 @@ def require_sections(scenarios: ScenarioSet, model: ModelParameters) -> None:
     if has_extended and not _are_extended_moves(scenarios, model):
         problem = "has other extended moves or shares than the model"
         problems.append(Problem(f"scenario set {scenarios.id}", problem))
+    if model.scenarios.perpetual_basis.moves != "none" and scenarios.perpetual_basis is None:
+        problem = "does not move the basis of perpetuals"
+        problems.append(Problem(f"scenario set {scenarios.id}", problem))
     raise_if_any(
         problems, InvalidScenario, "the scenario set was built for a different model; rebuild it"
     )
@@ -110,6 +113,7 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
             hedge = hedge_rates(scenarios, depth, model)
     span = grid = None
     notes: tuple[str, ...] = ()
+    rates = _rate_notes(market)
     today = market.value_today
     if model.measure.core in ("span", "hybrid"):
         span, notes = span_arrays(market.snapshot, contracts, scenarios, model, today)
@@ -130,7 +134,23 @@ def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs
         extended=extended_shares(scenarios) if tails.extended_moves.enabled else None,
         short=short,
         hedge=hedge,
-        notes=notes,
+        notes=(*notes, *rates),
+    )
+
+
+def _rate_notes(market: PreparedMarket) -> tuple[str, ...]:
+    """Return a sentence on the interest rates of a model that uses a curve, else nothing."""
+    curve, flat = market.snapshot.rates, market.snapshot.discount_annual
+    if market.model.revaluation.rates.use == "flat":
+        return ()
+    if curve is None:
+        return (
+            "The snapshot has no rate curve: linear contracts are discounted at the flat rate of "
+            f"{100 * flat:.3f} % a year",
+        )
+    return (
+        f"Linear contracts are discounted at the interest rates of {curve.day}: "
+        f"{100 * curve.rate(0.25):.3f} % to 3 months, {100 * curve.rate(1.0):.3f} % to one year",
     )
 
 

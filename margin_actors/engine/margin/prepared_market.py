@@ -71,6 +71,11 @@ class PreparedMarket:
         """Content ids of the smiles."""
         return tuple(surface.id for surface in self.surfaces.values())
 
+    @property
+    def unit_values(self) -> dict[str, float]:
+        """Value of one unit of each contract after daily settlement, US dollars, by name."""
+        return dict(zip(self.contracts.names, self.unit_value_usd.tolist(), strict=True))
+
     def with_contracts(self, names: Sequence[str]) -> "PreparedMarket":
         """Return the same market with the contracts `names`, in their order.
 

@@ -6,7 +6,8 @@ from margin_actors.engine.revaluation import Contracts, build_cube
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.engine.scenarios.prescribed import venue_grid_rows
 from margin_actors.engine.span import RiskArrays, risk_arrays, scan_ranges
-from margin_actors.engine.span.arrays import Price, span_set, tenors_of
+from margin_actors.engine.span.arrays import Price, span_set, tenors_of, with_basis_charge
+from margin_actors.engine.span.basis import basis_rates
 from margin_actors.market.snapshots import MarketSnapshot
 
 
@@ -31,7 +32,8 @@ def span_arrays(
         tier_days=model.span.tier_days,
         scan=(ranges, model.span),
     )
-    return arrays, ranges.notes
+    arrays = with_basis_charge(arrays, contracts, basis_rates(scenarios, model))
+    return arrays, (*ranges.notes, *_basis_notes(arrays))
 
 
 def grid_arrays(
@@ -47,7 +49,18 @@ def grid_arrays(
     """
     rows = venue_grid_rows(scenarios.underlyings, tenors_of(contracts), model.venue_grid)
     price = _pricer(snapshot, contracts, model, base_value)
-    return risk_arrays(contracts, snapshot.index_usd, rows, price, tier_days=model.span.tier_days)
+    arrays = risk_arrays(contracts, snapshot.index_usd, rows, price, tier_days=model.span.tier_days)
+    return with_basis_charge(arrays, contracts, basis_rates(scenarios, model), price)
+
+
+def _basis_notes(arrays: RiskArrays) -> tuple[str, ...]:
+    """Return the rates of the basis charge in words, one note per underlying."""
+    if arrays.basis is None:
+        return ()
+    return tuple(
+        f"basis charge of {u}: {1e4 * rate:.1f} bp of the index per coin of perpetual delta"
+        for u, rate in zip(arrays.underlyings, arrays.basis.rate.tolist(), strict=True)
+    )
 
 
 def _pricer(

@@ -33,7 +33,7 @@ class RiskInputs:
     hedge: HedgeRates | None = None
     """Cost rates of hedges in neighbouring buckets; None if they bound no charge."""
     notes: tuple[str, ...] = ()
-    """Descriptions of the SPAN scan ranges."""
+    """Descriptions of the SPAN scan ranges, and of interest rates."""
 
     def section(self, name: str) -> Section | None:
         """Return a section of the scenario set by name, or None if the set lacks it."""

@@ -14,12 +14,14 @@ from margin_actors.engine.parameters.model import (
     ModelParameters,
     RevaluationParameters,
 )
+from margin_actors.engine.parameters.perpetual_basis import PerpetualBasisParameters
 from margin_actors.engine.parameters.presets import (
     EARLIER,
     PRESETS,
     parameters_from_mapping,
     preset,
 )
+from margin_actors.engine.parameters.rates import RateParameters
 from margin_actors.engine.parameters.requirement import (
     AddOnParameters,
     BufferParameters,
@@ -73,6 +75,8 @@ __all__ = [
     "MonteCarloParameters",
     "MoveGrid",
     "NamedComponent",
+    "PerpetualBasisParameters",
+    "RateParameters",
     "RevaluationParameters",
     "ScenarioParameters",
     "ShortOptionMinimumParameters",

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from margin_actors.engine.parameters.components import NamedComponent
+from margin_actors.engine.parameters.rates import RateParameters
 from margin_actors.engine.parameters.requirement import (
     AddOnParameters,
     CollateralParameters,
@@ -40,6 +41,8 @@ class HistoryParameters(CleansingRules, PriceSources):
 class RevaluationParameters(ParameterSection):
     """How positions are revalued in a scenario."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"rates"})
+
     smile: Literal["mark", "svi", "sabr"] = "svi"
     """Smile model; `mark`: each option keeps its own mark volatility."""
     sabr_beta: float = Field(default=1.0, ge=0, le=1)
@@ -69,6 +72,8 @@ class RevaluationParameters(ParameterSection):
     """Lot size of options, spot, and linear futures and perpetuals, coins."""
     lot_usd: float = Field(default=10.0, gt=0)
     """Lot size of inverse futures and perpetuals, notional in US dollars."""
+    rates: RateParameters = RateParameters()
+    """Interest rates."""
 
     @model_validator(mode="after")
     def _dynamics_need_a_smile(self) -> "RevaluationParameters":

@@ -344,15 +344,24 @@ _HAIRCUTS = {"USD": 0.0, "USDC": 0.01, "USDT": 0.02, "BTC": 0.15, "ETH": 0.20, "
 class CollateralParameters(ParameterSection):
     """Valuation of collateral."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"depeg"})
+
     haircuts: dict[str, float] = Field(default=_HAIRCUTS)
     """Share of the value of an asset that is not counted; `*` applies to all other assets."""
     joint_simulation: bool = False
     """Instead of applying a haircut, revalue deposits in coins of the scenario underlyings with the
     account in each scenario, in whole lots."""
+    depeg: dict[str, float] = Field(default_factory=dict)
+    """Share of its value that a stablecoin loses in its de-peg scenario, by asset. At least this
+    share of a deposit is not counted, and neither is this share of a positive value of options that
+    are settled in the asset; the equity in each scenario is reported."""
 
     @model_validator(mode="after")
     def _shares(self) -> "CollateralParameters":
-        for asset, share in self.haircuts.items():
-            if not 0.0 <= share <= 1.0:
-                raise ValueError(f"collateral.haircuts.{asset} = {share} must be between 0 and 1")
+        for field, shares in (("haircuts", self.haircuts), ("depeg", self.depeg)):
+            for asset, share in shares.items():
+                if not 0.0 <= share <= 1.0:
+                    raise ValueError(
+                        f"collateral.{field}.{asset} = {share} must be between 0 and 1"
+                    )
         return self

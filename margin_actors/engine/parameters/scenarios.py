@@ -1,10 +1,11 @@
 """Parameters of the scenario engines."""
 
 from datetime import date
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from margin_actors.engine.parameters.perpetual_basis import PerpetualBasisParameters
 from margin_actors.parameter_section import ParameterSection
 
 
@@ -74,16 +75,24 @@ class StressEvent(ParameterSection):
 class HypotheticalMove(ParameterSection):
     """A hypothetical joint move specified by the user."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"perpetual_basis", "forward_basis"})
+
     name: str = Field(min_length=1)
     """Name of the move."""
     spot: dict[str, float]
     """Relative change of the index by underlying, for example -0.4; other indices do not move."""
     vol: dict[str, float] = Field(default_factory=dict)
     """Relative change of the volatility surface by underlying, for example 0.5."""
+    perpetual_basis: dict[str, float] = Field(default_factory=dict)
+    """Relative change of the price of perpetuals to the index by underlying, for example -0.03."""
+    forward_basis: dict[str, float] = Field(default_factory=dict)
+    """Relative change of the forwards to the index by underlying, from 7 days to expiry on; for
+    earlier expiries proportional to the time to expiry."""
 
     @model_validator(mode="after")
     def _possible(self) -> "HypotheticalMove":
-        for what, moves in (("spot", self.spot), ("vol", self.vol)):
+        for what in ("spot", "vol", "perpetual_basis", "forward_basis"):
+            moves: dict[str, float] = getattr(self, what)
             for underlying, move in moves.items():
                 if move <= -1.0:
                     raise ValueError(f"{what}.{underlying} = {move} must be above -1")
@@ -104,6 +113,8 @@ _DAYS = (
 class StressParameters(ParameterSection):
     """Stress rows, which are reported with the requirement and not part of any quantile."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"basis_rows"})
+
     enabled: bool = False
     """Revalue every account in the stress rows."""
     events: tuple[StressEvent, ...] = tuple(StressEvent(name=n, day=d) for n, d in _DAYS)
@@ -123,10 +134,16 @@ class StressParameters(ParameterSection):
         HypotheticalMove(name="volatility halves", spot={}, vol={"BTC": -0.5, "ETH": -0.5}),
     )
     """Hypothetical moves."""
+    basis_rows: bool = False
+    """Also add rows in which the basis of perpetuals, or of dated forwards, moves up and down by
+    its largest recorded move and by its recorded quantile; see `basis_rows`. Perpetuals require
+    `scenarios.perpetual_basis`, dated forwards a chain history."""
 
 
 class ScenarioParameters(ParameterSection):
     """Generation of the scenarios."""
+
+    later_fields: ClassVar[frozenset[str]] = frozenset({"perpetual_basis"})
 
     engine: Literal["historical", "filtered", "monte_carlo"] = "historical"
     """Historical windows, windows scaled to the current volatility, or draws from a fitted
@@ -168,6 +185,8 @@ class ScenarioParameters(ParameterSection):
     """Monte Carlo simulation."""
     stress: StressParameters = StressParameters()
     """Stress days and hypothetical moves."""
+    perpetual_basis: PerpetualBasisParameters = PerpetualBasisParameters()
+    """Moves of the basis of perpetuals."""
 
     @model_validator(mode="after")
     def _whole_steps(self) -> "ScenarioParameters":

@@ -1,4 +1,4 @@
-"""Prices that scenarios move: the index of each underlying, and the forwards of its expiries."""
+"""Prices that scenarios move: index and perpetual of each underlying, and its forwards."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from margin_actors.engine.parameters import RevaluationParameters
+from margin_actors.engine.parameters import RateParameters, RevaluationParameters
 from margin_actors.errors import Location, Problem
 from margin_actors.market.instruments import Instrument, Kind, expiry_label
 from margin_actors.market.snapshots import HOURS_PER_YEAR, MarketSnapshot, tenor_years
@@ -20,33 +20,36 @@ BOOK = Location("book")
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A price that scenarios move: the index of an underlying, or one of its forwards."""
+    """A price that scenarios move: index or perpetual of an underlying, or one of its forwards."""
 
     underlying: str
     expiry: datetime | None
-    """None for the index, on which perpetuals and spot are priced."""
+    """None for the index, on which spot is priced, and for the perpetual."""
     level_usd: float
-    """Current index or forward, US dollars."""
+    """Current index, perpetual or forward, US dollars."""
     tenor_years: float
-    """0 for the index."""
+    """0 for the index and the perpetual."""
     slice_index: int
     """Index of its smile in the surface's `slices`; -1 without a smile."""
     discount: float | None
     """Discount factor of linear contracts; None for inverse ones, whose value in US dollars is the
-    undiscounted price times S / F, and for the index."""
+    undiscounted price times S / F, and for the index and the perpetual."""
+    is_perpetual: bool = False
+    """True for the price of the perpetual."""
 
     def expires_within(self, hours: float) -> bool:
-        """Return whether the curve expires at most `hours` from now; never for the index."""
+        """Return whether the curve expires at most `hours` from now; never without an expiry."""
         return 0.0 < self.tenor_years * HOURS_PER_YEAR <= hours
 
 
-CurveKey: TypeAlias = tuple[str, datetime | None, bool]
-"""(underlying, expiry or None for the index, whether profits are paid in the coin)."""
+CurveKey: TypeAlias = tuple[str, datetime | None, bool, bool]
+"""(underlying, expiry or None, whether profits are paid in the coin, whether it is a perpetual)."""
 
 
 def curve_key(instrument: Instrument) -> CurveKey:
     """Return the key of the curve on which an instrument is priced."""
-    return instrument.underlying, instrument.expiry, instrument.is_inverse
+    is_perpetual = instrument.kind is Kind.PERPETUAL
+    return instrument.underlying, instrument.expiry, instrument.is_inverse, is_perpetual
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +69,35 @@ def curves_of(
 ) -> tuple[tuple[Curve, ...], dict[CurveKey, int], dict[CurveKey, CurveFault]]:
     """Return (curves, index of the curve by key, why curves cannot be priced by key).
 
-    Curves are ordered by underlying, then expiry with the index first, linear before inverse. A
-    curve without a price is not among them; if one has a fault, the indices must not be used.
+    Curves are ordered by underlying, then expiry with index and perpetual first, linear before
+    inverse. A curve without a price is not among them; if one has a fault, the indices must not be
+    used.
     """
     faults: dict[CurveKey, CurveFault] = {}
     curves: list[Curve] = []
     position: dict[CurveKey, int] = {}
-    needs_smile = {
-        curve_key(i) for i in instruments if i.kind is Kind.OPTION and parameters.smile != "mark"
-    }
+    has_options = {curve_key(i) for i in instruments if i.kind is Kind.OPTION}
+    needs_smile = has_options if parameters.smile != "mark" else set[CurveKey]()
     for key in sorted(
         {curve_key(i) for i in instruments},
-        key=lambda item: (item[0], item[1] or snapshot.time, item[2]),
+        key=lambda item: (item[0], item[1] or snapshot.time, item[2:]),
     ):
         position[key] = len(curves)
         fault = _missing_price(key, snapshot)
+        if fault is not None and _grows_at_rate(key, snapshot, parameters.rates):
+            if key in has_options:
+                faults[key] = CurveFault(Problem(BOOK, *fault), concerns_options=True)
+            fault = None
         if fault is not None:
             faults[key] = CurveFault(Problem(BOOK, *fault), concerns_options=False)
             continue
-        curve = _curve(key, snapshot, surfaces.get(key[0]))
-        if key in needs_smile and curve.slice_index < 0 and curve.expiry is not None:
+        curve = _curve(key, snapshot, surfaces.get(key[0]), parameters.rates)
+        if (
+            key in needs_smile
+            and curve.slice_index < 0
+            and curve.expiry is not None
+            and key not in faults
+        ):
             problem = Problem(
                 BOOK,
                 f"{curve.underlying} {expiry_label(curve.expiry)} has no smile",
@@ -96,9 +108,16 @@ def curves_of(
     return tuple(curves), position, faults
 
 
+def _grows_at_rate(key: CurveKey, snapshot: MarketSnapshot, rates: RateParameters) -> bool:
+    """Return whether a forward that is not listed is the index grown at the interest rate."""
+    underlying, expiry, *_ = key
+    grows = rates.missing_forwards == "rates"
+    return grows and expiry is not None and underlying in snapshot.index_usd
+
+
 def _missing_price(key: CurveKey, snapshot: MarketSnapshot) -> tuple[str, str] | None:
     """Return (fault, remedy) if the snapshot has no price of a curve, else None."""
-    underlying, expiry, _ = key
+    underlying, expiry, *_ = key
     if underlying not in snapshot.index_usd:
         return (
             f"{underlying} has no index price at {snapshot.time:%Y-%m-%d %H:%M}",
@@ -112,15 +131,29 @@ def _missing_price(key: CurveKey, snapshot: MarketSnapshot) -> tuple[str, str] |
     return None
 
 
-def _curve(key: CurveKey, snapshot: MarketSnapshot, surface: VolatilitySurface | None) -> Curve:
-    """Return a curve whose price is in the snapshot."""
-    underlying, expiry, is_inverse = key
+def _curve(
+    key: CurveKey,
+    snapshot: MarketSnapshot,
+    surface: VolatilitySurface | None,
+    rates: RateParameters,
+) -> Curve:
+    """Return a curve whose price is in the snapshot, or follows from the interest rate."""
+    underlying, expiry, is_inverse, is_perpetual = key
     if expiry is None:
-        return Curve(underlying, None, snapshot.index_usd[underlying], 0.0, -1, None)
-    forward = snapshot.expiries[snapshot.expiry_row[underlying, expiry]].forward_usd
+        index = snapshot.index_usd[underlying]
+        level = snapshot.perpetual_usd.get(underlying, index) if is_perpetual else index
+        return Curve(underlying, None, level, 0.0, -1, None, is_perpetual)
     tenor = tenor_years(snapshot.time, expiry)
-    rate = np.array([-snapshot.discount_annual * tenor])
-    discount = None if is_inverse else float(exponentials(rate)[0])
+    rate = snapshot.discount_annual
+    if rates.use == "curve" and snapshot.rates is not None:
+        rate = snapshot.rates.rate(tenor)
+    factor = float(exponentials(np.array([-rate * tenor]))[0])
+    discount = None if is_inverse else factor
+    row = snapshot.expiry_row.get((underlying, expiry))
+    if row is None:
+        forward = snapshot.index_usd[underlying] / factor
+    else:
+        forward = snapshot.expiries[row].forward_usd
     found = -1
     if surface is not None:
         found = next((n for n, e in enumerate(surface.expiries) if e.expiry == expiry), -1)

@@ -126,6 +126,8 @@ def _moves(
     if curve.expiry is not None:
         share = remaining_share(curve.tenor_years, parameters.settlement_window_minutes)
     forward[:] = spot
+    if curve.is_perpetual and scenarios.perpetual_basis is not None:
+        forward[:n] = spot[:n] + scenarios.perpetual_basis.change[:, u]
     if moves_surface and curve.expiry is not None:
         forward[:n] = spot[:n] + _basis_move(curve, scenarios, u)
     if share < 1.0:  # part of the settlement average is already fixed

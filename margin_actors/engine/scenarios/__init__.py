@@ -12,8 +12,16 @@ from margin_actors.engine.scenarios.history.depth_history import (
     calibrate_depth,
     depth_history,
 )
+from margin_actors.engine.scenarios.history.perpetual_basis import (
+    PerpetualBasisHistory,
+    basis_from_candles,
+)
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
 from margin_actors.engine.scenarios.sets.calibration import CalibratedDepth, Calibration
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    BasisProvenance,
+    PerpetualBasisMoves,
+)
 from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
     CORE,
@@ -46,14 +54,18 @@ __all__ = [
     "STRESS_PERIOD",
     "TENORS_DAYS",
     "CalibratedDepth",
+    "BasisProvenance",
     "Calibration",
     "DepthHistory",
     "MonteCarloModel",
+    "PerpetualBasisHistory",
+    "PerpetualBasisMoves",
     "Provenance",
     "ScenarioSet",
     "Section",
     "SurfaceHistory",
     "VolatilityIndex",
+    "basis_from_candles",
     "build_historical",
     "build_monte_carlo",
     "build_scenarios",

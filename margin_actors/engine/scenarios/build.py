@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from margin_actors.arrays import DAY_MS, FloatArray, IntArray
-from margin_actors.engine.parameters import ModelParameters
+from margin_actors.arrays import DAY_MS, IntArray
+from margin_actors.engine.parameters import ModelParameters, ScenarioParameters
 from margin_actors.engine.scenarios.engines.filtered import Filter, build_filter, filter_rows
 from margin_actors.engine.scenarios.engines.historical import (
     SurfaceSources,
@@ -15,6 +15,7 @@ from margin_actors.engine.scenarios.engines.historical import (
 )
 from margin_actors.engine.scenarios.engines.monte_carlo import build_monte_carlo
 from margin_actors.engine.scenarios.history.depth_history import DepthHistory, calibrate_depth
+from margin_actors.engine.scenarios.history.perpetual_basis import PerpetualBasisHistory
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
 from margin_actors.engine.scenarios.history.volatility import Recursion
 from margin_actors.engine.scenarios.history.windows import (
@@ -25,6 +26,7 @@ from margin_actors.engine.scenarios.history.windows import (
     recent_windows,
 )
 from margin_actors.engine.scenarios.prescribed import (
+    basis_rows,
     event_windows,
     extended_rows,
     hypothetical_rows,
@@ -47,7 +49,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
     ScenarioSet,
     join_sections,
 )
-from margin_actors.engine.scenarios.surface_moves import VolatilityIndex
+from margin_actors.engine.scenarios.surface_moves import VolatilityIndex, with_basis_floor
 from margin_actors.market.cleansing import PriceGrid
 from margin_actors.numerics.elementary import exponentials
 
@@ -62,6 +64,7 @@ def build_scenarios(
     sections: Collection[str] = (),
     surfaces: Mapping[str, SurfaceHistory] | None = None,
     vol_index: Mapping[str, VolatilityIndex] | None = None,
+    perpetual_basis: Mapping[str, PerpetualBasisHistory] | None = None,
     garch: tuple[Recursion | None, ...] | None = None,
     depth: DepthHistory | None = None,
 ) -> ScenarioSet:
@@ -69,7 +72,7 @@ def build_scenarios(
 
     Parameters
     ----------
-    prices, model, as_of, surfaces, vol_index
+    prices, model, as_of, surfaces, vol_index, perpetual_basis
         As in `build_historical`.
     sections : collection of str, optional
         Sections besides the core that the requirement needs, see `engine.margin.needs_of`. Stress
@@ -100,13 +103,13 @@ def build_scenarios(
     names: tuple[str, ...] = ()
     if STRESS in sections or parameters.stress.enabled:
         wanted[STRESS], names, missing = event_windows(table, every, parameters.stress.events)
-        if missing:
-            notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
-    sets = _rows_of(table, wanted, model, as_of, SurfaceSources(surfaces or {}, vol_index or {}))
+        notes += _missing_note(missing)
+    sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
+    sets = _rows_of(table, wanted, model, as_of, sources)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
     if STRESS in wanted:
-        sets[STRESS] = _with_hypothetical(sets[STRESS], names, model, sets[CORE].path_hours)
+        sets[STRESS] = _stress_section(sets, names, parameters, as_of, sources)
     if EXTENDED in sections:
         sets[EXTENDED] = _extended(model, sets[CORE])
     shares: dict[str, float] = {}
@@ -140,12 +143,26 @@ def _shown(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
 
 
-def _with_hypothetical(
-    events: ScenarioSet, names: tuple[str, ...], model: ModelParameters, path_hours: FloatArray
+def _missing_note(missing: tuple[str, ...]) -> list[str]:
+    """Return a note on the stress days that the history does not cover, if there are any."""
+    if not missing:
+        return []
+    return [f"stress days that the history does not cover: {', '.join(missing)}"]
+
+
+def _stress_section(
+    sets: Mapping[str, ScenarioSet],
+    event_names: tuple[str, ...],
+    parameters: ScenarioParameters,
+    as_of: np.datetime64,
+    sources: SurfaceSources,
 ) -> ScenarioSet:
-    """Return the stress rows: the past events, then the model's hypothetical moves."""
-    moves = model.scenarios.stress.hypothetical
-    return stress_rows(events, names, hypothetical_rows(moves, model.scenarios, path_hours))
+    """Return the stress rows: past events, the model's hypothetical moves, those of the basis."""
+    moves = parameters.stress.hypothetical
+    if parameters.stress.basis_rows:
+        moves += basis_rows(parameters, as_of, sources.perpetual_basis, sources.surfaces)
+    written = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
+    return stress_rows(sets[STRESS], event_names, written)
 
 
 def _extended(model: ModelParameters, core: ScenarioSet) -> ScenarioSet:
@@ -216,6 +233,9 @@ def _rows_of(
         notes = (*sampling_notes(section, parameters), *rows.notes) if name == CORE else ()
         weight = np.full(index.size, 1.0 / max(index.size, 1))
         out[name] = replace(section, weight=weight, notes=notes)
+    # Its floor compares weighted quantiles.
+    weighted = weighted_rows(out[CORE], model)
+    out[CORE] = with_basis_floor(weighted, parameters, as_of, sources.perpetual_basis)
     return out
 
 

@@ -12,7 +12,7 @@ SPAN risk parameter file layout.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from margin_actors.engine.pricing import LINEAR
 from margin_actors.engine.revaluation import Contracts
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.engine.scenarios.prescribed import composite_delta_rows, span_rows
+from margin_actors.engine.span.basis import BasisRisk
 from margin_actors.engine.span.ranges import ScanRanges
 
 DELTA_WEIGHTS = np.array([0.270, 0.217, 0.217, 0.110, 0.110, 0.037, 0.037]) / 0.998
@@ -59,6 +60,8 @@ class RiskArrays:
     price_scan: FloatArray
     """float64 (n_underlyings,): price scan range, as a fraction of the index; zeros for the venue
     grid."""
+    basis: BasisRisk | None = None
+    """What the basis charge needs; None if the scenario set does not move the basis."""
 
 
 def risk_arrays(
@@ -120,6 +123,37 @@ def risk_arrays(
         index_usd=index,
         price_scan=ranges,
     )
+
+
+def with_basis_charge(
+    arrays: RiskArrays,
+    contracts: Contracts,
+    rate: FloatArray | None,
+    price: Price | None = None,
+) -> RiskArrays:
+    """Return risk arrays with what the basis charge needs; unchanged without a rate.
+
+    Parameters
+    ----------
+    arrays : RiskArrays
+    contracts : Contracts
+        Contracts of the arrays.
+    rate : float64 (n_underlyings,), optional
+        Basis charge per coin, as a fraction of the index.
+    price : callable, optional
+        If given, deltas are central differences at the current prices; else the composite deltas of
+        the arrays.
+    """
+    if rate is None:
+        return arrays
+    delta = arrays.delta
+    if price is not None:
+        tenors, unmoved = tenors_of(contracts), dict.fromkeys(arrays.underlyings, 0.0)
+        moved = price(composite_delta_rows(arrays.underlyings, tenors, unmoved, bump=_BUMP))
+        slope = (moved[:, 0] - moved[:, 1]) / (2.0 * _BUMP)
+        delta = slope / arrays.index_usd[arrays.underlying]
+    kinds = np.array([c.is_perpetual for c in contracts.curves], np.bool_)
+    return replace(arrays, basis=BasisRisk(kinds[contracts.curve], delta, rate))
 
 
 def span_set(

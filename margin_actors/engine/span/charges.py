@@ -9,9 +9,12 @@ For each underlying of an account ("combined commodity"), SPAN computes:
 3. the inter-commodity credit for net deltas of opposite sign in two underlyings, in US dollars;
    each leg is credited `credit` times the matched share of its delta times its price risk, which is
    the scan risk without its volatility component;
-4. the short option minimum, which is a floor.
+4. the basis charge for deltas of perpetuals against those of other contracts, if the scenario set
+   moves the basis; see `basis`;
+5. the short option minimum, which is a floor.
 
-    requirement = sum over underlyings of max(scan risk + calendar charge - credit, minimum)
+    requirement = sum over underlyings of
+                  max(scan risk + calendar charge + basis charge - credit, minimum)
 
 All sums run in the order of the positions of the account.
 """
@@ -23,6 +26,7 @@ import numpy as np
 from margin_actors.arrays import FloatArray, IndexArray, IntArray
 from margin_actors.engine.parameters import SpanParameters
 from margin_actors.engine.span.arrays import RiskArrays
+from margin_actors.engine.span.basis import basis_charges
 from margin_actors.numerics.jit import compiled
 
 _PAIRS = 7
@@ -51,6 +55,8 @@ class SpanCharges:
     """float64 (n_accounts, n_underlyings): short option minimum."""
     total: FloatArray
     """float64 (n_accounts,): requirement."""
+    basis: FloatArray | None = None
+    """float64 (n_accounts, n_underlyings): basis charge; None without one."""
 
 
 SPAN_INPUTS: tuple[str, ...] = tuple(f.name for f in fields(SpanCharges) if f.name != "total")
@@ -112,6 +118,8 @@ def grid_charges(
 ) -> tuple[FloatArray, IndexArray]:
     """Return the venue grid charges of accounts; there is no offset between underlyings.
 
+    The basis charge, if there is one, is added to the largest loss.
+
     Parameters
     ----------
     start, index, quantity
@@ -122,12 +130,25 @@ def grid_charges(
     Returns
     -------
     float64 (n_accounts, n_underlyings), US dollars
-        Largest loss in each underlying; a loss is positive, at least 0.
+        Largest loss in each underlying plus the basis charge; a loss is positive, at least 0.
     int32 (n_accounts, n_underlyings)
         Index of its row.
     """
     sums = _scenario_sums(start, index, quantity, arrays)
-    return np.maximum(sums.max(axis=2), 0.0), sums.argmax(axis=2).astype(np.int32)
+    worst = np.maximum(sums.max(axis=2), 0.0)
+    basis = _basis(start, index, quantity, arrays)
+    return (
+        worst if basis is None else worst + basis,
+        sums.argmax(axis=2).astype(np.int32),
+    )
+
+
+def _basis(
+    start: IntArray, index: IndexArray, quantity: FloatArray, arrays: RiskArrays
+) -> FloatArray | None:
+    if arrays.basis is None:
+        return None
+    return basis_charges(start, index, quantity, arrays.basis, arrays.underlying, arrays.index_usd)
 
 
 def span_charges(
@@ -176,8 +197,10 @@ def span_charges(
     credit = _credits(net, price_risk, arrays, parameters)
     short = shorts.max(axis=2) if parameters.short_option_count == "larger_side" else shorts.sum(2)
     minimum = short * parameters.short_option_minimum * arrays.index_usd
-    total = np.maximum(scan + calendar - credit, minimum).sum(axis=1)
-    return SpanCharges(scan, active, net, price_risk, calendar, credit, minimum, total)
+    basis = _basis(start, index, quantity, arrays)
+    charged = scan + calendar if basis is None else scan + calendar + basis
+    total = np.maximum(charged - credit, minimum).sum(axis=1)
+    return SpanCharges(scan, active, net, price_risk, calendar, credit, minimum, total, basis)
 
 
 def _price_risk(sums: FloatArray, active: IndexArray) -> FloatArray:

@@ -25,18 +25,32 @@ class IndexPrice(_message.Message):
     def __init__(self, underlying: _Optional[str] = ..., price_usd: _Optional[float] = ...) -> None: ...
 
 class SnapshotHeader(_message.Message):
-    __slots__ = ("time", "index_prices", "expiries", "discount_annual", "is_synthetic")
+    __slots__ = ("time", "index_prices", "expiries", "discount_annual", "is_synthetic", "perpetual_prices", "rates")
     TIME_FIELD_NUMBER: _ClassVar[int]
     INDEX_PRICES_FIELD_NUMBER: _ClassVar[int]
     EXPIRIES_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_ANNUAL_FIELD_NUMBER: _ClassVar[int]
     IS_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
+    PERPETUAL_PRICES_FIELD_NUMBER: _ClassVar[int]
+    RATES_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     index_prices: _containers.RepeatedCompositeFieldContainer[IndexPrice]
     expiries: _containers.RepeatedCompositeFieldContainer[ExpiryForward]
     discount_annual: float
     is_synthetic: bool
-    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., index_prices: _Optional[_Iterable[_Union[IndexPrice, _Mapping]]] = ..., expiries: _Optional[_Iterable[_Union[ExpiryForward, _Mapping]]] = ..., discount_annual: _Optional[float] = ..., is_synthetic: bool = ...) -> None: ...
+    perpetual_prices: _containers.RepeatedCompositeFieldContainer[IndexPrice]
+    rates: RateCurve
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., index_prices: _Optional[_Iterable[_Union[IndexPrice, _Mapping]]] = ..., expiries: _Optional[_Iterable[_Union[ExpiryForward, _Mapping]]] = ..., discount_annual: _Optional[float] = ..., is_synthetic: bool = ..., perpetual_prices: _Optional[_Iterable[_Union[IndexPrice, _Mapping]]] = ..., rates: _Optional[_Union[RateCurve, _Mapping]] = ...) -> None: ...
+
+class RateCurve(_message.Message):
+    __slots__ = ("day", "tenor_years", "zero_rate")
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    TENOR_YEARS_FIELD_NUMBER: _ClassVar[int]
+    ZERO_RATE_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    tenor_years: _containers.RepeatedScalarFieldContainer[float]
+    zero_rate: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, day: _Optional[str] = ..., tenor_years: _Optional[_Iterable[float]] = ..., zero_rate: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class OptionQuoteColumns(_message.Message):
     __slots__ = ("instrument_name", "bid", "ask", "mark", "mark_vol", "open_interest", "volume")

@@ -1,13 +1,14 @@
 """Conversions for market_data_service.proto."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 from margin_protos.v1 import market_data_service_pb2 as pb
 
 from margin_actors.errors import InvalidMarketData, InvalidRequest, Problem, raise_if_any
 from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
+from margin_actors.market.rates import RateCurve
 from margin_actors.market.snapshots import (
     ExpiryForward,
     MarketSnapshot,
@@ -33,6 +34,7 @@ QUOTE_MAX = 1e12
 """Largest price, volatility or size of a quote."""
 DISCOUNT_MAX = 10.0
 """Largest absolute annual discount rate, a fraction."""
+RATE_NODES_MAX = 1_000
 _QUOTES = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
 
 
@@ -124,6 +126,7 @@ class SnapshotBuilder:
         options = self._options(
             {(e.underlying, e.expiry): i for i, e in enumerate(expiries)}, problems
         )
+        rates = _rates_of(header, problems)
         raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
         return MarketSnapshot(
             time=time,
@@ -133,6 +136,8 @@ class SnapshotBuilder:
             is_synthetic=header.is_synthetic,
             origin=origin,
             discount_annual=header.discount_annual,
+            perpetual_usd={p.underlying: p.price_usd for p in header.perpetual_prices},
+            rates=rates,
         )
 
     def _options(
@@ -191,6 +196,7 @@ def _header_problems(header: pb.SnapshotHeader) -> list[Problem]:
             problems.append(Problem(f"{where}.underlying", what, "name each underlying once"))
         indexed.add(item.underlying)
         _require_price(item.price_usd, f"{where}.price_usd", problems)
+    _check_perpetuals(header, indexed, problems)
     listed: set[tuple[str, datetime]] = set()
     for number, item in enumerate(header.expiries):
         where = f"header.expiries[{number}]"
@@ -209,6 +215,43 @@ def _header_problems(header: pb.SnapshotHeader) -> list[Problem]:
         what, remedy = f"{header.discount_annual}", f"a fraction per year, at most {DISCOUNT_MAX:g}"
         problems.append(Problem("header.discount_annual", what, remedy))
     return problems
+
+
+def _check_perpetuals(
+    header: pb.SnapshotHeader, indexed: set[str], problems: list[Problem]
+) -> None:
+    given: set[str] = set()
+    for number, item in enumerate(header.perpetual_prices):
+        where = f"header.perpetual_prices[{number}]"
+        if item.underlying not in indexed or item.underlying in given:
+            what = f"{item.underlying!r} is repeated or has no index price"
+            problems.append(Problem(f"{where}.underlying", what, "name each underlying once"))
+        given.add(item.underlying)
+        _require_price(item.price_usd, f"{where}.price_usd", problems)
+
+
+def _rates_of(header: pb.SnapshotHeader, problems: list[Problem]) -> RateCurve | None:
+    """Return the rate curve of a header, or None; append what is wrong with it to `problems`."""
+    if not header.HasField("rates"):
+        return None
+    given = header.rates
+    if len(given.tenor_years) > RATE_NODES_MAX:
+        what = f"{len(given.tenor_years):,} nodes"
+        problems.append(Problem("header.rates", what, f"give at most {RATE_NODES_MAX:,}"))
+        return None
+    try:
+        day = date.fromisoformat(given.day)
+    except ValueError:
+        what = f"{given.day[:40]!r} is not a day"
+        problems.append(Problem("header.rates.day", what, "write it as YYYY-MM-DD"))
+        return None
+    try:
+        return RateCurve(day, np.array(given.tenor_years), np.array(given.zero_rate))
+    except InvalidMarketData as fault:
+        problems.extend(
+            Problem("header.rates", problem.what, problem.remedy) for problem in fault.problems
+        )
+    return None
 
 
 def _require_price(value: float, where: str, problems: list[Problem]) -> None:

@@ -54,6 +54,9 @@ def _record_span(context: RequirementContext) -> None:
     for name, value in zip(_SPAN_FIGURES, values, strict=True):
         for u, underlying in enumerate(arrays.underlyings):
             context.record(name, value[:, u], underlying)
+    if found.basis is not None:
+        for u, underlying in enumerate(arrays.underlyings):
+            context.record("basis_charge_usd", found.basis[:, u], underlying)
 
 
 def _record_grid(context: RequirementContext) -> None:

@@ -69,8 +69,9 @@ def draw_rows(
     path: FloatArray,
     basis: FloatArray,
     vol: FloatArray,
+    perpetual: FloatArray,
 ) -> None:
-    """Write rows first, first + 1, ... to `spot`, `path`, `basis` and `vol`, in place.
+    """Write rows first, first + 1, ... to the last five arguments, in place.
 
     All moves are changes of logarithms.
 
@@ -83,7 +84,8 @@ def draw_rows(
         Degrees of freedom of the t copula.
     lower : float64 (d, d)
         Cholesky factor of the correlations; factors are the spot returns, then, if `moves`, the
-        moves of the 30-day volatilities.
+        moves of the 30-day volatilities, then, if `perpetual` has columns, those of the basis of
+        perpetuals.
     maps : float64 (d, MAP_POINTS)
         Moves of each factor by t variate; see `MAP_STEP`.
     coefficients : float64 (n_underlyings, 4, n_nodes)
@@ -104,6 +106,8 @@ def draw_rows(
         Changes of ln(F / S).
     vol : float64 (n, n_underlyings, n_nodes - n_tenors)
         Changes of the logarithms of volatilities.
+    perpetual : float64 (n, n_underlyings or 0)
+        Changes of ln(perpetual / S), the last of the factors; not written if it has no columns.
     """
     d, nu = lower.shape[0], spot.shape[1]
     n_path, n_basis, n_vol = path.shape[2], basis.shape[2], vol.shape[2]
@@ -124,6 +128,8 @@ def draw_rows(
             r = factor[u]
             off = normal_quantile(uniform_of(seed, stream, at + 1 + u))
             spot[row, u] = r
+            if perpetual.shape[1] > 0:
+                perpetual[row, u] = factor[d - nu + u]
             for j in range(n_path):
                 path[row, u, j] = r * path_share[j] + off * bridge[u, j]
             if not moves:

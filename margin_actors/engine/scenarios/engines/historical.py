@@ -1,11 +1,12 @@
 """Historical simulation: windows of the past as scenarios."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from margin_actors.engine.parameters import ScenarioParameters
+from margin_actors.engine.scenarios.history.perpetual_basis import PerpetualBasisHistory
 from margin_actors.engine.scenarios.history.surface_history import SurfaceHistory
 from margin_actors.engine.scenarios.history.windows import (
     PriceTable,
@@ -29,16 +30,21 @@ from margin_actors.engine.scenarios.surface_moves import (
     WindowMoves,
     nodes_from_history,
     nodes_from_index,
+    perpetual_basis_moves,
+    with_basis_floor,
 )
 from margin_actors.market.cleansing import PriceGrid
 
 
 @dataclass(frozen=True)
 class SurfaceSources:
-    """Data for volatility moves, by underlying; empty if the model does not move volatility."""
+    """Data for moves of volatility and basis, by underlying; empty if the model has none."""
 
     surfaces: Mapping[str, SurfaceHistory]
     vol_index: Mapping[str, VolatilityIndex]
+    perpetual_basis: Mapping[str, PerpetualBasisHistory] = field(
+        default_factory=dict[str, PerpetualBasisHistory]
+    )
 
 
 def build_historical(
@@ -48,6 +54,7 @@ def build_historical(
     as_of: np.datetime64,
     surfaces: Mapping[str, SurfaceHistory] | None = None,
     vol_index: Mapping[str, VolatilityIndex] | None = None,
+    perpetual_basis: Mapping[str, PerpetualBasisHistory] | None = None,
 ) -> ScenarioSet:
     """Return the scenario set of the most recent windows that end by `as_of`.
 
@@ -62,18 +69,22 @@ def build_historical(
         Required if `surface_moves` is ``history``.
     vol_index : mapping from underlying to VolatilityIndex, optional
         Required if `surface_moves` is ``index``; used, if given, if it is ``history``.
+    perpetual_basis : mapping from underlying to PerpetualBasisHistory, optional
+        Required if the model moves the basis of perpetuals.
 
     Raises
     ------
     InvalidScenario
         If the history has fewer windows than the model requires, or its grid does not fit the step.
     MissingMarketData
-        If an underlying has no prices, or its surface moves can be neither observed nor proxied.
+        If an underlying has no prices, or its moves of surface or basis can be neither observed
+        nor proxied.
     """
     table = price_table(prices, parameters, as_of)
     windows = recent_windows(table, parameters)
-    sources = SurfaceSources(surfaces or {}, vol_index or {})
+    sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
     rows = historical_rows(table, windows, parameters, as_of, sources)
+    rows = with_basis_floor(rows, parameters, as_of, sources.perpetual_basis)
     return replace(rows, notes=(*sampling_notes(rows, parameters), *rows.notes))
 
 
@@ -95,6 +106,10 @@ def historical_rows(
         found = nodes_from_history(parameters, as_of, moves, sources.surfaces, sources.vol_index)
     elif parameters.surface_moves == "index":
         found = nodes_from_index(parameters, as_of, moves, sources.vol_index)
+    basis, notes = None, found.notes
+    if parameters.perpetual_basis.moves == "history":
+        basis, more = perpetual_basis_moves(parameters, as_of, moves, sources.perpetual_basis)
+        notes = (*notes, *more)
     shape = (n, nu, len(TENORS_DAYS), len(MONEYNESS))
     return ScenarioSet(
         engine="historical",
@@ -110,7 +125,8 @@ def historical_rows(
         weight=np.full(n, 1.0 / n),
         provenance=found.provenance,
         is_synthetic=table.is_synthetic,
-        notes=found.notes,
+        notes=notes,
+        perpetual_basis=basis,
     )
 
 

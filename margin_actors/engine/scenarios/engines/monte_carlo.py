@@ -1,7 +1,8 @@
 """Monte Carlo: rows drawn from a Student-t copula with marginals, fitted to historical rows.
 
 There are two factors per underlying: the log return of the index and the log move of its 30-day
-volatility at the money. Their dependence is a t copula: correlations sin(pi tau / 2) from Kendall's
+volatility at the money. If the rows move the basis of perpetuals, that move is a third one. Their
+dependence is a t copula: correlations sin(pi tau / 2) from Kendall's
 tau, shrunk towards zero and made positive definite, and degrees of freedom by maximum likelihood.
 The marginal of each factor is Student-t, or empirical with Pareto tails. All other moves (the rest
 of the surface, the forward curve) follow from the two factors by regression, plus the residuals of
@@ -29,6 +30,10 @@ from margin_actors.engine.scenarios.engines.draws import (
     MAP_REACH,
     MAP_STEP,
     draw_rows,
+)
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    BasisProvenance,
+    PerpetualBasisMoves,
 )
 from margin_actors.engine.scenarios.sets.scenario_set import (
     AT_MONEY,
@@ -66,7 +71,8 @@ class MonteCarloModel:
     copula_dof: int
     lower: FloatArray
     """float64 (d, d): Cholesky factor of the correlations of the copula. The d factors are the spot
-    returns of all underlyings, then, if volatility moves, their 30-day volatility moves."""
+    returns of all underlyings, then, if volatility moves, their 30-day volatility moves, then, if
+    the basis of perpetuals moves, its moves."""
     maps: FloatArray
     """float64 (d, MAP_POINTS): log move of each factor by t variate of the copula."""
     coefficients: FloatArray
@@ -80,6 +86,7 @@ class MonteCarloModel:
     line."""
     is_synthetic: bool
     notes: tuple[str, ...]
+    moves_perpetual_basis: bool = False
 
     def rows(self, first: int, last: int, *, total: int) -> ScenarioSet:
         """Return the rows [first, last) of `total`; they do not depend on how rows are sliced."""
@@ -89,6 +96,7 @@ class MonteCarloModel:
         basis = np.empty((n, nu, _N_TENORS))
         vol = np.empty((n, nu, _N_TENORS * _N_Z))
         moves = bool(self.residuals.size)
+        perpetual = np.empty((n, nu if self.moves_perpetual_basis else 0))
         draw_rows(
             self.seed,
             first,
@@ -104,7 +112,9 @@ class MonteCarloModel:
             path,
             basis,
             vol,
+            perpetual,
         )
+        made = np.full((n, nu), BasisProvenance.MADE, np.uint8)
         return ScenarioSet(
             engine="monte_carlo",
             underlyings=self.underlyings,
@@ -120,6 +130,9 @@ class MonteCarloModel:
             provenance=np.full((n, nu), Provenance.MADE if moves else Provenance.NONE, np.uint8),
             is_synthetic=self.is_synthetic,
             notes=self.notes,
+            perpetual_basis=(
+                PerpetualBasisMoves(perpetual, made) if self.moves_perpetual_basis else None
+            ),
         )
 
 
@@ -145,7 +158,7 @@ def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> M
             [Problem("scenarios.windows", f"{len(history)} windows", f"at least {WINDOWS_MIN}")],
         )
     level = history.vol_change[:, :, MONTH, AT_MONEY]
-    factors = np.hstack([history.spot_return, level]) if moves else history.spot_return
+    factors, names = _factors(history, level, moves)
     lower, ranks = _dependence(factors, parameters.correlation_shrinkage)
     dof = parameters.copula_dof or _fit_dof(ranks, lower)
     maps = np.array([_map(column, dof, parameters) for column in factors.T])
@@ -153,8 +166,6 @@ def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> M
     share = history.path_hours / history.path_hours[-1]
     off_line = history.path_return - history.spot_return[:, :, None] * share
     correlation = lower @ lower.T
-    names = [f"{u} spot" for u in history.underlyings]
-    names += [f"{u} volatility" for u in history.underlyings] if moves else []
     pairs = ", ".join(
         f"{names[i]} and {names[j]} {correlation[i, j]:.2f}"
         for i in range(len(names))
@@ -177,7 +188,20 @@ def fit_monte_carlo(history: ScenarioSet, parameters: MonteCarloParameters) -> M
             f"marginals: {parameters.marginals.replace('_', '-')}, fitted to {history.engine} rows",
             *history.notes,
         ),
+        moves_perpetual_basis=history.perpetual_basis is not None,
     )
+
+
+def _factors(history: ScenarioSet, level: FloatArray, moves: bool) -> tuple[FloatArray, list[str]]:
+    """Return the factors of the copula, float64 (n_history, d), and their names."""
+    columns, names = [history.spot_return], [f"{u} spot" for u in history.underlyings]
+    if moves:
+        columns.append(level)
+        names += [f"{u} volatility" for u in history.underlyings]
+    if history.perpetual_basis is not None:
+        columns.append(history.perpetual_basis.change)
+        names += [f"{u} perpetual basis" for u in history.underlyings]
+    return np.hstack(columns), names
 
 
 def _dependence(factors: FloatArray, shrinkage: float) -> tuple[FloatArray, FloatArray]:

@@ -90,13 +90,27 @@ def surface_moves(
     float64 (n_windows, n_tenors, n_moneyness)
         Changes of ln(volatility).
     """
-    basis = np.array(
-        [log_basis(s, x) for s, x in zip(history.surfaces, history.index_usd, strict=True)]
-    )
     change = np.empty((start.size, _TENORS.size, _Z.size))
     for w, (a, b) in enumerate(zip(start, end, strict=True)):
         change[w] = _log_vol_change(history.surfaces[a], history.surfaces[b])
-    return basis[end] - basis[start], change
+    return basis_moves(history, start, end), change
+
+
+def basis_moves(
+    history: SurfaceHistory,
+    start: IntArray,
+    end: IntArray,
+    *,
+    tenor_days_max: float = TENORS_DAYS[-1],
+) -> FloatArray:
+    """Return the changes of ln(F / S) between pairs of snapshots, float64 (n_windows, n_tenors).
+
+    `start` and `end` are as in `surface_moves`; tenors longer than `tenor_days_max` are left out.
+    """
+    basis = np.array(
+        [log_basis(s, x) for s, x in zip(history.surfaces, history.index_usd, strict=True)]
+    )
+    return (basis[end] - basis[start])[:, np.array(TENORS_DAYS) <= tenor_days_max]
 
 
 def _log_vol_change(first: VolatilitySurface, second: VolatilitySurface) -> FloatArray:

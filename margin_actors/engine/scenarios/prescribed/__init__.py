@@ -1,5 +1,6 @@
 """Prescribed rows: SPAN, the venue grid, stress, hypothetical and extended moves."""
 
+from margin_actors.engine.scenarios.prescribed.basis import basis_rows
 from margin_actors.engine.scenarios.prescribed.extended import (
     ExtendedMove,
     extended_moves,
@@ -15,6 +16,7 @@ from margin_actors.engine.scenarios.prescribed.venue_grid import venue_grid_rows
 
 __all__ = [
     "ExtendedMove",
+    "basis_rows",
     "composite_delta_rows",
     "event_windows",
     "extended_moves",

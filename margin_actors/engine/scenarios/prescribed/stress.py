@@ -1,10 +1,11 @@
 """Stress rows: named historical days and hypothetical moves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from margin_actors.arrays import DAY_MS
+from margin_actors.arrays import DAY_MS, FloatArray
 from margin_actors.engine.parameters import (
     HypotheticalMove,
     ScenarioParameters,
@@ -12,6 +13,10 @@ from margin_actors.engine.parameters import (
     StressParameters,
 )
 from margin_actors.engine.scenarios.history.windows import PriceTable, Windows
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    BasisProvenance,
+    PerpetualBasisMoves,
+)
 from margin_actors.engine.scenarios.sets.scenario_set import (
     MONEYNESS,
     NEVER,
@@ -77,22 +82,14 @@ def hypothetical_rows(
         exempt; their moves of other underlyings are ignored.
     """
     underlyings = parameters.underlyings
-    problems = [
-        Problem(
-            f"scenarios.stress.hypothetical {move.name!r}",
-            f"moves the unknown underlying {u}",
-            f"the model's underlyings are {', '.join(underlyings)}",
-        )
-        for move in moves
-        for u in sorted({*move.spot, *move.vol} - set(underlyings))
-    ]
-    # The default moves may name underlyings that the model does not have.
-    if moves != StressParameters().hypothetical:
-        raise_if_any(problems, InvalidParameters, "the stress rows are not valid")
+    _require_known(moves, underlyings)
     n, nu = len(moves), len(underlyings)
-    spot = np.array([[1.0 + m.spot.get(u, 0.0) for u in underlyings] for m in moves])
-    vol = np.array([[1.0 + m.vol.get(u, 0.0) for u in underlyings] for m in moves])
-    spot, vol = logarithms(spot.reshape(n, nu))[0], logarithms(vol.reshape(n, nu))[0]
+    spot = _log_moves([m.spot for m in moves], underlyings)
+    vol = _log_moves([m.vol for m in moves], underlyings)
+    perpetual = _log_moves([m.perpetual_basis for m in moves], underlyings)
+    forward = _log_moves([m.forward_basis for m in moves], underlyings)
+    moves_surface = (vol != 0.0) | (forward != 0.0)
+    made = np.where(perpetual != 0.0, BasisProvenance.MADE, BasisProvenance.NONE)
     shape = (n, nu, len(TENORS_DAYS), len(MONEYNESS))
     share = path_hours / path_hours[-1]
     return ScenarioSet(
@@ -104,12 +101,41 @@ def hypothetical_rows(
         spot_return=spot,
         path_hours=path_hours,
         path_return=spot[:, :, None] * share,
-        basis_change=np.zeros(shape[:3]),
+        basis_change=np.broadcast_to(forward[:, :, None], shape[:3]).copy(),
         vol_change=np.broadcast_to(vol[:, :, None, None], shape).copy(),
         weight=np.full(n, 1.0 / max(n, 1)),
-        provenance=np.where(vol != 0.0, Provenance.MADE, Provenance.NONE).astype(np.uint8),
+        provenance=np.where(moves_surface, Provenance.MADE, Provenance.NONE).astype(np.uint8),
         row_names=tuple(m.name for m in moves),
+        perpetual_basis=(
+            PerpetualBasisMoves(perpetual, made.astype(np.uint8)) if perpetual.any() else None
+        ),
     )
+
+
+def _require_known(moves: Sequence[HypotheticalMove], underlyings: Sequence[str]) -> None:
+    """Raise InvalidParameters if a move names other underlyings; see `hypothetical_rows`."""
+    # The default moves may name underlyings that the model does not have.
+    defaults = StressParameters().hypothetical
+    problems = [
+        Problem(
+            f"scenarios.stress.hypothetical {move.name!r}",
+            f"moves the unknown underlying {u}",
+            f"the model's underlyings are {', '.join(underlyings)}",
+        )
+        for move in moves
+        if move not in defaults
+        for u in sorted(
+            {*move.spot, *move.vol, *move.perpetual_basis, *move.forward_basis} - set(underlyings)
+        )
+    ]
+    raise_if_any(problems, InvalidParameters, "the stress rows are not valid")
+
+
+def _log_moves(moves: Sequence[dict[str, float]], underlyings: Sequence[str]) -> FloatArray:
+    """Return relative changes by underlying as log changes, (n_moves, n_underlyings)."""
+    shape = (len(moves), len(underlyings))
+    given = np.array([[1.0 + m.get(u, 0.0) for u in underlyings] for m in moves])
+    return logarithms(given.reshape(shape))[0]
 
 
 def stress_rows(events: ScenarioSet, names: tuple[str, ...], written: ScenarioSet) -> ScenarioSet:

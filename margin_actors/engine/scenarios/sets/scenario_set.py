@@ -9,6 +9,10 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.engine.scenarios.sets.calibration import Calibration
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    PerpetualBasisMoves,
+    join_moves,
+)
 from margin_actors.market.identity import content_id
 
 TENORS_DAYS: tuple[float, ...] = (7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)
@@ -109,6 +113,8 @@ class ScenarioSet:
     """Names of the rows; empty, or one per row (an empty string for a window)."""
     calibration: Calibration = field(default_factory=Calibration)
     """Calibrated values that requirements depend on."""
+    perpetual_basis: PerpetualBasisMoves | None = None
+    """Moves of the basis of perpetuals; None: perpetuals move as the index."""
 
     def __len__(self) -> int:
         """Return the number of scenarios."""
@@ -171,6 +177,7 @@ class ScenarioSet:
     @cached_property
     def id(self) -> str:
         """Content id; it does not depend on the notes."""
+        basis = self.perpetual_basis
         return content_id(
             "scenarios",
             {
@@ -195,6 +202,7 @@ class ScenarioSet:
                 "names": self.row_names,
                 "figures": self.calibration.named_values(),
                 "synthetic": self.is_synthetic,
+                **({} if basis is None else {"perpetual_basis": basis.content()}),
             },
         )
 
@@ -203,7 +211,7 @@ class ScenarioSet:
 
         `chosen` is a slice, int64 indices (n_selected,) of rows, or a bool mask (n_rows,).
         """
-        names = self.row_names
+        names, basis = self.row_names, self.perpetual_basis
         if names:
             names = tuple(names[row] for row in np.arange(len(self))[chosen].tolist())
         return replace(
@@ -220,6 +228,7 @@ class ScenarioSet:
             sections=(),
             row_names=names,
             calibration=Calibration(),
+            perpetual_basis=basis if basis is None else basis.select(chosen),
         )
 
     def rows(self, start: int, stop: int) -> "ScenarioSet":
@@ -271,4 +280,7 @@ def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
         loss_share=shares,
         sections=tuple(sections),
         row_names=names,
+        perpetual_basis=join_moves(
+            [m.perpetual_basis for m in members], [len(m) for m in members], len(lead.underlyings)
+        ),
     )

@@ -1,7 +1,7 @@
 """Conversion of scenario sets to Arrow tables and back, exact to the bit."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -11,6 +11,10 @@ from margin_actors.arrays import FloatArray
 from margin_actors.engine.scenarios.sets.calibration import (
     Calibration,
     calibration_from_values,
+)
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    BasisProvenance,
+    PerpetualBasisMoves,
 )
 from margin_actors.engine.scenarios.sets.scenario_set import (
     MONEYNESS,
@@ -48,13 +52,19 @@ def _vol_column(underlying: str, days: float, z: float) -> str:
     return f"{underlying}.vol_change.{days:g}d.z{z:g}"
 
 
+def _perpetual_column(underlying: str, quantity: str) -> str:
+    return f"{underlying}.perpetual_basis_{quantity}"
+
+
 def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
     """Return a table with one row per scenario, one column per factor, and the rest as metadata.
 
     Columns: ``scenario``, ``window_start``, ``window_end``, ``weight`` and, for each underlying u,
     ``{u}.spot_return``, ``{u}.path_return.{hours}h``, ``{u}.basis_change.{tenor}``,
     ``{u}.vol_change.{tenor}.z{z}`` and ``{u}.provenance`` (text). The columns ``loss_share`` and
-    ``name`` exist if the set has them, basis and volatility changes if it has surface moves.
+    ``name`` exist if the set has them, basis and volatility changes if it has surface moves, and
+    ``{u}.perpetual_basis_change`` and ``{u}.perpetual_basis_provenance`` (text) if it moves the
+    basis of perpetuals.
     ``window_start`` and ``window_end`` are null for rows without a window.
     """
     columns: dict[str, pa.Array] = {
@@ -82,6 +92,12 @@ def scenario_set_to_table(scenarios: ScenarioSet) -> pa.Table:
                         np.ascontiguousarray(scenarios.vol_change[:, i, j, m])
                     )
         columns[f"{u}.provenance"] = pa.array([words[int(v)] for v in scenarios.provenance[:, i]])
+        if scenarios.perpetual_basis is not None:
+            change, source = scenarios.perpetual_basis.content()
+            columns[_perpetual_column(u, "change")] = pa.array(np.ascontiguousarray(change[:, i]))
+            columns[_perpetual_column(u, "provenance")] = pa.array(
+                [BasisProvenance(int(v)).name.lower() for v in source[:, i]]
+            )
     meta: _Metadata = {
         "id": scenarios.id,
         "engine": scenarios.engine,
@@ -145,6 +161,7 @@ def scenario_set_from_table(table: pa.Table, *, where: str) -> ScenarioSet:
         sections=tuple(Section(name, first, count) for name, first, count in meta["sections"]),
         row_names=tuple(table.column("name").to_pylist()) if "name" in names else (),
         calibration=_calibration_of(meta, where),
+        perpetual_basis=_perpetual_columns(table, underlyings, where),
     )
     if loaded.id != meta["id"]:
         raise InvalidScenario(
@@ -214,17 +231,39 @@ def _surface_columns(
     return basis, vol
 
 
+def _perpetual_columns(
+    table: pa.Table, underlyings: Sequence[str], where: str
+) -> PerpetualBasisMoves | None:
+    """Return the moves of the basis of perpetuals; None without columns."""
+    changes = [_perpetual_column(u, "change") for u in underlyings]
+    if changes[0] not in table.column_names:
+        return None
+    sources = [_perpetual_column(u, "provenance") for u in underlyings]
+    wanted: dict[str, ColumnKind] = dict.fromkeys(changes, "number")
+    wanted |= dict.fromkeys(sources, "text")
+    require_columns(table, wanted, where=where, error=InvalidScenario)
+    provenance = _words(table, sources, {p.name.lower(): p.value for p in BasisProvenance}, where)
+    return PerpetualBasisMoves(_columns(table, changes), provenance)
+
+
 def _provenance_columns(table: pa.Table, underlyings: Sequence[str], where: str) -> np.ndarray:
     """Return the values of `Provenance`, uint8 (n_scenarios, n_underlyings)."""
-    out = np.zeros((table.num_rows, len(underlyings)), np.uint8)
-    values = {p.name.lower(): p.value for p in Provenance}
-    for i, u in enumerate(underlyings):
-        words = table.column(f"{u}.provenance").to_pylist()
+    columns = [f"{u}.provenance" for u in underlyings]
+    return _words(table, columns, {p.name.lower(): p.value for p in Provenance}, where)
+
+
+def _words(
+    table: pa.Table, columns: Sequence[str], values: Mapping[str, int], where: str
+) -> np.ndarray:
+    """Return the values of columns of text, uint8 (n_scenarios, n_columns)."""
+    out = np.zeros((table.num_rows, len(columns)), np.uint8)
+    for i, column in enumerate(columns):
+        words = table.column(column).to_pylist()
         unknown = sorted({str(word) for word in words} - set(values))
         if unknown:
             raise InvalidScenario(
                 f"{where} is not a valid scenario set",
-                [Problem(f"{where}, column {u}.provenance", f"unknown: {', '.join(unknown)}")],
+                [Problem(f"{where}, column {column}", f"unknown: {', '.join(unknown)}")],
             )
         out[:, i] = [values[word] for word in words]
     return out

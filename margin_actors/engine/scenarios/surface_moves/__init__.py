@@ -11,6 +11,10 @@ from margin_actors.engine.scenarios.surface_moves.nodes import (
     WindowMoves,
     index_at,
 )
+from margin_actors.engine.scenarios.surface_moves.perpetual_basis import (
+    perpetual_basis_moves,
+    with_basis_floor,
+)
 from margin_actors.engine.scenarios.surface_moves.proxy import (
     WINDOWS_MIN,
     Proxy,
@@ -33,4 +37,6 @@ __all__ = [
     "index_at",
     "nodes_from_history",
     "nodes_from_index",
+    "perpetual_basis_moves",
+    "with_basis_floor",
 ]

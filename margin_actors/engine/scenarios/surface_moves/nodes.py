@@ -13,7 +13,8 @@ from margin_actors.numerics.elementary import logarithms
 N_TENORS, N_Z = len(TENORS_DAYS), len(MONEYNESS)
 N_NODES = N_TENORS + N_TENORS * N_Z
 """Number of nodes: the basis nodes, then the nodes of the volatility surface."""
-_RESIDUAL_STREAM = 1 << 40
+SURFACE_STREAM, PERPETUAL_STREAM = 1 << 40, 1 << 42
+"""First random streams of the residuals of surface moves, and of the basis of perpetuals."""
 _INDEX_GAP_MS = 2 * DAY_MS
 
 
@@ -93,7 +94,9 @@ def index_at(time: TimeArray, ln_value: FloatArray, wanted: TimeArray) -> FloatA
     return np.where(inside, np.interp(targets, stamps, ln_value), np.nan)
 
 
-def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> FloatArray | None:
+def residual_draws(
+    parameters: ScenarioParameters, end_time: TimeArray, *, stream: int = SURFACE_STREAM
+) -> FloatArray | None:
     """Return one uniform number per row, or None if the model does not draw residuals.
 
     The number depends on the seed and on the end time of the row only, so a longer lookback does
@@ -104,6 +107,8 @@ def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> Float
     parameters : ScenarioParameters
     end_time : datetime64 (n_rows,)
         Ends of the windows, UTC.
+    stream : int
+        First stream of the random numbers.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def residual_draws(parameters: ScenarioParameters, end_time: TimeArray) -> Float
     if not parameters.proxy_residuals:
         return None
     minutes = end_time.astype("datetime64[m]").astype(np.int64)
-    return uniform_per_stream(parameters.seed, _RESIDUAL_STREAM + minutes)
+    return uniform_per_stream(parameters.seed, stream + minutes)
 
 
 def drawn_residuals(residuals: FloatArray, draws: FloatArray | None) -> FloatArray | float:
