@@ -21,6 +21,7 @@ REFERENCE = {
     "measures": ("Engine: risk measures", ["margin_actors.engine.measures"]),
     "span": ("Engine: SPAN and the venue grid", ["margin_actors.engine.span"]),
     "addons": ("Engine: add-ons", ["margin_actors.engine.addons"]),
+    "tails": ("Engine: floors for large losses", ["margin_actors.engine.tails"]),
     "studies": (
         "Engine: backtests and comparisons",
         ["margin_actors.engine.backtest", "margin_actors.engine.comparison"],
@@ -71,6 +72,7 @@ _TARGETS = {
     "margin_actors/engine/measures": "reference/measures.md",
     "margin_actors/engine/span": "reference/span.md",
     "margin_actors/engine/addons": "reference/addons.md",
+    "margin_actors/engine/tails": "reference/tails.md",
     "margin_actors/market": "reference/market.md",
     "margin_actors/numerics": "reference/market.md",
 }

@@ -6,6 +6,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from margin_actors.engine.margin import has_floors
 from margin_cluster.cli.console import Amount, amounts_in, counted, out, percent
 from margin_cluster.cli.schemas import ExplainAccountDocument, ExplainedPosition, TracedInstrument
 from margin_cluster.explanation import ExplainedAccount
@@ -35,6 +36,9 @@ def show_account(
     )
     most = None if every_row else _ROWS
     _show_components(document, shown_as)
+    if has_floors(found.state.model):
+        binding = document.binding.replace("_", " ")
+        out.print(f"Determined before add-ons by: {binding}", highlight=False)
     _show_figures(document, shown_as, most)
     _show_positions(document.positions, shown_as, most)
     _show_tail(found, document, shown_as)
@@ -48,9 +52,6 @@ def _show_components(document: ExplainAccountDocument, shown_as: Amount) -> None
     for name, value in document.components_usd.items():
         table.add_row(name.replace("_", " "), shown_as(value))
     out.print(table)
-    out.print(
-        f"Determined before add-ons by: {document.binding.replace('_', ' ')}", highlight=False
-    )
 
 
 def _show_figures(document: ExplainAccountDocument, shown_as: Amount, most: int | None) -> None:
