@@ -1,0 +1,222 @@
+"""The challenge of a model: the portfolios with the smallest requirement per plausible loss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from margin_actors.engine.challenge.board import Board, prepare_board
+from margin_actors.engine.challenge.cuts import LowerModel, lower_model
+from margin_actors.engine.challenge.explanation import ExplainedPortfolio, explain
+from margin_actors.engine.challenge.families import family_portfolios
+from margin_actors.engine.challenge.improvement import improve
+from margin_actors.engine.challenge.ladders import ladders_of
+from margin_actors.engine.challenge.moves import PlausibleMoves
+from margin_actors.engine.challenge.portfolios import Portfolio, evaluate
+from margin_actors.engine.challenge.program import solve_programs
+from margin_actors.engine.challenge.settings import PortfolioLimits, SearchSettings
+from margin_actors.engine.challenge.structures import random_structures
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.identity import content_id
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.progress import ProgressCallback, no_progress
+
+METHODS: tuple[str, ...] = ("program", "random", "improved")
+"""Methods of the search, besides the families."""
+
+
+@dataclass(frozen=True)
+class FamilyResult:
+    """The worst portfolio of one family."""
+
+    family: str
+    portfolios: int
+    """Number of portfolios of the family with a sufficient plausible loss."""
+    worst: ExplainedPortfolio | None
+    """None if the limits permit no portfolio of the family."""
+
+
+@dataclass(frozen=True)
+class ChallengeResult:
+    """What a challenge found."""
+
+    id: str
+    """Content id of the inputs: market, scenarios, model, moves, limits and settings."""
+    snapshot: MarketSnapshot
+    scenarios_id: str
+    model: ModelParameters
+    moves: PlausibleMoves
+    limits: PortfolioLimits
+    settings: SearchSettings
+    contracts: int
+    """Number of contracts that can be held."""
+    evaluated: Mapping[str, int]
+    """Number of portfolios evaluated by method; those of the improvement are its results."""
+    best_of_method: Mapping[str, float]
+    """Smallest ratio found by each method, and by all families together; infinite if none."""
+    worst: tuple[ExplainedPortfolio, ...]
+    """The portfolios with the smallest ratios, in ascending order; no two of them hold the same
+    contracts on the same sides."""
+    families: tuple[FamilyResult, ...]
+    ratio_bound: float | None
+    """See `ProgramResult.ratio_bound`."""
+
+    @property
+    def ratio(self) -> float:
+        """The smallest ratio of a requirement to a plausible loss; infinite if there is none."""
+        return self.worst[0].ratio if self.worst else np.inf
+
+    @property
+    def verdict(self) -> str:
+        """The result in one sentence."""
+        if not self.worst:
+            return "No portfolio within the limits has a plausible loss of the smallest size."
+        return f"The smallest requirement found is {self.ratio:.2g} of the plausible loss."
+
+
+def challenge(
+    snapshot: MarketSnapshot,
+    scenarios: ScenarioSet,
+    model: ModelParameters,
+    moves: PlausibleMoves,
+    *,
+    limits: PortfolioLimits | None = None,
+    settings: SearchSettings | None = None,
+    threads: int = 1,
+    progress: ProgressCallback = no_progress,
+) -> ChallengeResult:
+    """Return the portfolios with the smallest requirement per dollar of plausible loss.
+
+    Parameters
+    ----------
+    snapshot, scenarios, model
+        The inputs that determine requirements.
+    moves : PlausibleMoves
+        The moves whose losses requirements are compared with.
+    limits : PortfolioLimits, optional
+        Limits that every portfolio satisfies.
+    settings : SearchSettings, optional
+        Extent of the search.
+    threads : int
+        Number of threads for prices; the result does not depend on it.
+    progress : callable
+        Progress callback.
+
+    Raises
+    ------
+    MissingMarketData, InvalidScenario
+        As `prepare_board`.
+    """
+    limits, settings = limits or PortfolioLimits(), settings or SearchSettings()
+    board = prepare_board(
+        snapshot, scenarios, model, moves, limits, threads=threads, progress=progress
+    )
+    lower, ladders = lower_model(board), ladders_of(board)
+    progress("Evaluating known families", 0, 0)
+    families = family_portfolios(board, ladders)
+    programs = solve_programs(board, lower, settings, progress=progress)
+    progress("Evaluating random structures", 0, 0)
+    drawn = random_structures(board, ladders, seed=settings.seed, n=settings.structures)
+    pools = {
+        "families": [p for members in families.values() for p in members],
+        "program": list(programs.portfolios),
+        "random": drawn,
+    }
+    ranked = {name: _ranked(board, members) for name, members in pools.items()}
+    everything = sorted((pair for pairs in ranked.values() for pair in pairs), key=_order)
+    improved = _improved(board, lower, everything, settings, progress)
+    everything = sorted([*improved, *everything], key=_order)
+    progress("Explaining the worst portfolios", 0, 0)
+    best = {name: pairs[0][0] if pairs else np.inf for name, pairs in ranked.items()}
+    best["improved"] = min((r for r, _ in improved), default=np.inf)
+    sizes = {name: len(members) for name, members in pools.items()}
+    return ChallengeResult(
+        id=_id(snapshot, scenarios, model, moves, limits, settings),
+        snapshot=snapshot,
+        scenarios_id=scenarios.id,
+        model=model,
+        moves=moves,
+        limits=limits,
+        settings=settings,
+        contracts=int(board.held.size),
+        evaluated=sizes | {"improved": len(improved)},
+        best_of_method=best,
+        worst=_explained(board, everything, settings.reported),
+        families=tuple(_family(board, name, members) for name, members in families.items()),
+        ratio_bound=programs.ratio_bound,
+    )
+
+
+Ranked = tuple[float, Portfolio]
+
+
+def _order(pair: Ranked) -> tuple[float, tuple[tuple[int, float], ...]]:
+    return pair[0], pair[1].key
+
+
+def _ranked(board: Board, portfolios: Sequence[Portfolio]) -> list[Ranked]:
+    """Return (ratio, portfolio) of those with a finite ratio, in ascending order."""
+    if not portfolios:
+        return []
+    ratios = evaluate(board, portfolios).ratio.tolist()
+    pairs = zip(ratios, portfolios, strict=True)
+    return sorted((pair for pair in pairs if np.isfinite(pair[0])), key=_order)
+
+
+def _distinct(pairs: Sequence[Ranked], n: int) -> list[Ranked]:
+    """Return the first n pairs that do not have the contracts and sides of an earlier one."""
+    found: dict[tuple[tuple[int, bool], ...], Ranked] = {}
+    for ratio, portfolio in pairs:
+        sides = tuple((c, q > 0.0) for c, q in portfolio.key)
+        found.setdefault(sides, (ratio, portfolio))
+        if len(found) == n:
+            break
+    return list(found.values())
+
+
+def _improved(
+    board: Board,
+    lower: LowerModel,
+    pairs: Sequence[Ranked],
+    settings: SearchSettings,
+    progress: ProgressCallback,
+) -> list[Ranked]:
+    """Return the portfolios that local improvement reaches from the best ones found."""
+    starts = _distinct(pairs, settings.improved) if settings.improved else []
+    found: list[Ranked] = []
+    for number, (before, start) in enumerate(starts):
+        progress("Improving the worst portfolios", number, len(starts))
+        reached, ratio = improve(board, lower, start, rounds=settings.improvement_rounds)
+        if ratio < before:
+            found.append((ratio, reached))
+    return found
+
+
+def _explained(board: Board, pairs: Sequence[Ranked], n: int) -> tuple[ExplainedPortfolio, ...]:
+    return tuple(explain(board, portfolio) for _, portfolio in _distinct(pairs, n))
+
+
+def _family(board: Board, name: str, members: Sequence[Portfolio]) -> FamilyResult:
+    ranked = _ranked(board, members)
+    worst = explain(board, ranked[0][1]) if ranked else None
+    return FamilyResult(name, len(members), worst)
+
+
+def _id(
+    snapshot: MarketSnapshot,
+    scenarios: ScenarioSet,
+    model: ModelParameters,
+    moves: PlausibleMoves,
+    limits: PortfolioLimits,
+    settings: SearchSettings,
+) -> str:
+    """Return the content id of the inputs of a challenge."""
+    return content_id(
+        "challenge",
+        {
+            "inputs": [snapshot.id, scenarios.id, model.id, moves.id],
+            "limits": limits.content(),
+            "settings": settings.content(),
+        },
+    )
