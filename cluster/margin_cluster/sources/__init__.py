@@ -5,6 +5,7 @@ from margin_cluster.sources.chain_files import (
     load_snapshot,
     load_surface_histories,
 )
+from margin_cluster.sources.challenge_history import ChallengeHistory, ChallengeRecord
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
@@ -13,6 +14,8 @@ from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
 
 __all__ = [
+    "ChallengeHistory",
+    "ChallengeRecord",
     "DataFolder",
     "ModelRecord",
     "ModelRegistry",

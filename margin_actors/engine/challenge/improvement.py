@@ -85,6 +85,7 @@ def _neighbours(
 
 
 def _distinct(board: Board, portfolio: Portfolio, changed: Sequence[FloatArray]) -> list[Portfolio]:
+    """Return the portfolios of changed positions that differ from a portfolio, each once."""
     found: dict[tuple[tuple[int, float], ...], Portfolio] = {}
     for lots in changed:
         other = portfolio_of(board, METHOD, portfolio.label, lots)

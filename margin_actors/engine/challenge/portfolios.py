@@ -1,6 +1,6 @@
 """Portfolios of a challenge: positions in whole lots, their limits, and their plausible losses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -149,13 +149,34 @@ def evaluate(board: Board, portfolios: Sequence[Portfolio]) -> Evaluation:
     """Return the requirements of portfolios under the model and their plausible losses."""
     n = len(portfolios)
     required, loss, move = np.empty(n), np.empty(n), np.empty(n, np.int64)
-    for first in range(0, n, BATCH):
-        part = portfolios[first : first + BATCH]
-        rows = slice(first, first + len(part))
-        required[rows] = board.priced.margins(book_of(board, part)).initial_margin_usd
-        losses = plausible_losses(board, part)
+    for rows, part, losses in _batches(board, portfolios):
+        required[rows] = part
         move[rows] = losses.argmax(axis=0)
         loss[rows] = losses.max(axis=0)
     counts = loss >= board.limits.loss_min_usd
     ratio = np.divide(required, loss, out=np.full(n, np.inf), where=counts)
     return Evaluation(required, loss, move, ratio)
+
+
+def ratios_of_moves(board: Board, portfolios: Sequence[Portfolio]) -> FloatArray:
+    """Return the smallest ratio of a requirement to the loss in each move, float64 (n_moves,).
+
+    Portfolios whose loss in a move is below the smallest loss do not count in it; the ratio is
+    infinite without any other.
+    """
+    smallest = np.full(len(board.moves), np.inf)
+    for _, required, losses in _batches(board, portfolios):
+        counts = losses >= board.limits.loss_min_usd
+        ratio = np.divide(required, losses, out=np.full(losses.shape, np.inf), where=counts)
+        smallest = np.minimum(smallest, ratio.min(axis=1))
+    return smallest
+
+
+def _batches(
+    board: Board, portfolios: Sequence[Portfolio]
+) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+    """Yield (indices, requirements, losses in each move) of consecutive portfolios."""
+    for first in range(0, len(portfolios), BATCH):
+        part = portfolios[first : first + BATCH]
+        required = board.priced.margins(book_of(board, part)).initial_margin_usd
+        yield slice(first, first + len(part)), required, plausible_losses(board, part)

@@ -29,18 +29,36 @@ from margin_actors.progress import ProgressCallback, no_progress
 METHOD = "program"
 _SCALES = (1.02, 3.0, 30.0)
 """Multiples of the smallest loss to which a solution is scaled before it is rounded to lots."""
-_CUTS_KEPT = 240
+_SLACK_MAX = 8
+"""A cut is dropped when it did not bind in so many programs; if needed, it is found again."""
+_BINDING = 1e-9
 _BUMP = 0.02
 
 
 @dataclass
 class _Programs:
-    """The cuts of all programs of a board, and what has been found with them."""
+    """The cuts of all programs of a board."""
 
     board: Board
     lower: LowerModel
     cuts: list[FloatArray] = field(default_factory=list[FloatArray])
     """float64 (n_contracts,) each: US dollars per lot."""
+    slack: list[int] = field(default_factory=list[int])
+    """Number of programs since each cut has bound."""
+
+    def add(self, cuts: list[FloatArray]) -> None:
+        """Add cuts."""
+        self.cuts += cuts
+        self.slack += [0] * len(cuts)
+
+    def note_slack(self, residual: FloatArray) -> None:
+        """Drop cuts that no longer bind; `residual` has one element per cut, 0 if it binds."""
+        self.slack = [
+            0 if r <= _BINDING else n + 1 for r, n in zip(residual, self.slack, strict=True)
+        ]
+        kept = [k for k, n in enumerate(self.slack) if n < _SLACK_MAX]
+        self.cuts = [self.cuts[k] for k in kept]
+        self.slack = [self.slack[k] for k in kept]
 
 
 @dataclass(frozen=True)
@@ -125,8 +143,7 @@ def _solve_move(
         new = programs.lower.cuts(solution.lots, solution.bound_usd)
         if not new:
             break
-        programs.cuts += new
-        del programs.cuts[:-_CUTS_KEPT]
+        programs.add(new)
     return value
 
 
@@ -148,7 +165,7 @@ def _guide(
             found.setdefault(portfolio.key, portfolio)
         if not portfolios:
             return
-        programs.cuts += programs.lower.cuts(solution.lots, solution.bound_usd)
+        programs.add(programs.lower.cuts(solution.lots, solution.bound_usd))
         guides.append(_linearised(programs, portfolios[0]))
 
 
@@ -217,6 +234,7 @@ def _solve(programs: _Programs, move: int, guides: Sequence[FloatArray]) -> _Sol
     )
     if found.status != 0:
         return None
+    programs.note_slack(found.ineqlin.residual[: len(programs.cuts)])
     lots = np.zeros(len(board))
     lots[held] = (found.x[:n] - found.x[n : 2 * n]) * per_unit
     return _Solution(lots, float(found.fun) * target, float(found.x[-1]) * target)

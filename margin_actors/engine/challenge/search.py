@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from margin_actors.arrays import FloatArray
 from margin_actors.engine.challenge.board import Board, prepare_board
 from margin_actors.engine.challenge.cuts import LowerModel, lower_model
 from margin_actors.engine.challenge.explanation import ExplainedPortfolio, explain
@@ -12,7 +13,7 @@ from margin_actors.engine.challenge.families import family_portfolios
 from margin_actors.engine.challenge.improvement import improve
 from margin_actors.engine.challenge.ladders import ladders_of
 from margin_actors.engine.challenge.moves import PlausibleMoves
-from margin_actors.engine.challenge.portfolios import Portfolio, evaluate
+from margin_actors.engine.challenge.portfolios import Portfolio, evaluate, ratios_of_moves
 from margin_actors.engine.challenge.program import solve_programs
 from margin_actors.engine.challenge.settings import PortfolioLimits, SearchSettings
 from margin_actors.engine.challenge.structures import random_structures
@@ -59,6 +60,9 @@ class ChallengeResult:
     """The portfolios with the smallest ratios, in ascending order; no two of them hold the same
     contracts on the same sides."""
     families: tuple[FamilyResult, ...]
+    ratio_of_move: FloatArray
+    """float64 (n_moves,): smallest ratio of a requirement to the loss in each move, of all
+    portfolios evaluated; infinite if none has a sufficient loss in it."""
     ratio_bound: float | None
     """See `ProgramResult.ratio_bound`."""
 
@@ -124,9 +128,11 @@ def challenge(
         "random": drawn,
     }
     ranked = {name: _ranked(board, members) for name, members in pools.items()}
+    of_move = ratios_of_moves(board, [p for members in pools.values() for p in members])
     everything = sorted((pair for pairs in ranked.values() for pair in pairs), key=_order)
     improved = _improved(board, lower, everything, settings, progress)
     everything = sorted([*improved, *everything], key=_order)
+    of_move = np.minimum(of_move, ratios_of_moves(board, [p for _, p in improved]))
     progress("Explaining the worst portfolios", 0, 0)
     best = {name: pairs[0][0] if pairs else np.inf for name, pairs in ranked.items()}
     best["improved"] = min((r for r, _ in improved), default=np.inf)
@@ -143,6 +149,7 @@ def challenge(
         evaluated=sizes | {"improved": len(improved)},
         best_of_method=best,
         worst=_explained(board, everything, settings.reported),
+        ratio_of_move=of_move,
         families=tuple(_family(board, name, members) for name, members in families.items()),
         ratio_bound=programs.ratio_bound,
     )

@@ -69,11 +69,11 @@ class SearchSettings:
     """Rounds of the cutting-plane loop for each of these moves."""
     guided_rounds: int = 4
     """Rounds with the requirement of the engine linearised at the portfolio found last."""
-    structures: int = 4_000
+    structures: int = 20_000
     """Number of random structures."""
-    improved: int = 8
+    improved: int = 24
     """Number of portfolios that local improvement starts from."""
-    improvement_rounds: int = 12
+    improvement_rounds: int = 20
     """Largest number of steps from each of them."""
     reported: int = 10
     """Number of portfolios that are reported."""
