@@ -72,7 +72,7 @@ class LowerModel:
             Positions, lots.
         above_usd : float
             Current value of the bound without costs, US dollars. Cuts that are not larger are left
-            out.
+            out; minus infinity for all cuts.
 
         Returns
         -------
@@ -80,7 +80,9 @@ class LowerModel:
             US dollars per lot; a cut's value is its product with the positions.
         """
         profit = self.board.profits_usd(lots)
-        smallest = above_usd + _TOLERANCE * max(abs(above_usd), 1.0)
+        smallest = above_usd
+        if np.isfinite(above_usd):
+            smallest += _TOLERANCE * max(abs(above_usd), 1.0)
         found: list[FloatArray] = []
         for item in self.sections:
             rows, share = tail_shares(

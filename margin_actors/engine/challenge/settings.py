@@ -71,9 +71,9 @@ class SearchSettings:
     """Rounds with the requirement of the engine linearised at the portfolio found last."""
     structures: int = 20_000
     """Number of random structures."""
-    improved: int = 24
+    improved: int = 12
     """Number of portfolios that local improvement starts from."""
-    improvement_rounds: int = 20
+    improvement_rounds: int = 12
     """Largest number of steps from each of them."""
     reported: int = 10
     """Number of portfolios that are reported."""
