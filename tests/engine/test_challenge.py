@@ -1,7 +1,7 @@
 """Challenges of models on small boards, some of which have a known worst portfolio."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made import EVERYTHING, made_scenarios, model_from, sections
+from small_chain import small_snapshot
 
 from margin_actors.engine.challenge import (
     Board,
@@ -34,8 +35,6 @@ from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import CORE, ScenarioSet, Section
 from margin_actors.errors import InvalidParameters
 from margin_actors.market.books import account_book
-from margin_actors.market.snapshots import MarketSnapshot, OptionQuotes
-from margin_actors.market.synthetic import synthetic_market
 
 MOVES = MoveSettings(spot=(-0.3, -0.1, 0.0, 0.1, 0.3), volatility=(0.7, 1.0, 1.6))
 QUICK = SearchSettings(
@@ -43,24 +42,6 @@ QUICK = SearchSettings(
     improved=2, improvement_rounds=4, reported=4,
 )  # fmt: skip
 SMALL_LOSS = PortfolioLimits(loss_min_usd=20_000.0)
-
-
-@cache
-def small_snapshot() -> MarketSnapshot:
-    """A synthetic chain with every fourth option of three expiries of each underlying."""
-    whole = synthetic_market(seed=5, n_days=900, history_days=40, n_accounts=20).snapshot
-    quotes = whole.options
-    kept = np.zeros(len(quotes), np.bool_)
-    for u in whole.index_usd:
-        own = [k for k, e in enumerate(whole.expiries) if e.underlying == u]
-        for k in (own[1], own[len(own) // 2], own[-1]):
-            kept[np.flatnonzero(quotes.expiry_index == k)[::2]] = True
-    rows = np.flatnonzero(kept)
-    chosen = {
-        f.name: getattr(quotes, f.name)[rows] for f in fields(OptionQuotes) if f.name != "names"
-    }
-    names = tuple(quotes.names[r] for r in rows)
-    return replace(whole, options=OptionQuotes(names=names, **chosen))
 
 
 def moves_of(scenarios: ScenarioSet, settings: MoveSettings = MOVES) -> PlausibleMoves:
