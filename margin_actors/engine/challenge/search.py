@@ -116,27 +116,9 @@ def challenge(
     board = prepare_board(
         snapshot, scenarios, model, moves, limits, threads=threads, progress=progress
     )
-    lower, ladders = lower_model(board), ladders_of(board)
-    progress("Evaluating known families", 0, 0)
-    families = family_portfolios(board, ladders)
-    programs = solve_programs(board, lower, settings, progress=progress)
-    progress("Evaluating random structures", 0, 0)
-    drawn = random_structures(board, ladders, seed=settings.seed, n=settings.structures)
-    pools = {
-        "families": [p for members in families.values() for p in members],
-        "program": list(programs.portfolios),
-        "random": drawn,
-    }
-    ranked = {name: _ranked(board, members) for name, members in pools.items()}
-    of_move = ratios_of_moves(board, [p for members in pools.values() for p in members])
-    everything = sorted((pair for pairs in ranked.values() for pair in pairs), key=_order)
-    improved = _improved(board, lower, everything, settings, progress)
-    everything = sorted([*improved, *everything], key=_order)
-    of_move = np.minimum(of_move, ratios_of_moves(board, [p for _, p in improved]))
+    pools = _search(board, settings, progress)
+    everything = sorted((pair for pairs in pools.ranked.values() for pair in pairs), key=_order)
     progress("Explaining the worst portfolios", 0, 0)
-    best = {name: pairs[0][0] if pairs else np.inf for name, pairs in ranked.items()}
-    best["improved"] = min((r for r, _ in improved), default=np.inf)
-    sizes = {name: len(members) for name, members in pools.items()}
     return ChallengeResult(
         id=_id(snapshot, scenarios, model, moves, limits, settings),
         snapshot=snapshot,
@@ -146,16 +128,53 @@ def challenge(
         limits=limits,
         settings=settings,
         contracts=int(board.held.size),
-        evaluated=sizes | {"improved": len(improved)},
-        best_of_method=best,
+        evaluated=pools.sizes,
+        best_of_method={n: p[0][0] if p else np.inf for n, p in pools.ranked.items()},
         worst=_explained(board, everything, settings.reported),
-        ratio_of_move=of_move,
-        families=tuple(_family(board, name, members) for name, members in families.items()),
-        ratio_bound=programs.ratio_bound,
+        families=tuple(_family(board, name, found) for name, found in pools.families.items()),
+        ratio_of_move=pools.ratio_of_move,
+        ratio_bound=pools.ratio_bound,
     )
 
 
 Ranked = tuple[float, Portfolio]
+
+
+@dataclass(frozen=True)
+class _Pools:
+    """The portfolios of a search."""
+
+    families: Mapping[str, list[Portfolio]]
+    """By family."""
+    ranked: Mapping[str, list[Ranked]]
+    """By method, in ascending order of the ratio."""
+    sizes: Mapping[str, int]
+    """Number of portfolios by method."""
+    ratio_of_move: FloatArray
+    """float64 (n_moves,): as `ChallengeResult.ratio_of_move`."""
+    ratio_bound: float | None
+
+
+def _search(board: Board, settings: SearchSettings, progress: ProgressCallback) -> _Pools:
+    """Return the portfolios of every method."""
+    lower, ladders = lower_model(board), ladders_of(board)
+    progress("Evaluating known families", 0, 0)
+    families = family_portfolios(board, ladders)
+    programs = solve_programs(board, lower, settings, progress=progress)
+    progress("Evaluating random structures", 0, 0)
+    pools = {
+        "families": [p for members in families.values() for p in members],
+        "program": list(programs.portfolios),
+        "random": random_structures(board, ladders, seed=settings.seed, n=settings.structures),
+    }
+    ranked = {name: _ranked(board, members) for name, members in pools.items()}
+    best = sorted((pair for pairs in ranked.values() for pair in pairs), key=_order)
+    improved = _improved(board, lower, best, settings, progress)
+    ranked["improved"] = sorted(improved, key=_order)
+    pools["improved"] = [portfolio for _, portfolio in improved]
+    of_move = ratios_of_moves(board, [p for members in pools.values() for p in members])
+    sizes = {name: len(members) for name, members in pools.items()}
+    return _Pools(families, ranked, sizes, of_move, programs.ratio_bound)
 
 
 def _order(pair: Ranked) -> tuple[float, tuple[tuple[int, float], ...]]:
