@@ -272,7 +272,18 @@ def test_no_ratio_is_below_the_bound_of_the_linear_programs() -> None:
     assert 0.0 <= found.ratio_bound <= found.ratio
     # The programs are better than structures drawn at random.
     assert found.best_of_method["program"] < found.best_of_method["random"]
-    assert found.best_of_method["improved"] <= found.best_of_method["program"]
+    assert found.ratio == min(found.best_of_method.values())
+    assert found.ratio == found.ratio_of_move.min()
+
+
+def test_the_worst_portfolios_are_in_ascending_order_one_per_move() -> None:
+    found = full_result()
+    ratios = [item.ratio for item in found.worst]
+    assert ratios == sorted(ratios)
+    assert len({item.move for item in found.worst}) == len(found.worst) == QUICK.reported
+    for item in found.worst:
+        number = found.moves.names.index(item.move)
+        assert found.ratio_of_move[number] <= item.ratio
 
 
 def test_extended_rows_are_part_of_the_lower_model_with_their_shares() -> None:
@@ -313,6 +324,7 @@ def test_the_explanation_names_the_sections_that_lack_the_move() -> None:
     worst = full_result().worst[0]
     assert [s.section for s in worst.sections] == ["core", "long", "stress_period", "stress"]
     assert worst.missed.startswith("Of the plausible loss the requirement has ")
+    assert worst.missed.endswith("were charged in full.")
     for item in worst.sections:
         name = item.section.replace("_", " ")
         lacks = f"No row of the {name} section loses as much" in worst.missed

@@ -230,7 +230,7 @@ def _show(found: ChallengeResult, folder: Path) -> None:
         )
     for item in found.worst:
         shown.add_row(
-            f"{item.ratio:.3f}",
+            f"{item.ratio:.3g}",
             f"{item.requirement_usd:,.0f}",
             f"{item.loss_usd:,.0f}",
             f"{len(item.quantities)}",
@@ -245,7 +245,7 @@ def _show(found: ChallengeResult, folder: Path) -> None:
         families.add_column(name, justify="left" if name in ("family", "move") else "right")
     for family in found.families:
         worst = family.worst
-        ratio = "none" if worst is None else f"{worst.ratio:.3f}"
+        ratio = "none" if worst is None else f"{worst.ratio:.3g}"
         move = "" if worst is None else worst.move
         families.add_row(family.family, f"{family.portfolios:,}", ratio, move)
     out.print(families)
@@ -274,7 +274,7 @@ def _print_history(records: list[ChallengeRecord], *, as_json: bool) -> None:
             r.model_version,
             f"{r.snapshot_time:%Y-%m-%d %H:%M}",
             _limits_text(r),
-            "none" if r.ratio is None else f"{r.ratio:.3f}",
+            "none" if r.ratio is None else f"{r.ratio:.3g}",
             r.method,
             r.move,
             f"{r.recorded_at:%Y-%m-%d %H:%M}",

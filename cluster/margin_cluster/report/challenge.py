@@ -62,7 +62,7 @@ def _summary(found: ChallengeResult) -> Panel:
 def _ratio(ratio: float) -> Cell:
     if ratio == float("inf"):
         return Cell("none")
-    return Cell(f"{ratio:.3f}", "red" if ratio < 0.5 else "")
+    return Cell(f"{ratio:.3g}", "red" if ratio < 0.5 else "")
 
 
 def _components(found: ChallengeResult) -> Panel:

@@ -110,12 +110,13 @@ def _largest_components(found: ExplainedPortfolio) -> str:
 
 
 def _sections(found: ExplainedPortfolio) -> list[str]:
-    """Return a sentence per section: it lacks the move, or has it and does not charge it."""
+    """Return a sentence per section, and one on what would have required the plausible loss."""
     said: list[str] = []
+    holding = [item for item in found.sections if item.counted_usd >= found.loss_usd]
     for item in found.sections:
         name = item.section.replace("_", " ")
         share = _percent(max(item.counted_usd, 0.0) / found.loss_usd)
-        if item.counted_usd >= found.loss_usd:
+        if item in holding:
             said.append(
                 f"The {name} section has a row with {share} of it ({item.row}), which is not "
                 "charged in full."
@@ -124,6 +125,9 @@ def _sections(found: ExplainedPortfolio) -> list[str]:
             said.append(
                 f"No row of the {name} section loses as much: the worst, {item.row}, has {share}."
             )
+    if found.requirement_usd < found.loss_usd:
+        needed = f"the row {holding[0].row}" if holding else f"a row with the move {found.move!r}"
+        said.append(f"The loss would be required in full if {needed} were charged in full.")
     return said
 
 

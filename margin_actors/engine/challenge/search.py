@@ -13,7 +13,13 @@ from margin_actors.engine.challenge.families import family_portfolios
 from margin_actors.engine.challenge.improvement import improve
 from margin_actors.engine.challenge.ladders import ladders_of
 from margin_actors.engine.challenge.moves import PlausibleMoves
-from margin_actors.engine.challenge.portfolios import Portfolio, evaluate, ratios_of_moves
+from margin_actors.engine.challenge.portfolios import (
+    BATCH,
+    Portfolio,
+    evaluate,
+    plausible_losses,
+    ratios_of_moves,
+)
 from margin_actors.engine.challenge.program import solve_programs
 from margin_actors.engine.challenge.settings import PortfolioLimits, SearchSettings
 from margin_actors.engine.challenge.structures import random_structures
@@ -57,8 +63,8 @@ class ChallengeResult:
     best_of_method: Mapping[str, float]
     """Smallest ratio found by each method, and by all families together; infinite if none."""
     worst: tuple[ExplainedPortfolio, ...]
-    """The portfolios with the smallest ratios, in ascending order; no two of them hold the same
-    contracts on the same sides."""
+    """The portfolios with the smallest ratios, in ascending order, at most one per
+    plausible move."""
     families: tuple[FamilyResult, ...]
     ratio_of_move: FloatArray
     """float64 (n_moves,): smallest ratio of a requirement to the loss in each move, of all
@@ -190,15 +196,17 @@ def _ranked(board: Board, portfolios: Sequence[Portfolio]) -> list[Ranked]:
     return sorted((pair for pair in pairs if np.isfinite(pair[0])), key=_order)
 
 
-def _distinct(pairs: Sequence[Ranked], n: int) -> list[Ranked]:
-    """Return the first n pairs that do not have the contracts and sides of an earlier one."""
-    found: dict[tuple[tuple[int, bool], ...], Ranked] = {}
-    for ratio, portfolio in pairs:
-        sides = tuple((c, q > 0.0) for c, q in portfolio.key)
-        found.setdefault(sides, (ratio, portfolio))
-        if len(found) == n:
+def _worst_by_move(board: Board, pairs: Sequence[Ranked], n: int) -> list[Ranked]:
+    """Return the first pair of each of the first n moves in which the pairs lose most."""
+    found: dict[int, Ranked] = {}
+    for first in range(0, len(pairs), BATCH):
+        part = pairs[first : first + BATCH]
+        moves = plausible_losses(board, [portfolio for _, portfolio in part]).argmax(axis=0)
+        for move, pair in zip(moves.tolist(), part, strict=True):
+            found.setdefault(move, pair)
+        if len(found) >= n:
             break
-    return list(found.values())
+    return list(found.values())[:n]
 
 
 def _improved(
@@ -209,7 +217,7 @@ def _improved(
     progress: ProgressCallback,
 ) -> list[Ranked]:
     """Return the portfolios that local improvement reaches from the best ones found."""
-    starts = _distinct(pairs, settings.improved) if settings.improved else []
+    starts = _worst_by_move(board, pairs, settings.improved)
     found: list[Ranked] = []
     for number, (before, start) in enumerate(starts):
         progress("Improving the worst portfolios", number, len(starts))
@@ -220,7 +228,7 @@ def _improved(
 
 
 def _explained(board: Board, pairs: Sequence[Ranked], n: int) -> tuple[ExplainedPortfolio, ...]:
-    return tuple(explain(board, portfolio) for _, portfolio in _distinct(pairs, n))
+    return tuple(explain(board, portfolio) for _, portfolio in _worst_by_move(board, pairs, n))
 
 
 def _family(board: Board, name: str, members: Sequence[Portfolio]) -> FamilyResult:

@@ -63,20 +63,20 @@ class SearchSettings:
     """Seed of the random structures."""
     program_rounds: int = 4
     """Rounds of the cutting-plane loop for each plausible move in the first pass."""
-    refined_moves: int = 16
+    refined_moves: int = 48
     """Number of moves, those with the smallest ratios, that a second pass refines."""
-    refined_rounds: int = 12
+    refined_rounds: int = 8
     """Rounds of the cutting-plane loop for each of these moves."""
     guided_rounds: int = 4
     """Rounds with the requirement of the engine linearised at the portfolio found last."""
     structures: int = 20_000
     """Number of random structures."""
-    improved: int = 12
-    """Number of portfolios that local improvement starts from."""
+    improved: int = 24
+    """Number of portfolios that local improvement starts from, each the worst of another move."""
     improvement_rounds: int = 12
     """Largest number of steps from each of them."""
     reported: int = 10
-    """Number of portfolios that are reported."""
+    """Number of portfolios that are reported, each the worst of another move."""
 
     def content(self) -> dict[str, object]:
         """Return the settings by name, for the content id of a challenge."""
