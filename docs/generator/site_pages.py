@@ -23,8 +23,12 @@ REFERENCE = {
     "addons": ("Engine: add-ons", ["margin_actors.engine.addons"]),
     "tails": ("Engine: floors for large losses", ["margin_actors.engine.tails"]),
     "studies": (
-        "Engine: backtests and comparisons",
-        ["margin_actors.engine.backtest", "margin_actors.engine.comparison"],
+        "Engine: backtests, comparisons and challenges",
+        [
+            "margin_actors.engine.backtest",
+            "margin_actors.engine.comparison",
+            "margin_actors.engine.challenge",
+        ],
     ),
     "engine_parameters": ("Engine: parameters", ["margin_actors.engine.parameters"]),
     "market": (
@@ -65,6 +69,7 @@ _TARGETS = {
     "margin_actors/engine/pricing": "reference/revaluation.md",
     "margin_actors/engine/backtest": "reference/studies.md",
     "margin_actors/engine/comparison": "reference/studies.md",
+    "margin_actors/engine/challenge": "reference/studies.md",
     "margin_actors/engine/parameters": "reference/engine_parameters.md",
     "margin_actors/engine/margin": "reference/margin.md",
     "margin_actors/engine/scenarios": "reference/scenarios.md",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from margin_cluster.cli.challenge import challenge
 from margin_cluster.cli.compare import compare
 from margin_cluster.cli.errors import JsonErrorGroup
 from margin_cluster.cli.explain import explain_app
@@ -52,6 +53,7 @@ app.command("report")(report)
 app.command("compare")(compare)
 app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
+app.command("challenge")(challenge)
 app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.add_typer(explain_app, name="explain")

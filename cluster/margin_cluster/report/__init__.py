@@ -1,5 +1,6 @@
 """Reports as self-contained HTML files."""
 
+from margin_cluster.report.challenge import challenge_html
 from margin_cluster.report.page import report_html
 from margin_cluster.report.studies import (
     backtest_html,
@@ -7,4 +8,10 @@ from margin_cluster.report.studies import (
     procyclicality_html,
 )
 
-__all__ = ["backtest_html", "comparison_html", "procyclicality_html", "report_html"]
+__all__ = [
+    "backtest_html",
+    "challenge_html",
+    "comparison_html",
+    "procyclicality_html",
+    "report_html",
+]

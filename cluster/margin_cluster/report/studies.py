@@ -48,7 +48,8 @@ class Panel:
     rows: list[list[Cell]] = field(default_factory=list[list[Cell]])
 
 
-def _page(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
+def study_page(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
+    """Return an HTML page that shows the panels in their order."""
     return (
         environment()
         .get_template("study.html.j2")
@@ -62,7 +63,8 @@ def _page(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
     )
 
 
-def _figure(figure: go.Figure) -> Markup:
+def figure_markup(figure: go.Figure) -> Markup:
+    """Return a figure in the form in which panels hold it."""
     return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
 
 
@@ -110,10 +112,10 @@ def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "
                 portfolio,
                 f"VaR at {100 * level:g} % and the loss over the following margin period, US "
                 "dollars; crosses are exceptions.",
-                _figure(figures.finish(figure, height=330, y="USD")),
+                figure_markup(figures.finish(figure, height=330, y="USD")),
             )
         )
-    return _page(
+    return study_page(
         "Backtest",
         f"{model.name}, {replay.time.size:,} dates from {first} to {last}; each date uses only "
         f"the data available on it{'; ' + remark if remark else ''}",
@@ -210,7 +212,7 @@ def procyclicality_html(
             Panel(
                 portfolio,
                 "Margin as a share of the index, day by day.",
-                _figure(figures.finish(figure, height=340, y="% of the index")),
+                figure_markup(figures.finish(figure, height=340, y="% of the index")),
                 ("tool", "mean", "peak to trough", "1 day", "5 days", "30 days"),
                 [
                     [
@@ -226,7 +228,7 @@ def procyclicality_html(
             )
         )
     levels = np.unique(np.round(series.stress_confidence, 4))
-    return _page(
+    return study_page(
         "Procyclicality",
         f"{model.name}, {days[0]} to {days[-1]}; largest rises over 1, 5, 30 days. Stress period "
         f"calibrated each year: confidence {100 * levels.min():.2f} to {100 * levels.max():.2f} %",
@@ -310,7 +312,7 @@ def comparison_html(
         + [_offset(offsets[k, j], totals[k, j + 1]) for j in range(offsets.shape[1])]
         for k, m in enumerate(methods)
     ]
-    return _page(
+    return study_page(
         "Comparison of methods",
         f"{_counted(len(book.accounts), 'account')}, {_counted(book.n_positions, 'position')}",
         [
@@ -320,7 +322,7 @@ def comparison_html(
                 "Of whole accounts, and summed over their sub-portfolios. Offset recognised = sum "
                 "of the requirements of the sub-portfolios - requirement of the account. "
                 + " ".join(remarks),
-                _figure(figures.finish(figure, height=380, y="million USD")),
+                figure_markup(figures.finish(figure, height=380, y="million USD")),
             ),
             Panel(
                 "Offsets recognised",

@@ -5,6 +5,7 @@ from margin_cluster.sources.chain_files import (
     load_snapshot,
     load_surface_histories,
 )
+from margin_cluster.sources.challenge_history import ChallengeHistory, ChallengeRecord
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.depth_files import load_depth_history
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
@@ -15,6 +16,8 @@ from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
 
 __all__ = [
+    "ChallengeHistory",
+    "ChallengeRecord",
     "DataFolder",
     "ModelRecord",
     "ModelRegistry",

@@ -18,6 +18,14 @@ from margin_cluster.cli.schemas.calculations import (
     TracedInstrument,
     TracedScenario,
 )
+from margin_cluster.cli.schemas.challenge import (
+    ChallengedFamily,
+    ChallengeDocument,
+    ChallengedPortfolio,
+    ChallengeHistoryDocument,
+    ChallengeHistoryEntry,
+    ChallengeSectionLoss,
+)
 from margin_cluster.cli.schemas.market import (
     CheckedPrices,
     CheckedSource,
@@ -61,6 +69,8 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     ExplainChangesDocument: ("explain changes",),
     BacktestDocument: ("backtest",),
     ProcyclicalityDocument: ("procyclicality",),
+    ChallengeDocument: ("challenge",),
+    ChallengeHistoryDocument: ("challenge --history",),
     DataCheckDocument: ("data check",),
     DataFetchDocument: ("data fetch",),
     SurfaceDocument: ("surface show",),
@@ -81,6 +91,12 @@ __all__ = [
     "COMMANDS",
     "BacktestDocument",
     "BacktestTest",
+    "ChallengeDocument",
+    "ChallengeHistoryDocument",
+    "ChallengeHistoryEntry",
+    "ChallengeSectionLoss",
+    "ChallengedFamily",
+    "ChallengedPortfolio",
     "ChangeStep",
     "CheckedPrices",
     "CheckedSource",
