@@ -66,14 +66,18 @@ def run_comparison(
     InvalidPortfolio
         If no position can be margined under every method.
     """
-    market, _ = load_market(workspace, snapshot)
     models = {name: load_model(name) for name in methods}
+    for_gates = all(model.chain_quality.enabled for model in models.values())
+    market, _ = load_market(workspace, snapshot, for_gates=for_gates)
     lead = next(iter(models.values()))
     held = load_holdings(workspace, RunRequest(snapshot, book, None, lead), market)
     sets: dict[str, tuple[ModelParameters, ScenarioSet]] = {}
     built: dict[str, ScenarioSet] = {}
     for name, model in models.items():
-        key = repr((model.history, model.scenarios, model.quality, model.procyclicality))
+        key = repr(
+            (model.history, model.scenarios, model.quality, model.procyclicality,
+             model.chain_quality)
+        )  # fmt: skip
         if key not in built:
             built[key] = build_scenarios(workspace, model, market.time, progress=progress)[0]
         sets[name] = (model, built[key])

@@ -170,7 +170,9 @@ async def _seed_market(seeding: Seeding, progress: ProgressCallback) -> list[str
             "--scenarios are not used. Add --replace-snapshot to use them."
         ]
     progress("Reading the snapshot", 0, 0)
-    snapshot, _ = await asyncio.to_thread(load_market, seeding.workspace, seeds.snapshot)
+    gates = seeds.model.chain_quality.enabled
+    load = partial(load_market, seeding.workspace, seeds.snapshot, for_gates=gates)
+    snapshot, _ = await asyncio.to_thread(load)
     if seeds.scenarios_id is None:
         build = partial(
             build_scenarios, seeding.workspace, seeds.model, snapshot.time, progress=progress

@@ -292,6 +292,7 @@ def run_book_backtest(
         store=workspace.store,
         threads=workspace.settings.threads,
         advance=lambda done, total: progress("Fitting past surfaces", done, total),
+        limits=lead.chain_quality,
     )
     indices = load_volatility_indices(workspace, lead, history)
     held, _, _ = load_book(workspace, RunRequest(None, book, None, lead), first)
@@ -303,7 +304,8 @@ def run_book_backtest(
                                          sections=needs_of(m).sections, vol_index=indices))
             for name, m in models.items()
         }  # fmt: skip
-        markets = [_snapshot_at(workspace, time) for time in (now, then)]
+        gates = lead.chain_quality.enabled
+        markets = [_snapshot_at(workspace, time, for_gates=gates) for time in (now, then)]
         dates.append(margin_and_outcome(markets[0], markets[1], held, sets, tuple(confidences)))
     replay = ReplayResult(
         held.accounts,
@@ -361,9 +363,10 @@ def _snapshot_pairs(
     return [(np.datetime64(now, "ms"), np.datetime64(then, "ms")) for now, then in found]
 
 
-def _snapshot_at(workspace: Workspace, time: np.datetime64) -> MarketSnapshot:
+def _snapshot_at(workspace: Workspace, time: np.datetime64, *, for_gates: bool) -> MarketSnapshot:
     moment = time.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
-    return load_snapshot(workspace.data.chains, moment, workspace.data.root)
+    files, root = workspace.data.chains, workspace.data.root
+    return load_snapshot(files, moment, root, for_gates=for_gates)
 
 
 def run_procyclicality(

@@ -13,6 +13,7 @@ from margin_actors.engine.margin import (
     components_of,
     fit_model_surfaces,
     needs_of,
+    screened_snapshot,
     with_collateral,
 )
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping, preset
@@ -98,12 +99,12 @@ def load_model(model: str) -> ModelParameters:
 
 
 def load_market(
-    workspace: Workspace, snapshot: str | None
+    workspace: Workspace, snapshot: str | None, *, for_gates: bool = False
 ) -> tuple[MarketSnapshot, list[UsedFile]]:
     """Return a market snapshot and the files used; store the snapshot under its id.
 
     `snapshot` is the ISO 8601 time of a recorded snapshot or the path of a TOML file; None for the
-    latest snapshot.
+    latest snapshot. `for_gates` is as in `snapshot_from_chain`.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def load_market(
         workspace.store.put("market_snapshots", written.id, snapshot_to_table(written))
         return written, [UsedFile("snapshot", snapshot, file_sha256(path))]
     time = None if snapshot is None else time_from_text(snapshot)
-    loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
+    loaded = load_snapshot(workspace.data.chains, time, workspace.data.root, for_gates=for_gates)
     workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
     workspace.store.put("market_snapshots", loaded.id, snapshot_to_table(loaded))
     return loaded, [UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))]
@@ -219,6 +220,7 @@ def build_scenarios(
             store=workspace.store,
             threads=workspace.settings.threads,
             advance=lambda done, total: progress("Fitting past surfaces", done, total),
+            limits=model.chain_quality,
         )
         history.used += [
             UsedFile("chain history", str(c.path), file_sha256(c.path))
@@ -288,7 +290,10 @@ def run_margin(
     model = request.model
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
-    snapshot, used = load_market(workspace, request.snapshot)
+    published, used = load_market(
+        workspace, request.snapshot, for_gates=model.chain_quality.enabled
+    )
+    snapshot = screened_snapshot(published, model)
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
     book, deposits = held.book, held.collateral
@@ -344,7 +349,7 @@ def run_margin(
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
     """Return fitted surfaces for display only; if none can be fitted, append a remark."""
     try:
-        return fit_surfaces(snapshot)
+        return fit_surfaces(snapshot, thin="omit")
     except MarginError as error:
         remarks.append(f"No smiles are shown: {error.summary}; the model does not use them")
         return {}

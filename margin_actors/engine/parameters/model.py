@@ -15,6 +15,7 @@ from margin_actors.engine.parameters.requirement import (
     VenueGridParameters,
 )
 from margin_actors.engine.parameters.scenarios import ScenarioParameters
+from margin_actors.market.chain_quality import ChainQualityLimits
 from margin_actors.market.cleansing import CleansingRules, QualityLimits
 from margin_actors.market.identity import content_id
 from margin_actors.parameter_section import ParameterSection
@@ -98,7 +99,7 @@ class MeasureParameters(ParameterSection):
 class ModelParameters(ParameterSection):
     """A complete margin model; models with equal parameters have equal ids."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"components"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"components", "chain_quality"})
 
     name: str
     version: str = Field(default="0", min_length=1)
@@ -108,6 +109,8 @@ class ModelParameters(ParameterSection):
     """Price history."""
     quality: QualityLimits = QualityLimits()
     """Quality limits."""
+    chain_quality: ChainQualityLimits = ChainQualityLimits()
+    """Quality gates of option chains."""
     scenarios: ScenarioParameters = ScenarioParameters()
     """Scenario generation."""
     revaluation: RevaluationParameters = RevaluationParameters()

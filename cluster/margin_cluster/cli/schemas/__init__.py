@@ -24,6 +24,7 @@ from margin_cluster.cli.schemas.market import (
     DataCheckDocument,
     DataFetchDocument,
     FittedExpiry,
+    FoundInChain,
     PriceRepair,
     SurfaceDocument,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "ExplainedPosition",
     "Figure",
     "FittedExpiry",
+    "FoundInChain",
     "LedgerBackupDocument",
     "LedgerFinding",
     "LedgerVerifyDocument",
