@@ -85,6 +85,12 @@ class PreparedMarket:
         """Findings of the quality gates, and the expiries that have too few quotes for a smile."""
         return chain_findings(self.snapshot, self.model, self.surfaces)
 
+    @cached_property
+    def quarantined_expiries(self) -> tuple[str, ...]:
+        """Expiries whose options are not priced because of a finding, as ``BTC 27MAR26``."""
+        whole = (f.where for f in self.findings if f.effect != "quote_excluded")
+        return tuple(dict.fromkeys(whole))
+
     def with_contracts(self, names: Sequence[str]) -> "PreparedMarket":
         """Return the same market with the contracts `names`, in their order.
 
