@@ -154,7 +154,7 @@ def test_sound_chains_have_the_same_margins_with_and_without_gates(
 def test_an_expiry_with_too_few_quotes_stops_only_its_holders(
     snapshot: MarketSnapshot, accounts: Book, held: dict[str, str]
 ) -> None:
-    """One thin expiry that nobody held stopped the whole calculation."""
+    """One thin expiry that no account held stopped the whole calculation."""
     row = row_of(snapshot, held["far"])
     thin = faults.few_marks(snapshot, row)
     with pytest.raises(MissingMarketData, match="no surface can be fitted"):
