@@ -290,9 +290,8 @@ def run_margin(
     model = request.model
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
-    published, used = load_market(
-        workspace, request.snapshot, for_gates=model.chain_quality.enabled
-    )
+    gates = model.chain_quality.enabled
+    published, used = load_market(workspace, request.snapshot, for_gates=gates)
     snapshot = screened_snapshot(published, model)
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
@@ -307,9 +306,8 @@ def run_margin(
     margined = book if deposits is None else with_collateral(book, deposits, model)
     if margined is not book:
         workspace.store.put("books", margined.id, book_to_table(margined))
-    keep = request.keep_pnl
-    if keep is None:
-        keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    is_small = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
+    keep = is_small if request.keep_pnl is None else request.keep_pnl
     progress("Revaluing every account", 0, 0)
     with named_input("book", str(held.path)):
         result = calculate_margin(

@@ -69,8 +69,7 @@ def snapshot_from_chain(
     is_synthetic : bool
         Whether the data are synthetic.
     for_gates : bool
-        Keep what the quality gates test: the ages of the quotes, from the column `QUOTE_TIME` if
-        there is one, and options that are listed several times.
+        Keep what quality gates test: ages of quotes (column `QUOTE_TIME`) and repeated options.
 
     Raises
     ------
@@ -92,12 +91,6 @@ def snapshot_from_chain(
     instruments, kept, problems = _options_of(names, time, origin, repeated=for_gates)
     raise_if_any(problems, InvalidMarketData, f"{origin} has unusable instrument names")
     rows = rows.take(pa.array(kept))
-    ages = None
-    if for_gates and QUOTE_TIME in rows.column_names:
-        require_columns(rows, {QUOTE_TIME: "time"}, where=origin)
-        stamps = time_column(rows, QUOTE_TIME)
-        now = np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "ms")
-        ages = np.where(np.isnat(stamps), np.nan, (now - stamps).astype(np.int64) / 1000.0)
     return snapshot_from_quotes(
         instruments,
         time=time,
@@ -109,10 +102,23 @@ def snapshot_from_chain(
         mark_vol=number_column(rows, "implied_volatility"),
         open_interest=number_column(rows, "open_interest"),
         volume=number_column(rows, "volume"),
-        age_seconds=ages,
+        age_seconds=_ages(rows, time, origin) if for_gates else None,
         origin=origin,
         is_synthetic=is_synthetic,
     )
+
+
+def _ages(rows: pa.Table, time: datetime, origin: str) -> FloatArray | None:
+    """Return the age of each quote, seconds, NaN if not reported; None without a column of times.
+
+    Raises InvalidMarketData if the column holds something else.
+    """
+    if QUOTE_TIME not in rows.column_names:
+        return None
+    require_columns(rows, {QUOTE_TIME: "time"}, where=origin)
+    stamps = time_column(rows, QUOTE_TIME)
+    now = np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "ms")
+    return np.where(np.isnat(stamps), np.nan, (now - stamps).astype(np.int64) / 1000.0)
 
 
 def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
@@ -180,8 +186,7 @@ def snapshot_from_quotes(
         Options only.
     time : aware datetime
     forward_usd, index_usd : array
-        US dollars per coin; the snapshot uses the median per expiry and per underlying. Without a
-        forward, it follows from the marks by put-call parity.
+        US dollars per coin; medians are used. Without a forward, put-call parity of the marks.
     bid, ask, mark : array
         Coins per coin for inverse options, US dollars for linear ones. Bids and asks that are not
         positive become NaN.
@@ -193,7 +198,7 @@ def snapshot_from_quotes(
         Where the quotes came from.
     is_synthetic : bool
     age_seconds : array, optional
-        Ages of the quotes; None if they are not known.
+        Seconds before the snapshot.
 
     Raises
     ------
@@ -213,10 +218,8 @@ def snapshot_from_quotes(
         volume=np.nan_to_num(volume),
         age_seconds=age_seconds,
     )
-    index = _index_of(instruments, index_usd)
-    return MarketSnapshot(
-        time.astimezone(UTC), index, expiries, options, is_synthetic=is_synthetic, origin=origin
-    )
+    index, now = _index_of(instruments, index_usd), time.astimezone(UTC)
+    return MarketSnapshot(now, index, expiries, options, is_synthetic=is_synthetic, origin=origin)
 
 
 def _contract_columns(instruments: list[Instrument]) -> tuple[FloatArray, BoolArray, BoolArray]:

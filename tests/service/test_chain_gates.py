@@ -46,10 +46,10 @@ def test_findings_reach_publisher_status_results_and_record(
     published = client.publish_snapshot(*wire(broken))
     assert published.snapshot_id == broken.id
     label = faults.expiry_of(broken, 700)
-    (finding,) = {f.what: f for f in published.findings}.values()
-    assert f"{finding.underlying} {finding.expiry}" == label
-    assert finding.effect == "expiry_quarantined"
-    assert finding.value > finding.limit
+    assert {f"{f.underlying} {f.expiry}" for f in published.findings} == {label}
+    assert {f.effect for f in published.findings} == {"expiry_quarantined"}
+    assert published.findings[0].gate == "forward_parity"
+    assert all(f.value > f.limit for f in published.findings)
     book = client.calculate_book(snapshot_id=broken.id)
     assert book.generation.quarantined_expiries == (label,)
     expected = calculate_margin(broken, world.scenarios, world.book, world.model)
@@ -60,7 +60,7 @@ def test_findings_reach_publisher_status_results_and_record(
     assert all("is quarantined: forward" in text for text in described)
     status = client.get_status()
     assert status.chain_findings == published.findings
-    record = client.get_calculation(book.calculation_id)
+    record = client.get_calculation(book.calculation_id).calculation
     assert record.generation.quarantined_expiries == (label,)
     again = client.publish_snapshot(*wire(world.snapshot), allow_older=True)
     assert again.findings == ()

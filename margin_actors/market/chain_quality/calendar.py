@@ -67,7 +67,10 @@ def calendar_drops(judged: Sequence[JudgedExpiry]) -> FloatArray:
 
 
 def total_variances(judged: JudgedExpiry, k: FloatArray) -> FloatArray:
-    """Return robust total variances at log-moneyness `k`, (n_points,); NaN outside the strikes."""
+    """Return robust total variances at log-moneyness `k`, both float64 (n_points,).
+
+    NaN outside the strikes.
+    """
     vol = judged.good_vol
     known = np.isfinite(vol)
     place, inverse = np.unique(judged.chain.log_moneyness[known], return_inverse=True)

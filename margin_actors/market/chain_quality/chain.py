@@ -13,7 +13,10 @@ from margin_actors.numerics.elementary import exponentials, logarithms
 
 @dataclass(frozen=True)
 class ExpiryChain:
-    """The options of one expiry; arrays have shape (n_options,), in the order of the snapshot."""
+    """The options of one expiry, in the order of the snapshot.
+
+    All arrays have shape (n_options,); all except the rows and the two flags are float64.
+    """
 
     item: ExpiryForward
     index_usd: float
@@ -25,12 +28,17 @@ class ExpiryChain:
     log_moneyness: FloatArray
     """ln(K / F)."""
     is_call: BoolArray
+    """True for calls."""
     is_inverse: BoolArray
+    """True for options that are settled in the coin."""
     bid: FloatArray
-    """As in the snapshot; likewise `ask`, `mark` and `mark_vol`."""
+    """Coins per coin for inverse options, US dollars for linear ones; NaN without a bid."""
     ask: FloatArray
+    """Unit as `bid`; NaN without an ask."""
     mark: FloatArray
+    """Unit as `bid`; NaN if not reported."""
     mark_vol: FloatArray
+    """Annual volatility, a fraction; NaN if not reported."""
     age: FloatArray
     """Seconds; NaN if not reported."""
     discount: float
@@ -53,11 +61,11 @@ class ExpiryChain:
 
     @property
     def unit_usd(self) -> FloatArray:
-        """Undiscounted US dollars at expiry per unit of a price of the chain, (n_options,)."""
+        """float64 (n_options,): undiscounted US dollars at expiry per unit of a quoted price."""
         return np.where(self.is_inverse, self.forward, 1.0 / self.discount)
 
     def model_price(self) -> FloatArray:
-        """Return Black-76 prices at the mark volatilities, unit of `mark`; NaN without one."""
+        """Return Black-76 prices at the mark volatilities, float64 (n_options,), unit of `mark`."""
         known = np.isfinite(self.mark_vol)
         out = np.full(self.rows.size, np.nan)
         deviation = self.mark_vol[known] * np.sqrt(self.tenor)

@@ -28,8 +28,9 @@ def predictions(x: FloatArray, y: FloatArray, at: FloatArray) -> tuple[FloatArra
     Parameters
     ----------
     x : float64 (n_points,)
-        Ascending and distinct.
+        Ascending and distinct; log-moneyness or years.
     y : float64 (n_points,)
+        Volatilities, variances or log ratios.
     at : float64 (n_queries,)
 
     Returns
@@ -76,7 +77,10 @@ def _line(
 
 
 def row_medians(values: FloatArray) -> FloatArray:
-    """Return the median of each row of (n_rows, n_columns) without NaN; NaN for an empty row."""
+    """Return the median of each row, without NaN; NaN for a row without numbers.
+
+    `values` is float64 (n_rows, n_columns) in any units.
+    """
     ordered = np.sort(values, axis=1)  # NaN come last
     count = np.isfinite(values).sum(axis=1)
     low, high = np.maximum((count - 1) // 2, 0), count // 2
@@ -114,7 +118,7 @@ def residuals(
 def outliers(
     x: FloatArray, y: FloatArray, use: BoolArray, score: Score, *, anchor: bool = False
 ) -> tuple[BoolArray, FloatArray, FloatArray]:
-    """Return which points contradict the others.
+    """Return which points contradict the others; arguments are as `residuals`.
 
     The point with the highest score above 1 is removed until there is none or half of the points
     are removed. Each removed point is then judged again by the remaining ones: a point that only a
