@@ -35,17 +35,31 @@ def client(running: Running) -> Iterator[MarginClient]:
 
 
 @pytest.fixture(scope="module")
-def broken(world: World) -> MarketSnapshot:
-    """The market with a forward of BTC that is 5 % off."""
-    return faults.forward_off(world.snapshot, 700)
+def row(world: World) -> int:
+    """An option of the expiry that the fewest accounts hold."""
+    snapshot, book = world.snapshot, world.book
+    owner = np.repeat(np.arange(len(book.accounts)), np.diff(book.start))
+    holders: dict[int, set[int]] = {}
+    for position, account in enumerate(owner.tolist()):
+        at = snapshot.option_row.get(book.instruments[int(book.instrument_index[position])])
+        if at is not None:
+            holders.setdefault(int(snapshot.options.expiry_index[at]), set()).add(account)
+    fewest = min(holders, key=lambda e: len(holders[e]))
+    return int(np.flatnonzero(snapshot.options.expiry_index == fewest)[0])
+
+
+@pytest.fixture(scope="module")
+def broken(world: World, row: int) -> MarketSnapshot:
+    """The market with a forward that is 5 % off."""
+    return faults.forward_off(world.snapshot, row)
 
 
 def test_findings_reach_publisher_status_results_and_record(
-    client: MarginClient, world: World, broken: MarketSnapshot
+    client: MarginClient, world: World, broken: MarketSnapshot, row: int
 ) -> None:
     published = client.publish_snapshot(*wire(broken))
     assert published.snapshot_id == broken.id
-    label = faults.expiry_of(broken, 700)
+    label = faults.expiry_of(broken, row)
     assert {f"{f.underlying} {f.expiry}" for f in published.findings} == {label}
     assert {f.effect for f in published.findings} == {"expiry_quarantined"}
     assert published.findings[0].gate == "forward_parity"
