@@ -40,6 +40,8 @@ T = TypeVar("T")
 POSITION_ROWS = 100_000
 QUOTE_ROWS = 20_000
 _NUMBERS = ("bid", "ask", "mark", "mark_vol", "open_interest", "volume")
+_AGE = "age_seconds"
+"""Column that is sent only if at least one age is known."""
 
 
 def timestamp(time: datetime, what: str) -> Timestamp:
@@ -255,12 +257,15 @@ def publication(
                 yield _quotes_of_frame(part)
     else:
         kept: Sequence[OptionQuote] = quotes if isinstance(quotes, Sequence) else list(quotes)
+        numbers = _NUMBERS
+        if any(q.age_seconds == q.age_seconds for q in kept):  # not NaN
+            numbers = (*_NUMBERS, _AGE)
 
         def chunks() -> Iterator[market_data_service_pb2.OptionQuoteColumns]:
             for part in _parts(kept, QUOTE_ROWS):
                 yield pb.OptionQuoteColumns(
                     instrument_name=[q.instrument_name for q in part],
-                    **{name: [getattr(q, name) for q in part] for name in _NUMBERS},
+                    **{name: [getattr(q, name) for q in part] for name in numbers},
                 )
 
     def messages() -> Iterator[market_data_service_pb2.PublishSnapshotRequest]:
@@ -285,6 +290,8 @@ def _quotes_of_frame(part: pd.DataFrame) -> market_data_service_pb2.OptionQuoteC
     for name in _NUMBERS:
         absent = 0.0 if name in ("open_interest", "volume") else float("nan")
         numbers[name] = part[name].tolist() if name in part else [absent] * len(part)
+    if _AGE in part:
+        numbers[_AGE] = part[_AGE].tolist()
     return market_data_service_pb2.OptionQuoteColumns(instrument_name=names.tolist(), **numbers)
 
 

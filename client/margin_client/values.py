@@ -80,6 +80,8 @@ class OptionQuote:
     """Open interest in coins."""
     volume: float = 0.0
     """Volume over the last day, in coins."""
+    age_seconds: float = float("nan")
+    """Age of the quote at the snapshot's time, seconds; NaN if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from margin_actors.engine.challenge import (
     challenge,
     plausible_moves,
 )
+from margin_actors.engine.margin import screened_snapshot
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import STRESS, ScenarioSet
 from margin_actors.market.candles import Candles
@@ -57,7 +58,8 @@ def run_challenge(
     """
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
-    market, _ = load_market(workspace, snapshot)
+    published, _ = load_market(workspace, snapshot, model)
+    market = screened_snapshot(published, model)
     if scenarios_id is None:
         scenarios, _ = build_scenarios(workspace, model, market.time, progress=progress)
     else:

@@ -69,12 +69,16 @@ def run_comparison(
     models = {name: load_model(name) for name in methods}
     lead = next(iter(models.values()))
     on_curve = (m for m in models.values() if m.revaluation.rates.use == "curve")
-    market, _ = load_market(workspace, snapshot, next(on_curve, lead))
+    for_gates = any(model.chain_quality.enabled for model in models.values())
+    market, _ = load_market(workspace, snapshot, next(on_curve, lead), for_gates=for_gates)
     held = load_holdings(workspace, RunRequest(snapshot, book, None, lead), market)
     sets: dict[str, tuple[ModelParameters, ScenarioSet]] = {}
     built: dict[str, ScenarioSet] = {}
     for name, model in models.items():
-        key = repr((model.history, model.scenarios, model.quality, model.procyclicality))
+        key = repr(
+            (model.history, model.scenarios, model.quality, model.procyclicality,
+             model.chain_quality)
+        )  # fmt: skip
         if key not in built:
             built[key] = build_scenarios(workspace, model, market.time, progress=progress)[0]
         sets[name] = (model, built[key])

@@ -262,6 +262,7 @@ def inputs_mapping(output: CalculationOutput) -> dict[str, object]:
         "surfaces": {u: s.id for u, s in output.surfaces.items()},
         "files": [asdict(f) for f in output.files],
         "data_quality": [q.to_mapping() for q in output.quality],
+        "chain_findings": [f.to_mapping() for f in r.findings],
         "result": {"digest": r.digest, **_completeness(output)},
     }
 

@@ -289,13 +289,10 @@ def run_book_backtest(
     history = load_history(workspace, lead, until, progress=progress)
     require_quality(history.reports)
     surfaces, _ = load_surface_histories(
-        workspace.data.chains,
-        lead.scenarios.underlyings,
-        until=until,
-        store=workspace.store,
-        threads=workspace.settings.threads,
+        workspace.data.chains, lead.scenarios.underlyings, until=until, store=workspace.store,
+        threads=workspace.settings.threads, limits=lead.chain_quality,
         advance=lambda done, total: progress("Fitting past surfaces", done, total),
-    )
+    )  # fmt: skip
     indices = load_volatility_indices(workspace, lead, history)
     held, _, _ = load_book(workspace, RunRequest(None, book, None, lead), first)
     dates: list[BookDate] = []
@@ -306,7 +303,7 @@ def run_book_backtest(
                                          sections=needs_of(m).sections, vol_index=indices))
             for name, m in models.items()
         }  # fmt: skip
-        markets = [_snapshot_at(workspace, time) for time in (now, then)]
+        markets = [_snapshot_at(workspace, lead, time) for time in (now, then)]
         dates.append(margin_and_outcome(markets[0], markets[1], held, sets, tuple(confidences)))
     replay = ReplayResult(
         held.accounts,
@@ -364,9 +361,12 @@ def _snapshot_pairs(
     return [(np.datetime64(now, "ms"), np.datetime64(then, "ms")) for now, then in found]
 
 
-def _snapshot_at(workspace: Workspace, time: np.datetime64) -> MarketSnapshot:
+def _snapshot_at(
+    workspace: Workspace, model: ModelParameters, time: np.datetime64
+) -> MarketSnapshot:
     moment = time.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC)
-    return load_snapshot(workspace.data.chains, moment, workspace.data.root)
+    files, root = workspace.data.chains, workspace.data.root
+    return load_snapshot(files, moment, root, for_gates=model.chain_quality.enabled)
 
 
 def run_procyclicality(

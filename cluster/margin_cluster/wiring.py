@@ -13,6 +13,7 @@ from margin_actors.engine.margin import (
     components_of,
     fit_model_surfaces,
     needs_of,
+    screened_snapshot,
     with_collateral,
 )
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping, preset
@@ -101,12 +102,17 @@ def load_model(model: str) -> ModelParameters:
 
 
 def load_market(
-    workspace: Workspace, snapshot: str | None, model: ModelParameters | None = None
+    workspace: Workspace,
+    snapshot: str | None,
+    model: ModelParameters | None = None,
+    *,
+    for_gates: bool = False,
 ) -> tuple[MarketSnapshot, list[UsedFile]]:
     """Return a market snapshot and the files used; store the snapshot under its id.
 
     `snapshot` is the ISO 8601 time of a recorded snapshot or the path of a TOML file; None for the
-    latest snapshot. It contains recorded interest rates if the model uses them.
+    latest snapshot. It contains recorded interest rates if the model uses them. `for_gates` is as
+    in `snapshot_from_chain`; True if the model has quality gates.
 
     Raises
     ------
@@ -121,7 +127,8 @@ def load_market(
         used = UsedFile("snapshot", snapshot, file_sha256(path))
     else:
         time = None if snapshot is None else time_from_text(snapshot)
-        loaded = load_snapshot(workspace.data.chains, time, workspace.data.root)
+        gates = for_gates or (model is not None and model.chain_quality.enabled)
+        loaded = load_snapshot(workspace.data.chains, time, workspace.data.root, for_gates=gates)
         workspace.store.put("snapshots", loaded.id, snapshot_to_chain(loaded))
         used = UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))
     market, rates = with_recorded_rates(loaded, model, workspace.data.root)
@@ -224,6 +231,7 @@ def build_scenarios(
             store=workspace.store,
             threads=workspace.settings.threads,
             advance=lambda done, total: progress("Fitting past surfaces", done, total),
+            limits=model.chain_quality,
         )
         history.remarks += left_out
     depth = None
@@ -300,7 +308,8 @@ def run_margin(
     model = request.model
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
-    snapshot, used = load_market(workspace, request.snapshot, model)
+    published, used = load_market(workspace, request.snapshot, model)
+    snapshot = screened_snapshot(published, model)
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
     book, deposits = held.book, held.collateral
@@ -356,7 +365,7 @@ def run_margin(
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
     """Return fitted surfaces for display only; if none can be fitted, append a remark."""
     try:
-        return fit_surfaces(snapshot)
+        return fit_surfaces(snapshot, thin="omit")
     except MarginError as error:
         remarks.append(f"No smiles are shown: {error.summary}; the model does not use them")
         return {}

@@ -69,8 +69,9 @@ class Cluster:
     methods, `until` is a deadline: a time of the monotonic clock, in seconds.
     """
 
-    def __init__(self, coordinator: CoordinatorHandle) -> None:
+    def __init__(self, coordinator: CoordinatorHandle, model: ModelParameters) -> None:
         self._coordinator = coordinator
+        self.model = model
         self._current: ResidentGeneration | None = None
         self._changed = asyncio.Condition()
         self._watcher: asyncio.Task[None] | None = None
@@ -98,7 +99,7 @@ class Cluster:
         coordinator = coordinator_actor.options(
             name=NAME, namespace=namespace, lifetime="detached", get_if_exists=True
         ).remote(archive, model, layout)
-        self = cls(coordinator)
+        self = cls(coordinator, model)
         model_id = await self._ask(
             coordinator.model_id.remote, until=time.monotonic() + _START_SECONDS
         )

@@ -14,10 +14,16 @@ import pyarrow.compute as pc
 
 from margin_actors.arrays import BoolArray, FloatArray, IndexArray, TimeArray
 from margin_actors.errors import InvalidMarketData, MissingMarketData, Problem, raise_if_any
+from margin_actors.market.book_summary import QUOTE_TIME
 from margin_actors.market.instruments import Instrument, Kind, instrument_from_name
 from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot, OptionQuotes, tenor_years
-from margin_actors.market.tables import ColumnKind, number_column, require_columns, text_column
-from margin_actors.numerics.black76 import black76_implied_deviation
+from margin_actors.market.tables import (
+    ColumnKind,
+    number_column,
+    require_columns,
+    text_column,
+    time_column,
+)
 
 CHAIN_COLUMNS: dict[str, ColumnKind] = {
     "snapshot": "time",
@@ -33,78 +39,6 @@ CHAIN_COLUMNS: dict[str, ColumnKind] = {
 }
 
 
-SUMMARY_COLUMNS: dict[str, ColumnKind] = {
-    "creation_timestamp": "number",
-    "instrument_name": "text",
-    "underlying_price": "number",
-    "estimated_delivery_price": "number",
-    "bid_price": "number",
-    "ask_price": "number",
-    "mark_price": "number",
-    "open_interest": "number",
-    "volume": "number",
-}
-
-
-def chain_from_book_summary(table: pa.Table, *, origin: str) -> pa.Table:
-    """Return a chain table from the exchange's book summary, a table with the columns of its API.
-
-    The table is one collection run; its time is the last `creation_timestamp`, truncated to the
-    second. Mark volatilities are `mark_iv` (percent) or, without that column, solved from the
-    marks. `origin` names the table in error messages.
-
-    Raises
-    ------
-    InvalidMarketData
-        Naming every column that is missing or of another type.
-    """
-    require_columns(table, SUMMARY_COLUMNS, where=origin)
-    seconds = int(np.nanmax(number_column(table, "creation_timestamp"))) // 1000
-    time = datetime.fromtimestamp(seconds, UTC)
-    n = table.num_rows
-    vol = (
-        number_column(table, "mark_iv") / 100.0
-        if "mark_iv" in table.column_names
-        else _solved_vols(table, time)
-    )
-    renamed = {
-        "underlying": "underlying_price",
-        "index_price": "estimated_delivery_price",
-        **{c: c for c in ("bid_price", "ask_price", "mark_price", "open_interest", "volume")},
-    }
-    return pa.table(
-        {
-            "snapshot": pa.array([time] * n, pa.timestamp("us", "UTC")),
-            "instrument_name": table.column("instrument_name"),
-            "implied_volatility": vol,
-            **{name: number_column(table, raw) for name, raw in renamed.items()},
-        }
-    )
-
-
-def _solved_vols(table: pa.Table, time: datetime) -> FloatArray:
-    """Return the annual volatilities implied by the marks (n_rows,), NaN where there is none."""
-    n = table.num_rows
-    forward, mark = number_column(table, "underlying_price"), number_column(table, "mark_price")
-    strike, root, is_call = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.bool_)
-    unit = np.ones(n)
-    for row, name in enumerate(text_column(table, "instrument_name")):
-        try:
-            item = instrument_from_name(name or "")
-        except ValueError:
-            continue
-        if item.expiry is not None and item.strike is not None and item.expiry > time:
-            strike[row], is_call[row] = item.strike, bool(item.is_call)
-            root[row] = np.sqrt(tenor_years(time, item.expiry))
-            unit[row] = forward[row] if item.is_inverse else 1.0
-    known = np.flatnonzero(np.isfinite(strike) & (forward > 0) & np.isfinite(mark))
-    out = np.full(n, np.nan)
-    out[known] = black76_implied_deviation(
-        (mark * unit)[known], forward[known], strike[known], is_call[known]
-    )
-    return np.where(out > 0, out / root, np.nan)
-
-
 def snapshot_times(table: pa.Table) -> TimeArray:
     """Return the distinct collection times of a chain table, ascending, datetime64[ms] UTC."""
     unique = table.column("snapshot").unique()
@@ -113,7 +47,12 @@ def snapshot_times(table: pa.Table) -> TimeArray:
 
 
 def snapshot_from_chain(
-    table: pa.Table, *, time: datetime, origin: str, is_synthetic: bool = False
+    table: pa.Table,
+    *,
+    time: datetime,
+    origin: str,
+    is_synthetic: bool = False,
+    for_gates: bool = False,
 ) -> MarketSnapshot:
     """Return the snapshot at `time` from a chain table.
 
@@ -129,11 +68,14 @@ def snapshot_from_chain(
         Where the table came from; used in messages.
     is_synthetic : bool
         Whether the data are synthetic.
+    for_gates : bool
+        Keep what quality gates test: ages of quotes (column `QUOTE_TIME`) and repeated options.
 
     Raises
     ------
     InvalidMarketData
-        If columns are missing or of another type, or a name, forward or index cannot be used.
+        If columns are missing or of another type, or a name, forward or index cannot be used; an
+        option that is listed several times is such a name unless `for_gates` is True.
     MissingMarketData
         If the table has no row for that time.
     """
@@ -146,7 +88,7 @@ def snapshot_from_chain(
             nearest_times(snapshot_times(table), time, origin),
         )
     names = text_column(rows, "instrument_name")
-    instruments, kept, problems = _options_of(names, time, origin)
+    instruments, kept, problems = _options_of(names, time, origin, repeated=for_gates)
     raise_if_any(problems, InvalidMarketData, f"{origin} has unusable instrument names")
     rows = rows.take(pa.array(kept))
     return snapshot_from_quotes(
@@ -160,9 +102,23 @@ def snapshot_from_chain(
         mark_vol=number_column(rows, "implied_volatility"),
         open_interest=number_column(rows, "open_interest"),
         volume=number_column(rows, "volume"),
+        age_seconds=_ages(rows, time, origin) if for_gates else None,
         origin=origin,
         is_synthetic=is_synthetic,
     )
+
+
+def _ages(rows: pa.Table, time: datetime, origin: str) -> FloatArray | None:
+    """Return the age of each quote, seconds, NaN if not reported; None without a column of times.
+
+    Raises InvalidMarketData if the column holds something else.
+    """
+    if QUOTE_TIME not in rows.column_names:
+        return None
+    require_columns(rows, {QUOTE_TIME: "time"}, where=origin)
+    stamps = time_column(rows, QUOTE_TIME)
+    now = np.datetime64(time.astimezone(UTC).replace(tzinfo=None), "ms")
+    return np.where(np.isnat(stamps), np.nan, (now - stamps).astype(np.int64) / 1000.0)
 
 
 def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Problem]:
@@ -179,7 +135,7 @@ def nearest_times(times: TimeArray, wanted: datetime, origin: str) -> list[Probl
 
 
 def _options_of(
-    names: Iterable[str | None], time: datetime, origin: str
+    names: Iterable[str | None], time: datetime, origin: str, *, repeated: bool
 ) -> tuple[list[Instrument], list[int], list[Problem]]:
     instruments: list[Instrument] = []
     kept: list[int] = []
@@ -193,7 +149,7 @@ def _options_of(
             continue
         if instrument.kind is not Kind.OPTION:
             problems.append(Problem(f"{origin}, row {row}", f"{name} is not an option"))
-        elif instrument.name in seen:
+        elif instrument.name in seen and not repeated:
             problems.append(
                 Problem(f"{origin}, row {row}", f"{name} appears twice in one snapshot")
             )
@@ -218,6 +174,7 @@ def snapshot_from_quotes(
     volume: FloatArray,
     origin: str,
     is_synthetic: bool = False,
+    age_seconds: FloatArray | None = None,
 ) -> MarketSnapshot:
     """Return a snapshot of options from one quote per option.
 
@@ -229,8 +186,7 @@ def snapshot_from_quotes(
         Options only.
     time : aware datetime
     forward_usd, index_usd : array
-        US dollars per coin; the snapshot uses the median per expiry and per underlying. Without a
-        forward, it follows from the marks by put-call parity.
+        US dollars per coin; medians are used. Without a forward, put-call parity of the marks.
     bid, ask, mark : array
         Coins per coin for inverse options, US dollars for linear ones. Bids and asks that are not
         positive become NaN.
@@ -241,6 +197,8 @@ def snapshot_from_quotes(
     origin : str
         Where the quotes came from.
     is_synthetic : bool
+    age_seconds : array, optional
+        Seconds before the snapshot.
 
     Raises
     ------
@@ -258,11 +216,10 @@ def snapshot_from_quotes(
         mark_vol=_positive_or_nan(mark_vol),
         open_interest=np.nan_to_num(open_interest),
         volume=np.nan_to_num(volume),
+        age_seconds=age_seconds,
     )
-    index = _index_of(instruments, index_usd)
-    return MarketSnapshot(
-        time.astimezone(UTC), index, expiries, options, is_synthetic=is_synthetic, origin=origin
-    )
+    index, now = _index_of(instruments, index_usd), time.astimezone(UTC)
+    return MarketSnapshot(now, index, expiries, options, is_synthetic=is_synthetic, origin=origin)
 
 
 def _contract_columns(instruments: list[Instrument]) -> tuple[FloatArray, BoolArray, BoolArray]:

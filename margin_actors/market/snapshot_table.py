@@ -13,6 +13,8 @@ from margin_actors.market.tables import ColumnKind, number_column, require_colum
 
 _META = b"margin.snapshot"
 _NUMBERS = ("strike_usd", "bid", "ask", "mark", "mark_vol", "open_interest", "volume")
+_AGE = "age_seconds"
+"""Column of the ages of quotes, if they are known."""
 _COLUMNS: dict[str, ColumnKind] = {
     "instrument_name": "text",
     "expiry_index": "number",
@@ -31,6 +33,8 @@ def snapshot_to_table(snapshot: MarketSnapshot) -> pa.Table:
         "is_call": pa.array(quotes.is_call),
         "is_inverse": pa.array(quotes.is_inverse),
     } | {name: getattr(quotes, name) for name in _NUMBERS}
+    if quotes.age_seconds is not None:
+        columns[_AGE] = quotes.age_seconds
     meta: dict[str, object] = {
         "id": snapshot.id,
         "time": snapshot.time.isoformat(),
@@ -83,6 +87,7 @@ def snapshot_from_table(table: pa.Table, *, where: str) -> MarketSnapshot:
             is_call=np.asarray(table.column("is_call").to_pylist(), np.bool_),
             is_inverse=np.asarray(table.column("is_inverse").to_pylist(), np.bool_),
             **numbers,
+            age_seconds=number_column(table, _AGE) if _AGE in table.column_names else None,
         ),
         is_synthetic=meta["is_synthetic"],
         origin=meta["origin"],

@@ -61,6 +61,9 @@ class OptionQuotes:
     """Coins."""
     volume: FloatArray
     """Coins traded over the last day."""
+    age_seconds: FloatArray | None = None
+    """Time of the snapshot minus the time of each quote, seconds, NaN if not reported; None if no
+    quote has a time. It is tested by quality gates and has no other effect."""
 
     def __len__(self) -> int:
         """Return the number of options."""
@@ -129,6 +132,7 @@ class MarketSnapshot:
             later["perpetuals"] = self.perpetual_usd
         if self.rates is not None:
             later["rates"] = self.rates.content()
+        ages = [] if quotes.age_seconds is None else [quotes.age_seconds]
         return content_id(
             "snapshot",
             {
@@ -150,6 +154,7 @@ class MarketSnapshot:
                     quotes.mark_vol,
                     quotes.open_interest,
                     quotes.volume,
+                    *ages,
                 ],
                 "synthetic": self.is_synthetic,
                 "discount": self.discount_annual,

@@ -26,3 +26,11 @@ def test_the_stored_form_of_a_calculation_s_inputs_never_changes() -> None:
     )
     assert inputs_to_text(inputs) == ids
     assert inputs_from_text(ids) == inputs
+
+
+def test_quarantined_expiries_are_stored_only_if_there_are_any() -> None:
+    generation = GenerationSummary(3, quarantined_expiries=("BTC 27MAR26", "ETH 3JAN26"))
+    text = generation_to_text(generation)
+    assert '"quarantined_expiries": ["BTC 27MAR26", "ETH 3JAN26"]' in text
+    assert generation_from_text(text) == generation
+    assert "quarantined" not in generation_to_text(GenerationSummary(3))

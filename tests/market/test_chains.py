@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from margin_actors.errors import InvalidMarketData, MissingMarketData
+from margin_actors.market.book_summary import chain_from_book_summary
 from margin_actors.market.chains import (
-    chain_from_book_summary,
     snapshot_from_chain,
     snapshot_times,
     snapshot_to_chain,

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from margin_client import _tables
+from margin_client.results.types import ChainFinding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,8 @@ class PublishedSnapshot:
     """Number of options accepted."""
     was_repeated: bool = False
     """True if the key had been used with the same content; nothing was changed then."""
+    findings: tuple[ChainFinding, ...] = ()
+    """Quotes and expiries that fail a quality gate of the model, at most 1,000."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from margin_client.results.types import Generation
+from margin_client.results.types import ChainFinding, Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,6 @@ class ServiceStatus:
     """Number of the last entry of the ledger."""
     ledger_hash: str = ""
     """Hash of the last entry of the ledger, which covers all entries before it."""
+    chain_findings: tuple[ChainFinding, ...] = ()
+    """Findings on the option chain in use, at most 1,000: quotes and expiries that fail a quality
+    gate of the model, and expiries with too few quotes for a smile."""

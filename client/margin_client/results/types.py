@@ -24,6 +24,31 @@ class Generation:
     """True if the market or the scenarios are synthetic."""
     model_version: str = ""
     """Version of the model; name and version together always identify the same parameters."""
+    quarantined_expiries: tuple[str, ...] = ()
+    """Expiries whose options are not priced, for example ``BTC 27MAR26``: they failed a quality
+    gate of the model, or have too few quotes for a smile."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFinding:
+    """A value of an option chain that violates a limit of the model's quality gates."""
+
+    gate: str
+    """Name of the gate, for example ``forward_parity``."""
+    underlying: str
+    expiry: str
+    """Label as in instrument names, for example ``27MAR26``."""
+    instrument_name: str
+    """Option concerned; empty for a finding on the whole expiry."""
+    what: str
+    """Sentence with the values that contradict each other."""
+    value: float
+    """Measured value, in the unit of the limit."""
+    limit: float
+    effect: str
+    """``expiry_quarantined``: neither options nor the future of the expiry are priced;
+    ``options_quarantined``: its options are not priced; ``quote_excluded``: the quote of one option
+    is not used."""
 
 
 @dataclass(frozen=True, slots=True)

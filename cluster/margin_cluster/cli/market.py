@@ -10,7 +10,10 @@ from rich.table import Table
 
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_actors.market.chain_quality import ScreenedSnapshot, screen_snapshot
 from margin_actors.market.cleansing import FAULT_MEANING, QualityReport
+from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.cli.chain_findings import found_in_chain, show_findings
 from margin_cluster.cli.console import (
     counted,
     opened_workspace,
@@ -55,15 +58,17 @@ def check(
     model: Model = DEFAULT_PRESET,
     as_json: AsJson = False,
 ) -> None:
-    """Cleanse a model's prices and print all findings; exit with code 3 if a limit is exceeded.
+    """Check a model's prices and option chain; exit with code 3 if a limit on prices is exceeded.
 
     Prices up to the valuation time are checked; without option chains, up to the last close.
+    Quotes and expiries that fail a quality gate of the model are listed; a calculation goes on
+    without them.
     """
     parameters = load_model(model)
     with opened_workspace(data, quiet=as_json) as (workspace, progress):
-        time, has_chains = _valuation_time(workspace, parameters, snapshot)
+        time, market = _valuation_time(workspace, parameters, snapshot)
         history = load_history(workspace, parameters, time, progress=progress)
-    document = _check_document(history, time, has_chains=has_chains)
+    document = _check_document(history, time, market)
     if as_json:
         print_json(document)
     else:
@@ -74,23 +79,29 @@ def check(
 
 def _valuation_time(
     workspace: Workspace, model: ModelParameters, snapshot: str | None
-) -> tuple[datetime, bool]:
-    """Return (time up to which prices are checked, True if a snapshot was read for it)."""
+) -> tuple[datetime, MarketSnapshot | None]:
+    """Return (time up to which prices are checked, screened snapshot of that time if any)."""
     if workspace.data.chains or (snapshot is not None and snapshot.endswith(".toml")):
-        return load_market(workspace, snapshot)[0].time, True
+        gates = model.chain_quality
+        found, _ = load_market(workspace, snapshot, for_gates=gates.enabled)
+        return found.time, screen_snapshot(found, gates)
     if snapshot is not None:
-        return time_from_text(snapshot), False
+        return time_from_text(snapshot), None
     interval = FREQUENCIES[model.history.frequency]
     underlyings = model.scenarios.underlyings
-    return workspace.data.last_close(model.history.sources, underlyings, interval), False
+    return workspace.data.last_close(model.history.sources, underlyings, interval), None
 
 
-def _check_document(history: History, time: datetime, *, has_chains: bool) -> DataCheckDocument:
+def _check_document(
+    history: History, time: datetime, market: MarketSnapshot | None
+) -> DataCheckDocument:
+    findings = market.findings if isinstance(market, ScreenedSnapshot) else ()
     return DataCheckDocument(
         time=time.isoformat(),
-        has_chains=has_chains,
+        has_chains=market is not None,
         synthetic=any(grid.is_synthetic for grid in history.grids.values()),
         prices=[_checked_prices(report) for report in history.reports],
+        chain_findings=found_in_chain(findings),
     )
 
 
@@ -138,6 +149,7 @@ def _show_check(history: History, document: DataCheckDocument) -> None:
         )
     for report in history.reports:
         _show_quality(report)
+    show_findings(document.chain_findings)
 
 
 def _show_quality(report: QualityReport) -> None:

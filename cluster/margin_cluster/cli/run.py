@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_cluster.cli.chain_findings import found_in_chain, show_findings
 from margin_cluster.cli.console import err, opened_workspace, out, print_json
 from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
 from margin_cluster.cli.options import (
@@ -68,6 +69,7 @@ def run(
         print_json(run_document(output, out_dir))
     else:
         show_calculation(output)
+        show_findings(found_in_chain(output.result.findings))
         out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
         margined = len(output.result.book.accounts)
         show_failures(output.result.failures, margined, all_in=f"{out_dir / 'not_margined.csv'}")
@@ -101,6 +103,7 @@ def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
         accounts_in_deficit=collateral["accounts_in_deficit"] if collateral else None,
         deficit_usd=collateral["deficit_usd"] if collateral else None,
         notes=list(output.notes),
+        chain_findings=found_in_chain(output.result.findings),
     )
 
 

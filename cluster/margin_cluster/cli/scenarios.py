@@ -39,7 +39,7 @@ def build(
     """Build a model's scenario set and store it under its id."""
     parameters = load_model(model)
     with opened_workspace(data, quiet=as_json) as (workspace, progress):
-        market, _ = load_market(workspace, snapshot)
+        market, _ = load_market(workspace, snapshot, parameters)
         scenarios, _ = build_scenarios(workspace, parameters, market.time, progress=progress)
     _present(scenarios, as_json=as_json)
 

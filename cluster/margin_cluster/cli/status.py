@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from margin_cluster.cli.chain_findings import show_findings
 from margin_cluster.cli.console import counted, out, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson
@@ -50,6 +51,7 @@ def status_command(
         facts.add_row(f"[dim]{name}[/]", escape(value))
     out.print(facts)
     out.print(_shard_table(document))
+    show_findings(document.chain_findings)
 
 
 def _facts(s: StatusDocument) -> dict[str, str]:

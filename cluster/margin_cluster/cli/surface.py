@@ -6,13 +6,17 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from margin_actors.engine.margin import fit_findings
+from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_actors.market.chain_quality import screen_snapshot
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
+from margin_cluster.cli.chain_findings import found_in_chain, show_findings
 from margin_cluster.cli.console import opened_workspace, out, percent, print_json, synthetic_banner
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, Snapshot
 from margin_cluster.cli.schemas import FittedExpiry, SurfaceDocument
-from margin_cluster.wiring import load_market
+from margin_cluster.wiring import load_market, load_model
 
 surface_app = typer.Typer(help="Volatility surfaces.", no_args_is_help=True)
 
@@ -28,13 +32,18 @@ def show(
     beta: Annotated[
         float, typer.Option("--beta", min=0.0, max=1.0, help="Exponent of SABR.")
     ] = 1.0,
+    gates: Annotated[
+        str, typer.Option("--gates", help="Model whose quality gates are applied to the chain.")
+    ] = DEFAULT_PRESET,
     as_json: AsJson = False,
 ) -> None:
     """Fit the smiles of a snapshot and show how well they reprice the quotes."""
     with opened_workspace(data, quiet=as_json) as (workspace, progress):
-        market, _ = load_market(workspace, snapshot)
+        limits = load_model(gates).chain_quality
+        published, _ = load_market(workspace, snapshot, for_gates=limits.enabled)
+        market = screen_snapshot(published, limits)
         progress("Fitting smiles", 0, 0)
-        surfaces = fit_surfaces(market, model=smile, beta=beta)
+        surfaces = fit_surfaces(market, model=smile, beta=beta, thin="omit")
     document = _surface_document(market, smile, surfaces)
     if as_json:
         print_json(document)
@@ -53,6 +62,7 @@ def _surface_document(
         inside=sum(e.inside for e in expiries),
         quotes=sum(e.quotes for e in expiries),
         expiries=expiries,
+        chain_findings=found_in_chain(fit_findings(market, surfaces)),
     )
 
 
@@ -104,3 +114,4 @@ def _show_fit(market: MarketSnapshot, document: SurfaceDocument) -> None:
             "[green]none[/]" if e.arbitrage_free else "[red]found[/]",
         )
     out.print(table)
+    show_findings(document.chain_findings)

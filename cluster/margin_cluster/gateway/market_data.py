@@ -11,6 +11,11 @@ from margin_actors.errors import (
     Problem,
     raise_if_any,
 )
+from margin_actors.market.chain_quality import (
+    ChainFinding,
+    ScreenedSnapshot,
+    screen_snapshot,
+)
 from margin_actors.market.snapshots import MarketSnapshot, publishable_faults
 from margin_actors.market.surfaces import VolatilitySurface
 from margin_cluster.gateway.call import Call
@@ -27,8 +32,10 @@ class MarketData:
 
     async def publish(
         self, snapshot: MarketSnapshot, *, key: str, allow_older: bool, call: Call
-    ) -> Published:
+    ) -> tuple[Published, tuple[ChainFinding, ...]]:
         """Store a snapshot and put it in use; a refused snapshot changes nothing.
+
+        The second value lists what the model's quality gates exclude from the snapshot.
 
         Raises
         ------
@@ -42,7 +49,9 @@ class MarketData:
         # Its age is compared with the snapshot in use when it is recorded, under the ledger's lock.
         problems = publishable_faults(snapshot, None, datetime.now(UTC))
         raise_if_any(problems, InvalidMarketData, "the snapshot cannot be used")
-        return await self._cluster.publish(
+        limits = self._cluster.model.chain_quality
+        screened = await self._threads.compute(screen_snapshot, snapshot, limits)
+        published = await self._cluster.publish(
             snapshot,
             key=key,
             request_id=call.request_id,
@@ -50,6 +59,7 @@ class MarketData:
             allow_older=allow_older,
             until=call.until,
         )
+        return published, screened.findings if isinstance(screened, ScreenedSnapshot) else ()
 
     async def list_snapshots(self, size: int, token: str) -> Listing[SnapshotRecord]:
         """Return a page of published snapshots, latest first.

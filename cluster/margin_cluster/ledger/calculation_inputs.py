@@ -28,6 +28,8 @@ class GenerationSummary:
     """Number of listed contracts."""
     is_synthetic: bool = False
     """True if the snapshot or the scenarios are synthetic."""
+    quarantined_expiries: tuple[str, ...] = ()
+    """Expiries whose options were not priced, for example ``BTC 27MAR26``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class InputIds:
 
 def generation_to_text(generation: GenerationSummary) -> str:
     """Return the stored form of a generation."""
-    time = generation.snapshot_time
+    time, quarantined = generation.snapshot_time, generation.quarantined_expiries
     return json.dumps(
         {
             "number": generation.number,
@@ -68,6 +70,8 @@ def generation_to_text(generation: GenerationSummary) -> str:
             "instruments": generation.instruments,
             "is_synthetic": generation.is_synthetic,
         }
+        # An empty list is left out, so that the text is that of earlier versions.
+        | ({"quarantined_expiries": quarantined} if quarantined else {})
     )
 
 
@@ -75,6 +79,7 @@ def generation_from_text(text: str) -> GenerationSummary:
     """Return the generation of a stored text."""
     stored: Mapping[str, object] = json.loads(text)
     time = stored.get("snapshot_time")
+    quarantined = stored.get("quarantined_expiries")
     return GenerationSummary(
         number=_whole(stored, "number"),
         snapshot_id=_text(stored, "snapshot_id"),
@@ -86,6 +91,7 @@ def generation_from_text(text: str) -> GenerationSummary:
         model_version=_text(stored, "model_version"),
         instruments=_whole(stored, "instruments"),
         is_synthetic=stored.get("is_synthetic") is True,
+        quarantined_expiries=tuple(map(str, quarantined)) if isinstance(quarantined, list) else (),
     )
 
 

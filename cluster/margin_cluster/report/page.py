@@ -97,6 +97,7 @@ def report_html(output: CalculationOutput) -> str:
             else "",
             has_collateral=output.collateral_usd is not None,
             quality=[_quality(q) for q in output.quality],
+            chain_findings=_chain_findings(output),
             notes=output.notes,
             inputs=_inputs(output),
             files=[asdict(f) for f in output.files],
@@ -349,6 +350,14 @@ def _quality(report: QualityReport) -> dict[str, object]:
         "more": len(report.repairs) > _REPAIRS_MAX,
         "total": len(report.repairs),
     }
+
+
+def _chain_findings(output: CalculationOutput) -> list[list[str]]:
+    """Return rows (where, gate, finding, effect), those on whole expiries first."""
+    ordered = sorted(output.result.findings, key=lambda f: f.effect == "quote_excluded")
+    return [
+        [f.where, f.gate.replace("_", " "), f.what, f.effect.replace("_", " ")] for f in ordered
+    ][:_ROWS_MAX]
 
 
 def _inputs(output: CalculationOutput) -> list[tuple[str, str]]:

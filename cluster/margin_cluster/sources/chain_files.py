@@ -12,13 +12,15 @@ import pyarrow as pa
 from margin_actors.arrays import TimeArray
 from margin_actors.engine.scenarios import SurfaceHistory
 from margin_actors.errors import MarginError, MissingMarketData, Problem
+from margin_actors.market.book_summary import chain_from_book_summary
+from margin_actors.market.chain_quality import ChainQualityLimits, screen_snapshot
 from margin_actors.market.chains import (
     CHAIN_COLUMNS,
-    chain_from_book_summary,
     nearest_times,
     snapshot_from_chain,
     snapshot_times,
 )
+from margin_actors.market.identity import content_id
 from margin_actors.market.snapshots import ExpiryForward, MarketSnapshot
 from margin_actors.market.surfaces import (
     SviSlice,
@@ -36,6 +38,7 @@ Advance = Callable[[int, int], None]
 """Progress callback, called with (number of snapshots done, total number)."""
 
 
+NO_GATES = ChainQualityLimits()
 _SUMMARY = "book_summary"
 _PATTERNS = ("*chain*.parquet", f"*{_SUMMARY}*.parquet")
 
@@ -79,10 +82,12 @@ def utc_time(stamp: np.datetime64) -> datetime:
     return stamp.astype("datetime64[us]").astype(datetime).replace(tzinfo=UTC)
 
 
-def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path) -> MarketSnapshot:
+def load_snapshot(
+    files: Sequence[ChainFile], time: datetime | None, root: Path, *, for_gates: bool = False
+) -> MarketSnapshot:
     """Return the snapshot at `time` (aware), or the latest if `time` is None.
 
-    `root` names the data folder in messages.
+    `root` names the data folder in messages; `for_gates` is as in `snapshot_from_chain`.
 
     Raises
     ------
@@ -104,7 +109,11 @@ def load_snapshot(files: Sequence[ChainFile], time: datetime | None, root: Path)
             table = read_chain(item.path)
             synthetic = SYNTHETIC_KEY in (table.schema.metadata or {})
             return snapshot_from_chain(
-                table, time=utc_time(wanted), origin=str(item.path), is_synthetic=synthetic
+                table,
+                time=utc_time(wanted),
+                origin=str(item.path),
+                is_synthetic=synthetic,
+                for_gates=for_gates,
             )
     every = np.sort(np.concatenate([f.times for f in files]))
     raise MissingMarketData(
@@ -121,12 +130,14 @@ def load_surface_histories(
     store: ParquetStore | None,
     threads: int,
     advance: Advance | None = None,
+    limits: ChainQualityLimits = NO_GATES,
 ) -> tuple[dict[str, SurfaceHistory], list[str]]:
     """Return the SVI surfaces of all snapshots up to `until`, and remarks on omitted snapshots.
 
     Surfaces of past snapshots are fitted to the marks, which every listed option has. Each file is
     fitted once and the result kept in the store, if there is one. Snapshots that cannot be fitted
-    are omitted and counted.
+    are omitted and counted. If the quality gates `limits` are enabled, what they exclude is not
+    used, and only an expiry that cannot be fitted is omitted.
 
     Returns
     -------
@@ -148,7 +159,7 @@ def load_surface_histories(
             if advance:
                 advance(base + n, total)
 
-        table = _history_table(item, store, threads, step)
+        table = _history_table(item, store, threads, step, limits)
         parts.append(table)
         lost = item.times.size - len(table.column("time").unique())
         if lost:
@@ -165,9 +176,16 @@ def load_surface_histories(
 
 
 def _history_table(
-    item: ChainFile, store: ParquetStore | None, threads: int, step: Callable[[int], None]
+    item: ChainFile,
+    store: ParquetStore | None,
+    threads: int,
+    step: Callable[[int], None],
+    limits: ChainQualityLimits,
 ) -> pa.Table:
     key = f"{file_sha256(item.path)}-surfaces-{source_digest('numerics', 'market/surfaces')}"
+    if limits.enabled:
+        gates = content_id("limits", limits.model_dump(mode="json"))
+        key += f"-{gates}-{source_digest('market/chain_quality')}"
     if store is not None and store.has("surface_history", key):
         return store.get("surface_history", key)
     table = read_chain(item.path)
@@ -176,8 +194,11 @@ def _history_table(
 
     def fit(stamp: np.datetime64) -> list[dict[str, object]]:
         try:
-            snapshot = snapshot_from_chain(table, time=utc_time(stamp), origin=str(item.path))
-            surfaces = fit_surfaces(snapshot, target="marks")
+            snapshot = snapshot_from_chain(
+                table, time=utc_time(stamp), origin=str(item.path), for_gates=limits.enabled
+            )
+            thin = "omit" if limits.enabled else "refuse"
+            surfaces = fit_surfaces(screen_snapshot(snapshot, limits), target="marks", thin=thin)
         except MarginError:
             return []
         return [row for u, s in surfaces.items() for row in _rows_of(stamp, snapshot, u, s)]

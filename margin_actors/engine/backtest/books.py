@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.margin import calculate_margin, measures_over, prepare_market, sample_of
+from margin_actors.engine.margin import (
+    calculate_margin,
+    measures_over,
+    prepare_market,
+    sample_of,
+    screened_snapshot,
+)
 from margin_actors.engine.margin.margins import position_sums
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.revaluation import total_deviations
@@ -60,6 +66,8 @@ def margin_and_outcome(
     confidences : tuple of float
         Confidence levels of VaR and ES, each in (0, 1).
     """
+    first = next(iter(engines.values()))[0]
+    now, then = screened_snapshot(now, first), screened_snapshot(then, first)
     kept = _listed_in_both(book, now, then)
     part = select_instruments(book, kept)
     shape = (len(engines), len(confidences), len(book.accounts))
@@ -71,9 +79,8 @@ def margin_and_outcome(
         for c, confidence in enumerate(confidences):
             at = replace(sample, confidence=confidence)
             var[e, c], es[e, c] = measures_over(result.pnl_usd[:, : sample.n_scenarios], at)
-    model = next(iter(engines.values()))[0]
     profit = position_sums(
-        _unit_profits(now, then, part, model), part.start, part.instrument_index, part.quantity
+        _unit_profits(now, then, part, first), part.start, part.instrument_index, part.quantity
     )
     return BookDate(var, es, profit, part.n_positions, book.n_positions - part.n_positions)
 

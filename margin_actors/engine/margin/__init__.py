@@ -10,6 +10,7 @@ from margin_actors.engine.margin.calculation import (
     calculate_margin,
     margin_from_slice,
 )
+from margin_actors.engine.margin.chain_gates import fit_findings, screened_snapshot
 from margin_actors.engine.margin.collateral import (
     Equity,
     check_collateral,
@@ -54,6 +55,7 @@ from margin_actors.engine.margin.preparation import (
 from margin_actors.engine.margin.prepared_book import BookPnl, PreparedBook
 from margin_actors.engine.margin.prepared_market import (
     PreparedMarket,
+    chain_findings,
     fit_model_surfaces,
     fit_smiles,
     model_faults,
@@ -111,10 +113,12 @@ __all__ = [
     "book_pnl",
     "calculate_margin",
     "check_collateral",
+    "chain_findings",
     "collateral_equity",
     "components_of",
     "concatenate_margins",
     "dominant_add_ons",
+    "fit_findings",
     "fit_model_surfaces",
     "fit_smiles",
     "grid_arrays",
@@ -137,6 +141,7 @@ __all__ = [
     "result_digest",
     "revalue_slice",
     "sample_of",
+    "screened_snapshot",
     "select_margins",
     "slice_pnl",
     "span_arrays",

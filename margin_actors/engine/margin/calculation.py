@@ -7,6 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from margin_actors.arrays import FloatArray
+from margin_actors.engine.margin.chain_gates import quarantine_faults, screened_snapshot
 from margin_actors.engine.margin.cube_slice import CubeSlice, price_own_slice
 from margin_actors.engine.margin.eligibility import (
     TOO_LARGE,
@@ -42,10 +43,12 @@ from margin_actors.errors import (
     InvalidScenario,
     Location,
     MarginError,
+    MissingMarketData,
     Problem,
     raise_if_any,
 )
 from margin_actors.market.books import Book
+from margin_actors.market.chain_quality import ChainFinding
 from margin_actors.market.instruments import has_expired
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
@@ -82,6 +85,11 @@ class MarginResult:
     def failures(self) -> tuple[AccountFailure, ...]:
         """Accounts that could not be margined, ordered by account id."""
         return self.assessment.failures
+
+    @property
+    def findings(self) -> tuple[ChainFinding, ...]:
+        """Findings on the option chain: failed quality gates, and expiries without a smile."""
+        return self.market.findings
 
     def complete(self) -> "MarginResult":
         """Return this result unchanged if every account of the book was margined.
@@ -125,8 +133,9 @@ def calculate_margin(
 ) -> MarginResult:
     """Return the initial margin of every account of a book that can be margined.
 
-    An account with a position that cannot be priced is listed in the result's `failures`; other
-    accounts are not affected. Expired positions are removed and listed in its `assessment`.
+    An account with a position that cannot be priced, for example in an expiry that the model's
+    quality gates quarantine, is listed in the result's `failures`; other accounts are not affected.
+    Expired positions are removed and listed in its `assessment`.
 
     Parameters
     ----------
@@ -145,8 +154,8 @@ def calculate_margin(
     ------
     InvalidPortfolio, MissingMarketData, InvalidScenario
         If no account can be margined; names every problem at once. InvalidScenario also if the
-        scenario set lacks a section that the model needs, MissingMarketData also if a smile cannot
-        be fitted.
+        scenario set lacks a section that the model needs, MissingMarketData also if no smile
+        can be fitted.
     InvalidParameters
         As `scan_ranges`, if the core is SPAN or hybrid.
     """
@@ -155,6 +164,7 @@ def calculate_margin(
             "the book contains no positions",
             [Problem(Location("book"), "the book is empty", "add positions")],
         )
+    snapshot = screened_snapshot(snapshot, model)
     smiles = fit_smiles(snapshot, model, surfaces=surfaces)
     assessment = assess_unpriced_book(book, snapshot, scenarios, model, smiles, others)
     _require_accounts(assessment, snapshot, scenarios, model, smiles)
@@ -206,9 +216,13 @@ def _require_accounts(
     unmoved = unmoved_instruments(live, unpriced, scenarios)
     kind: type[MarginError] = InvalidScenario if unmoved else InvalidPortfolio
     problems = [replace(fault, location=Location("book")) for fault in unmoved.values()]
+    quarantined = quarantine_faults(live, snapshot)
+    if quarantined and not unmoved:
+        kind = MissingMarketData
+    problems += [replace(fault, location=Location("book")) for fault in quarantined.values()]
     try:
         own = smiles[model.revaluation.smile]
-        names = [name for name in live if name not in unmoved]
+        names = [name for name in live if name not in unmoved and name not in quarantined]
         contracts_from_names(names, snapshot, own, model.revaluation)
     except MarginError as error:
         kind, problems = type(error), [*error.problems, *problems]

@@ -13,6 +13,12 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.addons import MarketDepth, market_depth
+from margin_actors.engine.margin.chain_gates import (
+    fit_findings,
+    quarantine_faults,
+    require_not_quarantined,
+    screened_snapshot,
+)
 from margin_actors.engine.margin.requirement.needs import needs_of
 from margin_actors.engine.parameters import ModelParameters, RevaluationParameters
 from margin_actors.engine.revaluation import (
@@ -24,6 +30,7 @@ from margin_actors.engine.revaluation import (
     values_today,
 )
 from margin_actors.errors import MissingMarketData, Problem
+from margin_actors.market.chain_quality import ChainFinding, ScreenedSnapshot
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 
@@ -47,6 +54,8 @@ class PreparedMarket:
     """A snapshot with its smiles and some of its contracts in the layout of the pricing kernel."""
 
     snapshot: MarketSnapshot
+    """Without quotes and expiries that fail a quality gate of the model; its id is that of the
+    published snapshot."""
     model: ModelParameters
     surfaces: Mapping[str, VolatilitySurface]
     contracts: Contracts
@@ -76,6 +85,17 @@ class PreparedMarket:
         """Value of one unit of each contract after daily settlement, US dollars, by name."""
         return dict(zip(self.contracts.names, self.unit_value_usd.tolist(), strict=True))
 
+    @cached_property
+    def findings(self) -> tuple[ChainFinding, ...]:
+        """Findings of the quality gates, and the expiries that have too few quotes for a smile."""
+        return chain_findings(self.snapshot, self.model, self.surfaces)
+
+    @cached_property
+    def quarantined_expiries(self) -> tuple[str, ...]:
+        """Expiries whose options are not priced because of a finding, as ``BTC 27MAR26``."""
+        whole = (f.where for f in self.findings if f.effect != "quote_excluded")
+        return tuple(dict.fromkeys(whole))
+
     def with_contracts(self, names: Sequence[str]) -> "PreparedMarket":
         """Return the same market with the contracts `names`, in their order.
 
@@ -85,6 +105,7 @@ class PreparedMarket:
             If a contract cannot be priced; names all of them.
         """
         rules = self.model.revaluation
+        require_not_quarantined(names, self.snapshot)
         contracts = contracts_from_names(names, self.snapshot, self.surfaces, rules)
         today = values_today(contracts, self.snapshot, rules)
         market = replace(self, contracts=contracts, value_today=today)
@@ -96,15 +117,18 @@ def fit_model_surfaces(
 ) -> dict[str, VolatilitySurface]:
     """Return the model's fitted smiles by underlying; empty if it prices on mark volatilities.
 
+    Expiries that are quarantined or have too few quotes have no smile.
+
     Raises
     ------
     MissingMarketData
-        If a smile cannot be fitted.
+        If no smile at all can be fitted although the snapshot has options that are not quarantined.
     """
     smile = model.revaluation.smile
     if smile == "mark":
         return {}
-    return fit_surfaces(snapshot, model=smile, beta=model.revaluation.sabr_beta)
+    beta = model.revaluation.sabr_beta
+    return fit_surfaces(screened_snapshot(snapshot, model), model=smile, beta=beta, thin="omit")
 
 
 def fit_smiles(
@@ -120,14 +144,32 @@ def fit_smiles(
     Raises
     ------
     MissingMarketData
-        If a smile cannot be fitted.
+        As `fit_model_surfaces`.
     """
-    fitted = fit_model_surfaces(snapshot, model) if surfaces is None else surfaces
+    screened = screened_snapshot(snapshot, model)
+    fitted = fit_model_surfaces(screened, model) if surfaces is None else surfaces
     smiles: dict[str, Mapping[str, VolatilitySurface]] = {model.revaluation.smile: fitted}
     for rules in needs_of(model).alternatives.values():
         if rules.smile not in smiles and rules.smile != "mark":
-            smiles[rules.smile] = fit_surfaces(snapshot, model=rules.smile, beta=rules.sabr_beta)
+            smiles[rules.smile] = fit_surfaces(
+                screened, model=rules.smile, beta=rules.sabr_beta, thin="omit"
+            )
     return smiles
+
+
+def chain_findings(
+    snapshot: MarketSnapshot,
+    model: ModelParameters,
+    surfaces: Mapping[str, VolatilitySurface],
+) -> tuple[ChainFinding, ...]:
+    """Return the findings of the model's quality gates, and the expiries without a smile.
+
+    `surfaces` is the result of `fit_model_surfaces`.
+    """
+    screened = screened_snapshot(snapshot, model)
+    if model.revaluation.smile == "mark":
+        return screened.findings if isinstance(screened, ScreenedSnapshot) else ()
+    return fit_findings(screened, surfaces)
 
 
 def model_faults(
@@ -141,11 +183,12 @@ def model_faults(
     Like `instrument_faults`; `smiles` is the result of `fit_smiles`. If several rules fail for an
     instrument, the fault under the first of them is returned, starting with the model's own.
     """
+    snapshot = screened_snapshot(snapshot, model)
     faults: dict[str, Problem] = {}
     for rules in (model.revaluation, *needs_of(model).alternatives.values()):
         found = instrument_faults(names, snapshot, smiles.get(rules.smile, {}), rules)
         faults = found | faults
-    return faults
+    return faults | quarantine_faults(names, snapshot)
 
 
 def prepare_market(
@@ -174,6 +217,7 @@ def prepare_market(
         If the snapshot has nothing to price, a smile cannot be fitted, or a contract cannot be
         priced.
     """
+    snapshot = screened_snapshot(snapshot, model)
     if smiles is None:
         smiles = fit_smiles(snapshot, model, surfaces=surfaces)
     fitted = smiles[model.revaluation.smile]
@@ -191,6 +235,7 @@ def prepare_market(
     depth = None
     if needs_of(model).contract_risk:
         depth = market_depth(snapshot, model.addons)
+    require_not_quarantined(names, snapshot)
     contracts = contracts_from_names(names, snapshot, fitted, model.revaluation)
     today = values_today(contracts, snapshot, model.revaluation)
     market = PreparedMarket(snapshot, model, fitted, contracts, today, (), depth, smiles)

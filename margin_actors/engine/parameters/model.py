@@ -17,6 +17,7 @@ from margin_actors.engine.parameters.requirement import (
 )
 from margin_actors.engine.parameters.scenarios import ScenarioParameters
 from margin_actors.engine.parameters.tails import TailParameters
+from margin_actors.market.chain_quality import ChainQualityLimits
 from margin_actors.market.cleansing import CleansingRules, QualityLimits
 from margin_actors.market.identity import content_id
 from margin_actors.parameter_section import ParameterSection
@@ -104,7 +105,7 @@ class MeasureParameters(ParameterSection):
 class ModelParameters(ParameterSection):
     """A complete margin model; models with equal parameters have equal ids."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"components", "tails"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"components", "tails", "chain_quality"})
 
     name: str
     version: str = Field(default="0", min_length=1)
@@ -114,6 +115,8 @@ class ModelParameters(ParameterSection):
     """Price history."""
     quality: QualityLimits = QualityLimits()
     """Quality limits."""
+    chain_quality: ChainQualityLimits = ChainQualityLimits()
+    """Quality gates of option chains."""
     scenarios: ScenarioParameters = ScenarioParameters()
     """Scenario generation."""
     revaluation: RevaluationParameters = RevaluationParameters()

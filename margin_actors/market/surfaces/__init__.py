@@ -2,6 +2,7 @@
 
 from margin_actors.market.surfaces.sabr import SabrSlice
 from margin_actors.market.surfaces.surface import (
+    QUOTES_MIN,
     QuoteFilter,
     Slice,
     SliceDiagnostics,
@@ -14,6 +15,7 @@ from margin_actors.market.surfaces.surface import (
 from margin_actors.market.surfaces.svi import SviSlice
 
 __all__ = [
+    "QUOTES_MIN",
     "QuoteFilter",
     "SabrSlice",
     "Slice",

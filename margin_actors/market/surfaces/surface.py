@@ -168,6 +168,7 @@ def fit_surfaces(
     beta: float = 1.0,
     target: Literal["quotes", "marks"] = "quotes",
     quote_filter: QuoteFilter | None = None,
+    thin: Literal["refuse", "omit"] = "refuse",
 ) -> dict[str, VolatilitySurface]:
     """Return one fitted surface per underlying of the snapshot.
 
@@ -181,11 +182,15 @@ def fit_surfaces(
         Fit between bid and ask, or to the mark volatilities with a half-spread of one volatility
         point.
     quote_filter : QuoteFilter, optional
+    thin : "refuse" or "omit"
+        Treatment of expiries with fewer than five usable quotes and fewer than five marks: refuse
+        the snapshot, or fit the other expiries as if these were not listed. An underlying without
+        any other expiry has no surface then.
 
     Raises
     ------
     MissingMarketData
-        Naming every expiry with fewer than five usable quotes and fewer than five marks.
+        Naming every such expiry; if they are omitted, only if there is no other expiry.
     """
     limits = quote_filter or QuoteFilter()
     problems: list[Problem] = []
@@ -193,18 +198,24 @@ def fit_surfaces(
     for underlying in sorted({e.underlying for e in snapshot.expiries}):
         chain = _chain_of(snapshot, underlying)
         quotes = [_quotes_of(snapshot, item, rows, target, limits) for item, rows in chain]
+        usable = [int(q.use.sum()) for q in quotes]
         problems += [
             Problem(
                 f"{underlying} {expiry_label(item.expiry)}",
-                f"{int(q.use.sum())} of {rows.size} quotes or marks are usable",
+                f"{n} of {rows.size} quotes or marks are usable",
                 f"a smile requires {QUOTES_MIN}; relax the quote filter or omit the expiry",
             )
-            for (item, rows), q in zip(chain, quotes, strict=True)
-            if int(q.use.sum()) < QUOTES_MIN
+            for (item, rows), n in zip(chain, usable, strict=True)
+            if n < QUOTES_MIN
         ]
-        if not problems:
+        kept = [i for i, n in enumerate(usable) if n >= QUOTES_MIN]
+        if chain and not kept:
+            continue
+        if thin == "omit" or not problems:
+            chain, quotes = [chain[i] for i in kept], [quotes[i] for i in kept]
             surfaces[underlying] = _fit_surface(snapshot, underlying, chain, quotes, model, beta)
-    raise_if_any(problems, MissingMarketData, f"no surface can be fitted at {snapshot.time}")
+    if thin == "refuse" or not any(s.slices for s in surfaces.values()):
+        raise_if_any(problems, MissingMarketData, f"no surface can be fitted at {snapshot.time}")
     return surfaces
 
 

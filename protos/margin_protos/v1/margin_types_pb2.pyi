@@ -37,7 +37,7 @@ class PositionColumns(_message.Message):
     def __init__(self, account_ids: _Optional[_Iterable[str]] = ..., member_ids: _Optional[_Iterable[str]] = ..., instrument_names: _Optional[_Iterable[str]] = ..., account: _Optional[_Iterable[int]] = ..., instrument: _Optional[_Iterable[int]] = ..., quantity: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("number", "snapshot_id", "snapshot_time", "scenarios_id", "scenarios", "model_id", "model_name", "instruments", "is_synthetic", "model_version")
+    __slots__ = ("number", "snapshot_id", "snapshot_time", "scenarios_id", "scenarios", "model_id", "model_name", "instruments", "is_synthetic", "model_version", "quarantined_expiries")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class Generation(_message.Message):
     INSTRUMENTS_FIELD_NUMBER: _ClassVar[int]
     IS_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINED_EXPIRIES_FIELD_NUMBER: _ClassVar[int]
     number: int
     snapshot_id: str
     snapshot_time: _timestamp_pb2.Timestamp
@@ -58,7 +59,28 @@ class Generation(_message.Message):
     instruments: int
     is_synthetic: bool
     model_version: str
-    def __init__(self, number: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., snapshot_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., scenarios_id: _Optional[str] = ..., scenarios: _Optional[int] = ..., model_id: _Optional[str] = ..., model_name: _Optional[str] = ..., instruments: _Optional[int] = ..., is_synthetic: bool = ..., model_version: _Optional[str] = ...) -> None: ...
+    quarantined_expiries: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, number: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., snapshot_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., scenarios_id: _Optional[str] = ..., scenarios: _Optional[int] = ..., model_id: _Optional[str] = ..., model_name: _Optional[str] = ..., instruments: _Optional[int] = ..., is_synthetic: bool = ..., model_version: _Optional[str] = ..., quarantined_expiries: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ChainFinding(_message.Message):
+    __slots__ = ("gate", "underlying", "expiry", "instrument_name", "what", "value", "limit", "effect")
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    UNDERLYING_FIELD_NUMBER: _ClassVar[int]
+    EXPIRY_FIELD_NUMBER: _ClassVar[int]
+    INSTRUMENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    EFFECT_FIELD_NUMBER: _ClassVar[int]
+    gate: str
+    underlying: str
+    expiry: str
+    instrument_name: str
+    what: str
+    value: float
+    limit: float
+    effect: str
+    def __init__(self, gate: _Optional[str] = ..., underlying: _Optional[str] = ..., expiry: _Optional[str] = ..., instrument_name: _Optional[str] = ..., what: _Optional[str] = ..., value: _Optional[float] = ..., limit: _Optional[float] = ..., effect: _Optional[str] = ...) -> None: ...
 
 class InputIds(_message.Message):
     __slots__ = ("snapshot_id", "scenarios_id", "model_id", "book_id", "surface_ids")

@@ -13,41 +13,42 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from margin_protos.v1 import margin_types_pb2 as margin__protos_dot_v1_dot_margin__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*margin_protos/v1/market_data_service.proto\x12\x10margin_protos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n\rExpiryForward\x12\x12\n\nunderlying\x18\x01 \x01(\t\x12*\n\x06\x65xpiry\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66orward_usd\x18\x03 \x01(\x01\"3\n\nIndexPrice\x12\x12\n\nunderlying\x18\x01 \x01(\t\x12\x11\n\tprice_usd\x18\x02 \x01(\x01\"\xb4\x02\n\x0eSnapshotHeader\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0cindex_prices\x18\x02 \x03(\x0b\x32\x1c.margin_protos.v1.IndexPrice\x12\x31\n\x08\x65xpiries\x18\x03 \x03(\x0b\x32\x1f.margin_protos.v1.ExpiryForward\x12\x17\n\x0f\x64iscount_annual\x18\x04 \x01(\x01\x12\x14\n\x0cis_synthetic\x18\x05 \x01(\x08\x12\x36\n\x10perpetual_prices\x18\x06 \x03(\x0b\x32\x1c.margin_protos.v1.IndexPrice\x12*\n\x05rates\x18\x07 \x01(\x0b\x32\x1b.margin_protos.v1.RateCurve\"@\n\tRateCurve\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x13\n\x0btenor_years\x18\x02 \x03(\x01\x12\x11\n\tzero_rate\x18\x03 \x03(\x01\"\x8e\x01\n\x12OptionQuoteColumns\x12\x17\n\x0finstrument_name\x18\x01 \x03(\t\x12\x0b\n\x03\x62id\x18\x02 \x03(\x01\x12\x0b\n\x03\x61sk\x18\x03 \x03(\x01\x12\x0c\n\x04mark\x18\x04 \x03(\x01\x12\x10\n\x08mark_vol\x18\x05 \x03(\x01\x12\x15\n\ropen_interest\x18\x06 \x03(\x01\x12\x0e\n\x06volume\x18\x07 \x03(\x01\"\xce\x01\n\x16PublishSnapshotRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .margin_protos.v1.SnapshotHeaderH\x00\x12\x36\n\x06quotes\x18\x02 \x01(\x0b\x32$.margin_protos.v1.OptionQuoteColumnsH\x00\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x13\n\x0b\x61llow_older\x18\x05 \x01(\x08\x42\t\n\x07\x63ontent\"i\n\x17PublishSnapshotResponse\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0f\n\x07options\x18\x03 \x01(\x05\x12\x14\n\x0cwas_repeated\x18\x04 \x01(\x08\"=\n\x14ListSnapshotsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xbc\x01\n\x0fSnapshotSummary\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07options\x18\x04 \x01(\x05\x12\x14\n\x0cis_synthetic\x18\x05 \x01(\x08\x12\x12\n\nis_current\x18\x06 \x01(\x08\"f\n\x15ListSnapshotsResponse\x12\x34\n\tsnapshots\x18\x01 \x03(\x0b\x32!.margin_protos.v1.SnapshotSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x11GetSurfaceRequest\x12\x12\n\nunderlying\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x1b\n\x13strike_over_forward\x18\x03 \x03(\x01\"\xce\x01\n\x0cSurfaceSlice\x12*\n\x06\x65xpiry\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btenor_years\x18\x02 \x01(\x01\x12\x13\n\x0b\x66orward_usd\x18\x03 \x01(\x01\x12\x12\n\nparameters\x18\x04 \x03(\x01\x12\x12\n\nvolatility\x18\x05 \x03(\x01\x12\x0e\n\x06quotes\x18\x06 \x01(\x05\x12\x15\n\rquotes_inside\x18\x07 \x01(\x05\x12\x19\n\x11is_arbitrage_free\x18\x08 \x01(\x08\"|\n\x12GetSurfaceResponse\x12\x12\n\nsurface_id\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\r\n\x05smile\x18\x03 \x01(\t\x12.\n\x06slices\x18\x04 \x03(\x0b\x32\x1e.margin_protos.v1.SurfaceSlice2\xb8\x02\n\x11MarketDataService\x12h\n\x0fPublishSnapshot\x12(.margin_protos.v1.PublishSnapshotRequest\x1a).margin_protos.v1.PublishSnapshotResponse(\x01\x12`\n\rListSnapshots\x12&.margin_protos.v1.ListSnapshotsRequest\x1a\'.margin_protos.v1.ListSnapshotsResponse\x12W\n\nGetSurface\x12#.margin_protos.v1.GetSurfaceRequest\x1a$.margin_protos.v1.GetSurfaceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*margin_protos/v1/market_data_service.proto\x12\x10margin_protos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#margin_protos/v1/margin_types.proto\"d\n\rExpiryForward\x12\x12\n\nunderlying\x18\x01 \x01(\t\x12*\n\x06\x65xpiry\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66orward_usd\x18\x03 \x01(\x01\"3\n\nIndexPrice\x12\x12\n\nunderlying\x18\x01 \x01(\t\x12\x11\n\tprice_usd\x18\x02 \x01(\x01\"\xb4\x02\n\x0eSnapshotHeader\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0cindex_prices\x18\x02 \x03(\x0b\x32\x1c.margin_protos.v1.IndexPrice\x12\x31\n\x08\x65xpiries\x18\x03 \x03(\x0b\x32\x1f.margin_protos.v1.ExpiryForward\x12\x17\n\x0f\x64iscount_annual\x18\x04 \x01(\x01\x12\x14\n\x0cis_synthetic\x18\x05 \x01(\x08\x12\x36\n\x10perpetual_prices\x18\x06 \x03(\x0b\x32\x1c.margin_protos.v1.IndexPrice\x12*\n\x05rates\x18\x07 \x01(\x0b\x32\x1b.margin_protos.v1.RateCurve\"@\n\tRateCurve\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x13\n\x0btenor_years\x18\x02 \x03(\x01\x12\x11\n\tzero_rate\x18\x03 \x03(\x01\"\xa3\x01\n\x12OptionQuoteColumns\x12\x17\n\x0finstrument_name\x18\x01 \x03(\t\x12\x0b\n\x03\x62id\x18\x02 \x03(\x01\x12\x0b\n\x03\x61sk\x18\x03 \x03(\x01\x12\x0c\n\x04mark\x18\x04 \x03(\x01\x12\x10\n\x08mark_vol\x18\x05 \x03(\x01\x12\x15\n\ropen_interest\x18\x06 \x03(\x01\x12\x0e\n\x06volume\x18\x07 \x03(\x01\x12\x13\n\x0b\x61ge_seconds\x18\x08 \x03(\x01\"\xce\x01\n\x16PublishSnapshotRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .margin_protos.v1.SnapshotHeaderH\x00\x12\x36\n\x06quotes\x18\x02 \x01(\x0b\x32$.margin_protos.v1.OptionQuoteColumnsH\x00\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x13\n\x0b\x61llow_older\x18\x05 \x01(\x08\x42\t\n\x07\x63ontent\"\x9b\x01\n\x17PublishSnapshotResponse\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x12\x0f\n\x07options\x18\x03 \x01(\x05\x12\x14\n\x0cwas_repeated\x18\x04 \x01(\x08\x12\x30\n\x08\x66indings\x18\x05 \x03(\x0b\x32\x1e.margin_protos.v1.ChainFinding\"=\n\x14ListSnapshotsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\xbc\x01\n\x0fSnapshotSummary\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07options\x18\x04 \x01(\x05\x12\x14\n\x0cis_synthetic\x18\x05 \x01(\x08\x12\x12\n\nis_current\x18\x06 \x01(\x08\"f\n\x15ListSnapshotsResponse\x12\x34\n\tsnapshots\x18\x01 \x03(\x0b\x32!.margin_protos.v1.SnapshotSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x11GetSurfaceRequest\x12\x12\n\nunderlying\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\x1b\n\x13strike_over_forward\x18\x03 \x03(\x01\"\xce\x01\n\x0cSurfaceSlice\x12*\n\x06\x65xpiry\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btenor_years\x18\x02 \x01(\x01\x12\x13\n\x0b\x66orward_usd\x18\x03 \x01(\x01\x12\x12\n\nparameters\x18\x04 \x03(\x01\x12\x12\n\nvolatility\x18\x05 \x03(\x01\x12\x0e\n\x06quotes\x18\x06 \x01(\x05\x12\x15\n\rquotes_inside\x18\x07 \x01(\x05\x12\x19\n\x11is_arbitrage_free\x18\x08 \x01(\x08\"|\n\x12GetSurfaceResponse\x12\x12\n\nsurface_id\x18\x01 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x02 \x01(\t\x12\r\n\x05smile\x18\x03 \x01(\t\x12.\n\x06slices\x18\x04 \x03(\x0b\x32\x1e.margin_protos.v1.SurfaceSlice2\xb8\x02\n\x11MarketDataService\x12h\n\x0fPublishSnapshot\x12(.margin_protos.v1.PublishSnapshotRequest\x1a).margin_protos.v1.PublishSnapshotResponse(\x01\x12`\n\rListSnapshots\x12&.margin_protos.v1.ListSnapshotsRequest\x1a\'.margin_protos.v1.ListSnapshotsResponse\x12W\n\nGetSurface\x12#.margin_protos.v1.GetSurfaceRequest\x1a$.margin_protos.v1.GetSurfaceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'margin_protos.v1.market_data_service_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_EXPIRYFORWARD']._serialized_start=97
-  _globals['_EXPIRYFORWARD']._serialized_end=197
-  _globals['_INDEXPRICE']._serialized_start=199
-  _globals['_INDEXPRICE']._serialized_end=250
-  _globals['_SNAPSHOTHEADER']._serialized_start=253
-  _globals['_SNAPSHOTHEADER']._serialized_end=561
-  _globals['_RATECURVE']._serialized_start=563
-  _globals['_RATECURVE']._serialized_end=627
-  _globals['_OPTIONQUOTECOLUMNS']._serialized_start=630
-  _globals['_OPTIONQUOTECOLUMNS']._serialized_end=772
-  _globals['_PUBLISHSNAPSHOTREQUEST']._serialized_start=775
-  _globals['_PUBLISHSNAPSHOTREQUEST']._serialized_end=981
-  _globals['_PUBLISHSNAPSHOTRESPONSE']._serialized_start=983
-  _globals['_PUBLISHSNAPSHOTRESPONSE']._serialized_end=1088
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1090
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1151
-  _globals['_SNAPSHOTSUMMARY']._serialized_start=1154
-  _globals['_SNAPSHOTSUMMARY']._serialized_end=1342
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1344
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1446
-  _globals['_GETSURFACEREQUEST']._serialized_start=1448
-  _globals['_GETSURFACEREQUEST']._serialized_end=1537
-  _globals['_SURFACESLICE']._serialized_start=1540
-  _globals['_SURFACESLICE']._serialized_end=1746
-  _globals['_GETSURFACERESPONSE']._serialized_start=1748
-  _globals['_GETSURFACERESPONSE']._serialized_end=1872
-  _globals['_MARKETDATASERVICE']._serialized_start=1875
-  _globals['_MARKETDATASERVICE']._serialized_end=2187
+  _globals['_EXPIRYFORWARD']._serialized_start=134
+  _globals['_EXPIRYFORWARD']._serialized_end=234
+  _globals['_INDEXPRICE']._serialized_start=236
+  _globals['_INDEXPRICE']._serialized_end=287
+  _globals['_SNAPSHOTHEADER']._serialized_start=290
+  _globals['_SNAPSHOTHEADER']._serialized_end=598
+  _globals['_RATECURVE']._serialized_start=600
+  _globals['_RATECURVE']._serialized_end=664
+  _globals['_OPTIONQUOTECOLUMNS']._serialized_start=667
+  _globals['_OPTIONQUOTECOLUMNS']._serialized_end=830
+  _globals['_PUBLISHSNAPSHOTREQUEST']._serialized_start=833
+  _globals['_PUBLISHSNAPSHOTREQUEST']._serialized_end=1039
+  _globals['_PUBLISHSNAPSHOTRESPONSE']._serialized_start=1042
+  _globals['_PUBLISHSNAPSHOTRESPONSE']._serialized_end=1197
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1199
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1260
+  _globals['_SNAPSHOTSUMMARY']._serialized_start=1263
+  _globals['_SNAPSHOTSUMMARY']._serialized_end=1451
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1453
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1555
+  _globals['_GETSURFACEREQUEST']._serialized_start=1557
+  _globals['_GETSURFACEREQUEST']._serialized_end=1646
+  _globals['_SURFACESLICE']._serialized_start=1649
+  _globals['_SURFACESLICE']._serialized_end=1855
+  _globals['_GETSURFACERESPONSE']._serialized_start=1857
+  _globals['_GETSURFACERESPONSE']._serialized_end=1981
+  _globals['_MARKETDATASERVICE']._serialized_start=1984
+  _globals['_MARKETDATASERVICE']._serialized_end=2296
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from margin_protos.v1 import margin_types_pb2 as _margin_types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -53,7 +54,7 @@ class RateCurve(_message.Message):
     def __init__(self, day: _Optional[str] = ..., tenor_years: _Optional[_Iterable[float]] = ..., zero_rate: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class OptionQuoteColumns(_message.Message):
-    __slots__ = ("instrument_name", "bid", "ask", "mark", "mark_vol", "open_interest", "volume")
+    __slots__ = ("instrument_name", "bid", "ask", "mark", "mark_vol", "open_interest", "volume", "age_seconds")
     INSTRUMENT_NAME_FIELD_NUMBER: _ClassVar[int]
     BID_FIELD_NUMBER: _ClassVar[int]
     ASK_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +62,7 @@ class OptionQuoteColumns(_message.Message):
     MARK_VOL_FIELD_NUMBER: _ClassVar[int]
     OPEN_INTEREST_FIELD_NUMBER: _ClassVar[int]
     VOLUME_FIELD_NUMBER: _ClassVar[int]
+    AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     instrument_name: _containers.RepeatedScalarFieldContainer[str]
     bid: _containers.RepeatedScalarFieldContainer[float]
     ask: _containers.RepeatedScalarFieldContainer[float]
@@ -68,7 +70,8 @@ class OptionQuoteColumns(_message.Message):
     mark_vol: _containers.RepeatedScalarFieldContainer[float]
     open_interest: _containers.RepeatedScalarFieldContainer[float]
     volume: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, instrument_name: _Optional[_Iterable[str]] = ..., bid: _Optional[_Iterable[float]] = ..., ask: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[float]] = ..., mark_vol: _Optional[_Iterable[float]] = ..., open_interest: _Optional[_Iterable[float]] = ..., volume: _Optional[_Iterable[float]] = ...) -> None: ...
+    age_seconds: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, instrument_name: _Optional[_Iterable[str]] = ..., bid: _Optional[_Iterable[float]] = ..., ask: _Optional[_Iterable[float]] = ..., mark: _Optional[_Iterable[float]] = ..., mark_vol: _Optional[_Iterable[float]] = ..., open_interest: _Optional[_Iterable[float]] = ..., volume: _Optional[_Iterable[float]] = ..., age_seconds: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class PublishSnapshotRequest(_message.Message):
     __slots__ = ("header", "quotes", "is_last", "idempotency_key", "allow_older")
@@ -85,16 +88,18 @@ class PublishSnapshotRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[SnapshotHeader, _Mapping]] = ..., quotes: _Optional[_Union[OptionQuoteColumns, _Mapping]] = ..., is_last: bool = ..., idempotency_key: _Optional[str] = ..., allow_older: bool = ...) -> None: ...
 
 class PublishSnapshotResponse(_message.Message):
-    __slots__ = ("snapshot_id", "generation", "options", "was_repeated")
+    __slots__ = ("snapshot_id", "generation", "options", "was_repeated", "findings")
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     WAS_REPEATED_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
     snapshot_id: str
     generation: int
     options: int
     was_repeated: bool
-    def __init__(self, snapshot_id: _Optional[str] = ..., generation: _Optional[int] = ..., options: _Optional[int] = ..., was_repeated: bool = ...) -> None: ...
+    findings: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.ChainFinding]
+    def __init__(self, snapshot_id: _Optional[str] = ..., generation: _Optional[int] = ..., options: _Optional[int] = ..., was_repeated: bool = ..., findings: _Optional[_Iterable[_Union[_margin_types_pb2.ChainFinding, _Mapping]]] = ...) -> None: ...
 
 class ListSnapshotsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -25,7 +25,7 @@ class ShardStatus(_message.Message):
     def __init__(self, shard: _Optional[int] = ..., first_scenario: _Optional[int] = ..., scenarios: _Optional[int] = ..., node_id: _Optional[str] = ..., slabs_priced: _Optional[int] = ...) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault", "is_ready", "problems", "run_slots", "run_slots_taken", "snapshot_age_seconds", "ledger_sequence", "ledger_hash")
+    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault", "is_ready", "problems", "run_slots", "run_slots_taken", "snapshot_age_seconds", "ledger_sequence", "ledger_hash", "chain_findings")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,7 @@ class GetStatusResponse(_message.Message):
     SNAPSHOT_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     LEDGER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LEDGER_HASH_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FINDINGS_FIELD_NUMBER: _ClassVar[int]
     version: str
     uptime_seconds: float
     generation: _margin_types_pb2.Generation
@@ -64,4 +65,5 @@ class GetStatusResponse(_message.Message):
     snapshot_age_seconds: float
     ledger_sequence: int
     ledger_hash: str
-    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ..., is_ready: bool = ..., problems: _Optional[_Iterable[str]] = ..., run_slots: _Optional[int] = ..., run_slots_taken: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., ledger_sequence: _Optional[int] = ..., ledger_hash: _Optional[str] = ...) -> None: ...
+    chain_findings: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.ChainFinding]
+    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ..., is_ready: bool = ..., problems: _Optional[_Iterable[str]] = ..., run_slots: _Optional[int] = ..., run_slots_taken: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., ledger_sequence: _Optional[int] = ..., ledger_hash: _Optional[str] = ..., chain_findings: _Optional[_Iterable[_Union[_margin_types_pb2.ChainFinding, _Mapping]]] = ...) -> None: ...

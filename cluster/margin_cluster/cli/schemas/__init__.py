@@ -32,6 +32,7 @@ from margin_cluster.cli.schemas.market import (
     DataCheckDocument,
     DataFetchDocument,
     FittedExpiry,
+    FoundInChain,
     PriceRepair,
     SurfaceDocument,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "ExplainedPosition",
     "Figure",
     "FittedExpiry",
+    "FoundInChain",
     "LedgerBackupDocument",
     "LedgerFinding",
     "LedgerVerifyDocument",

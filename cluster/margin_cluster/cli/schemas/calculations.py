@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from margin_cluster.cli.schemas.base import Document, Record
+from margin_cluster.cli.schemas.market import FoundInChain
 
 
 class RunDocument(Document):
@@ -55,6 +56,9 @@ class RunDocument(Document):
     """Sum of the deficits of these accounts, at least 0; null without collateral."""
     notes: list[str]
     """Sentences on the scenarios, the model and on data that were left out."""
+    chain_findings: list[FoundInChain]
+    """Findings of the model's quality gates on the option chain, and the expiries without a
+    smile."""
 
 
 class MethodTotals(Record):

@@ -57,6 +57,27 @@ class CheckedPrices(Record):
     repairs: list[PriceRepair]
 
 
+class FoundInChain(Record):
+    """A value of the option chain that violates a limit of the model's quality gates."""
+
+    gate: str
+    """Name of the gate."""
+    underlying: str
+    expiry: str
+    """Label as in instrument names, for example ``3JAN26``."""
+    instrument_name: str
+    """Option concerned; empty for a finding on the whole expiry."""
+    what: str
+    """Sentence with the values that contradict each other."""
+    value: float
+    """Measured value, in the unit of the limit."""
+    limit: float
+    effect: str
+    """``expiry_quarantined``: neither options nor the future of the expiry are priced;
+    ``options_quarantined``: its options are not priced; ``quote_excluded``: the quote of one option
+    is not used."""
+
+
 class DataCheckDocument(Document):
     """Findings of the cleansing; the exit code is 3 if a quality limit is exceeded."""
 
@@ -71,6 +92,8 @@ class DataCheckDocument(Document):
     synthetic: bool
     prices: list[CheckedPrices]
     """One entry per underlying."""
+    chain_findings: list[FoundInChain]
+    """Findings of the model's quality gates on the option chain of the snapshot."""
 
 
 class DataFetchDocument(Document):
@@ -132,3 +155,5 @@ class SurfaceDocument(Document):
     quotes: int
     """Number of options with bid, ask and open interest, over all expiries."""
     expiries: list[FittedExpiry]
+    chain_findings: list[FoundInChain]
+    """Findings of the model's quality gates, and the expiries without a smile."""

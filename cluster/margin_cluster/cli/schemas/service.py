@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from margin_cluster.cli.schemas.base import Document, Record
+from margin_cluster.cli.schemas.market import FoundInChain
 
 
 class ActiveGeneration(Record):
@@ -23,6 +24,8 @@ class ActiveGeneration(Record):
     instruments: int
     """Number of listed contracts that the snapshot can price."""
     is_synthetic: bool
+    quarantined_expiries: list[str]
+    """Expiries whose options are not priced, for example ``BTC 27MAR26``."""
 
 
 class ScenarioShard(Record):
@@ -75,6 +78,9 @@ class StatusDocument(Document):
     """Number of the last entry of the ledger."""
     ledger_hash: str
     """Hash of the last entry of the ledger."""
+    chain_findings: list[FoundInChain]
+    """Findings on the option chain in use: quotes and expiries that fail a quality gate of the
+    model, and expiries with too few quotes for a smile."""
 
 
 class LedgerBackupDocument(Document):

@@ -22,6 +22,7 @@ def summary_of_generation(generation: ResidentGeneration) -> GenerationSummary:
         model_version=market.model.version,
         instruments=handle.n_contracts,
         is_synthetic=bool(market.snapshot.is_synthetic or scenarios.is_synthetic),
+        quarantined_expiries=market.quarantined_expiries,
     )
 
 
@@ -51,6 +52,7 @@ def generation_to_proto(generation: GenerationSummary) -> pb.Generation:
         model_version=generation.model_version,
         instruments=generation.instruments,
         is_synthetic=generation.is_synthetic,
+        quarantined_expiries=generation.quarantined_expiries,
     )
 
 

@@ -49,6 +49,7 @@ class SnapshotBuilder:
         self._header: pb.SnapshotHeader | None = None
         self._names: list[str] = []
         self._quotes: dict[str, list[np.ndarray]] = {name: [] for name in _QUOTES}
+        self._ages: list[np.ndarray] = []
         self._ending = Ending()
 
     def add(self, request: pb.PublishSnapshotRequest) -> None:
@@ -96,6 +97,10 @@ class SnapshotBuilder:
                     Problem(f"{where}.{name}", f"{column.size} values", f"{count} names are given")
                 )
             self._quotes[name].append(column)
+        if quotes.age_seconds and len(quotes.age_seconds) != count:
+            what = f"{len(quotes.age_seconds)} values"
+            problems.append(Problem(f"{where}.age_seconds", what, f"{count} names are given"))
+        self._ages.append(np.array(quotes.age_seconds, np.float64))
         self._names.extend(quotes.instrument_name)
 
     def snapshot(self, *, origin: str) -> MarketSnapshot:
@@ -168,12 +173,18 @@ class SnapshotBuilder:
             bad = np.flatnonzero((column > QUOTE_MAX) | (column < 0))
             remedy = f"give a number from 0 to {QUOTE_MAX:g}, or NaN"
             problems.extend(Problem(f"{name}[{row}]", f"{column[row]}", remedy) for row in bad)
+        ages = np.concatenate([*self._ages, np.empty(0)])
+        if ages.size not in (0, len(self._names)):
+            what = f"{ages.size} values in all messages"
+            remedy = f"give none, or one for each of the {len(self._names)} options"
+            problems.append(Problem("age_seconds", what, remedy))
         return OptionQuotes(
             names=tuple(self._names),
             expiry_index=np.array(expiry_index, np.int32),
             strike_usd=np.array([i.strike or np.nan for i in parsed], np.float64),
             is_call=np.array([i.is_call for i in parsed], np.bool_),
             is_inverse=np.array([i.is_inverse for i in parsed], np.bool_),
+            age_seconds=ages if ages.size else None,
             **values,
         )
 

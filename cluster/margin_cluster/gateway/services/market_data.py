@@ -7,6 +7,7 @@ from margin_protos.v1 import market_data_service_pb2_grpc as stubs
 
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import market_data as convert
+from margin_cluster.gateway.convert.chain_findings import findings_to_proto
 from margin_cluster.gateway.market_data import MarketData
 from margin_cluster.gateway.paging import page_of
 from margin_cluster.gateway.threads import GatewayThreads
@@ -27,7 +28,7 @@ class MarketDataService(stubs.MarketDataServiceServicer):
             builder.add(request)
         origin = f"request {call.request_id}"
         snapshot = await self._threads.compute(builder.snapshot, origin=origin)
-        published = await self._market.publish(
+        published, findings = await self._market.publish(
             snapshot, key=builder.key, allow_older=builder.allow_older, call=call
         )
         return pb.PublishSnapshotResponse(
@@ -35,6 +36,7 @@ class MarketDataService(stubs.MarketDataServiceServicer):
             generation=published.number,
             options=len(snapshot.options),
             was_repeated=published.was_repeated,
+            findings=findings_to_proto(findings),
         )
 
     async def ListSnapshots(

@@ -8,6 +8,7 @@ from margin_protos.v1 import operations_service_pb2_grpc as stubs
 
 from margin_actors.actors.generation import CoordinatorStatus
 from margin_cluster.gateway.call import current
+from margin_cluster.gateway.convert.chain_findings import findings_to_proto
 from margin_cluster.gateway.convert.generations import generation_to_proto, summary_of_generation
 from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.operations import Operations
@@ -45,6 +46,7 @@ class OperationsService(stubs.OperationsServiceServicer):
         if now is not None:
             age = datetime.now(UTC) - now.priced.market.snapshot.time
             answer.snapshot_age_seconds = age.total_seconds()
+            answer.chain_findings.extend(findings_to_proto(now.priced.market.findings))
         if state.cluster is not None:
             answer.MergeFrom(_cluster_fields(state.cluster))
         return answer
