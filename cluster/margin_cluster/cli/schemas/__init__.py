@@ -18,6 +18,12 @@ from margin_cluster.cli.schemas.calculations import (
     TracedInstrument,
     TracedScenario,
 )
+from margin_cluster.cli.schemas.exports import (
+    ArrayError,
+    ExportDocument,
+    ExportedFileRecord,
+    RiskArraysDocument,
+)
 from margin_cluster.cli.schemas.market import (
     CheckedPrices,
     CheckedSource,
@@ -56,6 +62,8 @@ from margin_cluster.cli.schemas.studies import (
 
 COMMANDS: dict[type[Document], tuple[str, ...]] = {
     RunDocument: ("run",),
+    ExportDocument: ("export",),
+    RiskArraysDocument: ("risk-arrays",),
     CompareDocument: ("compare",),
     ExplainAccountDocument: ("explain account",),
     ExplainChangesDocument: ("explain changes",),
@@ -79,6 +87,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
 
 __all__ = [
     "COMMANDS",
+    "ArrayError",
     "BacktestDocument",
     "BacktestTest",
     "ChangeStep",
@@ -94,6 +103,8 @@ __all__ = [
     "ExplainAccountDocument",
     "ExplainChangesDocument",
     "ExplainedPosition",
+    "ExportDocument",
+    "ExportedFileRecord",
     "Figure",
     "FittedExpiry",
     "LedgerBackupDocument",
@@ -110,6 +121,7 @@ __all__ = [
     "ProcyclicalityDocument",
     "Record",
     "RecordedVersion",
+    "RiskArraysDocument",
     "RunDocument",
     "ScenariosDocument",
     "ScenariosListDocument",
