@@ -13,6 +13,7 @@ import numpy as np
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.engine.disclosure import disclose
 from margin_actors.engine.explain import TracedPosition, trace_account
 from margin_actors.engine.margin import (
     Margins,
@@ -33,6 +34,7 @@ from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
+from margin_cluster.member_files import exported_files
 from margin_cluster.positions import Holding, add_quantities
 
 R = TypeVar("R")
@@ -150,6 +152,17 @@ class AccountMargins:
         generation, holding, _ = await self._inputs(subject, call)
         return await self._threads.compute(self._explain, generation, holding, traced)
 
+    async def export(self, subject: Subject, call: Call) -> list[tuple[str, bytes]]:
+        """Return (name, content) of the files from which a margin can be recomputed.
+
+        Raises
+        ------
+        NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
+            As `calculate`.
+        """
+        generation, holding, _ = await self._inputs(subject, call)
+        return await self._threads.compute(self._export, generation, holding)
+
     async def _inputs(
         self, subject: Subject, call: Call
     ) -> tuple[ResidentGeneration, Holding, int]:
@@ -236,6 +249,10 @@ class AccountMargins:
             account_margin(generation, margins, a, holding, account.expired)
             for a in range(len(sides))
         ]
+
+    def _export(self, generation: ResidentGeneration, holding: Holding) -> list[tuple[str, bytes]]:
+        account, priced = prepare_account(generation, holding), generation.priced
+        return list(exported_files(disclose(priced.market, priced.scenarios, account.book)))
 
     def _explain(
         self, generation: ResidentGeneration, holding: Holding, traced: int | None

@@ -48,6 +48,7 @@ ArrayTarget: TypeAlias = Literal["core", "floored"]
 N_ARRAYS = 16
 """Default number of arrays: the number that SPAN tools read."""
 RANDOM_PORTFOLIOS = 500
+"""Default number of random portfolios."""
 _EXCHANGES_MAX = 20
 _DIGITS = 9
 """Decimals to which mean errors are compared, so that rounding does not affect the choice."""
@@ -132,6 +133,7 @@ def member_arrays(
     n_arrays: int = N_ARRAYS,
     target: ArrayTarget = "core",
     seed: int = 1,
+    n_random: int = RANDOM_PORTFOLIOS,
 ) -> MemberArrays:
     """Return risk arrays of all contracts of a market, chosen for a book and random portfolios.
 
@@ -148,6 +150,8 @@ def member_arrays(
     target : ArrayTarget
     seed : int
         Seed of the random portfolios.
+    n_random : int
+        Number of random portfolios for the choice, and of others for the measurement.
 
     Raises
     ------
@@ -163,8 +167,8 @@ def member_arrays(
         )
     inputs = prepare_inputs(market, scenarios)
     unit = _unit_profits(market, scenarios)
-    trained = training_portfolios(market, book, RANDOM_PORTFOLIOS, seed)
-    fresh = training_portfolios(market, book, RANDOM_PORTFOLIOS, seed + 1).of_kind("random")
+    trained = training_portfolios(market, book, n_random, seed)
+    fresh = training_portfolios(market, book, n_random, seed + 1).of_kind("random")
     tails = _tails(trained.quantity @ unit, inputs, model, target)
     losses = -(trained.quantity @ unit)
     ratio = _ratios(losses, tails, tails)
