@@ -31,7 +31,10 @@ class Portfolios:
         return np.array([k == kind for k in self.kinds], np.bool_)
 
     def is_used(self, target_usd: FloatArray) -> BoolArray:
-        """Return which portfolios can be approximated: those with a positive target."""
+        """Return which portfolios can be approximated, bool (n_portfolios,).
+
+        Those with a positive target; `target_usd` is float64 (n_portfolios,), US dollars.
+        """
         assert target_usd.shape == (len(self.kinds),)
         return target_usd > 0.0
 

@@ -159,12 +159,7 @@ def member_arrays(
         If the core of the model is neither VaR nor expected shortfall.
     """
     model = market.model
-    if model.measure.core not in ("var", "es"):
-        what = f"measure.core = {model.measure.core!r}"
-        remedy = "use a model with 'var' or 'es'; SPAN and the venue grid have arrays of their own"
-        raise InvalidParameters(
-            "risk arrays need a core of VaR or ES", [Problem("model", what, remedy)]
-        )
+    _require_var_or_es(model)
     inputs = prepare_inputs(market, scenarios)
     unit = _unit_profits(market, scenarios)
     trained = training_portfolios(market, book, n_random, seed)
@@ -177,12 +172,7 @@ def member_arrays(
     errors = [_errors("accounts", ratio[:, chosen], tails, trained.mask("account"))]
     if len(book.accounts) > 1:
         errors.append(_held_out(ratio, tails, trained, n_arrays))
-    fresh_tails = _tails(fresh.quantity @ unit, inputs, model, target)
-    fresh_ratio = _ratios(-(fresh.quantity @ unit), fresh_tails, tails, chosen)
-    everyone = np.ones(fresh.quantity.shape[0], np.bool_)
-    errors.append(
-        _errors("random portfolios, not used for the choice", fresh_ratio, fresh_tails, everyone)
-    )
+    errors.append(_fresh(unit, fresh, tails, chosen, inputs, target))
     rows = tuple(np.flatnonzero(w) for w in weight)
     return MemberArrays(
         names=market.contracts.names,
@@ -194,6 +184,31 @@ def member_arrays(
         target=target,
         errors=tuple(errors),
     )
+
+
+def _require_var_or_es(model: ModelParameters) -> None:
+    if model.measure.core not in ("var", "es"):
+        what = f"measure.core = {model.measure.core!r}"
+        remedy = "use a model with 'var' or 'es'; SPAN and the venue grid have arrays of their own"
+        raise InvalidParameters(
+            "risk arrays need a core of VaR or ES", [Problem("model", what, remedy)]
+        )
+
+
+def _fresh(
+    unit: FloatArray,
+    fresh: Portfolios,
+    tails: _Tails,
+    chosen: list[int],
+    inputs: RiskInputs,
+    target: ArrayTarget,
+) -> ArrayErrors:
+    """Return the errors of random portfolios that were not used for the choice."""
+    fresh_tails = _tails(fresh.quantity @ unit, inputs, inputs.model, target)
+    fresh_ratio = _ratios(-(fresh.quantity @ unit), fresh_tails, tails, chosen)
+    everyone = np.ones(fresh.quantity.shape[0], np.bool_)
+    name = "random portfolios, not used for the choice"
+    return _errors(name, fresh_ratio, fresh_tails, everyone)
 
 
 def _unit_profits(market: PreparedMarket, scenarios: ScenarioSet) -> FloatArray:

@@ -62,11 +62,11 @@ from margin_cluster.cli.schemas.studies import (
 
 COMMANDS: dict[type[Document], tuple[str, ...]] = {
     RunDocument: ("run",),
-    ExportDocument: ("export",),
-    RiskArraysDocument: ("risk-arrays",),
     CompareDocument: ("compare",),
     ExplainAccountDocument: ("explain account",),
     ExplainChangesDocument: ("explain changes",),
+    ExportDocument: ("export",),
+    RiskArraysDocument: ("risk-arrays",),
     BacktestDocument: ("backtest",),
     ProcyclicalityDocument: ("procyclicality",),
     DataCheckDocument: ("data check",),
