@@ -27,7 +27,7 @@ from margin_protos.v1 import (
 )
 
 from margin_client import _write, results
-from margin_client._read import BookReader, LastReader, read
+from margin_client._read import BookReader, FilesReader, LastReader, read
 from margin_client._transport import Stub
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
 from margin_client.errors import UnavailableError
@@ -175,6 +175,16 @@ def explain_margin(
         **_write.subject(account_id, portfolio),
     )
     return _unary(MARGIN, "ExplainMargin", request, results.Explanation)
+
+
+def export_margin(
+    account_id: str | None, portfolio: Quantities | None, snapshot_id: str
+) -> StreamingCall[results.ExportedFiles]:
+    """Return the call of `MarginClient.export_margin`."""
+    request = margin_service_pb2.ExportMarginRequest(
+        snapshot_id=snapshot_id, **_write.subject(account_id, portfolio)
+    )
+    return StreamingCall(MARGIN, "ExportMargin", request, FilesReader)
 
 
 def get_calculation(

@@ -1,5 +1,7 @@
 """Conversion of protobuf messages to results: one reader per class, derived from its fields."""
 
+import hashlib
+import json
 import types
 import typing
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from margin_client.results import (
     AccountFailure,
     BookResult,
     CalculationKind,
+    ExportedFiles,
     Generation,
     InputIds,
     Progress,
@@ -130,6 +133,30 @@ class BookReader:
             portfolio_version=end.portfolio_version,
             expired_positions=end.expired_positions,
         )
+
+
+class FilesReader:
+    """Assembles the stream of an export; the files are checked against their manifest."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytearray] = {}
+        self._is_complete = False
+
+    def add(self, message: margin_service_pb2.ExportMarginResponse) -> None:
+        """Add the next piece of a file."""
+        self._files.setdefault(message.file_name, bytearray()).extend(message.content)
+        self._is_complete = message.is_last
+
+    def result(self) -> ExportedFiles | None:
+        """Return the files, or None if one of them is incomplete."""
+        if not self._is_complete:
+            return None
+        content = {name: bytes(piece) for name, piece in self._files.items()}
+        for entry in json.loads(content["manifest.json"])["files"]:
+            found = hashlib.sha256(content.get(entry["name"], b"")).hexdigest()
+            if found != entry["sha256"]:
+                return None
+        return ExportedFiles(content)
 
 
 class LastReader(typing.Generic[T]):

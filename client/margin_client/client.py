@@ -164,6 +164,19 @@ class MarginClient:
         )
         return self._send(call, timeout_seconds, request_id)
 
+    def export_margin(
+        self,
+        account_id: str | None = None,
+        *,
+        portfolio: Quantities | None = None,
+        snapshot_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.ExportedFiles:
+        """Return the files from which a margin can be recomputed without the service."""
+        call = _calls.export_margin(account_id, portfolio, snapshot_id)
+        return self._stream(call, timeout_seconds, request_id)
+
     def get_calculation(
         self,
         calculation_id: str,

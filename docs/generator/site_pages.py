@@ -12,7 +12,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTOS = "protos/margin_protos/v1"
 
 REFERENCE = {
-    "margin": ("Engine: margin", ["margin_actors.engine.margin", "margin_actors.engine.explain"]),
+    "margin": (
+        "Engine: margin",
+        [
+            "margin_actors.engine.margin",
+            "margin_actors.engine.explain",
+            "margin_actors.engine.disclosure",
+        ],
+    ),
     "scenarios": ("Engine: scenarios", ["margin_actors.engine.scenarios"]),
     "revaluation": (
         "Engine: revaluation",
@@ -66,6 +73,7 @@ _TARGETS = {
     "docs/decisions": "decisions/0001-a-floor-for-numerics.md",
     PROTOS: "reference/contract.md",
     "margin_actors/engine/explain": "reference/margin.md",
+    "margin_actors/engine/disclosure": "reference/margin.md",
     "margin_actors/engine/pricing": "reference/revaluation.md",
     "margin_actors/engine/backtest": "reference/studies.md",
     "margin_actors/engine/comparison": "reference/studies.md",

@@ -1,7 +1,9 @@
 """The client without a service: when it tries again, what its types cover, what it needs."""
 
 import asyncio
+import hashlib
 import inspect
+import json
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
 from margin_client import AsyncMarginClient, MarginClient, RetryPolicy, Snapshot, _calls, results
-from margin_client._read import BookReader, read
+from margin_client._read import BookReader, FilesReader, read
 from margin_client._retries import Attempts
 from margin_client._status import DETAILS_KEY, error_of
 from margin_client.errors import (
@@ -160,6 +162,34 @@ def test_every_detail_of_a_failure_arrives() -> None:
     assert busy.retry_seconds == 0.25
     large = error_of(Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, []), request_id="r")
     assert isinstance(large, InvalidRequestError)
+
+
+def pieces(*files: tuple[str, bytes]) -> list[margin_service_pb2.ExportMarginResponse]:
+    listed = [{"name": n, "sha256": hashlib.sha256(b).hexdigest()} for n, b in files]
+    manifest = json.dumps({"files": listed}).encode()
+    parts = [(n, b[i : i + 2]) for n, b in files for i in range(0, len(b), 2)]
+    return [
+        *(margin_service_pb2.ExportMarginResponse(file_name=n, content=b) for n, b in parts),
+        margin_service_pb2.ExportMarginResponse(
+            file_name="manifest.json", content=manifest, is_last=True
+        ),
+    ]
+
+
+def test_an_export_is_complete_only_if_every_file_has_its_hash() -> None:
+    whole = pieces(("a.parquet", b"abcde"), ("b.parquet", b"xyz"))
+    for left_out in range(len(whole)):
+        reader = FilesReader()
+        for message in whole[:left_out] + whole[left_out + 1 :]:
+            reader.add(message)
+        assert reader.result() is None
+    reader = FilesReader()
+    for message in whole:
+        reader.add(message)
+    found = reader.result()
+    assert found is not None
+    assert found.content["a.parquet"] == b"abcde"
+    assert set(found.content) == {"a.parquet", "b.parquet", "manifest.json"}
 
 
 @pytest.mark.parametrize(("name", "message"), SAME.items())

@@ -1,11 +1,15 @@
 """A model with every add-on, floor, buffer and a component of another package, in a service."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from made import ADD_ONS, EVERYTHING, model_from, sections
-from margin_client import Candidate, InvalidRequestError, MarginClient
+from margin_client import Candidate, InvalidRequestError, MarginClient, NotFoundError
+from margin_cluster.member_files import FILES
 from service_world import Running, World, served
 
 from margin_actors.actors.layout import Layout
@@ -147,6 +151,30 @@ def test_explain_adds_up_over_the_core_alone(client: MarginClient, full: World) 
     assert all(t.volatility > 0 and t.scale > 0 for t in options)
     with pytest.raises(InvalidRequestError, match="traced_scenario"):
         client.explain_margin(full.book.accounts[place], traced_scenario=10**6)
+
+
+def test_the_exported_files_hold_the_margin_of_the_account(
+    client: MarginClient, full: World, tmp_path: Path
+) -> None:
+    place = 7
+    account = full.book.accounts[place]
+    files = client.export_margin(account)
+    assert {f"{item.name}.parquet" for item in FILES} < set(files.content)
+    files.write(str(tmp_path / "files"))
+    manifest = json.loads((tmp_path / "files" / "manifest.json").read_text())
+    assert manifest["accounts"] == [account]
+    assert manifest["inputs"]["scenarios_id"] == full.scenarios.id
+    assert manifest["components"][-1] == "gap_risk"
+    amounts = pq.read_table(tmp_path / "files" / "components.parquet").to_pylist()
+    margins = full.expected.margins
+    for row in amounts:
+        assert row["amount_usd"] == margins.component_usd(row["component"])[place]
+    held = {p.instrument_name: p.quantity for p in client.get_portfolio(account).positions}
+    other = client.export_margin(portfolio=held)
+    assert other.content["profits.parquet"] != b""
+    assert other.content["scenarios.parquet"] == files.content["scenarios.parquet"]
+    with pytest.raises(NotFoundError):
+        client.export_margin("Z-9")
 
 
 def test_the_model_s_version_is_in_the_answer(client: MarginClient, full: World) -> None:

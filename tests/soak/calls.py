@@ -33,6 +33,7 @@ SERVICE_OF = {
     "CalculateBook": "MarginService",
     "SimulateMargin": "MarginService",
     "ExplainMargin": "MarginService",
+    "ExportMargin": "MarginService",
     "GetCalculation": "MarginService",
     "ListCalculations": "MarginService",
     "PublishSnapshot": "MarketDataService",
@@ -46,7 +47,7 @@ SERVICE_OF = {
     "ActivateScenarioSet": "ScenarioService",
     "GetStatus": "OperationsService",
 }
-RESPONSE_STREAMS = {"CalculateBook", "BuildScenarioSet"}
+RESPONSE_STREAMS = {"CalculateBook", "BuildScenarioSet", "ExportMargin"}
 CALL_SECONDS = 60.0
 """Deadline of ordinary calls: far beyond what any may take."""
 NEVER = {"INTERNAL", "UNKNOWN", "DATA_LOSS"}

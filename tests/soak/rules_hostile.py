@@ -41,6 +41,7 @@ def readings(session: Session, account: str) -> dict[str, Callable[[], Any]]:
         "CalculateBook": pb.CalculateBookRequest,
         "SimulateMargin": lambda: what_if,
         "ExplainMargin": lambda: pb.ExplainMarginRequest(account_id=account),
+        "ExportMargin": lambda: pb.ExportMarginRequest(account_id=account),
         "ListCalculations": lambda: pb.ListCalculationsRequest(page_size=1000),
         "GetPortfolio": lambda: portfolio_pb.GetPortfolioRequest(account_id=account),
         "PublishSnapshot": lambda: publication(session.model.snapshot),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from margin_client import _tables
@@ -90,6 +91,21 @@ class BookResult:
     def failures_to_pandas(self) -> "pd.DataFrame":
         """Return one row per account that could not be margined."""
         return _tables.frame_of(self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFiles:
+    """The files from which a margin can be recomputed; see docs/files-for-members.md."""
+
+    content: dict[str, bytes]
+    """Content by name of the file; each agrees with the hash in ``manifest.json``."""
+
+    def write(self, folder: str) -> None:
+        """Write the files to a folder, which is created if it does not exist."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in self.content.items():
+            (path / name).write_bytes(content)
 
 
 @dataclass(frozen=True, slots=True)

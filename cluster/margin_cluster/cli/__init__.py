@@ -9,6 +9,7 @@ from margin_cluster.cli.challenge import challenge
 from margin_cluster.cli.compare import compare
 from margin_cluster.cli.errors import JsonErrorGroup
 from margin_cluster.cli.explain import explain_app
+from margin_cluster.cli.export import export, risk_arrays
 from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app
 from margin_cluster.cli.model import model_app
@@ -50,6 +51,8 @@ def main(
 
 app.command("run")(run)
 app.command("report")(report)
+app.command("export")(export)
+app.command("risk-arrays")(risk_arrays)
 app.command("compare")(compare)
 app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)

@@ -13,6 +13,7 @@ import numpy as np
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.engine.disclosure import disclose
 from margin_actors.engine.explain import TracedPosition, trace_account
 from margin_actors.engine.margin import (
     Margins,
@@ -34,6 +35,7 @@ from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
+from margin_cluster.member_files import exported_files
 from margin_cluster.positions import Holding, add_quantities
 
 R = TypeVar("R")
@@ -167,6 +169,17 @@ class AccountMargins:
         generation, held = await self._inputs(subject, call)
         return await self._threads.compute(self._explain, generation, held, traced)
 
+    async def export(self, subject: Subject, call: Call) -> list[tuple[str, bytes]]:
+        """Return (name, content) of the files from which a margin can be recomputed.
+
+        Raises
+        ------
+        NotReady, UnknownAccount, InvalidPortfolio, MissingMarketData
+            As `calculate`.
+        """
+        generation, held = await self._inputs(subject, call)
+        return await self._threads.compute(self._export, generation, held)
+
     async def _inputs(self, subject: Subject, call: Call) -> tuple[ResidentGeneration, Held]:
         generation = await self._cluster.generation(
             until=call.until, snapshot_id=subject.snapshot_id
@@ -261,6 +274,10 @@ class AccountMargins:
             account_margin(generation, margins, a, holding, account.expired)
             for a in range(len(sides))
         ]
+
+    def _export(self, generation: ResidentGeneration, held: Held) -> list[tuple[str, bytes]]:
+        account, priced = prepare_account(generation, held), generation.priced
+        return list(exported_files(disclose(priced.market, priced.scenarios, account.book)))
 
     def _explain(
         self, generation: ResidentGeneration, held: Held, traced: int | None

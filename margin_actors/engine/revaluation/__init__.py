@@ -10,6 +10,7 @@ from margin_actors.engine.revaluation.contracts import (
 )
 from margin_actors.engine.revaluation.cube import (
     RiskCube,
+    anchor_factors,
     build_cube,
     total_deviations,
     unit_values,
@@ -32,7 +33,11 @@ from margin_actors.engine.revaluation.profits import (
     join_slices,
     of_accounts,
 )
-from margin_actors.engine.revaluation.shock_check import ShockCheck, repair_shocked_surfaces
+from margin_actors.engine.revaluation.shock_check import (
+    ShockCheck,
+    repair_shocked_surfaces,
+    violations_by_expiry,
+)
 
 __all__ = [
     "AccountProfits",
@@ -44,6 +49,7 @@ __all__ = [
     "SliceProfits",
     "Tail",
     "TailRows",
+    "anchor_factors",
     "broken_lot",
     "build_cube",
     "contracts_from_names",
@@ -61,5 +67,6 @@ __all__ = [
     "total_deviations",
     "unit_values",
     "values_today",
+    "violations_by_expiry",
     "whole_lots",
 ]

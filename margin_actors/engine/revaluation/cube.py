@@ -199,6 +199,16 @@ def total_deviations(contracts: Contracts, parameters: RevaluationParameters) ->
     return np.where(contracts.kind == LINEAR, np.nan, np.where(on_smile, factor * smile, factor))
 
 
+def anchor_factors(contracts: Contracts, parameters: RevaluationParameters) -> FloatArray:
+    """Return the factor on the smile's sigma * sqrt(T) at each option, float64 (n_contracts,).
+
+    It is the ratio of the mark's sigma * sqrt(T) to the smile's; 1 without a mark or without
+    anchoring, NaN for contracts that are not priced on a smile.
+    """
+    on_smile = (contracts.kind != LINEAR) & (contracts.kind != FROZEN)
+    return np.where(on_smile, _base_deviations(contracts, parameters), np.nan)
+
+
 def _smile_deviations(contracts: Contracts, parameters: RevaluationParameters) -> FloatArray:
     """Return sigma * sqrt(T) of the smile at each strike; 1 for contracts not priced on one."""
     smile = np.ones(len(contracts))

@@ -168,6 +168,51 @@ def _violations(points: _Points, moves: FloatArray) -> tuple[BoolArray, BoolArra
     return butterfly, calendar
 
 
+def violations_by_expiry(
+    surface: VolatilitySurface, moves: FloatArray, tenors_days: FloatArray
+) -> tuple[BoolArray, BoolArray]:
+    """Return the (butterfly, calendar) violations of each expiry, each bool (n_rows, n_expiries).
+
+    Parameters
+    ----------
+    surface : VolatilitySurface
+    moves : float64 (n_rows, n_tenors, n_moneyness)
+        Changes of ln(volatility).
+    tenors_days : float64 (n_tenors,)
+        Maturities of the moves, days, ascending.
+
+    Notes
+    -----
+    A row admits arbitrage in `repair_shocked_surfaces` if and only if some expiry does here. A
+    calendar violation is attributed to the later of the two expiries.
+    """
+    points, n = _points_of(surface, tenors_days), len(surface.expiries)
+    butterfly = np.zeros((moves.shape[0], n), np.bool_)
+    calendar = np.zeros((moves.shape[0], n), np.bool_)
+    for e in range(n):
+        butterfly[:, e] = _violations(_of_expiries(points, e, e + 1), moves)[0]
+        if e > 0:
+            calendar[:, e] = _violations(_of_expiries(points, e - 1, e + 1), moves)[1]
+    return butterfly, calendar
+
+
+def _of_expiries(points: _Points, first: int, last: int) -> _Points:
+    """Return the points of the expiries [first, last), the first compared with no other expiry."""
+    chosen = slice(first, last)
+    at = points.at[chosen].copy()
+    at[0] = -1
+    return _Points(
+        points.low[chosen],
+        points.high[chosen],
+        points.share[chosen],
+        points.k[chosen],
+        points.strikes[chosen],
+        points.variance[chosen],
+        at,
+        points.weight[chosen],
+    )
+
+
 def _earlier_points(k: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return the location of each point of the previous expiry among an expiry's own points.
 

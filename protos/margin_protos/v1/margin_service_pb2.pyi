@@ -169,6 +169,26 @@ class ExplainMarginRequest(_message.Message):
     traced_scenario: int
     def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., scenarios_max: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., traced_scenario: _Optional[int] = ...) -> None: ...
 
+class ExportMarginRequest(_message.Message):
+    __slots__ = ("account_id", "portfolio", "snapshot_id")
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    PORTFOLIO_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    account_id: str
+    portfolio: _margin_types_pb2.Portfolio
+    snapshot_id: str
+    def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+
+class ExportMarginResponse(_message.Message):
+    __slots__ = ("file_name", "content", "is_last")
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    IS_LAST_FIELD_NUMBER: _ClassVar[int]
+    file_name: str
+    content: bytes
+    is_last: bool
+    def __init__(self, file_name: _Optional[str] = ..., content: _Optional[bytes] = ..., is_last: bool = ...) -> None: ...
+
 class PositionContribution(_message.Message):
     __slots__ = ("instrument_name", "quantity", "value_usd", "component_var_usd", "component_es_usd", "marginal_var_usd", "marginal_es_usd", "incremental_var_usd", "incremental_es_usd")
     INSTRUMENT_NAME_FIELD_NUMBER: _ClassVar[int]

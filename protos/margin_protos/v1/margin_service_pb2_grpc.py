@@ -35,6 +35,11 @@ class MarginServiceStub(object):
                 request_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainMarginRequest.SerializeToString,
                 response_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainMarginResponse.FromString,
                 )
+        self.ExportMargin = channel.unary_stream(
+                '/margin_protos.v1.MarginService/ExportMargin',
+                request_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ExportMarginRequest.SerializeToString,
+                response_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ExportMarginResponse.FromString,
+                )
         self.GetCalculation = channel.unary_unary(
                 '/margin_protos.v1.MarginService/GetCalculation',
                 request_serializer=margin__protos_dot_v1_dot_margin__service__pb2.GetCalculationRequest.SerializeToString,
@@ -80,6 +85,14 @@ class MarginServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportMargin(self, request, context):
+        """Returns the files from which a margin can be recomputed without the service: smiles, scenarios as
+        used, contracts, market depth, parameters, positions, profits and components. Not recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCalculation(self, request, context):
         """Returns a recorded calculation.
         """
@@ -116,6 +129,11 @@ def add_MarginServiceServicer_to_server(servicer, server):
                     servicer.ExplainMargin,
                     request_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainMarginRequest.FromString,
                     response_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainMarginResponse.SerializeToString,
+            ),
+            'ExportMargin': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportMargin,
+                    request_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ExportMarginRequest.FromString,
+                    response_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ExportMarginResponse.SerializeToString,
             ),
             'GetCalculation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCalculation,
@@ -203,6 +221,23 @@ class MarginService(object):
         return grpc.experimental.unary_unary(request, target, '/margin_protos.v1.MarginService/ExplainMargin',
             margin__protos_dot_v1_dot_margin__service__pb2.ExplainMarginRequest.SerializeToString,
             margin__protos_dot_v1_dot_margin__service__pb2.ExplainMarginResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExportMargin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/margin_protos.v1.MarginService/ExportMargin',
+            margin__protos_dot_v1_dot_margin__service__pb2.ExportMarginRequest.SerializeToString,
+            margin__protos_dot_v1_dot_margin__service__pb2.ExportMarginResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

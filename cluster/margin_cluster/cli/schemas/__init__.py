@@ -26,6 +26,12 @@ from margin_cluster.cli.schemas.challenge import (
     ChallengeHistoryEntry,
     ChallengeSectionLoss,
 )
+from margin_cluster.cli.schemas.exports import (
+    ArrayError,
+    ExportDocument,
+    ExportedFileRecord,
+    RiskArraysDocument,
+)
 from margin_cluster.cli.schemas.market import (
     CheckedPrices,
     CheckedSource,
@@ -68,6 +74,8 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     CompareDocument: ("compare",),
     ExplainAccountDocument: ("explain account",),
     ExplainChangesDocument: ("explain changes",),
+    ExportDocument: ("export",),
+    RiskArraysDocument: ("risk-arrays",),
     BacktestDocument: ("backtest",),
     ProcyclicalityDocument: ("procyclicality",),
     ChallengeDocument: ("challenge",),
@@ -90,6 +98,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
 
 __all__ = [
     "COMMANDS",
+    "ArrayError",
     "BacktestDocument",
     "BacktestTest",
     "ChallengeDocument",
@@ -111,6 +120,8 @@ __all__ = [
     "ExplainAccountDocument",
     "ExplainChangesDocument",
     "ExplainedPosition",
+    "ExportDocument",
+    "ExportedFileRecord",
     "Figure",
     "FittedExpiry",
     "FoundInChain",
@@ -128,6 +139,7 @@ __all__ = [
     "ProcyclicalityDocument",
     "Record",
     "RecordedVersion",
+    "RiskArraysDocument",
     "RunDocument",
     "ScenariosDocument",
     "ScenariosListDocument",

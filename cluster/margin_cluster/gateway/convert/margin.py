@@ -38,7 +38,10 @@ _MONTH = TENORS_DAYS.index(30.0)
 _KINDS: dict[int, CalculationKind | None] = {0: None, 1: "account", 2: "book"}
 _KIND_NUMBERS = {"account": 1, "book": 2}
 _OfSubject: TypeAlias = (
-    pb.CalculateMarginRequest | pb.SimulateMarginRequest | pb.ExplainMarginRequest
+    pb.CalculateMarginRequest
+    | pb.SimulateMarginRequest
+    | pb.ExplainMarginRequest
+    | pb.ExportMarginRequest
 )
 
 
@@ -110,6 +113,20 @@ def simulate_from_proto(
             candidates.append((item.candidate_id, trades))
     raise_if_any(problems, InvalidRequest, "the request is not valid")
     return subject, candidates
+
+
+def export_from_proto(request: pb.ExportMarginRequest) -> Subject:
+    """Return the subject of an export.
+
+    Raises
+    ------
+    InvalidRequest
+        If a field is invalid; names every invalid field.
+    """
+    problems: list[Problem] = []
+    subject = subject_from_proto(request, problems, may_be_empty=False)
+    raise_if_any(problems, InvalidRequest, "the request is not valid")
+    return subject
 
 
 def explain_from_proto(request: pb.ExplainMarginRequest) -> tuple[Subject, int, int | None]:

@@ -30,6 +30,8 @@ from margin_cluster.gateway.paging import page_from_proto
 
 MARGINS_MAX = 1_000
 FAILURES_A_MESSAGE = 500
+EXPORT_BYTES = 2**20
+"""Largest number of bytes of a file in one message of an export."""
 
 
 class MarginService(stubs.MarginServiceServicer):
@@ -100,6 +102,21 @@ class MarginService(stubs.MarginServiceServicer):
             scenarios=convert.tail_to_proto(scenarios, found.margins, 0, count),
             traced=convert.traced_to_proto(found.traced),
         )
+
+    async def ExportMargin(
+        self, request: pb.ExportMarginRequest, context: object
+    ) -> AsyncIterator[pb.ExportMarginResponse]:
+        """Yield the files from which a margin can be recomputed, in pieces."""
+        files = await self._accounts.export(convert.export_from_proto(request), current.get())
+        last = files[-1][0]
+        for name, content in files:
+            ends = range(EXPORT_BYTES, len(content) + EXPORT_BYTES, EXPORT_BYTES)
+            for end in ends:
+                yield pb.ExportMarginResponse(
+                    file_name=name,
+                    content=content[end - EXPORT_BYTES : end],
+                    is_last=name == last and end == ends[-1],
+                )
 
     async def GetCalculation(
         self, request: pb.GetCalculationRequest, context: object
