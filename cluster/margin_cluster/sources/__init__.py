@@ -1,9 +1,11 @@
 """Data sources: files, the store of converted data, the embedded data set, exchange APIs."""
 
 from margin_cluster.sources.chain_files import (
+    ChainFile,
     chain_files,
     load_snapshot,
     load_surface_histories,
+    read_chain,
 )
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
@@ -13,6 +15,7 @@ from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
 
 __all__ = [
+    "ChainFile",
     "DataFolder",
     "ModelRecord",
     "ModelRegistry",
@@ -22,6 +25,7 @@ __all__ = [
     "file_sha256",
     "load_snapshot",
     "load_surface_histories",
+    "read_chain",
     "read_table",
     "read_toml",
     "snapshot_from_toml",
