@@ -11,12 +11,14 @@ from margin_cluster.cli.explain import explain_app
 from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app
 from margin_cluster.cli.model import model_app
+from margin_cluster.cli.model_impact import impact
+from margin_cluster.cli.procyclicality import procyclicality
 from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
 from margin_cluster.cli.schema import schema_command
 from margin_cluster.cli.serve import serve_command
 from margin_cluster.cli.status import status_command
-from margin_cluster.cli.studies import backtest, procyclicality
+from margin_cluster.cli.studies import backtest
 from margin_cluster.cli.surface import surface_app
 
 app = typer.Typer(
@@ -48,6 +50,7 @@ def main(
 
 
 app.command("run")(run)
+model_app.command("impact")(impact)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("backtest")(backtest)

@@ -1,5 +1,7 @@
 """Reports as self-contained HTML files."""
 
+from margin_cluster.report.chain_backtest import chain_backtest_html
+from margin_cluster.report.model_impact import ImpactPage, impact_html
 from margin_cluster.report.page import report_html
 from margin_cluster.report.studies import (
     backtest_html,
@@ -7,4 +9,12 @@ from margin_cluster.report.studies import (
     procyclicality_html,
 )
 
-__all__ = ["backtest_html", "comparison_html", "procyclicality_html", "report_html"]
+__all__ = [
+    "ImpactPage",
+    "backtest_html",
+    "chain_backtest_html",
+    "comparison_html",
+    "impact_html",
+    "procyclicality_html",
+    "report_html",
+]

@@ -8,7 +8,7 @@ from margin_cluster.sources.chain_files import (
     read_chain,
 )
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
-from margin_cluster.sources.files import file_sha256, read_table, read_toml
+from margin_cluster.sources.files import file_sha256, read_json, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
 from margin_cluster.sources.store import ParquetStore
@@ -26,6 +26,7 @@ __all__ = [
     "load_snapshot",
     "load_surface_histories",
     "read_chain",
+    "read_json",
     "read_table",
     "read_toml",
     "snapshot_from_toml",

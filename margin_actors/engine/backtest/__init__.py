@@ -1,6 +1,14 @@
 """Model validation: backtests of margins against realised losses, and procyclicality measures."""
 
 from margin_actors.engine.backtest.books import BookDate, margin_and_outcome
+from margin_actors.engine.backtest.impact import (
+    ImpactResponse,
+    ModelDate,
+    ModelImpact,
+    impact_response,
+    model_date,
+    model_impact,
+)
 from margin_actors.engine.backtest.listed_levels import listed_levels
 from margin_actors.engine.backtest.outcomes import IndexPath, realised_profits
 from margin_actors.engine.backtest.portfolios import PORTFOLIOS, benchmark_book
@@ -86,8 +94,11 @@ __all__ = [
     "ExceededRequirement",
     "ExceptionTest",
     "GroupDay",
+    "ImpactResponse",
     "IndexPath",
     "MemberDay",
+    "ModelDate",
+    "ModelImpact",
     "PathStatistics",
     "PooledCoverage",
     "Procyclicality",
@@ -109,6 +120,7 @@ __all__ = [
     "exceeded_requirements",
     "group_days",
     "group_of",
+    "impact_response",
     "is_unchanged",
     "join_replays",
     "join_series",
@@ -119,6 +131,8 @@ __all__ = [
     "listed_levels",
     "margin_and_outcome",
     "member_days",
+    "model_date",
+    "model_impact",
     "path_statistics",
     "pooled_coverage",
     "realised_profits",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, TimeArray
+from margin_actors.arrays import BoolArray, FloatArray, TimeArray
 from margin_actors.engine.parameters import RevaluationParameters
 from margin_actors.engine.revaluation import (
     contracts_from_names,
@@ -60,6 +60,18 @@ class IndexPath:
         return before_usd + share * (after_usd - before_usd)
 
 
+def listed_instruments(names: Sequence[str], snapshot: MarketSnapshot) -> BoolArray:
+    """Return which instruments a snapshot lists with a mark, bool (n_names,).
+
+    A future needs a listed expiry, a perpetual or spot an index price; unknown names are not
+    listed.
+    """
+    faults = instrument_faults(names, snapshot, {}, _MARKS)
+    return np.array(
+        [n not in faults and not has_expired(n, snapshot.time) for n in names], np.bool_
+    )
+
+
 def realised_profits(
     names: Sequence[str],
     now: MarketSnapshot,
@@ -88,13 +100,10 @@ def realised_profits(
     Perpetuals and spot move with the index of the chain, which records no price of the perpetual.
     """
     out = np.full(len(names), np.nan)
-    faults = instrument_faults(names, now, {}, _MARKS)
-    live = [
-        i for i, n in enumerate(names) if n not in faults and not has_expired(n, now.time)
-    ]  # fmt: skip
+    live: list[int] = np.flatnonzero(listed_instruments(names, now)).tolist()
     ending = [i for i in live if has_expired(names[i], then.time)]
-    later = instrument_faults([names[i] for i in live], then, {}, _MARKS)
-    lasting = [i for i in live if names[i] not in later and not has_expired(names[i], then.time)]
+    later = listed_instruments([names[i] for i in live], then)
+    lasting = [i for i, listed in zip(live, later.tolist(), strict=True) if listed]
     for rows, at in ((lasting, then), (ending, None)):
         if rows:
             own = [names[i] for i in rows]

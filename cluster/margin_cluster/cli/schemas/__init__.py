@@ -18,6 +18,7 @@ from margin_cluster.cli.schemas.calculations import (
     TracedInstrument,
     TracedScenario,
 )
+from margin_cluster.cli.schemas.chain_backtest import ChainBacktestDocument
 from margin_cluster.cli.schemas.market import (
     CheckedPrices,
     CheckedSource,
@@ -27,6 +28,7 @@ from margin_cluster.cli.schemas.market import (
     PriceRepair,
     SurfaceDocument,
 )
+from margin_cluster.cli.schemas.model_impact import ModelImpactDocument
 from margin_cluster.cli.schemas.models import (
     ListedModel,
     ModelDiffDocument,
@@ -60,6 +62,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     ExplainAccountDocument: ("explain account",),
     ExplainChangesDocument: ("explain changes",),
     BacktestDocument: ("backtest",),
+    ChainBacktestDocument: ("backtest --chains",),
     ProcyclicalityDocument: ("procyclicality",),
     DataCheckDocument: ("data check",),
     DataFetchDocument: ("data fetch",),
@@ -69,6 +72,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     ModelListDocument: ("model list", "model show"),
     ModelDocument: ("model show MODEL",),
     ModelDiffDocument: ("model diff",),
+    ModelImpactDocument: ("model impact",),
     ModelVersionsDocument: ("model versions",),
     StatusDocument: ("status",),
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
@@ -81,6 +85,7 @@ __all__ = [
     "COMMANDS",
     "BacktestDocument",
     "BacktestTest",
+    "ChainBacktestDocument",
     "ChangeStep",
     "CheckedPrices",
     "CheckedSource",
@@ -103,6 +108,7 @@ __all__ = [
     "MethodTotals",
     "ModelDiffDocument",
     "ModelDocument",
+    "ModelImpactDocument",
     "ModelListDocument",
     "ModelVersionsDocument",
     "ParameterChange",
