@@ -103,12 +103,7 @@ def _components(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
     figures.finish(figure, height=90 + 32 * len(ordered), x="change, million USD")
     figure.update_yaxes(autorange="reversed").update_layout(margin={"l": 150})
     rows = [
-        [
-            Cell(name.replace("_", " ")),
-            Cell(_millions(a)),
-            Cell(_millions(b)),
-            Cell(_millions(b - a)),
-        ]
+        [Cell(name.replace("_", " ")), *(Cell(_millions(v)) for v in (a, b, b - a))]
         for name, (a, b) in ordered
     ]
     return Panel(
