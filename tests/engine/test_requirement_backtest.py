@@ -250,8 +250,8 @@ def test_coverage_counts_losses_beyond_each_measure() -> None:
     rows = {(r.scope, r.name, r.measure): r for r in coverage(history, 0.99)}
     whole, core = rows["account", "A2", "requirement"], rows["account", "A2", "core"]
     assert (whole.exceptions, core.exceptions, whole.observations) == (1, 1, 8)
-    assert whole.severity_max == pytest.approx(0.2)
-    assert core.severity_max == pytest.approx(1.4)
+    assert whole.severity_max == pytest.approx(0.2, rel=0.01)
+    assert core.severity_max == pytest.approx(1.4, rel=0.01)
     # Windows of two days on daily dates: 0, 2, 4, 6. The exception is on day 3.
     assert (whole.test.days, whole.test.exceptions) == (4, 0)
     member = rows["member", "M1", "requirement"]
@@ -261,6 +261,13 @@ def test_coverage_counts_losses_beyond_each_measure() -> None:
     assert (pooled["requirement"].dates_with_exceptions, pooled["requirement"].windows) == (1, 4)
     (found,) = exceeded_requirements(history)
     assert (found.account, found.member, found.above_usd) == ("A2", "M1", 2.0)
+
+
+def test_a_rounding_is_not_an_exception() -> None:
+    history = RequirementHistory((made_date(0, [10.000001, 10.5], [10.0, 10.0]),))
+    assert [e.account for e in exceeded_requirements(history)] == ["A1"]
+    assert [p.exceptions for p in pooled_coverage(history)] == [2, 1]  # both exceed the core
+    assert group_days(history, "book")[0].above_margin_usd == pytest.approx(0.5)
 
 
 def test_covers_sum_losses_by_member_without_netting() -> None:
@@ -347,7 +354,9 @@ def test_changes_of_components_add_up_to_the_change(snapshot_and_book, model) ->
     assert found.accounts == tuple(sorted(book.accounts))
     change = found.new_components_usd - found.old_components_usd
     np.testing.assert_allclose(change.sum(axis=2), found.change_usd, rtol=1e-9, atol=1e-6)
-    assert np.all(found.change_usd < 0.0)  # no add-ons and a lower confidence
+    known = np.isfinite(found.old_usd)
+    assert known[0].all()  # a day later, all positions of an account may have expired
+    assert np.all(found.change_usd[known] < 0.0)  # no add-ons and a lower confidence
     assert not found.falls_into_deficit().any()
     back = model_impact(new_dates, old_dates)
     fallen = back.falls_into_deficit()

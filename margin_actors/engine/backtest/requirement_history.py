@@ -10,6 +10,9 @@ from margin_actors.arrays import BoolArray, FloatArray, IntArray, TimeArray
 from margin_actors.engine.backtest.recorded_books import group_of, is_unchanged
 from margin_actors.engine.backtest.requirement_date import RequirementDate, covers, summed_by
 
+CENT_USD = 0.01
+"""A loss exceeds a measure if it is more than a cent greater: a long option that loses its whole
+value may do so by a rounding."""
 FUND_DAYS = 30
 """Days over which the default fund is the largest stress loss of two members."""
 
@@ -185,7 +188,7 @@ def _group_day(
     date: RequirementDate, group: str, own: BoolArray, before: Sequence[GroupDay]
 ) -> GroupDay:
     losses = -date.profit_usd[own]
-    above = np.maximum(losses - date.requirement_usd[own], 0.0)
+    above = _above(losses, date.requirement_usd[own])
     members = [m for m, o in zip(date.members, own, strict=True) if o]
     by_member = summed_by(members, above[:, None])
     one, two = covers(by_member)
@@ -206,7 +209,7 @@ def _group_day(
             zip(date.components, date.components_usd[own].sum(axis=0).tolist(), strict=True)
         ),
         loss_usd=float(np.maximum(losses, 0.0).sum()),
-        above_core_usd=float(np.maximum(losses - date.core_usd[own], 0.0).sum()),
+        above_core_usd=float(_above(losses, date.core_usd[own]).sum()),
         above_margin_usd=float(above.sum()),
         above_collateral_usd=float(date.shortfall_usd[own].sum()),
         cover_1_usd=one,
@@ -216,6 +219,10 @@ def _group_day(
         stress_cover_2_usd=stress[1],
         default_fund_usd=max([*recent, stress[1]]),
     )
+
+
+def _above(losses: FloatArray, margin: FloatArray) -> FloatArray:
+    return np.where(losses > margin + CENT_USD, losses - margin, 0.0)
 
 
 @dataclass(frozen=True)
@@ -242,7 +249,7 @@ def member_days(history: RequirementHistory) -> tuple[MemberDay, ...]:
             continue
         members = [m for m, o in zip(date.members, own, strict=True) if o]
         required = date.requirement_usd[own]
-        above = np.maximum(-date.profit_usd[own] - required, 0.0)
+        above = _above(-date.profit_usd[own], required)
         sums = summed_by(members, np.column_stack([required, above, date.shortfall_usd[own]]))
         for name, row in zip(dict.fromkeys(members), sums.tolist(), strict=True):
             if row[1] > 0.0 or row[2] > 0.0:

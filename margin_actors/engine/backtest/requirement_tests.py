@@ -14,7 +14,11 @@ import numpy as np
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.backtest.recorded_books import BENCHMARK, group_of, is_unchanged
 from margin_actors.engine.backtest.requirement_date import summed_by
-from margin_actors.engine.backtest.requirement_history import RequirementHistory, separate_rows
+from margin_actors.engine.backtest.requirement_history import (
+    CENT_USD,
+    RequirementHistory,
+    separate_rows,
+)
 from margin_actors.engine.backtest.responsiveness import (
     PathStatistics,
     daily_changes,
@@ -129,8 +133,9 @@ def _row(
 ) -> CoverageRow:
     known = np.flatnonzero(np.isfinite(profit_usd) & np.isfinite(margin_usd))
     rows: IntArray = known[separate_rows(history.time[known], history.end[known])]
-    every = judge(profit_usd[known], margin_usd[known], confidence)
-    test = judge(profit_usd[rows], margin_usd[rows], confidence)
+    limit = margin_usd + CENT_USD
+    every = judge(profit_usd[known], limit[known], confidence)
+    test = judge(profit_usd[rows], limit[rows], confidence)
     return CoverageRow(
         scope, group, name, measure, every.days, every.exceptions, every.severity_mean,
         every.severity_max, test, rejected_from(test.days, confidence),
@@ -161,7 +166,7 @@ def exceeded_requirements(history: RequirementHistory) -> tuple[ExceededRequirem
     found: list[ExceededRequirement] = []
     losses = -history.profit_usd
     with np.errstate(invalid="ignore"):  # NaN is not an exception
-        hits = (losses > history.requirement_usd) & history.is_tested[None, :]
+        hits = (losses > history.requirement_usd + CENT_USD) & history.is_tested[None, :]
     for d, a in np.argwhere(hits).tolist():
         group, account = group_of(history.accounts[a])
         found.append(
@@ -214,7 +219,7 @@ def pooled_coverage(history: RequirementHistory) -> tuple[PooledCoverage, ...]:
         for measure in MEASURES:
             values = history.core_usd if measure == "core" else history.requirement_usd
             with np.errstate(invalid="ignore"):  # NaN is not an exception
-                hits = losses > values[:, own]
+                hits = losses > values[:, own] + CENT_USD
             rows.append(
                 PooledCoverage(
                     group,
