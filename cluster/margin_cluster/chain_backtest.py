@@ -196,15 +196,7 @@ def run_chain_backtest(
     progress("Reading the recorded chains", 0, 0)
     listed = always_listed(workspace.data.chains, [t for pair in pairs for t in pair])
     _prepare_surfaces(workspace, model, pairs[-1][0], progress)
-    study = study_id(
-        {
-            "model": model.id,
-            "market": market_digest(workspace.data),
-            "books": [[b.name, b.book.id] for b in books],
-            "collateral": [_collateral_content(b) for b in books],
-            "listed": list(listed),
-        }
-    )
+    study = _study(workspace, model, books, listed)
     store = workspace.store
     missing = [p for p in pairs if not store.has(KIND, date_id(study, p))]
     resumed = len(pairs) - len(missing)
@@ -232,6 +224,24 @@ def run_chain_backtest(
         _first_reason(request, pairs, kept, skipped),
         _last_reason(request, kept, model),
         resumed,
+    )
+
+
+def _study(
+    workspace: Workspace,
+    model: ModelParameters,
+    books: Sequence[RecordedBook],
+    listed: Sequence[str],
+) -> str:
+    """Return the id of everything that the dates of a backtest depend on."""
+    return study_id(
+        {
+            "model": model.id,
+            "market": market_digest(workspace.data),
+            "books": [[b.name, b.book.id] for b in books],
+            "collateral": [_collateral_content(b) for b in books],
+            "listed": list(listed),
+        }
     )
 
 

@@ -248,18 +248,7 @@ def run_book_backtest(
     models = engine_models(model, engines)
     lead = next(iter(models.values()))
     pairs = snapshot_pairs(workspace, first, last, lead.horizon_hours_total)
-    if len(pairs) < _DATES_MIN:
-        raise InvalidParameters(
-            f"the chains give {len(pairs)} dates from {first:%Y-%m-%d} on, and a backtest needs at "
-            f"least {_DATES_MIN}",
-            [
-                Problem(
-                    "--from, --to",
-                    "a date needs a snapshot and another one a margin period later",
-                    "choose a longer period, or add chains to the data folder",
-                )
-            ],
-        )
+    _require_pairs(len(pairs), first)
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
     history = load_history(workspace, lead, until, progress=progress)
     require_quality(history.reports)
@@ -292,9 +281,28 @@ def run_book_backtest(
         np.array([d.es_usd for d in dates]),
         np.array([d.profit_usd for d in dates]),
     )
-    share = sum(d.left_out for d in dates) / max(sum(d.held + d.left_out for d in dates), 1)
-    remark = f"{100 * share:.1f} % of the positions expired on the way or were not listed at an end"
+    remark = _left_out(dates)
     return summarise(replay, max(1, round(lead.horizon_hours_total / 24.0))), remark
+
+
+def _left_out(dates: Sequence[BookDate]) -> str:
+    share = sum(d.left_out for d in dates) / max(sum(d.held + d.left_out for d in dates), 1)
+    return f"{100 * share:.1f} % of the positions expired on the way or were not listed at an end"
+
+
+def _require_pairs(count: int, first: datetime) -> None:
+    if count < _DATES_MIN:
+        raise InvalidParameters(
+            f"the chains give {count} dates from {first:%Y-%m-%d} on, and a backtest needs at "
+            f"least {_DATES_MIN}",
+            [
+                Problem(
+                    "--from, --to",
+                    "a date needs a snapshot and another one a margin period later",
+                    "choose a longer period, or add chains to the data folder",
+                )
+            ],
+        )
 
 
 def _snapshot_at(workspace: Workspace, time: np.datetime64) -> MarketSnapshot:

@@ -19,7 +19,12 @@ from margin_actors.engine.backtest.recorded_books import (
     unchanged_part,
 )
 from margin_actors.engine.backtest.responsiveness import daily_changes, path_statistics
-from margin_actors.engine.margin import calculate_margin, collateral_equity, with_collateral
+from margin_actors.engine.margin import (
+    MarginResult,
+    calculate_margin,
+    collateral_equity,
+    with_collateral,
+)
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.market.books import Book, accounts_of_positions, select_positions
@@ -47,9 +52,12 @@ class ModelDate:
     """``book/account``, then the unchanged parts of accounts."""
     members: tuple[str, ...]
     core_usd: FloatArray
+    """float64 (n_accounts,), US dollars: core measure."""
     requirement_usd: FloatArray
+    """float64 (n_accounts,), US dollars: whole requirement."""
     excess_usd: FloatArray
-    """Deposits after haircut + option value - requirement; NaN without collateral."""
+    """float64 (n_accounts,), US dollars: deposits after haircut + option value - requirement; NaN
+    without collateral."""
     components: tuple[str, ...]
     components_usd: FloatArray
     """float64 (n_accounts, n_components), US dollars."""
@@ -99,17 +107,7 @@ def model_date(
         now, scenarios, joined([g for g in groups if g[1].n_positions]), model, threads=threads
     )
     margins, names = result.margins, result.book.accounts
-    excess = np.full(len(names), np.nan)
-    if collateral is not None:
-        known = {*book.accounts, *collateral.account_ids}
-        equity = collateral_equity(collateral, now, book, model, other_accounts=known)
-        of = {a: i for i, a in enumerate(book.accounts)}
-        for row, name in enumerate(names):
-            group, account = group_of(name)
-            if group == _BOOK:
-                a = of[account]
-                value = margins.value_usd[row] - equity.simulated_usd[a]
-                excess[row] = equity.counted_usd[a] + value - margins.initial_margin_usd[row]
+    excess = _excess(book, collateral, now, model, result)
     return ModelDate(
         time=np.datetime64(now.time.replace(tzinfo=None), "ms"),
         snapshot_id=now.id,
@@ -128,6 +126,30 @@ def model_date(
             (f.account_id, p.description) for f in result.failures for p in f.problems[:1]
         ),
     )
+
+
+def _excess(
+    book: Book,
+    collateral: Collateral | None,
+    now: MarketSnapshot,
+    model: ModelParameters,
+    result: MarginResult,
+) -> FloatArray:
+    """Return the excess of each account, float64 (n_accounts,), US dollars; NaN if unknown."""
+    names, margins = result.book.accounts, result.margins
+    excess = np.full(len(names), np.nan)
+    if collateral is None:
+        return excess
+    known = {*book.accounts, *collateral.account_ids}
+    equity = collateral_equity(collateral, now, book, model, other_accounts=known)
+    of = {a: i for i, a in enumerate(book.accounts)}
+    for row, name in enumerate(names):
+        group, account = group_of(name)
+        if group == _BOOK:
+            a = of[account]
+            value = margins.value_usd[row] - equity.simulated_usd[a]
+            excess[row] = equity.counted_usd[a] + value - margins.initial_margin_usd[row]
+    return excess
 
 
 def _listed(book: Book, now: MarketSnapshot) -> Book:
@@ -152,14 +174,17 @@ class ModelImpact:
     components: tuple[str, ...]
     """Components of either model."""
     old_usd: FloatArray
+    """float64 (n_dates, n_accounts), US dollars: requirement under the old model."""
     new_usd: FloatArray
+    """float64 (n_dates, n_accounts), US dollars: requirement under the new model."""
     old_components_usd: FloatArray
     """float64 (n_dates, n_accounts, n_components), US dollars; 0 if the model lacks one."""
     new_components_usd: FloatArray
-    """As `old_components_usd`."""
+    """float64 (n_dates, n_accounts, n_components), US dollars."""
     old_excess_usd: FloatArray
-    """NaN also without collateral."""
+    """float64 (n_dates, n_accounts), US dollars: NaN also without collateral."""
     new_excess_usd: FloatArray
+    """float64 (n_dates, n_accounts), US dollars."""
 
     @property
     def change_usd(self) -> FloatArray:

@@ -59,20 +59,21 @@ class RequirementDate:
     positions: IntArray
     """int64 (n_accounts,): number of positions margined."""
     core_usd: FloatArray
-    """Core measure, at least 0."""
+    """float64 (n_accounts,), US dollars: core measure, at least 0."""
     requirement_usd: FloatArray
-    """The whole requirement."""
+    """float64 (n_accounts,), US dollars: the whole requirement."""
     components: tuple[str, ...]
     """Names of the columns of `components_usd`."""
     components_usd: FloatArray
     """float64 (n_accounts, n_components): requirement components, US dollars."""
     value_usd: FloatArray
-    """Net value of options and spot at `time`; long positive."""
+    """float64 (n_accounts,), US dollars: net value of options and spot at `time`; long positive."""
     profit_usd: FloatArray
-    """Realised profit until `end`; a profit is positive."""
+    """float64 (n_accounts,), US dollars: realised profit until `end`; a profit is positive."""
     shortfall_usd: FloatArray
-    """Loss beyond the account's option value and deposits, at least 0; deposits are worth what they
-    are worth at `end`, without haircut. NaN if the group has no collateral."""
+    """float64 (n_accounts,), US dollars: loss beyond the account's option value and deposits, at
+    least 0; deposits have their value at `end`, without haircut. NaN if the group has no
+    collateral."""
     groups: tuple[str, ...]
     """Groups of accounts of books, without benchmark portfolios and unchanged parts."""
     stress_cover_usd: FloatArray
@@ -127,6 +128,20 @@ def requirement_date(
     for _, own in groups:
         unit |= dict(zip(own.book.instruments, own.profit_usd.tolist(), strict=True))
     result = calculate_margin(now, scenarios, held, model, keep_pnl=True, threads=threads)
+    return _date_of(result, unit, now, then, books, model, scenarios, left_out)
+
+
+def _date_of(
+    result: MarginResult,
+    unit: Mapping[str, float],
+    now: MarketSnapshot,
+    then: MarketSnapshot,
+    books: Sequence[RecordedBook],
+    model: ModelParameters,
+    scenarios: ScenarioSet,
+    left_out: Mapping[str, int],
+) -> RequirementDate:
+    """Return the date of a result; `unit` is the realised profit of one unit by instrument."""
     book, margins = result.book, result.margins
     per_unit = np.array([unit[name] for name in book.instruments], np.float64)
     profit = position_sums(per_unit, book.start, book.instrument_index, book.quantity)
