@@ -114,15 +114,9 @@ def monte_carlo() -> None:
 
 
 def add_ons(data: Path) -> None:
+    from margin_cluster.runs import RunRequest, load_book, run_margin
     from margin_cluster.settings import settings_from_environment
-    from margin_cluster.wiring import (
-        RunRequest,
-        build_scenarios,
-        load_book,
-        load_market,
-        open_workspace,
-        run_margin,
-    )
+    from margin_cluster.wiring import build_scenarios, load_market, open_workspace
 
     from margin_actors.engine.margin import calculate_margin
 

@@ -15,14 +15,8 @@ from margin_actors.market.books import Book, select_positions
 from margin_actors.market.instruments import has_expired
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.progress import ProgressCallback, no_progress
-from margin_cluster.wiring import (
-    RunRequest,
-    Workspace,
-    build_scenarios,
-    load_holdings,
-    load_market,
-    load_model,
-)
+from margin_cluster.runs import RunRequest, load_holdings
+from margin_cluster.wiring import Workspace, build_scenarios, load_market, load_model
 
 METHODS = ("span", "venue-grid", "hs-surface", "fhs-surface", "mc-surface", "hybrid")
 """Presets that `margin compare` uses by default."""

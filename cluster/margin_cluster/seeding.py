@@ -24,12 +24,7 @@ from margin_cluster.gateway import Gateway
 from margin_cluster.gateway.portfolios import replace_positions
 from margin_cluster.ledger import Origin
 from margin_cluster.sources import read_table
-from margin_cluster.wiring import (
-    Workspace,
-    build_scenarios,
-    load_market,
-    load_scenarios,
-)
+from margin_cluster.wiring import Workspace, build_scenarios, load_market, load_scenarios
 
 START_SECONDS_MAX = 600.0
 MODEL_FILE = "model.json"

@@ -1,11 +1,8 @@
 """Studies of a model over several years: backtests and procyclicality."""
 
-import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from multiprocessing import active_children, get_context
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,12 +32,13 @@ from margin_actors.engine.scenarios import build_scenarios as build_scenario_set
 from margin_actors.errors import InvalidParameters, MissingMarketData, Problem
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.progress import ProgressCallback, no_progress
+from margin_cluster.pool import results_of
+from margin_cluster.recorded_markets import snapshot_pairs
+from margin_cluster.runs import RunRequest, load_book
 from margin_cluster.sources import load_snapshot, load_surface_histories
 from margin_cluster.wiring import (
     History,
-    RunRequest,
     Workspace,
-    load_book,
     load_history,
     load_volatility_indices,
     require_quality,
@@ -58,7 +56,6 @@ ENGINES: Mapping[str, Mapping[str, str | Mapping[str, str]]] = {
 """Changes of the model's scenario section for each engine of a backtest."""
 _DATES_A_PIECE = 30
 _DATES_MIN = 3
-_FAR = np.datetime64("9999-01-01", "ms")
 
 
 def _replayed_model(model: ModelParameters) -> ModelParameters:
@@ -181,20 +178,6 @@ def _begin(inputs: ReplayInputs) -> None:
     _inputs[:] = [inputs]
 
 
-@contextmanager
-def _interrupts_blocked() -> Generator[None]:
-    """Block SIGINT in processes started in the block; in this process it is pending until the end.
-
-    A keyboard interrupt is sent to all processes of a terminal, but only the parent process must
-    handle it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _replay_piece(dates: TimeArray) -> ReplayResult:
     return replay_dates(_inputs[0], dates)
 
@@ -216,27 +199,9 @@ def _in_pieces(
     done: list[R] = []
     what = "Replaying dates"
     progress(what, 0, dates.size)
-    if processes <= 1 or len(pieces) == 1:
-        _begin(inputs)
-        for number, piece in enumerate(pieces):
-            done.append(work(piece))
-            progress(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
-        return done
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(inputs,)
-    ) as pool:
-        try:
-            with _interrupts_blocked():
-                results = pool.map(work, pieces)
-            for number, result in enumerate(results):
-                done.append(result)
-                progress(what, min((number + 1) * _DATES_A_PIECE, dates.size), dates.size)
-        except BaseException:
-            # Otherwise the pool would first finish the chunks that are running or queued.
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in active_children():
-                process.terminate()
-            raise
+    for result in results_of(work, pieces, begin=partial(_begin, inputs), processes=processes):
+        done.append(result)
+        progress(what, min(len(done) * _DATES_A_PIECE, dates.size), dates.size)
     return done
 
 
@@ -284,7 +249,8 @@ def run_book_backtest(
     """
     models = engine_models(model, engines)
     lead = next(iter(models.values()))
-    pairs = _snapshot_pairs(workspace, first, last, lead.horizon_hours_total)
+    pairs = snapshot_pairs(workspace, first, last, lead.horizon_hours_total)
+    _require_pairs(len(pairs), first)
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
     history = load_history(workspace, lead, until, progress=progress)
     require_quality(history.reports)
@@ -314,41 +280,19 @@ def run_book_backtest(
         np.array([d.es_usd for d in dates]),
         np.array([d.profit_usd for d in dates]),
     )
-    share = sum(d.left_out for d in dates) / max(sum(d.held + d.left_out for d in dates), 1)
-    remark = f"{100 * share:.1f} % of the positions expired on the way or were not listed at an end"
+    remark = _left_out(dates)
     return summarise(replay, max(1, round(lead.horizon_hours_total / 24.0))), remark
 
 
-def _snapshot_pairs(
-    workspace: Workspace, first: datetime, last: datetime | None, horizon_hours: float
-) -> list[tuple[np.datetime64, np.datetime64]]:
-    """Return pairs of snapshot times from `first` to `last`, at most one pair per day.
+def _left_out(dates: Sequence[BookDate]) -> str:
+    share = sum(d.left_out for d in dates) / max(sum(d.held + d.left_out for d in dates), 1)
+    return f"{100 * share:.1f} % of the positions expired on the way or were not listed at an end"
 
-    The first of a pair is the snapshot nearest to midnight UTC, at most 6 hours away; the second
-    the one nearest to a horizon later, at most 2 hours away.
 
-    Raises
-    ------
-    InvalidParameters
-        If there are fewer than three pairs.
-    """
-    every = np.unique(np.concatenate([f.times for f in workspace.data.chains])).astype(np.int64)
-    step = round(horizon_hours * 3.6e6)
-    begin, end = stamp_of(first), stamp_of(last) if last is not None else _FAR
-    bounds = int(begin.astype(np.int64)), int(end.astype(np.int64))
-    found: list[tuple[int, int]] = []
-    days = range(0)
-    if every.size:
-        days = range(int(every[0]) // DAY_MS * DAY_MS, int(every[-1]) + DAY_MS, DAY_MS)
-    for midnight in days:
-        now = int(every[np.abs(every - midnight).argmin()])
-        then = int(every[np.abs(every - (now + step)).argmin()])
-        near = abs(now - midnight) <= DAY_MS // 4 and abs(then - now - step) <= DAY_MS // 12
-        if near and bounds[0] <= now <= bounds[1] and (not found or now > found[-1][0]):
-            found.append((now, then))
-    if len(found) < _DATES_MIN:
+def _require_pairs(count: int, first: datetime) -> None:
+    if count < _DATES_MIN:
         raise InvalidParameters(
-            f"the chains give {len(found)} dates from {first:%Y-%m-%d} on, and a backtest needs at "
+            f"the chains give {count} dates from {first:%Y-%m-%d} on, and a backtest needs at "
             f"least {_DATES_MIN}",
             [
                 Problem(
@@ -358,7 +302,6 @@ def _snapshot_pairs(
                 )
             ],
         )
-    return [(np.datetime64(now, "ms"), np.datetime64(then, "ms")) for now, then in found]
 
 
 def _snapshot_at(

@@ -7,14 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from margin_actors.engine.margin import (
-    MarginResult,
-    calculate_margin,
-    collateral_equity,
     components_of,
-    fit_model_surfaces,
     needs_of,
-    screened_snapshot,
-    with_collateral,
 )
 from margin_actors.engine.parameters import ModelParameters, parameters_from_mapping, preset
 from margin_actors.engine.scenarios import (
@@ -28,25 +22,17 @@ from margin_actors.engine.scenarios import build_scenarios as build_model_scenar
 from margin_actors.errors import (
     DataQualityFailure,
     InvalidParameters,
-    MarginError,
     Problem,
-    named_input,
     raise_if_any,
 )
-from margin_actors.market.books import Book
 from margin_actors.market.chains import snapshot_to_chain
 from margin_actors.market.cleansing import PriceGrid, QualityReport, aggregate_prices
 from margin_actors.market.snapshot_table import snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
-from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 from margin_actors.progress import ProgressCallback, no_progress
-from margin_cluster.archive import book_to_table
-from margin_cluster.holdings import Holdings, UnknownAccounts, read_book, with_collateral_file
-from margin_cluster.results import CalculationOutput
 from margin_cluster.settings import Settings
 from margin_cluster.sources import (
     DataFolder,
-    ModelRegistry,
     ParquetStore,
     UsedFile,
     file_sha256,
@@ -280,136 +266,16 @@ def load_scenarios(workspace: Workspace, scenarios_id: str) -> ScenarioSet:
     return scenario_set_from_table(table, where=f"scenario set {scenarios_id}")
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """Arguments of `margin run`."""
-
-    snapshot: str | None
-    """As in `load_market`."""
-    book: Path | None
-    """File of positions; None for the book and collateral of the data folder."""
-    collateral: Path | None
-    model: ModelParameters
-    scenarios_id: str | None = None
-    """Id of a stored scenario set; None to build one."""
-    keep_pnl: bool | None = None
-    """Keep every profit; None: keep them for books of up to 1,000 accounts."""
-    unknown_accounts: UnknownAccounts = "refuse"
-    """Treatment of collateral of accounts that are not in the book's file."""
-
-
-KEEP_PNL_ACCOUNTS_MAX = 1000
-
-
-def run_margin(
-    workspace: Workspace, request: RunRequest, *, progress: ProgressCallback = no_progress
-) -> CalculationOutput:
-    """Return the margins of a book with everything that a report needs."""
-    model = request.model
-    ModelRegistry(workspace.store.root).use(model)
-    progress("Reading the snapshot", 0, 0)
-    published, used = load_market(workspace, request.snapshot, model)
-    snapshot = screened_snapshot(published, model)
-    progress("Reading the book", 0, 0)
-    held = load_holdings(workspace, request, snapshot)
-    book, deposits = held.book, held.collateral
-    if request.scenarios_id is None:
-        scenarios, history = build_scenarios(workspace, model, snapshot.time, progress=progress)
-    else:
-        scenarios = load_scenarios(workspace, request.scenarios_id)
-        history = History({}, [], [])
-    progress("Fitting smiles", 0, 0)
-    surfaces = fit_model_surfaces(snapshot, model)
-    margined = book if deposits is None else with_collateral(book, deposits, model)
-    if margined is not book:
-        workspace.store.put("books", margined.id, book_to_table(margined))
-    is_small = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
-    keep = is_small if request.keep_pnl is None else request.keep_pnl
-    progress("Revaluing every account", 0, 0)
-    with named_input("book", str(held.path)):
-        result = calculate_margin(
-            snapshot,
-            scenarios,
-            margined,
-            model,
-            surfaces=surfaces,
-            keep_pnl=keep,
-            threads=workspace.settings.threads,
-        )
-    equity = None
-    if deposits is not None:
-        equity = collateral_equity(
-            deposits,
-            snapshot,
-            result.book,
-            model,
-            other_accounts={*held.accounts, *held.unknown_accounts},
-            unit_values=result.market.unit_values,
-        )
-        history.remarks += held.remarks
-    shown = surfaces or _display_surfaces(snapshot, history.remarks)
-    return CalculationOutput(
-        result=result,
-        model=model,
-        snapshot=snapshot,
-        scenarios=scenarios,
-        surfaces=shown,
-        quality=tuple(history.reports),
-        equity=equity,
-        files=(*used, *held.used, *history.used),
-        unknown_accounts=held.unknown_accounts,
-        remarks=tuple(history.remarks),
-    )
-
-
-def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:
-    """Return fitted surfaces for display only; if none can be fitted, append a remark."""
-    try:
-        return fit_surfaces(snapshot, thin="omit")
-    except MarginError as error:
-        remarks.append(f"No smiles are shown: {error.summary}; the model does not use them")
-        return {}
-
-
-def load_book(
-    workspace: Workspace, request: RunRequest, as_of: datetime
-) -> tuple[Book, Path, list[UsedFile]]:
-    """Return the book of a request (or of the data folder), its path and the files used.
-
-    Raises
-    ------
-    InvalidPortfolio
-        With every row that cannot be used, including expired and unknown instruments.
-    """
-    path = request.book or workspace.data.default_book()[0]
-    found = read_book(workspace.store, path, as_of=as_of)
-    return found.book, found.path, list(found.used)
-
-
-def load_holdings(workspace: Workspace, request: RunRequest, snapshot: MarketSnapshot) -> Holdings:
-    """Return the positions and collateral of a request, checked against each other."""
-    book, collateral = workspace.data.default_book()
-    held = read_book(workspace.store, request.book or book)
-    path = request.collateral or (collateral if request.book is None else None)
-    if path is None:
-        return held
-    return with_collateral_file(held, path, snapshot, unknown_accounts=request.unknown_accounts)
-
-
 __all__ = [
     "History",
-    "MarginResult",
-    "RunRequest",
     "Workspace",
     "build_scenarios",
     "load_history",
-    "load_holdings",
     "load_market",
     "load_model",
     "load_scenarios",
     "open_workspace",
     "require_quality",
-    "run_margin",
     "stamp_of",
     "time_from_text",
 ]

@@ -272,6 +272,30 @@ def concat_books(books: Sequence[Book]) -> Book:
     )
 
 
+def join_books(named: Sequence[tuple[str, Book]]) -> Book:
+    """Return the accounts of several books, one book after the other.
+
+    `named` gives each book with a name; accounts and members become ``name/account`` and
+    ``name/member``, so that those of different books stay distinct.
+    """
+    names = sorted({n for _, book in named for n in book.instruments})
+    code = {name: i for i, name in enumerate(names)}
+    moved = [np.array([code[n] for n in book.instruments], np.int64) for _, book in named]
+    firsts = np.cumsum([0, *(len(book.accounts) for _, book in named)])
+    return book_of_grouped_rows(
+        [f"{name}/{a}" for name, book in named for a in book.accounts],
+        [f"{name}/{m}" for name, book in named for m in book.members],
+        names,
+        np.concatenate(
+            [accounts_of_positions(b) + f for (_, b), f in zip(named, firsts, strict=False)]
+        ),
+        np.concatenate(
+            [m[book.instrument_index] for m, (_, book) in zip(moved, named, strict=True)]
+        ),
+        np.concatenate([book.quantity for _, book in named]),
+    )
+
+
 def assemble_book(
     base: Book | None, changed: Mapping[str, tuple[str, Mapping[str, float]]]
 ) -> Book | None:

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from margin_cluster.cli import app
 from margin_cluster.cli.compare import equal_methods
+from margin_cluster.runs import RunRequest, run_margin
 from margin_cluster.settings import Settings
-from margin_cluster.wiring import RunRequest, load_model, open_workspace, run_margin
+from margin_cluster.wiring import load_model, open_workspace
 from typer.testing import CliRunner
 
 from margin_actors.engine.comparison import Comparison, MethodMargins

@@ -13,12 +13,14 @@ from margin_cluster.cli.export import export, risk_arrays
 from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app
 from margin_cluster.cli.model import model_app
+from margin_cluster.cli.model_impact import impact
+from margin_cluster.cli.procyclicality import procyclicality
 from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
 from margin_cluster.cli.schema import schema_command
 from margin_cluster.cli.serve import serve_command
 from margin_cluster.cli.status import status_command
-from margin_cluster.cli.studies import backtest, procyclicality
+from margin_cluster.cli.studies import backtest
 from margin_cluster.cli.surface import surface_app
 
 app = typer.Typer(
@@ -50,6 +52,7 @@ def main(
 
 
 app.command("run")(run)
+model_app.command("impact")(impact)
 app.command("report")(report)
 app.command("export")(export)
 app.command("risk-arrays")(risk_arrays)

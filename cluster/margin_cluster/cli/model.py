@@ -114,7 +114,7 @@ def diff_models(
     as_json: AsJson = False,
 ) -> None:
     """Show every parameter that differs between two models."""
-    changes = changes_between(_find_model(before), _find_model(after))
+    changes = changes_between(find_model(before), find_model(after))
     if as_json:
         listed = [ParameterChange(field=c.field, before=c.before, after=c.after) for c in changes]
         print_json(ModelDiffDocument(before=before, after=after, changes=listed))
@@ -130,7 +130,14 @@ def diff_models(
     out.print(table)
 
 
-def _find_model(name: str) -> ModelParameters:
+def find_model(name: str) -> ModelParameters:
+    """Return a model by preset, TOML file, or NAME@VERSION of a recorded model.
+
+    Raises
+    ------
+    InvalidParameters
+        If there is no such model, or its file is not valid.
+    """
     known, at, version = name.partition("@")
     if not at:
         return load_model(name)

@@ -26,7 +26,8 @@ from margin_cluster.cli.schemas import RunDocument
 from margin_cluster.cli.summary import show_calculation, show_failures
 from margin_cluster.report import report_html
 from margin_cluster.results import CalculationOutput, collateral_totals, totals, write_tables
-from margin_cluster.wiring import RunRequest, load_model, run_margin
+from margin_cluster.runs import RunRequest, run_margin
+from margin_cluster.wiring import load_model
 
 
 @reporting_errors

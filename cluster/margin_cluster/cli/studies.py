@@ -1,4 +1,4 @@
-"""`margin backtest` and `margin procyclicality`."""
+"""`margin backtest`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,12 @@ from rich.table import Table
 from margin_actors.arrays import FloatArray, TimeArray
 from margin_actors.engine.backtest import (
     Backtest,
-    Procyclicality,
-    responsiveness,
-    tool_margins,
 )
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
+from margin_actors.errors import InvalidRequest, Problem
+from margin_cluster.chain_backtest import ChainBacktestRequest
+from margin_cluster.cli.chain_backtest import backtest_chains
 from margin_cluster.cli.console import counted, opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import FIRST_DATE, AsJson, Data, First, Force, Last, Model, OutDir
@@ -27,16 +27,13 @@ from margin_cluster.cli.outputs import output_folder
 from margin_cluster.cli.schemas import (
     BacktestDocument,
     BacktestTest,
-    ProcyclicalityDocument,
-    ToolResponse,
 )
-from margin_cluster.report import backtest_html, procyclicality_html
+from margin_cluster.report import backtest_html
 from margin_cluster.studies import (
     CONFIDENCES,
     ENGINES,
     run_backtest,
     run_book_backtest,
-    run_procyclicality,
 )
 from margin_cluster.wiring import (
     History,
@@ -51,7 +48,8 @@ _LIGHTS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 _SIGNIFICANT = 0.05
 
 
-def _until(text: str | None) -> datetime | None:
+def until_time(text: str | None) -> datetime | None:
+    """Return the time of the option `--to`, or None if it is not given."""
     return None if text is None else time_from_text(text, option="--to")
 
 
@@ -69,23 +67,64 @@ def backtest(
         list[float] | None, typer.Option("--confidence", help="Level; repeat for several.")
     ] = None,
     book: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            "--book", help="Backtest the accounts of this book over the recorded option chains."
+            "--book",
+            help="Backtest the accounts of this book over the recorded option chains; with "
+            "--chains, repeat for several.",
         ),
     ] = None,
+    chains: Annotated[
+        bool,
+        typer.Option(
+            "--chains",
+            help="Backtest the whole requirement of the benchmark portfolios and books on the "
+            "recorded option chains, with every component of the model.",
+        ),
+    ] = False,
+    collateral: Annotated[
+        list[Path] | None,
+        typer.Option("--collateral", help="With --chains: deposits, one file per --book."),
+    ] = None,
+    hour: Annotated[
+        int,
+        typer.Option(
+            "--hour", min=0, max=23, help="With --chains: use the chain nearest to this hour, UTC."
+        ),
+    ] = 0,
+    all_snapshots: Annotated[
+        bool, typer.Option("--all-snapshots", help="With --chains: use every recorded chain.")
+    ] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="With --chains: number of processes.")
+    ] = 1,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Replay several years day by day and backtest eight benchmark portfolios, or a book."""
     parameters = load_model(model)
+    if chains:
+        request = ChainBacktestRequest(
+            parameters,
+            tuple(book or ()),
+            tuple(collateral or ()),
+            time_from_text(first, option="--from"),
+            until_time(last),
+            hour=hour,
+            every=all_snapshots,
+            processes=processes,
+        )
+        _require_no_engines(engine, confidence)
+        backtest_chains(request, out_dir=out_dir, data=data, force=force, as_json=as_json)
+        return
+    _require_at_most_one(book)
     with (
         output_folder(out_dir, command="backtest", replace=force) as folder,
         opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         levels, remark = confidence or CONFIDENCES, ""
-        begin, until = time_from_text(first, option="--from"), _until(last)
-        if book is None:
+        begin, until = time_from_text(first, option="--from"), until_time(last)
+        if not book:
             found = run_backtest(
                 workspace,
                 parameters,
@@ -95,12 +134,12 @@ def backtest(
                 confidences=levels,
                 progress=progress,
             )
-            end = _end_of_replay(workspace, parameters, found.replay.time, until)
+            end = end_of_replay(workspace, parameters, found.replay.time, until)
         else:
             found, remark = run_book_backtest(
                 workspace,
                 parameters,
-                book=book,
+                book=book[0],
                 engines=engine or _BOOK_ENGINES,
                 first=begin,
                 last=until,
@@ -119,14 +158,30 @@ def backtest(
     if as_json:
         print_json(document)
         return
-    if book is None:
+    if not book:
         _show_backtest(found, document)
     else:
         _show_book(found, document)
     out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
 
 
-def _end_of_replay(
+def _require_no_engines(engines: list[str] | None, confidences: list[float] | None) -> None:
+    if engines or confidences:
+        raise InvalidRequest(
+            "--chains tests the requirement of one model as it is",
+            [Problem("--engine, --confidence", "given", "leave them out, or change --model")],
+        )
+
+
+def _require_at_most_one(books: list[Path] | None) -> None:
+    if books is not None and len(books) > 1:
+        raise InvalidRequest(
+            "several books can be backtested together only with --chains",
+            [Problem("--book", f"given {len(books)} times", "give it once, or add --chains")],
+        )
+
+
+def end_of_replay(
     workspace: Workspace, model: ModelParameters, dates: TimeArray, until: datetime | None
 ) -> str:
     """Return why a replay ends where it does, or nothing if its last date was asked for.
@@ -134,26 +189,26 @@ def _end_of_replay(
     `dates` is datetime64[ms] (n_dates,), the dates of the replay.
     """
     last, needed = _outcome_of_last(model, dates)
-    if until is not None and _date(last) == f"{until:%Y-%m-%d}":
+    if until is not None and date_text(last) == f"{until:%Y-%m-%d}":
         return ""
     ends = load_volatility_indices(workspace, model, History({}, [], []))
     u, index = min(ends.items(), key=lambda item: item[1].time[-1])
     day = np.timedelta64(1, "D")
     what = f"the volatility index of {u}" if index.time[-1] < needed + day else "the price history"
     return (
-        f"The last date is {_date(last)}: its outcome is known on {_date(needed)}, and {what} "
-        "ends before the next date's outcome."
+        f"The last date is {date_text(last)}: its outcome is known on {date_text(needed)}, and "
+        f"{what} ends before the next date's outcome."
     )
 
 
 def _end_of_chains(model: ModelParameters, dates: TimeArray, until: datetime | None) -> str:
     """As `_end_of_replay`, for a backtest over recorded option chains."""
     last, needed = _outcome_of_last(model, dates)
-    if until is not None and _date(last) == f"{until:%Y-%m-%d}":
+    if until is not None and date_text(last) == f"{until:%Y-%m-%d}":
         return ""
     return (
-        f"The last date is {_date(last)}: its outcome is known on {_date(needed)}, and no later "
-        "date has a snapshot near 00:00 UTC and another one a margin period later."
+        f"The last date is {date_text(last)}: its outcome is known on {date_text(needed)}, and no "
+        "later date has a snapshot near 00:00 UTC and another one a margin period later."
     )
 
 
@@ -164,7 +219,8 @@ def _outcome_of_last(
     return dates[-1], dates[-1] + np.timedelta64(round(model.horizon_hours_total * 3.6e6), "ms")
 
 
-def _date(time: np.datetime64) -> str:
+def date_text(time: np.datetime64) -> str:
+    """Return the date of a time, ISO 8601."""
     return str(time.astype("datetime64[D]"))
 
 
@@ -191,7 +247,7 @@ def _backtest_document(found: Backtest, folder: Path, remark: str, end: str) -> 
         )
         for r in found.rows
     ]
-    first, last = (_date(t) for t in found.replay.time[[0, -1]])
+    first, last = (date_text(t) for t in found.replay.time[[0, -1]])
     remarks = [text for text in (f"{remark}." if remark else "", end) if text]
     return BacktestDocument(
         out=str(folder), first_date=first, last_date=last, remarks=remarks, tests=tests
@@ -228,7 +284,7 @@ def _show_book(found: Backtest, document: BacktestDocument) -> None:
                 f"{lights.count('red'):,}",
             )
     out.print(table)
-    _show_remarks(document.remarks)
+    show_remarks(document.remarks)
 
 
 def _series_table(found: Backtest) -> pa.Table:
@@ -269,100 +325,10 @@ def _show_backtest(found: Backtest, document: BacktestDocument) -> None:
                 )
             table.add_row(portfolio, *cells)
         out.print(table)
-    _show_remarks(document.remarks)
+    show_remarks(document.remarks)
 
 
-def _show_remarks(remarks: list[str]) -> None:
+def show_remarks(remarks: list[str]) -> None:
+    """Print each remark on its own line."""
     for remark in remarks:
         out.print(remark, highlight=False)
-
-
-@reporting_errors
-def procyclicality(
-    out_dir: OutDir,
-    data: Data = None,
-    model: Model = "fhs-surface",
-    first: First = FIRST_DATE,
-    last: Last = None,
-    force: Force = False,
-    as_json: AsJson = False,
-) -> None:
-    """Replay several years day by day and show how margins move under each procyclicality tool."""
-    parameters = load_model(model)
-    with (
-        output_folder(out_dir, command="procyclicality", replace=force) as folder,
-        opened_workspace(data, quiet=as_json) as (workspace, progress),
-    ):
-        begin, until = time_from_text(first, option="--from"), _until(last)
-        series, replayed = run_procyclicality(
-            workspace, parameters, first=begin, last=until, progress=progress
-        )
-        margins = tool_margins(series, replayed)
-        rows = responsiveness(series, margins)
-        responses = [
-            ToolResponse(
-                portfolio=r.portfolio,
-                tool=r.tool,
-                mean=r.mean,
-                peak_to_trough=r.peak_to_trough,
-                largest_rise_1d=r.rise_1d,
-                largest_rise_5d=r.rise_5d,
-                largest_rise_30d=r.rise_30d,
-            )
-            for r in rows
-        ]
-        table = pa.Table.from_pylist([r.model_dump() for r in responses])
-        pq.write_table(table, folder / "responsiveness.parquet")
-        pa_csv.write_csv(table, folder / "responsiveness.csv")
-        tools = _tools_table(series, margins)
-        pq.write_table(tools, folder / "series.parquet", compression="zstd")
-        progress("Drawing the report", 0, 0)
-        page = procyclicality_html(series, margins, rows, parameters)
-        (folder / "report.html").write_text(page, encoding="utf-8")
-        end = _end_of_replay(workspace, parameters, series.time, until)
-    document = ProcyclicalityDocument(
-        out=str(out_dir),
-        first_date=_date(series.time[0]),
-        last_date=_date(series.time[-1]),
-        remarks=[end] if end else [],
-        responses=responses,
-    )
-    if as_json:
-        print_json(document)
-    else:
-        _show_procyclicality(series.portfolios, document)
-
-
-def _tools_table(series: Procyclicality, margins: dict[str, FloatArray]) -> pa.Table:
-    columns: dict[str, pa.Array | FloatArray] = {
-        "time": pa.array(series.time, pa.timestamp("ms", "UTC"))
-    }
-    for p, portfolio in enumerate(series.portfolios):
-        for tool, values in margins.items():
-            columns[f"{portfolio}.{tool}"] = np.ascontiguousarray(values[:, p])
-    return pa.table(columns)
-
-
-def _show_procyclicality(portfolios: tuple[str, ...], document: ProcyclicalityDocument) -> None:
-    for portfolio in portfolios:
-        shown = Table(title=portfolio, title_justify="left")
-        for name in ("tool", "mean", "peak to trough", "1 day", "5 days", "30 days"):
-            shown.add_column(name, justify="left" if name == "tool" else "right")
-        for r in document.responses:
-            if r.portfolio == portfolio:
-                rises = (r.largest_rise_1d, r.largest_rise_5d, r.largest_rise_30d)
-                shown.add_row(
-                    r.tool,
-                    percent(r.mean, 2),
-                    f"{r.peak_to_trough:.2f}",
-                    *(percent(x, 0) for x in rises),
-                )
-        out.print(shown)
-    out.print(
-        "[dim]Mean margin as a share of the index price; largest rise of the margin over 1, 5 and "
-        "30 days.[/]",
-        highlight=False,
-    )
-    _show_remarks(document.remarks)
-    folder = Path(document.out)
-    out.print(f"\nResults in [bold]{folder}[/]; open [bold]{folder / 'report.html'}[/]")

@@ -1,6 +1,8 @@
 """Reports as self-contained HTML files."""
 
+from margin_cluster.report.chain_backtest import chain_backtest_html
 from margin_cluster.report.challenge import challenge_html
+from margin_cluster.report.model_impact import ImpactPage, impact_html
 from margin_cluster.report.page import report_html
 from margin_cluster.report.studies import (
     backtest_html,
@@ -12,6 +14,9 @@ __all__ = [
     "backtest_html",
     "challenge_html",
     "comparison_html",
+    "ImpactPage",
+    "chain_backtest_html",
+    "impact_html",
     "procyclicality_html",
     "report_html",
 ]

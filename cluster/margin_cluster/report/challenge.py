@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from margin_actors.engine.challenge import ChallengeResult
 from margin_cluster.report import figures
-from margin_cluster.report.studies import Cell, Panel, figure_markup, study_page
+from margin_cluster.report.panels import Cell, Panel, embedded, study_page
 from margin_cluster.sources import ChallengeRecord
 
 _COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
@@ -98,7 +98,7 @@ def _components(found: ChallengeResult) -> Panel:
         "The worst portfolios and what missed their losses",
         "Components of the requirement as a share of the largest plausible loss, by rank; amounts "
         "in US dollars.",
-        figure_markup(figures.finish(figure, height=340, x="rank", y="% of the loss")),
+        embedded(figures.finish(figure, height=340, x="rank", y="% of the loss")),
         ("rank", "ratio", "requirement", "loss", "gross", "legs", "method", "move", "what missed"),
         rows,
     )

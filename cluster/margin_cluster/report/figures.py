@@ -21,6 +21,11 @@ _COMPONENT_COLOURS = (
 _ACCOUNTS_SHOWN = 20
 
 
+def component_colour(number: int) -> str:
+    """Return the colour of the component with that place in summation order."""
+    return _COMPONENT_COLOURS[number % len(_COMPONENT_COLOURS)]
+
+
 def finish(figure: go.Figure, *, height: int, x: str = "", y: str = "") -> go.Figure:
     """Apply the common layout of the reports to `figure` and return it.
 
@@ -205,7 +210,7 @@ def components_of_accounts(output: CalculationOutput) -> go.Figure | None:
     figure = go.Figure()
     for name in used:
         shown = name.replace("_", " ")
-        colour = _COMPONENT_COLOURS[r.margins.components.index(name) % len(_COMPONENT_COLOURS)]
+        colour = component_colour(r.margins.components.index(name))
         figure.add_bar(
             x=names,
             y=r.margins.component_usd(name)[top].tolist(),

@@ -1,14 +1,10 @@
 """HTML pages of studies: backtest, procyclicality and comparison of methods."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.backtest import (
@@ -20,52 +16,12 @@ from margin_actors.engine.comparison import LEVELS, Comparison
 from margin_actors.engine.margin import AccountFailure
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.report import figures
-from margin_cluster.report.page import environment, failure_rows, failures_title
+from margin_cluster.report.page import failure_rows, failures_title
+from margin_cluster.report.panels import COLOURS, Cell, Panel, embedded, study_page
 
-_COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
 _ACCOUNTS_SHOWN = 400
 _PORTFOLIOS_DRAWN = 12
 _ROWS_SHOWN = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A table cell."""
-
-    text: str
-    kind: str = ""
-    """CSS classes, separated by spaces: l (left-aligned), long (wrapped), green, yellow, red."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A panel of a page: text, with an optional figure and table."""
-
-    title: str
-    text: str
-    figure: Markup | None = None
-    columns: tuple[str, ...] = ()
-    rows: list[list[Cell]] = field(default_factory=list[list[Cell]])
-
-
-def study_page(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
-    """Return an HTML page that shows the panels in their order."""
-    return (
-        environment()
-        .get_template("study.html.j2")
-        .render(
-            title=title,
-            subtitle=subtitle,
-            panels=panels,
-            version=version("margin-cluster"),
-            plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
-        )
-    )
-
-
-def figure_markup(figure: go.Figure) -> Markup:
-    """Return a figure in the form in which panels hold it."""
-    return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
 
 
 def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "") -> str:
@@ -96,14 +52,14 @@ def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "
             var = replay.var_usd[:, e, middle, p]
             hit = np.flatnonzero(losses > var)
             figure.add_scatter(
-                x=days, y=var.tolist(), name=engine, line={"color": _COLOURS[e], "width": 1.6}
+                x=days, y=var.tolist(), name=engine, line={"color": COLOURS[e], "width": 1.6}
             )
             figure.add_scatter(
                 x=[days[d] for d in hit],
                 y=losses[hit].tolist(),
                 mode="markers",
                 showlegend=False,
-                marker={"color": _COLOURS[e], "size": 6, "symbol": "x"},
+                marker={"color": COLOURS[e], "size": 6, "symbol": "x"},
                 hovertemplate=f"{engine}: loss %{{y:$,.0f}} on %{{x}}<extra></extra>",
             )
         level = replay.confidences[middle]
@@ -112,7 +68,7 @@ def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "
                 portfolio,
                 f"VaR at {100 * level:g} % and the loss over the following margin period, US "
                 "dollars; crosses are exceptions.",
-                figure_markup(figures.finish(figure, height=330, y="USD")),
+                embedded(figures.finish(figure, height=330, y="USD")),
             )
         )
     return study_page(
@@ -203,7 +159,7 @@ def procyclicality_html(
                 y=(100 * values[:, p]).tolist(),
                 name=tool,
                 line={
-                    "color": _COLOURS[k % len(_COLOURS)],
+                    "color": COLOURS[k % len(COLOURS)],
                     "width": 2.2 if tool == "none" else 1.3,
                 },
             )
@@ -212,7 +168,7 @@ def procyclicality_html(
             Panel(
                 portfolio,
                 "Margin as a share of the index, day by day.",
-                figure_markup(figures.finish(figure, height=340, y="% of the index")),
+                embedded(figures.finish(figure, height=340, y="% of the index")),
                 ("tool", "mean", "peak to trough", "1 day", "5 days", "30 days"),
                 [
                     [
@@ -285,7 +241,7 @@ def _totals_figure(names: list[str], totals: FloatArray) -> go.Figure:
             x=names,
             y=(totals[:, level] / 1e6).tolist(),
             name="whole accounts" if level == 0 else f"sum over {name}",
-            marker_color=_COLOURS[level],
+            marker_color=COLOURS[level],
         )
     return figure.update_layout(barmode="group")
 
@@ -322,7 +278,7 @@ def comparison_html(
                 "Of whole accounts, and summed over their sub-portfolios. Offset recognised = sum "
                 "of the requirements of the sub-portfolios - requirement of the account. "
                 + " ".join(remarks),
-                figure_markup(figures.finish(figure, height=380, y="million USD")),
+                embedded(figures.finish(figure, height=380, y="million USD")),
             ),
             Panel(
                 "Offsets recognised",

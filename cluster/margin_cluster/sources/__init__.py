@@ -1,14 +1,16 @@
 """Data sources: files, the store of converted data, the embedded data set, exchange APIs."""
 
 from margin_cluster.sources.chain_files import (
+    ChainFile,
     chain_files,
     load_snapshot,
     load_surface_histories,
+    read_chain,
 )
 from margin_cluster.sources.challenge_history import ChallengeHistory, ChallengeRecord
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.depth_files import load_depth_history
-from margin_cluster.sources.files import file_sha256, read_table, read_toml
+from margin_cluster.sources.files import file_sha256, read_json, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
 from margin_cluster.sources.rate_files import load_rate_curve, with_recorded_rates
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
@@ -18,6 +20,7 @@ from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synt
 __all__ = [
     "ChallengeHistory",
     "ChallengeRecord",
+    "ChainFile",
     "DataFolder",
     "ModelRecord",
     "ModelRegistry",
@@ -29,6 +32,8 @@ __all__ = [
     "load_rate_curve",
     "load_snapshot",
     "load_surface_histories",
+    "read_chain",
+    "read_json",
     "read_table",
     "read_toml",
     "snapshot_from_toml",

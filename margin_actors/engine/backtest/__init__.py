@@ -1,6 +1,16 @@
 """Model validation: backtests of margins against realised losses, and procyclicality measures."""
 
 from margin_actors.engine.backtest.books import BookDate, margin_and_outcome
+from margin_actors.engine.backtest.impact import (
+    ImpactResponse,
+    ModelDate,
+    ModelImpact,
+    impact_response,
+    model_date,
+    model_impact,
+)
+from margin_actors.engine.backtest.listed_levels import listed_levels
+from margin_actors.engine.backtest.outcomes import IndexPath, realised_profits
 from margin_actors.engine.backtest.portfolios import PORTFOLIOS, benchmark_book
 from margin_actors.engine.backtest.procyclicality import (
     TOOLS,
@@ -11,12 +21,57 @@ from margin_actors.engine.backtest.procyclicality import (
     responsiveness,
     tool_margins,
 )
+from margin_actors.engine.backtest.recorded_books import (
+    BENCHMARK,
+    RecordedBook,
+    benchmark_on,
+    group_of,
+    is_unchanged,
+    joined,
+    unchanged_name,
+    unchanged_part,
+    with_outcomes,
+)
 from margin_actors.engine.backtest.replay import (
     ReplayInputs,
     ReplayResult,
     join_replays,
     replay_dates,
     replay_inputs,
+)
+from margin_actors.engine.backtest.requirement_date import (
+    RequirementDate,
+    covers,
+    requirement_date,
+    summed_by,
+)
+from margin_actors.engine.backtest.requirement_history import (
+    FUND_DAYS,
+    GroupDay,
+    MemberDay,
+    RequirementHistory,
+    group_days,
+    member_days,
+    separate_rows,
+)
+from margin_actors.engine.backtest.requirement_tests import (
+    CoverageRow,
+    ExceededRequirement,
+    PooledCoverage,
+    Responsiveness,
+    ResponsivenessOfAccount,
+    coverage,
+    exceeded_requirements,
+    pooled_coverage,
+    rejected_from,
+    responsiveness_of,
+)
+from margin_actors.engine.backtest.responsiveness import (
+    PathStatistics,
+    daily_changes,
+    days_apart,
+    largest_rise,
+    path_statistics,
 )
 from margin_actors.engine.backtest.statistics import (
     ExceptionTest,
@@ -28,28 +83,72 @@ from margin_actors.engine.backtest.statistics import (
 from margin_actors.engine.backtest.summary import Backtest, BacktestRow, summarise
 
 __all__ = [
+    "BENCHMARK",
+    "FUND_DAYS",
     "PORTFOLIOS",
     "TOOLS",
     "Backtest",
     "BacktestRow",
     "BookDate",
+    "CoverageRow",
+    "ExceededRequirement",
     "ExceptionTest",
+    "GroupDay",
+    "ImpactResponse",
+    "IndexPath",
+    "MemberDay",
+    "ModelDate",
+    "ModelImpact",
+    "PathStatistics",
+    "PooledCoverage",
     "Procyclicality",
+    "RecordedBook",
     "ReplayInputs",
     "ReplayResult",
+    "RequirementDate",
+    "RequirementHistory",
+    "Responsiveness",
+    "ResponsivenessOfAccount",
     "ResponsivenessRow",
     "benchmark_book",
+    "benchmark_on",
     "christoffersen",
+    "coverage",
+    "covers",
+    "daily_changes",
+    "days_apart",
+    "exceeded_requirements",
+    "group_days",
+    "group_of",
+    "impact_response",
+    "is_unchanged",
     "join_replays",
     "join_series",
+    "joined",
     "judge",
     "kupiec",
+    "largest_rise",
+    "listed_levels",
     "margin_and_outcome",
+    "member_days",
+    "model_date",
+    "model_impact",
+    "path_statistics",
+    "pooled_coverage",
+    "realised_profits",
+    "rejected_from",
     "replay_dates",
     "replay_inputs",
     "replay_tools",
+    "requirement_date",
     "responsiveness",
+    "responsiveness_of",
+    "separate_rows",
     "summarise",
+    "summed_by",
     "tool_margins",
     "traffic_light",
+    "unchanged_name",
+    "unchanged_part",
+    "with_outcomes",
 ]

@@ -5,12 +5,13 @@ days; the far leg of the calendar spread expires in about 90 days.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 import numpy as np
 
+from margin_actors.arrays import FloatArray
 from margin_actors.market.books import Book, book_of_portfolios
 from margin_actors.market.instruments import expiry_label
 from margin_actors.market.snapshots import tenor_years
@@ -33,9 +34,12 @@ class MarketLevels:
     """Index price of each underlying, US dollars."""
     vol: Mapping[str, float]
     """Annual volatility of each underlying, as a fraction."""
+    strikes_usd: Mapping[str, FloatArray] = field(default_factory=dict[str, FloatArray])
+    """Strikes to choose from, US dollars per coin, float64 (n_strikes,) ascending, by underlying;
+    an underlying without an entry has every whole US dollar."""
 
     def option(self, underlying: str, deviations: float, right: str, *, far: bool = False) -> str:
-        """Return the name of an option, with the strike rounded to whole US dollars.
+        """Return the name of an option, with the strike rounded to one that can be chosen.
 
         Parameters
         ----------
@@ -49,9 +53,14 @@ class MarketLevels:
         """
         years = tenor_years(self.now, self.near)
         away = deviations * self.vol[underlying] * np.sqrt(years)
-        strike = max(1, round(self.index_usd[underlying] * float(np.exp(away))))
+        level = self.index_usd[underlying] * float(np.exp(away))
         expiry = self.far if far else self.near
-        return f"{underlying}-{expiry_label(expiry)}-{strike}-{right}"
+        label = f"{underlying}-{expiry_label(expiry)}"
+        listed = self.strikes_usd.get(underlying)
+        if listed is None:
+            return f"{label}-{max(1, round(level))}-{right}"
+        strike = float(listed[np.abs(listed - level).argmin()])
+        return f"{label}-{strike:.10g}-{right}"
 
     def notional(self, underlying: str, coins: float) -> float:
         """Return the notional in US dollars of an inverse perpetual on `coins`, in whole lots."""
@@ -132,6 +141,23 @@ PORTFOLIOS: dict[str, Callable[[MarketLevels], Positions]] = {
 
 A portfolio is long unless its name says otherwise.
 """
+
+
+DEFINITIONS: dict[str, str] = {
+    "outright": "long one bitcoin of the inverse perpetual",
+    "straddle": "long a call and a put at the money on one bitcoin",
+    "short strangle": "short a call and a put on one bitcoin, one standard deviation above and "
+    "below the index",
+    "risk reversal": "long a call and short a put on one bitcoin, 0.7 standard deviations above "
+    "and below the index",
+    "calendar": "short the near and long the far call at the money on one bitcoin",
+    "short butterfly": "long two calls at the money, short one call one standard deviation below "
+    "and one above the index",
+    "BTC-ETH spread": "long one bitcoin and short ether of equal value, inverse perpetuals",
+    "short gamma, hedged": "short ether straddles worth one bitcoin, delta-hedged with the "
+    "perpetual",
+}
+"""What each benchmark portfolio holds; options expire in about 30 days, the far leg in about 90."""
 
 
 def benchmark_book(at: MarketLevels) -> Book:

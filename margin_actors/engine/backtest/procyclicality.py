@@ -22,6 +22,7 @@ from margin_actors.engine.backtest.replay import (
     market_levels_at,
     profits_over,
 )
+from margin_actors.engine.backtest.responsiveness import largest_rise
 from margin_actors.engine.margin import measures_over, sample_of
 from margin_actors.engine.measures import expected_shortfall, value_at_risk
 from margin_actors.engine.parameters import ModelParameters
@@ -95,11 +96,11 @@ class ResponsivenessRow:
     peak_to_trough: float
     """Largest margin divided by smallest margin."""
     rise_1d: float
-    """Largest rise from one date to the next, as a fraction of the earlier margin."""
+    """Largest rise over one day, as a fraction of the earlier margin."""
     rise_5d: float
-    """Largest rise over five dates, as a fraction of the earlier margin."""
+    """Largest rise over five days, as a fraction of the earlier margin."""
     rise_30d: float
-    """Largest rise over 30 dates, as a fraction of the earlier margin."""
+    """Largest rise over 30 days, as a fraction of the earlier margin."""
 
 
 @dataclass(frozen=True)
@@ -278,16 +279,9 @@ def responsiveness(
                     tool,
                     float(path.mean()),
                     float(path.max()) / max(float(path.min()), 1e-12),
-                    _largest_rise(path, 1),
-                    _largest_rise(path, 5),
-                    _largest_rise(path, 30),
+                    largest_rise(series.time, path, 1),
+                    largest_rise(series.time, path, 5),
+                    largest_rise(series.time, path, 30),
                 )
             )
     return tuple(rows)
-
-
-def _largest_rise(path: FloatArray, days: int) -> float:
-    if len(path) <= days:
-        return 0.0
-    before, after = path[:-days], path[days:]
-    return float((after / np.maximum(before, 1e-12)).max()) - 1.0

@@ -18,6 +18,7 @@ from margin_cluster.cli.schemas.calculations import (
     TracedInstrument,
     TracedScenario,
 )
+from margin_cluster.cli.schemas.chain_backtest import ChainBacktestDocument
 from margin_cluster.cli.schemas.challenge import (
     ChallengedFamily,
     ChallengeDocument,
@@ -42,6 +43,7 @@ from margin_cluster.cli.schemas.market import (
     PriceRepair,
     SurfaceDocument,
 )
+from margin_cluster.cli.schemas.model_impact import ModelImpactDocument
 from margin_cluster.cli.schemas.models import (
     ListedModel,
     ModelDiffDocument,
@@ -77,6 +79,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     ExportDocument: ("export",),
     RiskArraysDocument: ("risk-arrays",),
     BacktestDocument: ("backtest",),
+    ChainBacktestDocument: ("backtest --chains",),
     ProcyclicalityDocument: ("procyclicality",),
     ChallengeDocument: ("challenge",),
     ChallengeHistoryDocument: ("challenge --history",),
@@ -88,6 +91,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     ModelListDocument: ("model list", "model show"),
     ModelDocument: ("model show MODEL",),
     ModelDiffDocument: ("model diff",),
+    ModelImpactDocument: ("model impact",),
     ModelVersionsDocument: ("model versions",),
     StatusDocument: ("status",),
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
@@ -107,6 +111,7 @@ __all__ = [
     "ChallengeSectionLoss",
     "ChallengedFamily",
     "ChallengedPortfolio",
+    "ChainBacktestDocument",
     "ChangeStep",
     "CheckedPrices",
     "CheckedSource",
@@ -132,6 +137,7 @@ __all__ = [
     "MethodTotals",
     "ModelDiffDocument",
     "ModelDocument",
+    "ModelImpactDocument",
     "ModelListDocument",
     "ModelVersionsDocument",
     "ParameterChange",
