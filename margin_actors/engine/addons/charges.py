@@ -77,10 +77,12 @@ def concentration_charges(
     risk: ContractRisk,
     exposures: BucketExposures,
     groups: AccountGroups,
-    group_var_usd: FloatArray,
+    group_measure_usd: FloatArray,
     parameters: ModelParameters,
     members: MemberSizes | None = None,
     hedge: HedgeRates | None = None,
+    *,
+    kind: str = "var",
 ) -> Charge:
     """Return the concentration charge of every account.
 
@@ -94,17 +96,19 @@ def concentration_charges(
         Exposures of the same holdings.
     groups : AccountGroups
         Groups of the same holdings; must include the buckets and strikes of `account_groups`.
-    group_var_usd : float64 array of shape (n_groups,), USD
-        Stand-alone VaR of each group; a loss is positive.
+    group_measure_usd : float64 array of shape (n_groups,), USD
+        Stand-alone measure of each group, VaR or expected shortfall; a loss is positive.
     parameters : ModelParameters
     members : MemberSizes, optional
         Sizes of the members' positions.
     hedge : HedgeRates, optional
         Cost rates of hedges; if given, they bound the charge.
+    kind : str
+        ``var`` or ``es``, for the names of the figures.
     """
     charge = Charge(np.zeros(holdings.n_accounts))
-    _buckets(charge, risk, exposures, groups, group_var_usd, parameters, members, hedge)
-    _strikes(charge, holdings, quantity, risk, groups, group_var_usd, parameters, members)
+    _buckets(charge, risk, exposures, groups, group_measure_usd, parameters, members, hedge, kind)
+    _strikes(charge, holdings, quantity, risk, groups, group_measure_usd, parameters, members, kind)
     return charge
 
 
@@ -113,10 +117,11 @@ def _buckets(
     risk: ContractRisk,
     exposures: BucketExposures,
     groups: AccountGroups,
-    group_var_usd: FloatArray,
+    group_measure_usd: FloatArray,
     parameters: ModelParameters,
     members: MemberSizes | None,
     hedge: HedgeRates | None,
+    kind: str,
 ) -> None:
     chosen = np.flatnonzero(groups.kind == GroupKind.BUCKET)
     owner, n_buckets = groups.owner[chosen], len(risk.depth.buckets)
@@ -132,7 +137,7 @@ def _buckets(
             phi = np.maximum(phi, whole)
         bound = _waiting_factor(days.delta[owner, u, b], horizon) + phi[owner, u, b]
         factor = np.minimum(factor, bound)
-    var = np.maximum(group_var_usd[chosen], 0.0)
+    var = np.maximum(group_measure_usd[chosen], 0.0)
     amount = var * factor
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
     figures = [
@@ -150,7 +155,7 @@ def _buckets(
     ]
     if bound is not None:
         figures.append(("factor_max", bound))
-    figures += [("bucket_var_usd", var), ("charge_usd", amount)]
+    figures += [(f"bucket_{kind}_usd", var), ("charge_usd", amount)]
     for name, value in figures:
         charge.note(
             name, owner, risk.depth.bucket_labels, groups.key[chosen].astype(np.int64), value
@@ -168,9 +173,10 @@ def _strikes(
     quantity: FloatArray,
     risk: ContractRisk,
     groups: AccountGroups,
-    group_var_usd: FloatArray,
+    group_measure_usd: FloatArray,
     parameters: ModelParameters,
     members: MemberSizes | None,
+    kind: str,
 ) -> None:
     steps = parameters.addons.concentration.open_interest_steps
     chosen = np.flatnonzero(groups.kind == GroupKind.STRIKE)
@@ -183,14 +189,14 @@ def _strikes(
     place = np.searchsorted(key, owner * n_strikes + groups.key[chosen])
     edges, rates = np.array([s for s, _ in steps]), np.array([r for _, r in steps])
     rate = rates[np.searchsorted(edges, share[place], side="right") - 1]
-    var = np.maximum(group_var_usd[chosen], 0.0)
+    var = np.maximum(group_measure_usd[chosen], 0.0)
     amount = rate * var
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
     for name, value in (
         ("held_coins", coins[place]),
         ("open_interest_share", share[place]),
         ("rate", rate),
-        ("strike_var_usd", var),
+        (f"strike_{kind}_usd", var),
         ("charge_usd", amount),
     ):
         charge.note(name, owner, risk.strike_names, groups.key[chosen].astype(np.int64), value)

@@ -226,12 +226,15 @@ class AddOnParameters(ParameterSection):
     """Add-ons to the core."""
 
     later_fields: ClassVar[frozenset[str]] = frozenset(
-        {"depth", "members", "hedge", "close_out", "loss_bound"}
+        {"measure", "depth", "members", "hedge", "close_out", "loss_bound"}
     )
 
     bucket_days: tuple[float, ...] = (7.0, 30.0, 90.0, 180.0)
     """Upper ends of the expiry buckets, days; the last bucket is open-ended. Perpetuals and spot
     have a separate bucket."""
+    measure: Literal["var", "core"] = "var"
+    """Measure on which concentration, model risk and expiry risk are based: VaR; or `core`, which
+    is expected shortfall if the core is expected shortfall, and else VaR."""
     concentration: ConcentrationParameters = ConcentrationParameters()
     """Concentration."""
     liquidity: LiquidityParameters = LiquidityParameters()

@@ -47,14 +47,28 @@ class ExtendedRow(ParameterSection):
     term: float = Field(default=0.0, ge=-0.5, le=0.5)
     """Change of ln(volatility) per unit of ln(30 days / time to expiry): if positive, short
     expiries gain volatility and long expiries lose it."""
+    perpetual_basis: dict[str, float] = Field(default_factory=dict[str, float])
+    """Relative change of perpetuals against the index by underlying, as `spot`."""
+    forward_basis: dict[str, float] = Field(default_factory=dict[str, float])
+    """Relative change of dated forwards against the index by underlying, as `spot`."""
     share: float = Field(gt=0, le=1)
     """Share of the loss that counts."""
 
+    @property
+    def changes(self) -> dict[str, dict[str, float]]:
+        """The changes by underlying, by the name of the field."""
+        return {
+            "spot": self.spot,
+            "perpetual_basis": self.perpetual_basis,
+            "forward_basis": self.forward_basis,
+        }
+
     @model_validator(mode="after")
     def _possible(self) -> "ExtendedRow":
-        for underlying, move in self.spot.items():
-            if move <= -1.0:
-                raise ValueError(f"spot.{underlying} = {move} must be above -1")
+        for name, changes in self.changes.items():
+            for underlying, move in changes.items():
+                if move <= -1.0:
+                    raise ValueError(f"{name}.{underlying} = {move} must be above -1")
         return self
 
 
@@ -82,6 +96,26 @@ _SHAPES = (
     ExtendedRow(name="short expiries gain volatility", term=0.06, share=_SHARE),
     ExtendedRow(name="long expiries gain volatility", term=-0.06, share=_SHARE),
 )
+_BASIS = (
+    ExtendedRow(
+        name="perpetuals rise against the index",
+        perpetual_basis={"BTC": 0.037, "ETH": 0.085, EVERY: 0.085},
+        share=_SHARE,
+    ),
+    ExtendedRow(
+        name="perpetuals fall against the index",
+        perpetual_basis={"BTC": -0.034, "ETH": -0.026, EVERY: -0.034},
+        share=_SHARE,
+    ),
+    ExtendedRow(
+        name="dated forwards rise against the index", forward_basis={EVERY: 0.012}, share=_SHARE
+    ),
+    ExtendedRow(
+        name="dated forwards fall against the index", forward_basis={EVERY: -0.012}, share=_SHARE
+    ),
+)
+"""The largest recorded two-day moves of perpetuals, hourly closes of 2020 to 2026, and of dated
+forwards in the recorded chains of 2026."""
 
 
 class ExtendedMoveParameters(ParameterSection):
@@ -100,7 +134,7 @@ class ExtendedMoveParameters(ParameterSection):
     opposite: tuple[MoveGrid, ...] = (MoveGrid(spot=(0.15,), vol=(1.3,), share=_SHARE),)
     """Moves of one index by the change and of another by its negative, for each ordered pair of
     underlyings; the volatility of all underlyings changes."""
-    rows: tuple[ExtendedRow, ...] = _SHAPES
+    rows: tuple[ExtendedRow, ...] = (*_SHAPES, *_BASIS)
     """Further moves, with names."""
     vol_power: float = Field(default=0.3, ge=0, le=1)
     """A factor m on the 30-day volatility is 1 + (m - 1) * (30 / days)^vol_power at other expiries,

@@ -77,6 +77,21 @@ class AccountMeasures:
         """Expected shortfall if the core is ES, else VaR."""
         return self.es_usd if self.inputs.model.measure.core == "es" else self.var_usd
 
+    @property
+    def add_on_kind(self) -> str:
+        """``es`` if the add-ons are based on expected shortfall, else ``var``."""
+        model = self.inputs.model
+        return "es" if model.addons.measure == "core" and model.measure.core == "es" else "var"
+
+    def for_add_ons(self, var_and_es: tuple[FloatArray, FloatArray]) -> FloatArray:
+        """Return the measure on which the add-ons are based: one of the two arrays, US dollars."""
+        return var_and_es[self.add_on_kind == "es"]
+
+    @property
+    def add_on_base_usd(self) -> FloatArray:
+        """The measure of the core rows on which the add-ons are based."""
+        return self.for_add_ons(self._var_and_es)
+
     @cached_property
     def var_interval_usd(self) -> tuple[FloatArray, FloatArray]:
         """Ends of the 95 % confidence interval of VaR."""

@@ -14,10 +14,11 @@ def amount(context: RequirementContext) -> FloatArray:
         context.risk,
         measures.exposures,
         context.groups,
-        measures.groups[0],
+        measures.for_add_ons(measures.groups),
         context.model,
         book.members,
         context.inputs.hedge,
+        kind=measures.add_on_kind,
     )
     return context.record_charge(charge)
 

@@ -15,15 +15,19 @@ EXPIRING = "expiring options settled"
 
 
 def amount(context: RequirementContext) -> FloatArray:
-    """Return the increase of VaR of accounts with expiring options, (n_accounts,), US dollars."""
+    """Return the increase of the measure of accounts with expiring options, (n_accounts,).
+
+    US dollars; the measure is VaR or expected shortfall, see `AddOnParameters.measure`.
+    """
     profits = context.alternative(EXPIRING)
     if profits is None:
         return np.zeros(context.n_accounts)
-    settled, _ = measures_of(profits, context.sample)
+    measures = context.measures
+    settled = measures.for_add_ons(measures_of(profits, context.sample))
     affected = _holds(context.book.holdings, context.risk.expires_within)
     accounts = np.flatnonzero(affected)
-    context.record_some("var_settled_usd", accounts, settled[accounts])
-    return np.where(affected, np.maximum(settled - context.measures.var_usd, 0.0), 0.0)
+    context.record_some(f"{measures.add_on_kind}_settled_usd", accounts, settled[accounts])
+    return np.where(affected, np.maximum(settled - measures.add_on_base_usd, 0.0), 0.0)
 
 
 def _holds(holdings: Holdings, chosen: BoolArray) -> BoolArray:

@@ -1,4 +1,4 @@
-"""Model risk add-on: the increase of VaR under alternative smiles and dynamics."""
+"""Model risk add-on: the increase of the measure under alternative smiles and dynamics."""
 
 from collections.abc import Mapping
 
@@ -11,16 +11,20 @@ from margin_actors.engine.parameters import ModelParameters, RevaluationParamete
 
 
 def amount(context: RequirementContext) -> FloatArray:
-    """Return the largest increase of VaR, at least a share of VaR, (n_accounts,), US dollars."""
-    var = context.measures.var_usd
-    largest = np.zeros(var.size)
+    """Return the largest increase of the measure, at least a share of it, (n_accounts,).
+
+    US dollars; the measure is VaR or expected shortfall, see `AddOnParameters.measure`.
+    """
+    measures = context.measures
+    own = measures.add_on_base_usd
+    largest = np.zeros(own.size)
     for label in alternatives(context.model):
         profits = context.alternative(label)
         if profits is not None:
-            other, _ = measures_of(profits, context.sample)
-            largest = np.maximum(largest, other - var)
-            context.record("var_usd", other, label)
-    least = context.model.addons.model_risk.share_min * np.maximum(var, 0.0)
+            other = measures.for_add_ons(measures_of(profits, context.sample))
+            largest = np.maximum(largest, other - own)
+            context.record(f"{measures.add_on_kind}_usd", other, label)
+    least = context.model.addons.model_risk.share_min * np.maximum(own, 0.0)
     context.record("least_usd", least)
     return np.maximum(largest, least)
 

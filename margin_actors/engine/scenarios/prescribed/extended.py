@@ -13,6 +13,10 @@ import numpy as np
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.parameters import EVERY, ExtendedMoveParameters, MoveGrid
+from margin_actors.engine.scenarios.sets.perpetual_basis import (
+    BasisProvenance,
+    PerpetualBasisMoves,
+)
 from margin_actors.engine.scenarios.sets.scenario_set import (
     MONEYNESS,
     NEVER,
@@ -41,6 +45,10 @@ class ExtendedMove:
     """As in `ExtendedRow`."""
     term: float = 0.0
     """As in `ExtendedRow`."""
+    perpetual_basis: tuple[float, ...] = ()
+    """Relative change of the perpetuals of each underlying against the index; empty: none."""
+    forward_basis: tuple[float, ...] = ()
+    """Likewise, of dated forwards."""
 
 
 def extended_moves(
@@ -60,14 +68,18 @@ def extended_moves(
     ]
     problems: list[Problem] = []
     for row in parameters.rows:
-        unknown = sorted({*row.spot} - {EVERY, *underlyings})
+        given = {name for changes in row.changes.values() for name in changes}
+        unknown = sorted(given - {EVERY, *underlyings})
         if unknown:
             where, known = f"tails.extended_moves.rows {row.name!r}", ", ".join(underlyings)
             what = f"moves the unknown underlying {', '.join(unknown)}"
             problems.append(Problem(where, what, f"the model's underlyings are {known}"))
-        others = row.spot.get(EVERY, 0.0)
-        spot = tuple(row.spot.get(u, others) for u in underlyings)
-        found.append(ExtendedMove(row.name, spot, row.vol, row.share, row.skew, row.term))
+        spot, perpetual, forward = (
+            tuple(changes.get(u, changes.get(EVERY, 0.0)) for u in underlyings)
+            for changes in row.changes.values()
+        )
+        shape = row.vol, row.share, row.skew, row.term
+        found.append(ExtendedMove(row.name, spot, *shape, perpetual, forward))
     names = [move.name for move in found]
     repeated = sorted({name for name in names if names.count(name) > 1})
     problems += [Problem("tails.extended_moves", f"two moves are named {n!r}") for n in repeated]
@@ -150,7 +162,16 @@ def extended_rows(
     """
     moves = extended_moves(parameters, underlyings)
     n, nu = len(moves), len(underlyings)
-    spot = logarithms(1.0 + np.array([move.spot for move in moves]).reshape(n, nu))[0]
+    still = (0.0,) * nu
+    spot, perpetual, forward = (
+        logarithms(1.0 + np.array(changes).reshape(n, nu))[0]
+        for changes in (
+            [move.spot for move in moves],
+            [move.perpetual_basis or still for move in moves],
+            [move.forward_basis or still for move in moves],
+        )
+    )
+    made = np.where(perpetual != 0.0, BasisProvenance.MADE, BasisProvenance.NONE)
     to_month = logarithms(30.0 / tenors_days)[0]
     growth = exponentials(parameters.vol_power * logarithms(30.0 / np.maximum(tenors_days, 1.0))[0])
     vol = np.empty((n, tenors_days.size, len(MONEYNESS)))
@@ -166,11 +187,14 @@ def extended_rows(
         spot_return=spot,
         path_hours=path_hours,
         path_return=spot[:, :, None] * (path_hours / path_hours[-1]),
-        basis_change=np.zeros((n, nu, tenors_days.size)),
+        basis_change=np.repeat(forward[:, :, None], tenors_days.size, axis=2),
         vol_change=np.repeat(vol[:, None], nu, axis=1),
         weight=np.full(n, 1.0 / max(n, 1)),
         provenance=np.full((n, nu), Provenance.PRESCRIBED, np.uint8),
         tenors_days=tenors_days,
         loss_share=np.array([move.share for move in moves]),
         row_names=tuple(move.name for move in moves),
+        perpetual_basis=(
+            PerpetualBasisMoves(perpetual, made.astype(np.uint8)) if perpetual.any() else None
+        ),
     )
