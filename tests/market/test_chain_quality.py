@@ -1,7 +1,7 @@
 """Every planted fault of an option chain is found, and clean chains have no findings."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import chain_faults as faults
@@ -20,6 +20,7 @@ from margin_actors.market.chain_quality import (
 )
 from margin_actors.market.chain_quality.robust import outliers, predictions, row_medians
 from margin_actors.market.chains import snapshot_from_chain, snapshot_to_chain
+from margin_actors.market.rates import RateCurve
 from margin_actors.market.snapshot_table import snapshot_from_table, snapshot_to_table
 from margin_actors.market.snapshots import MarketSnapshot
 
@@ -165,6 +166,16 @@ def test_the_id_is_that_of_the_published_snapshot(snapshot: MarketSnapshot) -> N
     found = faults.screened(broken)
     assert found.id == broken.id != snapshot.id
     assert screen_snapshot(found, faults.GATES) is found
+
+
+def test_everything_but_what_is_excluded_is_kept(snapshot: MarketSnapshot) -> None:
+    curve = RateCurve(date(2026, 1, 2), np.array([0.5]), np.array([0.04]))
+    perpetuals = {u: 1.001 * price for u, price in snapshot.index_usd.items()}
+    whole = replace(snapshot, rates=curve, perpetual_usd=perpetuals, discount_annual=0.01)
+    found = faults.screened(whole)
+    for item in fields(MarketSnapshot):
+        if item.name not in ("expiries", "options"):
+            assert getattr(found, item.name) is getattr(whole, item.name), item.name
 
 
 def test_disabled_gates_return_the_same_snapshot(snapshot: MarketSnapshot) -> None:

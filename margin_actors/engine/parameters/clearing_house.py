@@ -60,7 +60,7 @@ _VERSION_2 = named_model(
     version="2",
     scenarios=FILTERED.model_copy(
         update={
-            "filter": FilterParameters(floor_share=0.95),
+            "filter": FilterParameters(floor_share=0.9),
             "stress": StressParameters(enabled=True, basis_rows=True),
             "perpetual_basis": PerpetualBasisParameters(moves="history"),
         }
@@ -78,7 +78,7 @@ _VERSION_2 = named_model(
     ),
     addons=AddOnParameters(
         measure="core",
-        concentration=ConcentrationParameters(enabled=True),
+        concentration=ConcentrationParameters(enabled=True, participation=0.3),
         liquidity=LiquidityParameters(enabled=True),
         model_risk=ModelRiskParameters(enabled=True),
         expiry_risk=ExpiryRiskParameters(enabled=True),

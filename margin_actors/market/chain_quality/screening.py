@@ -1,8 +1,9 @@
 """A snapshot without the quotes and expiries that fail the quality gates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -103,14 +104,12 @@ def _without(
     ]
     position[kept] = np.arange(len(kept), dtype=np.int32)
     options = _selected(snapshot.options, keep, no_mark, no_quote, position)
+    rest: dict[str, Any] = {item.name: getattr(snapshot, item.name) for item in fields(snapshot)}
+    del rest["expiries"], rest["options"]
     return ScreenedSnapshot(
-        time=snapshot.time,
-        index_usd=snapshot.index_usd,
+        **rest,
         expiries=tuple(snapshot.expiries[i] for i in kept),
         options=options,
-        is_synthetic=snapshot.is_synthetic,
-        origin=snapshot.origin,
-        discount_annual=snapshot.discount_annual,
         published_id=snapshot.id,
         findings=tuple(findings),
         quarantined=quarantined,
