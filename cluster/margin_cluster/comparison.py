@@ -15,6 +15,7 @@ from margin_actors.market.books import Book, select_positions
 from margin_actors.market.instruments import has_expired
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.progress import ProgressCallback, no_progress
+from margin_cluster.sources import require_plausible
 from margin_cluster.wiring import (
     RunRequest,
     Workspace,
@@ -75,7 +76,8 @@ def run_comparison(
     for name, model in models.items():
         key = repr((model.history, model.scenarios, model.quality, model.procyclicality))
         if key not in built:
-            built[key] = build_scenarios(workspace, model, market.time, progress=progress)[0]
+            built[key], history = build_scenarios(workspace, model, market.time, progress=progress)
+            require_plausible(market, history.grids, model, source=snapshot)
         sets[name] = (model, built[key])
     progress("Assessing the book", 0, 0)
     margined, failures, expired = _margined_by_all(held.book, market, sets)

@@ -48,9 +48,11 @@ from margin_cluster.sources import (
     ParquetStore,
     UsedFile,
     file_sha256,
+    is_written_by_hand,
     load_snapshot,
     load_surface_histories,
     read_toml,
+    require_plausible,
     snapshot_from_toml,
     synthetic_folder,
 )
@@ -112,7 +114,7 @@ def load_market(
     InvalidParameters
         If the text is neither a time nor ends in ".toml".
     """
-    if snapshot is not None and snapshot.endswith(".toml"):
+    if is_written_by_hand(snapshot):
         path = Path(snapshot)
         written = snapshot_from_toml(path)
         workspace.store.put("market_snapshots", written.id, snapshot_to_table(written))
@@ -296,7 +298,8 @@ def run_margin(
         scenarios, history = build_scenarios(workspace, model, snapshot.time, progress=progress)
     else:
         scenarios = load_scenarios(workspace, request.scenarios_id)
-        history = History({}, [], [])
+        history = History({}, [], [], ["Index prices were not compared with a price history"])
+    require_plausible(snapshot, history.grids, model, source=request.snapshot)
     progress("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
     margined = book if deposits is None else with_collateral(book, deposits, model)

@@ -11,6 +11,7 @@ from rich.table import Table
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.market.cleansing import FAULT_MEANING, QualityReport
+from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.cli.console import (
     counted,
     opened_workspace,
@@ -30,7 +31,7 @@ from margin_cluster.cli.schemas import (
     DataFetchDocument,
     PriceRepair,
 )
-from margin_cluster.sources import write_synthetic_folder
+from margin_cluster.sources import is_written_by_hand, require_plausible, write_synthetic_folder
 from margin_cluster.sources.deribit import DeribitClient, fetch_chain
 from margin_cluster.wiring import (
     FREQUENCIES,
@@ -61,28 +62,31 @@ def check(
     """
     parameters = load_model(model)
     with opened_workspace(data, quiet=as_json) as (workspace, progress):
-        time, has_chains = _valuation_time(workspace, parameters, snapshot)
+        market, time = _valuation(workspace, parameters, snapshot)
         history = load_history(workspace, parameters, time, progress=progress)
-    document = _check_document(history, time, has_chains=has_chains)
+    document = _check_document(history, time, has_chains=market is not None)
+    if not as_json:
+        _show_check(history, document)
+    if market is not None:
+        require_plausible(market, history.grids, parameters, source=snapshot)
     if as_json:
         print_json(document)
-    else:
-        _show_check(history, document)
     if any(r.breaches for r in history.reports):
         raise typer.Exit(EXIT_QUALITY)
 
 
-def _valuation_time(
+def _valuation(
     workspace: Workspace, model: ModelParameters, snapshot: str | None
-) -> tuple[datetime, bool]:
-    """Return (time up to which prices are checked, True if a snapshot was read for it)."""
-    if workspace.data.chains or (snapshot is not None and snapshot.endswith(".toml")):
-        return load_market(workspace, snapshot)[0].time, True
+) -> tuple[MarketSnapshot | None, datetime]:
+    """Return (market or None without one, time up to which prices are checked)."""
+    if workspace.data.chains or is_written_by_hand(snapshot):
+        market = load_market(workspace, snapshot)[0]
+        return market, market.time
     if snapshot is not None:
-        return time_from_text(snapshot), False
+        return None, time_from_text(snapshot)
     interval = FREQUENCIES[model.history.frequency]
     underlyings = model.scenarios.underlyings
-    return workspace.data.last_close(model.history.sources, underlyings, interval), False
+    return None, workspace.data.last_close(model.history.sources, underlyings, interval)
 
 
 def _check_document(history: History, time: datetime, *, has_chains: bool) -> DataCheckDocument:

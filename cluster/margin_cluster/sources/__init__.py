@@ -8,6 +8,7 @@ from margin_cluster.sources.chain_files import (
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
+from margin_cluster.sources.plausibility import is_written_by_hand, require_plausible
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
 from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
@@ -20,10 +21,12 @@ __all__ = [
     "UsedFile",
     "chain_files",
     "file_sha256",
+    "is_written_by_hand",
     "load_snapshot",
     "load_surface_histories",
     "read_table",
     "read_toml",
+    "require_plausible",
     "snapshot_from_toml",
     "synthetic_folder",
     "write_synthetic_folder",

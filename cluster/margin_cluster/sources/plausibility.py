@@ -1,0 +1,52 @@
+"""Refusal of a market that is not plausible, under the limits of a model."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeGuard
+
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.errors import DataQualityFailure, raise_if_any
+from margin_actors.market.cleansing import (
+    PriceGrid,
+    implausible_prices,
+    implausible_volatilities,
+)
+from margin_actors.market.snapshots import MarketSnapshot
+
+
+def is_written_by_hand(snapshot: str | None) -> TypeGuard[str]:
+    """Return whether a market, as on the command line, is named by the path of a TOML file."""
+    return snapshot is not None and snapshot.endswith(".toml")
+
+
+def require_plausible(
+    market: MarketSnapshot,
+    prices: Mapping[str, PriceGrid],
+    model: ModelParameters,
+    *,
+    source: str | None,
+) -> None:
+    """Check a market against the plausibility limits of a model.
+
+    Parameters
+    ----------
+    market : MarketSnapshot
+    prices : mapping of str to PriceGrid
+        Price histories up to the market's time; an index without one is not compared.
+    model : ModelParameters
+    source : str, optional
+        The market as on the command line: a time, the path of a TOML file, or None. Volatilities
+        are checked in hand-written markets only, because one quote of a recorded chain is no reason
+        to stop.
+
+    Raises
+    ------
+    DataQualityFailure
+        With every value that is beyond a limit.
+    """
+    limits = model.quality.plausibility
+    problems = implausible_prices(market, prices, limits)
+    if is_written_by_hand(source):
+        problems += implausible_volatilities(market, limits)
+        problems = [replace(p, location=f"{source}, {p.where}") for p in problems]
+    raise_if_any(problems, DataQualityFailure, "the market fails the model's plausibility limits")
