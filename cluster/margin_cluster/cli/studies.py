@@ -22,7 +22,7 @@ from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_cluster.cli.console import counted, opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
-from margin_cluster.cli.options import FIRST_DATE, AsJson, Data, First, Force, Last, Model, OutDir
+from margin_cluster.cli.options import AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
 from margin_cluster.cli.schemas import (
     BacktestDocument,
@@ -51,6 +51,10 @@ _LIGHTS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 _SIGNIFICANT = 0.05
 
 
+def _begin(text: str | None) -> datetime | None:
+    return None if text is None else time_from_text(text, option="--from")
+
+
 def _until(text: str | None) -> datetime | None:
     return None if text is None else time_from_text(text, option="--to")
 
@@ -60,7 +64,7 @@ def backtest(
     out_dir: OutDir,
     data: Data = None,
     model: Model = DEFAULT_PRESET,
-    first: First = FIRST_DATE,
+    first: First = None,
     last: Last = None,
     engine: Annotated[
         list[str] | None, typer.Option("--engine", help="Engine; repeat for several.")
@@ -84,7 +88,7 @@ def backtest(
         opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         levels, remark = confidence or CONFIDENCES, ""
-        begin, until = time_from_text(first, option="--from"), _until(last)
+        begin, until = _begin(first), _until(last)
         if book is None:
             found = run_backtest(
                 workspace,
@@ -108,7 +112,8 @@ def backtest(
                 progress=progress,
             )
             end = _end_of_chains(parameters, found.replay.time, until)
-        document = _backtest_document(found, out_dir, remark, end)
+        start = _start_of_replay(parameters, found.replay.time, begin)
+        document = _backtest_document(found, out_dir, remark, start, end)
         tests = pa.Table.from_pylist([row.model_dump() for row in document.tests])
         pq.write_table(tests, folder / "tests.parquet")
         pa_csv.write_csv(tests, folder / "tests.csv")
@@ -124,6 +129,16 @@ def backtest(
     else:
         _show_book(found, document)
     out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
+
+
+def _start_of_replay(model: ModelParameters, dates: TimeArray, begin: datetime | None) -> str:
+    """Return why a replay begins where it does, or nothing if its first date was asked for."""
+    if begin is not None:
+        return ""
+    return (
+        f"The first date is {_date(dates[0])}, the first one that the data and the model's "
+        f"{model.scenarios.windows:,} windows allow; --from sets another."
+    )
 
 
 def _end_of_replay(
@@ -168,7 +183,7 @@ def _date(time: np.datetime64) -> str:
     return str(time.astype("datetime64[D]"))
 
 
-def _backtest_document(found: Backtest, folder: Path, remark: str, end: str) -> BacktestDocument:
+def _backtest_document(found: Backtest, folder: Path, remark: str, *ends: str) -> BacktestDocument:
     tests = [
         BacktestTest(
             portfolio=r.portfolio,
@@ -192,7 +207,7 @@ def _backtest_document(found: Backtest, folder: Path, remark: str, end: str) -> 
         for r in found.rows
     ]
     first, last = (_date(t) for t in found.replay.time[[0, -1]])
-    remarks = [text for text in (f"{remark}." if remark else "", end) if text]
+    remarks = [text for text in (f"{remark}." if remark else "", *ends) if text]
     return BacktestDocument(
         out=str(folder), first_date=first, last_date=last, remarks=remarks, tests=tests
     )
@@ -282,7 +297,7 @@ def procyclicality(
     out_dir: OutDir,
     data: Data = None,
     model: Model = "fhs-surface",
-    first: First = FIRST_DATE,
+    first: First = None,
     last: Last = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -293,7 +308,7 @@ def procyclicality(
         output_folder(out_dir, command="procyclicality", replace=force) as folder,
         opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
-        begin, until = time_from_text(first, option="--from"), _until(last)
+        begin, until = _begin(first), _until(last)
         series, replayed = run_procyclicality(
             workspace, parameters, first=begin, last=until, progress=progress
         )
@@ -324,7 +339,7 @@ def procyclicality(
         out=str(out_dir),
         first_date=_date(series.time[0]),
         last_date=_date(series.time[-1]),
-        remarks=[end] if end else [],
+        remarks=[text for text in (_start_of_replay(parameters, series.time, begin), end) if text],
         responses=responses,
     )
     if as_json:

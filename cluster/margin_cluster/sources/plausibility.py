@@ -36,8 +36,7 @@ def require_plausible(
     model : ModelParameters
     source : str, optional
         The market as on the command line: a time, the path of a TOML file, or None. Volatilities
-        are checked in hand-written markets only, because one quote of a recorded chain is no reason
-        to stop.
+        are checked in hand-written markets only: one quote of a recorded chain must not stop a run.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Model validation: backtests of margins against realised losses, and procyclicality measures."""
 
 from margin_actors.engine.backtest.books import BookDate, margin_and_outcome
+from margin_actors.engine.backtest.first_date import FIRST_DATE, dates_with_history
 from margin_actors.engine.backtest.portfolios import PORTFOLIOS, benchmark_book
 from margin_actors.engine.backtest.procyclicality import (
     TOOLS,
@@ -28,6 +29,7 @@ from margin_actors.engine.backtest.statistics import (
 from margin_actors.engine.backtest.summary import Backtest, BacktestRow, summarise
 
 __all__ = [
+    "FIRST_DATE",
     "PORTFOLIOS",
     "TOOLS",
     "Backtest",
@@ -40,6 +42,7 @@ __all__ = [
     "ResponsivenessRow",
     "benchmark_book",
     "christoffersen",
+    "dates_with_history",
     "join_replays",
     "join_series",
     "judge",
