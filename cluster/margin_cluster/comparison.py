@@ -102,7 +102,8 @@ def _margined_by_all(
     expired = 0
     for model, scenarios in sets.values():
         smiles = fit_smiles(market, model)
-        found = assess_unpriced_book(book, market, scenarios, model, smiles)
+        days = model.quality.expired_days_max
+        found = assess_unpriced_book(book, market, scenarios, model, smiles, expired_days_max=days)
         failures = {f.account_id: f for f in found.failures} | failures
         expired = found.expired_positions
     if not failures and not expired:

@@ -51,6 +51,7 @@ from margin_cluster.sources import (
     is_written_by_hand,
     load_snapshot,
     load_surface_histories,
+    naming_written_market,
     read_toml,
     require_plausible,
     snapshot_from_toml,
@@ -309,7 +310,7 @@ def run_margin(
     if keep is None:
         keep = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
     progress("Revaluing every account", 0, 0)
-    with named_input("book", str(held.path)):
+    with named_input("book", str(held.path)), naming_written_market(request.snapshot):
         result = calculate_margin(
             snapshot,
             scenarios,
@@ -318,6 +319,7 @@ def run_margin(
             surfaces=surfaces,
             keep_pnl=keep,
             threads=workspace.settings.threads,
+            expired_days_max=model.quality.expired_days_max,
         )
     equity = None
     if deposits is not None:

@@ -115,6 +115,7 @@ def _checked_prices(report: QualityReport) -> CheckedPrices:
                 first=s.first,
                 last=s.last,
                 missing=s.missing,
+                not_used=s.not_used,
                 faults=s.faults,
             )
             for s in report.sources
@@ -161,6 +162,9 @@ def _show_quality(report: QualityReport) -> None:
         span = f"{s.first[:shown]} – {s.last[:shown]}"
         table.add_row(s.source, span, f"{s.missing:,}", faults)
     out.print(table)
+    later = sum(s.not_used for s in report.sources)
+    if later:
+        out.print(f"  {counted(later, 'candle')} after that time: not used", highlight=False)
     for repair in report.repairs[:10]:
         out.print(
             f"  {repair.time}  {repair.source}: {repair.rule}, {repair.found:,.2f} "

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_cluster.cli.console import err, opened_workspace, out, print_json
+from margin_cluster.cli.console import err, opened_workspace, out, print_json, print_plain
 from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
 from margin_cluster.cli.options import (
     AsJson,
@@ -25,6 +25,7 @@ from margin_cluster.cli.schemas import RunDocument
 from margin_cluster.cli.summary import show_calculation, show_failures
 from margin_cluster.report import report_html
 from margin_cluster.results import CalculationOutput, collateral_totals, totals, write_tables
+from margin_cluster.sources import written_market_hint
 from margin_cluster.wiring import RunRequest, load_model, run_margin
 
 
@@ -71,8 +72,16 @@ def run(
         out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
         margined = len(output.result.book.accounts)
         show_failures(output.result.failures, margined, all_in=f"{out_dir / 'not_margined.csv'}")
+        _show_hint(output, snapshot)
     if not output.is_complete:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _show_hint(output: CalculationOutput, snapshot: str | None) -> None:
+    """Print how to complete a hand-written market if accounts could not be margined."""
+    hint = written_market_hint(snapshot)
+    if hint and output.result.failures:
+        print_plain(hint)
 
 
 def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
@@ -132,4 +141,5 @@ def report(
     if not output.is_complete:
         margined = len(output.result.book.accounts)
         show_failures(output.result.failures, margined, all_in="the report")
+        _show_hint(output, snapshot)
         raise typer.Exit(EXIT_INCOMPLETE)

@@ -303,6 +303,7 @@ def _quality(report: QualityReport) -> dict[str, object]:
                     f"{n:,} {name.replace('_', ' ')}" for name, n in s.faults.items() if n
                 )
                 or "none",
+                "not_used": f"{s.not_used:,}",
             }
             for s in report.sources
         ],

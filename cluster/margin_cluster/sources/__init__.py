@@ -8,7 +8,12 @@ from margin_cluster.sources.chain_files import (
 from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.files import file_sha256, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
-from margin_cluster.sources.plausibility import is_written_by_hand, require_plausible
+from margin_cluster.sources.plausibility import (
+    is_written_by_hand,
+    naming_written_market,
+    require_plausible,
+    written_market_hint,
+)
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
 from margin_cluster.sources.store import ParquetStore
 from margin_cluster.sources.synthetic_folder import synthetic_folder, write_synthetic_folder
@@ -24,10 +29,12 @@ __all__ = [
     "is_written_by_hand",
     "load_snapshot",
     "load_surface_histories",
+    "naming_written_market",
     "read_table",
     "read_toml",
     "require_plausible",
     "snapshot_from_toml",
     "synthetic_folder",
     "write_synthetic_folder",
+    "written_market_hint",
 ]

@@ -1,11 +1,18 @@
-"""Refusal of a market that is not plausible, under the limits of a model."""
+"""Hand-written markets: refusal of implausible values, and remedies that name their file."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeGuard
 
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.errors import DataQualityFailure, raise_if_any
+from margin_actors.errors import (
+    DataQualityFailure,
+    InvalidPortfolio,
+    MissingMarketData,
+    Problem,
+    raise_if_any,
+)
 from margin_actors.market.cleansing import (
     PriceGrid,
     implausible_prices,
@@ -49,3 +56,26 @@ def require_plausible(
         problems += implausible_volatilities(market, limits)
         problems = [replace(p, location=f"{source}, {p.where}") for p in problems]
     raise_if_any(problems, DataQualityFailure, "the market fails the model's plausibility limits")
+
+
+def written_market_hint(snapshot: str | None) -> str:
+    """Return what to add to a hand-written market for positions that it does not cover, or ""."""
+    if not is_written_by_hand(snapshot):
+        return ""
+    return (
+        f"The market is {snapshot}: add an [[option]] for each option held, a [[future]] for each "
+        "future, and the index of each underlying."
+    )
+
+
+@contextmanager
+def naming_written_market(snapshot: str | None) -> Generator[None]:
+    """Add the file of a hand-written market to errors about positions that it does not cover."""
+    try:
+        yield
+    except (InvalidPortfolio, MissingMarketData) as error:
+        if is_written_by_hand(snapshot):
+            remedy = "add an [[option]] for each option held, and a [[future]] for each future"
+            what = "describes the market that was used"
+            error.problems = (*error.problems, Problem(snapshot, what, remedy))
+        raise

@@ -29,6 +29,7 @@ from margin_actors.engine.margin.eligibility import (
     assess_book,
     assess_unpriced_book,
     instrument_faults,
+    overdue_instruments,
 )
 from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
 from margin_actors.engine.margin.margins import (
@@ -114,6 +115,7 @@ __all__ = [
     "measures_of",
     "measures_over",
     "needs_of",
+    "overdue_instruments",
     "model_faults",
     "position_sums",
     "prepare_book",

@@ -121,6 +121,7 @@ def calculate_margin(
     surfaces: dict[str, VolatilitySurface] | None = None,
     keep_pnl: bool = False,
     threads: int = 1,
+    expired_days_max: float | None = None,
 ) -> MarginResult:
     """Return the initial margin of every account of a book that can be margined.
 
@@ -137,6 +138,9 @@ def calculate_margin(
         Return every account's profit in every scenario as `pnl_usd`.
     threads : int
         Number of threads; the result is the same, bit for bit, for any number.
+    expired_days_max : float, optional
+        Accounts with a position that expired more days ago are among the failures, because its
+        expiry is likely to be mistyped; by default every expired position is removed.
 
     Raises
     ------
@@ -153,7 +157,9 @@ def calculate_margin(
             [Problem(Location("book"), "the book is empty", "add positions")],
         )
     smiles = fit_smiles(snapshot, model, surfaces=surfaces)
-    assessment = assess_unpriced_book(book, snapshot, scenarios, model, smiles)
+    assessment = assess_unpriced_book(
+        book, snapshot, scenarios, model, smiles, expired_days_max=expired_days_max
+    )
     _require_accounts(assessment, snapshot, scenarios, model, smiles)
     names = assessment.book.instruments
     if not names:  # every position has expired, but a market needs at least one contract

@@ -142,7 +142,9 @@ class ModelParameters(ParameterSection):
         if moves == "history" and on_marks:
             raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
         if on_marks and self.addons.model_risk.enabled:
-            raise ValueError("addons.model_risk needs smile = 'svi' or 'sabr'")
+            raise ValueError(
+                "addons.model_risk needs smile = 'svi' or 'sabr'; or set its enabled = false"
+            )
         return self
 
     @property

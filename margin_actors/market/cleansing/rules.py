@@ -55,7 +55,7 @@ class PlausibilityLimits(ParameterSection):
 class QualityLimits(ParameterSection):
     """Limits on the quality of the price history and of the market; a breach stops the run."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"plausibility"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"plausibility", "expired_days_max"})
 
     missing_fraction_max: float = Field(default=0.02, ge=0, le=1)
     """Largest fraction of the grid points of the lookback without a price."""
@@ -64,5 +64,10 @@ class QualityLimits(ParameterSection):
     its grid points times the number of sources."""
     end_age_hours_max: float = Field(default=30.0, gt=0)
     """Largest age of the last price at the valuation time, hours."""
+    expired_days_max: float | None = Field(default=14.0, ge=0)
+    """Largest time since the expiry of a position in a file, days. Positions that expired earlier
+    are likely to have a mistyped expiry, and their accounts are not margined; positions that
+    expired later await settlement and are excluded. Null: no limit. It does not apply to the stored
+    positions of a service, which are settled there."""
     plausibility: PlausibilityLimits = PlausibilityLimits()
     """Plausibility of the market that is margined."""
