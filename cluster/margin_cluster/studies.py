@@ -282,8 +282,7 @@ def run_book_backtest(
     """
     models = engine_models(model, engines)
     lead = next(iter(models.values()))
-    first = first or TIME_MIN
-    pairs = _snapshot_pairs(workspace, first, last, lead.horizon_hours_total)
+    pairs = _snapshot_pairs(workspace, first := first or TIME_MIN, last, lead.horizon_hours_total)
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
     history = load_history(workspace, lead, until, progress=progress)
     require_quality(history.reports)

@@ -56,7 +56,7 @@ def require_columns(
     raise_if_any(problems, error, f"{where} does not have the columns it needs")
 
 
-def _misfit(table: pa.Table, name: str, kind: ColumnKind, where: str) -> str:
+def _misfit(table: pa.Table, name: str, kind: ColumnKind, source: str) -> str:
     """Describe a column that is not of `kind`, including its first text that is not a number."""
     found = f"column {name!r} is {table.schema.field(name).type}"
     if kind != "number" or not _is_text(table.schema.field(name).type):
@@ -64,7 +64,7 @@ def _misfit(table: pa.Table, name: str, kind: ColumnKind, where: str) -> str:
     for row, text in enumerate(table.column(name).to_pylist()):
         if text is not None and not is_number(text):
             comma = ", with a decimal comma: write a point" if _DECIMAL_COMMA.match(text) else ""
-            return f"{found}; {row_name(where, row)} holds {text[:40]!r}{comma}"
+            return f"{found}; {row_name(source, row)} holds {text[:40]!r}{comma}"
     return found
 
 

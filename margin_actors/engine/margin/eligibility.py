@@ -137,7 +137,7 @@ def assess_unpriced_book(
     if expired_days_max is not None:
         overdue = overdue_instruments(names.expired, snapshot.time, expired_days_max)
         names = replace(
-            names, expired=names.expired - overdue.keys(), faults=names.faults | overdue
+            names, expired=names.expired - overdue.keys(), faults={**names.faults, **overdue}
         )
     if model.revaluation.pnl_quantum_usd is not None:
         lots = [_lot(name, names, model) for name in book.instruments]

@@ -103,5 +103,5 @@ def implausible_volatilities(snapshot: MarketSnapshot, limits: PlausibilityLimit
     return problems
 
 
-def _problem(where: str, what: str, limit: str, hint: str = "correct the value") -> Problem:
-    return Problem(where, what, f"{hint}, or accept it: {_SECTION}.{limit} in the model file")
+def _problem(location: str, what: str, limit: str, hint: str = "correct the value") -> Problem:
+    return Problem(location, what, f"{hint}, or accept it: {_SECTION}.{limit} in the model file")
