@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 _SHOWN = 20
+_TEXT_FILES = (".csv", ".csv.gz", ".tsv", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +25,32 @@ class Location:
     account: str = ""
     """Account id; empty if not applicable."""
     row: int | None = None
-    """The first row concerned, from 0; None if not applicable."""
+    """The first row concerned, from 0; None if not applicable. In a text file it is shown as the
+    line, which counts from 1 and includes the header."""
     more_rows: int = 0
     """Number of further rows concerned."""
 
     def __str__(self) -> str:
-        """Return the place as text, for example ``book.csv, row 3 and 2 more``."""
+        """Return the place as text, for example ``book.csv, line 5 and 2 more``."""
         text = self.source
         if self.account:
             text += f", account {self.account}"
         if self.row is not None:
-            text += f", row {self.row}"
+            text += f", {row_name(self.source, self.row)}"
         if self.more_rows:
             text += f" and {self.more_rows} more"
         return text
+
+
+def row_name(source: str, row: int) -> str:
+    """Return how a row (from 0) of the input `source` is called: by its line in a text file.
+
+    Examples
+    --------
+    >>> row_name("book.csv", 0), row_name("book.parquet", 0)
+    ('line 2', 'row 0')
+    """
+    return f"line {row + 2}" if source.endswith(_TEXT_FILES) else f"row {row}"
 
 
 @dataclass(frozen=True)
@@ -221,7 +234,7 @@ def named_input(source: str, name: str) -> Generator[None]:
     Traceback (most recent call last):
     ...
     margin_actors.errors.InvalidPortfolio: unusable
-      - book.csv, row 3: is empty
+      - book.csv, line 5: is empty
     """
     try:
         yield

@@ -47,6 +47,8 @@ class Attempts:
         now: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        if not timeout_seconds > 0:
+            raise ValueError(f"timeout_seconds is {timeout_seconds!r}; give a number above 0")
         self._policy, self._now, self._chance = policy, now, chance
         self._until = now() + timeout_seconds
         self._made = 1

@@ -60,7 +60,13 @@ def timestamp(time: datetime, what: str) -> Timestamp:
 
 
 def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Position]:
-    """Return protobuf positions in the given order."""
+    """Return protobuf positions in the given order.
+
+    Raises
+    ------
+    ValueError
+        If a quantity is not a number, or a table lacks a column.
+    """
     if _tables.is_frame(quantities):
         names, amounts = _tables.columns_of(quantities, ("instrument_name", "quantity"), what)
         pairs: Iterable[tuple[str, float]] = zip(names.tolist(), amounts.tolist(), strict=True)
@@ -68,7 +74,18 @@ def positions(quantities: Quantities, what: str) -> list[margin_types_pb2.Positi
         pairs = cast("Mapping[str, float]", quantities).items()
     else:
         pairs = ((p.instrument_name, p.quantity) for p in quantities)
-    return [margin_types_pb2.Position(instrument_name=n, quantity=q) for n, q in pairs]
+    return [
+        margin_types_pb2.Position(instrument_name=n, quantity=_number(q, f"{what}: {n}: quantity"))
+        for n, q in pairs
+    ]
+
+
+def _number(value: float, field: str) -> float:
+    """Return the value; raises ValueError, naming the field, if it is text or a truth value."""
+    if isinstance(value, (str, bytes, bool)):
+        kind = type(value).__name__
+        raise ValueError(f"{field} is {value!r}, a {kind}; give a number")
+    return value
 
 
 class SubjectField(TypedDict, total=False):
@@ -133,7 +150,12 @@ def trades_to_wire(trades: Trades) -> list[portfolio_pb.Trade]:
         )
         rows = zip(accounts.tolist(), members, instruments.tolist(), amounts.tolist(), strict=True)
     return [
-        portfolio_pb.Trade(account_id=a, member_id=m, instrument_name=n, quantity=q)
+        portfolio_pb.Trade(
+            account_id=a,
+            member_id=m,
+            instrument_name=n,
+            quantity=_number(q, f"trades: {n}: quantity"),
+        )
         for a, m, n, q in rows
     ]
 
@@ -214,7 +236,9 @@ def _columns_of_rows(part: Sequence[AccountPosition]) -> margin_types_pb2.Positi
         instrument_names=list(instruments),
         account=[accounts[row.account_id] for row in part],
         instrument=[instruments[row.instrument_name] for row in part],
-        quantity=[row.quantity for row in part],
+        quantity=[
+            _number(row.quantity, f"positions: {row.instrument_name}: quantity") for row in part
+        ],
     )
 
 

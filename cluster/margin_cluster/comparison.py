@@ -16,6 +16,7 @@ from margin_actors.market.instruments import has_expired
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.runs import RunRequest, load_holdings
+from margin_cluster.sources import require_plausible
 from margin_cluster.wiring import Workspace, build_scenarios, load_market, load_model
 
 METHODS = ("span", "venue-grid", "hs-surface", "fhs-surface", "mc-surface", "hybrid")
@@ -74,7 +75,8 @@ def run_comparison(
              model.chain_quality)
         )  # fmt: skip
         if key not in built:
-            built[key] = build_scenarios(workspace, model, market.time, progress=progress)[0]
+            built[key], history = build_scenarios(workspace, model, market.time, progress=progress)
+            require_plausible(market, history.grids, model, source=snapshot)
         sets[name] = (model, built[key])
     progress("Assessing the book", 0, 0)
     margined, failures, expired = _margined_by_all(held.book, market, sets)
@@ -99,7 +101,8 @@ def _margined_by_all(
     expired = 0
     for model, scenarios in sets.values():
         smiles = fit_smiles(market, model)
-        found = assess_unpriced_book(book, market, scenarios, model, smiles)
+        days = model.quality.expired_days_max
+        found = assess_unpriced_book(book, market, scenarios, model, smiles, expired_days_max=days)
         failures = {f.account_id: f for f in found.failures} | failures
         expired = found.expired_positions
     if not failures and not expired:

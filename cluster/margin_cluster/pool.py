@@ -41,11 +41,13 @@ def results_of(
     ) as pool:
         try:
             with _interrupts_blocked():
-                results = pool.map(work, items)
-            yield from results
+                futures = [pool.submit(work, item) for item in items]
+            for future in futures:
+                yield future.result()
         except BaseException:
-            # Otherwise the pool would first finish the items that are running or queued.
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Otherwise the pool would first finish the items that are running or queued. It marks
+            # them as broken when its processes end, and fails with a traceback of its own if they
+            # were cancelled before, as `pool.map` or `cancel_futures` would do.
             for process in active_children():
                 process.terminate()
             raise

@@ -26,6 +26,8 @@ from margin_cluster.results import CalculationOutput
 from margin_cluster.sources import (
     ModelRegistry,
     UsedFile,
+    naming_written_market,
+    require_plausible,
 )
 from margin_cluster.wiring import (
     History,
@@ -73,7 +75,8 @@ def run_margin(
         scenarios, history = build_scenarios(workspace, model, snapshot.time, progress=progress)
     else:
         scenarios = load_scenarios(workspace, request.scenarios_id)
-        history = History({}, [], [])
+        history = History({}, [], [], ["Index prices were not compared with a price history"])
+    require_plausible(published, history.grids, model, source=request.snapshot)
     progress("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
     margined = book if deposits is None else with_collateral(book, deposits, model)
@@ -82,7 +85,7 @@ def run_margin(
     is_small = len(book.accounts) <= KEEP_PNL_ACCOUNTS_MAX
     keep = is_small if request.keep_pnl is None else request.keep_pnl
     progress("Revaluing every account", 0, 0)
-    with named_input("book", str(held.path)):
+    with named_input("book", str(held.path)), naming_written_market(request.snapshot):
         result = calculate_margin(
             snapshot,
             scenarios,
@@ -91,6 +94,7 @@ def run_margin(
             surfaces=surfaces,
             keep_pnl=keep,
             threads=workspace.settings.threads,
+            expired_days_max=model.quality.expired_days_max,
         )
     equity = None
     if deposits is not None:

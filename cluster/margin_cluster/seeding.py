@@ -23,7 +23,7 @@ from margin_cluster.atomic import write_atomically
 from margin_cluster.gateway import Gateway
 from margin_cluster.gateway.portfolios import replace_positions
 from margin_cluster.ledger import Origin
-from margin_cluster.sources import read_table
+from margin_cluster.sources import read_table, require_plausible
 from margin_cluster.wiring import Workspace, build_scenarios, load_market, load_scenarios
 
 START_SECONDS_MAX = 600.0
@@ -172,9 +172,11 @@ async def _seed_market(seeding: Seeding, progress: ProgressCallback) -> list[str
         build = partial(
             build_scenarios, seeding.workspace, seeds.model, snapshot.time, progress=progress
         )
-        scenarios, _ = await asyncio.to_thread(build)
+        scenarios, history = await asyncio.to_thread(build)
+        require_plausible(snapshot, history.grids, seeds.model, source=seeds.snapshot)
     else:
         scenarios = await asyncio.to_thread(load_scenarios, seeding.workspace, seeds.scenarios_id)
+        require_plausible(snapshot, {}, seeds.model, source=seeds.snapshot)
     await asyncio.to_thread(archive.save_scenarios, scenarios)
     progress("Fitting smiles", 0, 0)
     cluster, origin = seeding.gateway.cluster, {"request_id": "", "caller": _CALLER}

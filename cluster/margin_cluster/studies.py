@@ -10,11 +10,13 @@ import numpy as np
 
 from margin_actors.arrays import DAY_MS, TimeArray
 from margin_actors.engine.backtest import (
+    FIRST_DATE,
     Backtest,
     BookDate,
     Procyclicality,
     ReplayInputs,
     ReplayResult,
+    dates_with_history,
     join_replays,
     join_series,
     margin_and_outcome,
@@ -29,8 +31,8 @@ from margin_actors.engine.parameters import (
     parameters_from_mapping,
 )
 from margin_actors.engine.scenarios import build_scenarios as build_scenario_set
-from margin_actors.errors import InvalidParameters, MissingMarketData, Problem
-from margin_actors.market.snapshots import MarketSnapshot
+from margin_actors.errors import InvalidParameters, MissingMarketData, Problem, named_input
+from margin_actors.market.snapshots import TIME_MIN, MarketSnapshot
 from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.pool import results_of
 from margin_cluster.recorded_markets import snapshot_pairs
@@ -115,7 +117,7 @@ def engine_models(model: ModelParameters, names: Sequence[str]) -> dict[str, Mod
 def load_replay(
     workspace: Workspace,
     models: dict[str, ModelParameters],
-    first: datetime,
+    first: datetime | None,
     last: datetime | None,
     confidences: Sequence[float],
     *,
@@ -123,13 +125,13 @@ def load_replay(
 ) -> tuple[ReplayInputs, TimeArray]:
     """Return the inputs of a replay and its dates, datetime64[ms] (n_dates,).
 
-    The dates are all days from `first` to `last` (None for the latest possible), at 00:00 UTC, for
-    which prices at that time and at the end of the horizon are known.
+    The dates are all days from `first` to `last` (None for the earliest or latest possible), at
+    00:00 UTC, for which prices at that time and at the end of the horizon are known.
 
     Raises
     ------
     InvalidParameters
-        If fewer than three dates can be replayed.
+        If fewer than three dates can be replayed, or the history does not suffice for the first.
     MissingMarketData
         If an underlying has no volatility index.
     """
@@ -154,19 +156,17 @@ def load_replay(
     require_quality(history.reports)
     inputs = replay_inputs(history.grids, indices, models, confidences)
     known = inputs.table.time[inputs.table.complete]
-    dates = known[(known.astype(np.int64) % DAY_MS == 0) & (known >= stamp_of(first))]
-    dates = dates[(dates + horizon <= until) & np.isin(dates + horizon, known)]
+    every = known[known.astype(np.int64) % DAY_MS == 0]
+    every = every[(every + horizon <= until) & np.isin(every + horizon, known)]
+    with named_input(FIRST_DATE, "--from"):
+        dates = dates_with_history(inputs, every, None if first is None else stamp_of(first))
     if dates.size < _DATES_MIN:
+        begin = (known[0] if first is None else stamp_of(first)).astype("datetime64[D]")
+        what = f"prices run to {known[-1]}, the volatility index to {latest}"
         raise InvalidParameters(
-            f"{dates.size} dates from {first:%Y-%m-%d} to {end:%Y-%m-%d} can be replayed, and a "
-            f"study needs at least {_DATES_MIN}",
-            [
-                Problem(
-                    "--from, --to",
-                    f"prices run to {known[-1]}, the volatility index to {latest}",
-                    "choose a longer period within them",
-                )
-            ],
+            f"{dates.size} dates from {begin} to {end:%Y-%m-%d} can be replayed, and a study needs "
+            f"at least {_DATES_MIN}",
+            [Problem("--from, --to", what, "choose a longer period within them")],
         )
     return inputs, dates
 
@@ -210,7 +210,7 @@ def run_backtest(
     model: ModelParameters,
     *,
     engines: Sequence[str] = tuple(ENGINES),
-    first: datetime,
+    first: datetime | None,
     last: datetime | None,
     confidences: Sequence[float] = CONFIDENCES,
     progress: ProgressCallback = no_progress,
@@ -231,7 +231,7 @@ def run_book_backtest(
     *,
     book: Path | None,
     engines: Sequence[str],
-    first: datetime,
+    first: datetime | None,
     last: datetime | None,
     confidences: Sequence[float] = CONFIDENCES,
     progress: ProgressCallback = no_progress,
@@ -249,7 +249,7 @@ def run_book_backtest(
     """
     models = engine_models(model, engines)
     lead = next(iter(models.values()))
-    pairs = snapshot_pairs(workspace, first, last, lead.horizon_hours_total)
+    pairs = snapshot_pairs(workspace, first := first or TIME_MIN, last, lead.horizon_hours_total)
     _require_pairs(len(pairs), first)
     until = pairs[-1][0].astype(datetime).replace(tzinfo=UTC)
     history = load_history(workspace, lead, until, progress=progress)
@@ -316,7 +316,7 @@ def run_procyclicality(
     workspace: Workspace,
     model: ModelParameters,
     *,
-    first: datetime,
+    first: datetime | None,
     last: datetime | None,
     progress: ProgressCallback = no_progress,
 ) -> tuple[Procyclicality, ModelParameters]:

@@ -36,6 +36,7 @@ from margin_cluster.sources import (
     ParquetStore,
     UsedFile,
     file_sha256,
+    is_written_by_hand,
     load_depth_history,
     load_snapshot,
     load_surface_histories,
@@ -107,7 +108,7 @@ def load_market(
     InvalidParameters
         If the text is neither a time nor ends in ".toml".
     """
-    if snapshot is not None and snapshot.endswith(".toml"):
+    if is_written_by_hand(snapshot):
         path = Path(snapshot)
         loaded = snapshot_from_toml(path)
         used = UsedFile("snapshot", snapshot, file_sha256(path))

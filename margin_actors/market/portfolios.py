@@ -8,12 +8,18 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from margin_actors.arrays import FloatArray, IndexArray, IntArray
+from margin_actors.arrays import BoolArray, FloatArray, IndexArray, IntArray
 from margin_actors.errors import InvalidPortfolio, Location, Problem, raise_if_any
 from margin_actors.market.books import Book, book_of_grouped_rows, select_positions
 from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import holding_fault
-from margin_actors.market.tables import ColumnKind, number_column, require_columns, text_codes
+from margin_actors.market.tables import (
+    ColumnKind,
+    null_rows,
+    number_column,
+    require_columns,
+    text_codes,
+)
 
 QUANTITY_MAX = 1e12
 """Largest absolute quantity of a position, and of the sum of its trades, in instrument units."""
@@ -64,6 +70,7 @@ def book_from_table(
         *text_codes(table, "account_id"),
         *text_codes(table, "instrument_name"),
         number_column(table, "quantity"),
+        null_rows(table, "quantity"),
     )
     problems = _value_problems(rows)
     if unknown_names == "refuse":
@@ -94,6 +101,8 @@ class _BookRows:
     names: list[str]
     quantity: FloatArray
     """float64 (n_rows,), instrument units."""
+    is_empty: BoolArray
+    """bool (n_rows,): rows without a quantity, which is then NaN."""
 
     @property
     def complete(self) -> IntArray:
@@ -161,7 +170,7 @@ def _value_problems(rows: _BookRows) -> list[Problem]:
         "account_id": rows.account_code,
         "instrument_name": rows.name_code,
     }
-    problems = _row_problems(_BOOK, codes, "quantity", rows.quantity)
+    problems = _row_problems(_BOOK, codes, "quantity", rows.quantity, rows.is_empty)
     problems += [
         Problem(
             Location(_BOOK, row=row),
@@ -191,7 +200,11 @@ def _name_problems(
 
 
 def _row_problems(
-    source: str, codes: dict[str, IndexArray], number_name: str, numbers: FloatArray
+    source: str,
+    codes: dict[str, IndexArray],
+    number_name: str,
+    numbers: FloatArray,
+    is_empty: BoolArray,
 ) -> list[Problem]:
     """Return a problem per empty field and per number that is not finite, in the input `source`."""
     problems: list[Problem] = []
@@ -202,7 +215,9 @@ def _row_problems(
         ]
     problems += [
         Problem(
-            Location(source, row=row), f"{number_name} is {numbers[row]}", "give a finite number"
+            Location(source, row=row),
+            f"{number_name} is {'empty' if is_empty[row] else numbers[row]}",
+            "give a finite number",
         )
         for row in np.flatnonzero(~np.isfinite(numbers)).tolist()
     ]
@@ -276,7 +291,7 @@ def collateral_from_table(table: pa.Table, *, where: str) -> Collateral:
     asset_code, assets = text_codes(table, "asset")
     amounts = number_column(table, "amount")
     codes = {"account_id": account_code, "asset": asset_code}
-    problems = _row_problems("collateral", codes, "amount", amounts)
+    problems = _row_problems("collateral", codes, "amount", amounts, null_rows(table, "amount"))
     problems += [
         Problem(
             Location("collateral", row=row),

@@ -1,5 +1,6 @@
 """Columns of a table as arrays; one error names every missing or mistyped column."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
@@ -8,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from margin_actors.arrays import FloatArray, TimeArray
-from margin_actors.errors import InvalidMarketData, MarginError, Problem, raise_if_any
+from margin_actors.arrays import BoolArray, FloatArray, TimeArray
+from margin_actors.errors import InvalidMarketData, MarginError, Problem, raise_if_any, row_name
 
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+(\.\d{3})*,\d+\s*$")
 ColumnKind: TypeAlias = Literal["number", "text", "time", "boolean"]
 
 
@@ -49,19 +51,20 @@ def require_columns(
             )
         elif not _fits(table.schema.field(name).type, kind):
             problems.append(
-                Problem(where, _misfit(table, name, kind), f"it must hold {kind} values")
+                Problem(where, _misfit(table, name, kind, where), f"it must hold {kind} values")
             )
     raise_if_any(problems, error, f"{where} does not have the columns it needs")
 
 
-def _misfit(table: pa.Table, name: str, kind: ColumnKind) -> str:
+def _misfit(table: pa.Table, name: str, kind: ColumnKind, source: str) -> str:
     """Describe a column that is not of `kind`, including its first text that is not a number."""
     found = f"column {name!r} is {table.schema.field(name).type}"
     if kind != "number" or not _is_text(table.schema.field(name).type):
         return found
     for row, text in enumerate(table.column(name).to_pylist()):
         if text is not None and not is_number(text):
-            return f"{found}; row {row} holds {text[:40]!r}"
+            comma = ", with a decimal comma: write a point" if _DECIMAL_COMMA.match(text) else ""
+            return f"{found}; {row_name(source, row)} holds {text[:40]!r}{comma}"
     return found
 
 
@@ -78,6 +81,11 @@ def number_column(table: pa.Table, name: str) -> FloatArray:
     """Return a numeric column as float64 (n_rows,); nulls become NaN."""
     column = pc.cast(table.column(name), pa.float64())
     return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def null_rows(table: pa.Table, name: str) -> BoolArray:
+    """Return which rows of a column have no value, bool (n_rows,)."""
+    return np.asarray(table.column(name).is_null().to_numpy(), dtype=np.bool_)
 
 
 def text_column(table: pa.Table, name: str) -> list[str | None]:

@@ -51,9 +51,9 @@ def test_all_problems_of_a_book_are_listed_at_once(tmp_path: Path, folder: Path)
     )
     text = refuse(tmp_path, folder, "--book", path)
     assert "(3 problems)" in text
-    assert "book.csv, row 3: quantity is nan (give a finite number)" in text
-    assert "book.csv, row 4: quantity is inf" in text
-    assert f"book.csv, row 1: account A already has a position in {good}" in text
+    assert "book.csv, line 5: quantity is nan (give a finite number)" in text
+    assert "book.csv, line 6: quantity is inf" in text
+    assert f"book.csv, line 3: account A already has a position in {good}" in text
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_duplicate_positions_and_an_empty_book(tmp_path: Path, folder: Path) -> 
         tmp_path, member_id=["M", "M"], account_id=["A", "A"], instrument_name=[good, good],
         quantity=[1.0, 2.0],
     )  # fmt: skip
-    assert f"row 1: account A already has a position in {good}" in refuse(
+    assert f"line 3: account A already has a position in {good}" in refuse(
         tmp_path, folder, "--book", path
     )
     path.write_text("member_id,account_id,instrument_name,quantity\n")
@@ -116,7 +116,7 @@ def test_missing_and_mistyped_columns(tmp_path: Path, folder: Path) -> None:
     path = book(tmp_path, member_id=["M"], account_id=["A"], quantity=["many"])
     text = refuse(tmp_path, folder, "--book", path)
     assert "column 'instrument_name' is missing" in text
-    assert "column 'quantity' is string; row 0 holds 'many'" in text
+    assert "column 'quantity' is string; line 2 holds 'many'" in text
 
 
 def test_a_book_separated_by_semicolons_is_read(tmp_path: Path, folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_book_separated_by_semicolons_is_read(tmp_path: Path, folder: Path) ->
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == 0, result.output
     path.write_text(f"member_id;account_id;instrument_name;quantity\nM;A;{option_of(folder)};1,5\n")
-    assert "row 0 holds '1,5'" in refuse(tmp_path, folder, "--book", path)
+    assert "line 2 holds '1,5'" in refuse(tmp_path, folder, "--book", path)
 
 
 @pytest.mark.parametrize("option", ["--from", "--to"])
@@ -167,9 +167,9 @@ def test_collateral_of_unknown_accounts_is_refused_before_the_work(
     path = collateral(tmp_path, ("A", "USD", 1e6), ("NOBODY", "BTC", 5), ("NOBODY", "USD", 1),
                       ("a", "USD", 2), ("A", "DOGE", 3))  # fmt: skip
     text = refuse(tmp_path, folder, "--book", held, "--collateral", path, command=command)
-    assert "collateral.csv, row 1 and 1 more: account NOBODY is not in the book" in text
-    assert "collateral.csv, row 3: account a is not in the book (correct the account" in text
-    assert "collateral.csv, row 4: DOGE has no index price" in text
+    assert "collateral.csv, line 3 and 1 more: account NOBODY is not in the book" in text
+    assert "collateral.csv, line 5: account a is not in the book (correct the account" in text
+    assert "collateral.csv, line 6: DOGE has no index price" in text
     assert "(3 problems); --list-unknown-collateral leaves out" in text
     assert "Cleansing" not in text
 
@@ -192,8 +192,8 @@ def test_a_bad_collateral_file_is_noticed_before_the_revaluation(
     held = small_book(tmp_path, folder, {"A": 10.0})
     path = collateral(tmp_path, ("A", "USD", -1.0), ("", "USD", 1.0))
     text = refuse(tmp_path, folder, "--book", held, "--collateral", path)
-    assert "row 0: amount is -1.0" in text
-    assert "row 1: account_id is empty" in text
+    assert "line 2: amount is -1.0" in text
+    assert "line 3: account_id is empty" in text
     assert "Cleansing" not in text
 
 

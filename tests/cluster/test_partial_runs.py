@@ -254,7 +254,7 @@ def test_the_excess_follows_from_the_columns_beside_it(
     heads = body[body.index("Accounts in deficit") :]
     heads = heads[heads.index("<thead>") : heads.index("</thead>")]
     order = [heads.index(f">{name}<") for name in
-             ("option value", "collateral after haircut", "requirement", "excess")]  # fmt: skip
+             ("excess", "requirement", "collateral after haircut", "option value")]  # fmt: skip
     assert order == sorted(order)
 
 

@@ -127,7 +127,8 @@ def test_nothing_after_the_valuation_time_is_looked_at() -> None:
         rules=CleansingRules(),
     )
     assert grid.time[-1] == T0 + np.timedelta64(10, "D")
-    assert report.sources[0].faults["candle_open"] == 40
+    assert report.sources[0].not_used == 40
+    assert sum(report.sources[0].faults.values()) == 0
 
 
 @pytest.mark.parametrize(("rule", "filled"), [("previous", [2.0, 2.0]), ("linear", [3.0, 4.0])])

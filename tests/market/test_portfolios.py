@@ -102,7 +102,7 @@ def test_every_bad_row_is_named_at_once() -> None:
         book_from_table(table, where="book.csv")
     text = str(caught.value)
     assert "4 problems" in text
-    for part in ("row 0: quantity is nan", "row 2: quantity is inf", "row 1: instrument_name"):
+    for part in ("line 2: quantity is nan", "line 4: quantity is inf", "line 3: instrument_name"):
         assert part in text
 
 

@@ -33,7 +33,7 @@ from margin_cluster.cli.schemas import (
     DataFetchDocument,
     PriceRepair,
 )
-from margin_cluster.sources import write_synthetic_folder
+from margin_cluster.sources import is_written_by_hand, require_plausible, write_synthetic_folder
 from margin_cluster.sources.deribit import DeribitClient, fetch_chain
 from margin_cluster.wiring import (
     FREQUENCIES,
@@ -66,30 +66,35 @@ def check(
     """
     parameters = load_model(model)
     with opened_workspace(data, quiet=as_json) as (workspace, progress):
-        time, market = _valuation_time(workspace, parameters, snapshot)
+        published, market, time = _valuation(workspace, parameters, snapshot)
         history = load_history(workspace, parameters, time, progress=progress)
     document = _check_document(history, time, market)
+    if not as_json:
+        _show_check(history, document)
+    if published is not None:
+        require_plausible(published, history.grids, parameters, source=snapshot)
     if as_json:
         print_json(document)
-    else:
-        _show_check(history, document)
     if any(r.breaches for r in history.reports):
         raise typer.Exit(EXIT_QUALITY)
 
 
-def _valuation_time(
+def _valuation(
     workspace: Workspace, model: ModelParameters, snapshot: str | None
-) -> tuple[datetime, MarketSnapshot | None]:
-    """Return (time up to which prices are checked, screened snapshot of that time if any)."""
-    if workspace.data.chains or (snapshot is not None and snapshot.endswith(".toml")):
+) -> tuple[MarketSnapshot | None, MarketSnapshot | None, datetime]:
+    """Return (market as published, screened market, time up to which prices are checked).
+
+    The markets are None without an option chain or a market file.
+    """
+    if workspace.data.chains or is_written_by_hand(snapshot):
         gates = model.chain_quality
         found, _ = load_market(workspace, snapshot, for_gates=gates.enabled)
-        return found.time, screen_snapshot(found, gates)
+        return found, screen_snapshot(found, gates), found.time
     if snapshot is not None:
-        return time_from_text(snapshot), None
+        return None, None, time_from_text(snapshot)
     interval = FREQUENCIES[model.history.frequency]
     underlyings = model.scenarios.underlyings
-    return workspace.data.last_close(model.history.sources, underlyings, interval), None
+    return None, None, workspace.data.last_close(model.history.sources, underlyings, interval)
 
 
 def _check_document(
@@ -122,6 +127,7 @@ def _checked_prices(report: QualityReport) -> CheckedPrices:
                 first=s.first,
                 last=s.last,
                 missing=s.missing,
+                not_used=s.not_used,
                 faults=s.faults,
             )
             for s in report.sources
@@ -169,6 +175,9 @@ def _show_quality(report: QualityReport) -> None:
         span = f"{s.first[:shown]} – {s.last[:shown]}"
         table.add_row(s.source, span, f"{s.missing:,}", faults)
     out.print(table)
+    later = sum(s.not_used for s in report.sources)
+    if later:
+        out.print(f"  {counted(later, 'candle')} after that time: not used", highlight=False)
     for repair in report.repairs[:10]:
         out.print(
             f"  {repair.time}  {repair.source}: {repair.rule}, {repair.found:,.2f} "

@@ -46,7 +46,11 @@ AsJson: TypeAlias = Annotated[
     typer.Option("--json", help="Print one JSON document, also for errors; see `margin schema`."),
 ]
 First: TypeAlias = Annotated[
-    str, typer.Option("--from", help="First date, for example 2022-01-01.")
+    str | None,
+    typer.Option(
+        "--from",
+        help="First date, for example 2022-01-01; default the first with enough history.",
+    ),
 ]
 Last: TypeAlias = Annotated[
     str | None,
@@ -63,11 +67,7 @@ LedgerUrl: TypeAlias = Annotated[
 StateFolder: TypeAlias = Annotated[
     Path | None, typer.Option("--state", help="Folder of the ledger and of stored objects.")
 ]
-FIRST_DATE = "2022-01-01"
-"""Default of `First`."""
-
 __all__ = [
-    "FIRST_DATE",
     "AsJson",
     "BookFile",
     "CollateralFile",

@@ -12,13 +12,20 @@ from margin_actors.arrays import FloatArray
 from margin_actors.engine.backtest import Procyclicality, responsiveness, tool_margins
 from margin_cluster.cli.console import opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
-from margin_cluster.cli.options import FIRST_DATE, AsJson, Data, First, Force, Last, Model, OutDir
+from margin_cluster.cli.options import AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
 from margin_cluster.cli.schemas import ProcyclicalityDocument, ToolResponse
-from margin_cluster.cli.studies import date_text, end_of_replay, show_remarks, until_time
+from margin_cluster.cli.studies import (
+    begin_time,
+    date_text,
+    end_of_replay,
+    show_remarks,
+    start_of_replay,
+    until_time,
+)
 from margin_cluster.report import procyclicality_html
 from margin_cluster.studies import run_procyclicality
-from margin_cluster.wiring import load_model, time_from_text
+from margin_cluster.wiring import load_model
 
 
 @reporting_errors
@@ -26,7 +33,7 @@ def procyclicality(
     out_dir: OutDir,
     data: Data = None,
     model: Model = "fhs-surface",
-    first: First = FIRST_DATE,
+    first: First = None,
     last: Last = None,
     force: Force = False,
     as_json: AsJson = False,
@@ -37,7 +44,7 @@ def procyclicality(
         output_folder(out_dir, command="procyclicality", replace=force) as folder,
         opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
-        begin, until = time_from_text(first, option="--from"), until_time(last)
+        begin, until = begin_time(first), until_time(last)
         series, replayed = run_procyclicality(
             workspace, parameters, first=begin, last=until, progress=progress
         )
@@ -68,7 +75,7 @@ def procyclicality(
         out=str(out_dir),
         first_date=date_text(series.time[0]),
         last_date=date_text(series.time[-1]),
-        remarks=[end] if end else [],
+        remarks=[text for text in (start_of_replay(parameters, series.time, begin), end) if text],
         responses=responses,
     )
     if as_json:

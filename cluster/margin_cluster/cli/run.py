@@ -7,7 +7,7 @@ import typer
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_cluster.cli.chain_findings import found_in_chain, show_findings
-from margin_cluster.cli.console import err, opened_workspace, out, print_json
+from margin_cluster.cli.console import err, opened_workspace, out, print_json, print_plain
 from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
 from margin_cluster.cli.options import (
     AsJson,
@@ -27,6 +27,7 @@ from margin_cluster.cli.summary import show_calculation, show_failures
 from margin_cluster.report import report_html
 from margin_cluster.results import CalculationOutput, collateral_totals, totals, write_tables
 from margin_cluster.runs import RunRequest, run_margin
+from margin_cluster.sources import written_market_hint
 from margin_cluster.wiring import load_model
 
 
@@ -74,8 +75,16 @@ def run(
         out.print(f"\nResults in [bold]{out_dir}[/]; open [bold]{out_dir / 'report.html'}[/]")
         margined = len(output.result.book.accounts)
         show_failures(output.result.failures, margined, all_in=f"{out_dir / 'not_margined.csv'}")
+        _show_hint(output, snapshot)
     if not output.is_complete:
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _show_hint(output: CalculationOutput, snapshot: str | None) -> None:
+    """Print how to complete a hand-written market if accounts could not be margined."""
+    hint = written_market_hint(snapshot)
+    if hint and output.result.failures:
+        print_plain(hint)
 
 
 def run_document(output: CalculationOutput, folder: Path) -> RunDocument:
@@ -138,4 +147,5 @@ def report(
     if not output.is_complete:
         margined = len(output.result.book.accounts)
         show_failures(output.result.failures, margined, all_in="the report")
+        _show_hint(output, snapshot)
         raise typer.Exit(EXIT_INCOMPLETE)

@@ -94,11 +94,17 @@ def serve_command(
     unary_waiting: Annotated[
         int,
         typer.Option(
-            help="Waiting unary calls, counting at most 4 of each caller.", rich_help_panel=_LIMITS
+            help="Length of the queue of unary calls, all callers together, beyond which calls are "
+            "rejected; at most 4 waiting calls of each caller count.",
+            rich_help_panel=_LIMITS,
         ),
     ] = _DEFAULTS.unary_waiting_max,
     unary_caller_waiting: Annotated[
-        int, typer.Option(help="Waiting unary calls of one caller.", rich_help_panel=_LIMITS)
+        int,
+        typer.Option(
+            help="Longest queue of unary calls of one caller; its further calls are rejected.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = _DEFAULTS.unary_caller_waiting_max,
     streaming_active: Annotated[
         int,

@@ -18,11 +18,12 @@ from margin_actors.engine.backtest import (
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.errors import InvalidRequest, Problem
+from margin_actors.market.snapshots import TIME_MIN
 from margin_cluster.chain_backtest import ChainBacktestRequest
 from margin_cluster.cli.chain_backtest import backtest_chains
 from margin_cluster.cli.console import counted, opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
-from margin_cluster.cli.options import FIRST_DATE, AsJson, Data, First, Force, Last, Model, OutDir
+from margin_cluster.cli.options import AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
 from margin_cluster.cli.schemas import (
     BacktestDocument,
@@ -48,6 +49,11 @@ _LIGHTS = {"green": "green", "yellow": "yellow", "red": "bold red"}
 _SIGNIFICANT = 0.05
 
 
+def begin_time(text: str | None) -> datetime | None:
+    """Return the time of the option `--from`, or None if it is not given."""
+    return None if text is None else time_from_text(text, option="--from")
+
+
 def until_time(text: str | None) -> datetime | None:
     """Return the time of the option `--to`, or None if it is not given."""
     return None if text is None else time_from_text(text, option="--to")
@@ -58,7 +64,7 @@ def backtest(
     out_dir: OutDir,
     data: Data = None,
     model: Model = DEFAULT_PRESET,
-    first: First = FIRST_DATE,
+    first: First = None,
     last: Last = None,
     engine: Annotated[
         list[str] | None, typer.Option("--engine", help="Engine; repeat for several.")
@@ -108,7 +114,7 @@ def backtest(
             parameters,
             tuple(book or ()),
             tuple(collateral or ()),
-            time_from_text(first, option="--from"),
+            begin_time(first) or TIME_MIN,
             until_time(last),
             hour=hour,
             every=all_snapshots,
@@ -123,7 +129,7 @@ def backtest(
         opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         levels, remark = confidence or CONFIDENCES, ""
-        begin, until = time_from_text(first, option="--from"), until_time(last)
+        begin, until = begin_time(first), until_time(last)
         if not book:
             found = run_backtest(
                 workspace,
@@ -147,7 +153,8 @@ def backtest(
                 progress=progress,
             )
             end = _end_of_chains(parameters, found.replay.time, until)
-        document = _backtest_document(found, out_dir, remark, end)
+        start = start_of_replay(parameters, found.replay.time, begin)
+        document = _backtest_document(found, out_dir, remark, start, end)
         tests = pa.Table.from_pylist([row.model_dump() for row in document.tests])
         pq.write_table(tests, folder / "tests.parquet")
         pa_csv.write_csv(tests, folder / "tests.csv")
@@ -179,6 +186,16 @@ def _require_at_most_one(books: list[Path] | None) -> None:
             "several books can be backtested together only with --chains",
             [Problem("--book", f"given {len(books)} times", "give it once, or add --chains")],
         )
+
+
+def start_of_replay(model: ModelParameters, dates: TimeArray, begin: datetime | None) -> str:
+    """Return why a replay begins where it does, or nothing if its first date was asked for."""
+    if begin is not None:
+        return ""
+    return (
+        f"The first date is {date_text(dates[0])}, the first one that the data and the model's "
+        f"{model.scenarios.windows:,} windows allow; --from sets another."
+    )
 
 
 def end_of_replay(
@@ -224,7 +241,7 @@ def date_text(time: np.datetime64) -> str:
     return str(time.astype("datetime64[D]"))
 
 
-def _backtest_document(found: Backtest, folder: Path, remark: str, end: str) -> BacktestDocument:
+def _backtest_document(found: Backtest, folder: Path, remark: str, *ends: str) -> BacktestDocument:
     tests = [
         BacktestTest(
             portfolio=r.portfolio,
@@ -248,7 +265,7 @@ def _backtest_document(found: Backtest, folder: Path, remark: str, end: str) -> 
         for r in found.rows
     ]
     first, last = (date_text(t) for t in found.replay.time[[0, -1]])
-    remarks = [text for text in (f"{remark}." if remark else "", end) if text]
+    remarks = [text for text in (f"{remark}." if remark else "", *ends) if text]
     return BacktestDocument(
         out=str(folder), first_date=first, last_date=last, remarks=remarks, tests=tests
     )

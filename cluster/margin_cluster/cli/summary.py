@@ -62,8 +62,15 @@ def show_calculation(output: CalculationOutput) -> None:
     out.print(
         f"[dim]Data quality: {counted(faults, 'fault')} in price files, "
         f"{counted(missing, 'missing price')}, {counted(repairs, 'repair')}, all listed in the "
-        f"report. Digest {r.digest}[/]"
+        f"report.{_unused(output)} Digest {r.digest}[/]"
     )
+
+
+def _unused(output: CalculationOutput) -> str:
+    """Return a sentence on candles after the valuation time, which are not faults; "" without."""
+    later = sum(s.not_used for q in output.quality for s in q.sources)
+    verb = "is" if later == 1 else "are"
+    return f" {counted(later, 'candle')} after the valuation time {verb} not used." if later else ""
 
 
 def show_failures(failures: Sequence[AccountFailure], margined: int, *, all_in: str) -> None:

@@ -9,10 +9,16 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pyarrow as pa
+import structlog
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import ResidentGeneration
-from margin_actors.engine.margin import BookAssessment, PricedMarket, assess_book
+from margin_actors.engine.margin import (
+    BookAssessment,
+    PricedMarket,
+    assess_book,
+    overdue_instruments,
+)
 from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.books import Book
 from margin_actors.market.portfolios import book_from_table
@@ -21,6 +27,8 @@ from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
 from margin_cluster.positions import Holding, Positions, trades_id
+
+_NAMES_LOGGED = 20
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ def replace_positions(
     """
     assessment = assess_book(priced, book)
     raise_if_any(_failures(assessment), InvalidPortfolio, "the positions cannot be margined")
+    _warn_of_overdue(assessment, priced)
     archive.save_book(book)
     held = PositionChange(accounts=len(book.accounts), positions=book.n_positions, trades=())
     change = archive.ledger.change_positions(
@@ -196,6 +205,22 @@ def replace_positions(
     if not change.was_repeated:
         positions.take_in(change.version, book)
     return Upload(book, change, assessment.expired_positions)
+
+
+def _warn_of_overdue(assessment: BookAssessment, priced: PricedMarket) -> None:
+    """Log a warning that names contracts whose expiry is so long ago that it may be mistyped."""
+    days_max = priced.market.model.quality.expired_days_max
+    if days_max is None or not assessment.expired:
+        return
+    expired = {name for names in assessment.expired.values() for name in names}
+    overdue = overdue_instruments(expired, priced.market.snapshot.time, days_max)
+    if overdue:
+        structlog.get_logger("gateway").warning(
+            "uploaded positions expired long ago",
+            days_max=days_max,
+            instruments=sorted(overdue)[:_NAMES_LOGGED],
+            count=len(overdue),
+        )
 
 
 def _failures(assessment: BookAssessment) -> list[Problem]:

@@ -310,24 +310,58 @@ def _quoted_vols(
     return low[order], high[order], options.mark_vol[rows][order], k[order]
 
 
+def _surface_grid(surface: VolatilitySurface) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return (days to expiry (40,), moneyness z (45,), volatility in per cent (40, 45))."""
+    tenors = np.array([e.tenor_years for e in surface.expiries])
+    grid = np.exp(np.linspace(np.log(tenors[0]), np.log(tenors[-1]), 40))
+    z = np.linspace(-2.2, 2.2, 45)
+    vol = np.empty((grid.size, z.size))
+    for i, tenor in enumerate(grid):
+        at_money = surface.volatility(np.zeros(1), float(tenor))[0]
+        vol[i] = 100 * surface.volatility(z * at_money * np.sqrt(tenor), float(tenor))
+    return grid * 365, z, vol
+
+
+def surface_map(surface: VolatilitySurface) -> go.Figure:
+    """Return the surface as a heat map of fixed size, for printed pages."""
+    days, z, vol = _surface_grid(surface)
+    figure = go.Figure(
+        go.Contour(
+            x=z,
+            y=days,
+            z=vol,
+            colorscale=_SCALE,
+            contours={"coloring": "heatmap", "showlabels": True},
+            line={"width": 0.7, "color": "white"},
+            colorbar={"title": "vol, %", "thickness": 12},
+        )
+    )
+    ticks = [1, 3, 7, 30, 90, 365]
+    figure.update_yaxes(type="log", tickvals=ticks)
+    finish(figure, height=400, x="moneyness z, standard deviations", y="days")
+    return figure.update_layout(width=500)
+
+
+def levels_in_words(surface: VolatilitySurface) -> str:
+    """Return the volatilities at the money of the first and last expiry as a sentence."""
+    ends = [surface.expiries[i].tenor_years for i in (0, -1)]
+    vols = [100 * float(surface.volatility(np.zeros(1), t)[0]) for t in ends]
+    return (
+        f"At the money it is {vols[0]:.1f} % at {365 * ends[0]:.0f} days and {vols[1]:.1f} % at "
+        f"{365 * ends[1]:.0f} days."
+    )
+
+
 def surface_plot(surface: VolatilitySurface) -> go.Figure:
     """Return the surface in three dimensions: moneyness, maturity, volatility.
 
     Moneyness is ln(K / F) in standard deviations at the money.
     """
-    tenors = np.array([e.tenor_years for e in surface.expiries])
-    grid = np.exp(np.linspace(np.log(tenors[0]), np.log(tenors[-1]), 40))
-    z = np.linspace(-2.2, 2.2, 45)
-    vol, moneyness = np.empty((grid.size, z.size)), np.empty((grid.size, z.size))
-    for i, tenor in enumerate(grid):
-        at_money = surface.volatility(np.zeros(1), float(tenor))[0]
-        k = z * at_money * np.sqrt(tenor)
-        moneyness[i] = z
-        vol[i] = 100 * surface.volatility(k, float(tenor))
+    days, z, vol = _surface_grid(surface)
     figure = go.Figure(
         go.Surface(
-            x=moneyness,
-            y=np.repeat(grid[:, None] * 365, z.size, axis=1),
+            x=np.repeat(z[None, :], days.size, axis=0),
+            y=np.repeat(days[:, None], z.size, axis=1),
             z=vol,
             colorscale=_SCALE,
             colorbar={"title": "vol, %", "thickness": 12, "len": 0.7},

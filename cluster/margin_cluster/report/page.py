@@ -30,7 +30,8 @@ _ROWS_MAX = 1000
 _EXTENDED = "extended_moves"
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
-_DEFICITS_SHOWN = 15
+_DEFICITS_FIRST = 15
+"""Deficits shown before the reader asks for all; a printed page has all of them."""
 _STRESS_ROWS = 25
 _SIDE = 6
 """Positions shown from each end of the ranking by contribution."""
@@ -85,7 +86,7 @@ def report_html(output: CalculationOutput) -> str:
             failures=failure_rows(output.result.failures),
             failures_title=failures_title(output.result.failures, len(r.book.accounts)),
             deficits=_deficits(output),
-            n_deficits=f"{(collateral_totals(output) or {}).get('accounts_in_deficit', 0):,}",
+            deficits_first=_DEFICITS_FIRST,
             tail_figure=_script(figures.tail_by_date(output)),
             distributions=[_script(figure) for _, figure in kept],
             distribution_names=[name for name, _ in kept],
@@ -227,11 +228,11 @@ def failure_rows(failures: Sequence[AccountFailure]) -> list[list[str]]:
 
 
 def _deficits(output: CalculationOutput) -> list[list[str]]:
-    """Return rows (account, member, *resources) of the accounts with the largest deficits."""
+    """Return rows (account, member, *resources) of all accounts in deficit, the largest first."""
     r, excess = output.result, output.excess_usd
     if excess is None:
         return []
-    order = np.argsort(excess, kind="stable")[:_DEFICITS_SHOWN]
+    order = np.argsort(excess, kind="stable")
     return [
         [r.book.accounts[a], r.book.members[a], *_resources(output, int(a))]
         for a in order
@@ -240,15 +241,15 @@ def _deficits(output: CalculationOutput) -> list[list[str]]:
 
 
 def _resources(output: CalculationOutput, a: int) -> list[str]:
-    """Return (option value, collateral, requirement, excess) of account `a`, in US dollars.
+    """Return (excess, requirement, collateral, option value) of account `a`, in US dollars.
 
-    Without collateral: (option value, requirement).
+    Without collateral: (requirement, option value).
     """
     value, requirement = output.option_value_usd[a], output.result.margins.initial_margin_usd[a]
     excess = output.excess_usd
     if excess is None or output.collateral_usd is None:
-        return [_usd(value), _usd(requirement)]
-    return [_usd(value), _usd(output.collateral_usd[a]), _usd(requirement), _usd(excess[a])]
+        return [_usd(requirement), _usd(value)]
+    return [_usd(excess[a]), _usd(requirement), _usd(output.collateral_usd[a]), _usd(value)]
 
 
 def _row(output: CalculationOutput, a: int) -> list[str]:
@@ -256,12 +257,12 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
     return [
         r.book.accounts[a],
         r.book.members[a],
+        *_resources(output, a),
         f"{r.margins.positions[a]:,}",
         _usd(r.margins.var_usd[a]),
         _usd(r.margins.es_usd[a]),
         _usd(r.margins.worst_usd[a]),
         output.scenarios.row_name(int(r.margins.worst_scenario[a])),
-        *_resources(output, a),
     ]
 
 
@@ -306,6 +307,8 @@ def _surface(output: CalculationOutput, underlying: str) -> dict[str, str | Mark
         f"{surface.model.upper()}, z in standard deviations at the money.",
         "smile_figure": _script(figures.smiles(output, underlying)),
         "surface_figure": _script(figures.surface_plot(surface)),
+        "map_figure": _script(figures.surface_map(surface)),
+        "levels": figures.levels_in_words(surface),
     }
 
 
@@ -334,6 +337,7 @@ def _quality(report: QualityReport) -> dict[str, object]:
                     f"{n:,} {name.replace('_', ' ')}" for name, n in s.faults.items() if n
                 )
                 or "none",
+                "not_used": f"{s.not_used:,}",
             }
             for s in report.sources
         ],

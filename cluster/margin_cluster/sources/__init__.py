@@ -12,6 +12,12 @@ from margin_cluster.sources.data_folder import DataFolder, UsedFile
 from margin_cluster.sources.depth_files import load_depth_history
 from margin_cluster.sources.files import file_sha256, read_json, read_table, read_toml
 from margin_cluster.sources.model_registry import ModelRecord, ModelRegistry
+from margin_cluster.sources.plausibility import (
+    is_written_by_hand,
+    naming_written_market,
+    require_plausible,
+    written_market_hint,
+)
 from margin_cluster.sources.rate_files import load_rate_curve, with_recorded_rates
 from margin_cluster.sources.snapshot_file import snapshot_from_toml
 from margin_cluster.sources.store import ParquetStore
@@ -28,16 +34,20 @@ __all__ = [
     "UsedFile",
     "chain_files",
     "file_sha256",
+    "is_written_by_hand",
     "load_depth_history",
     "load_rate_curve",
     "load_snapshot",
     "load_surface_histories",
+    "naming_written_market",
     "read_chain",
     "read_json",
     "read_table",
     "read_toml",
+    "require_plausible",
     "snapshot_from_toml",
     "synthetic_folder",
     "with_recorded_rates",
     "write_synthetic_folder",
+    "written_market_hint",
 ]

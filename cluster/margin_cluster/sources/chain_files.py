@@ -97,7 +97,15 @@ def load_snapshot(
     if not files:
         raise MissingMarketData(
             f"{root} has no option chains",
-            [Problem(str(root / "options"), "no file matches *chain*.parquet", "check --data")],
+            [
+                Problem(
+                    str(root / "options"),
+                    "no file matches *chain*.parquet",
+                    "check --data; add chains with `margin data fetch`; or write the market by "
+                    "hand: --snapshot FILE.toml (docs/tutorial.md) with a model that needs no "
+                    "chains, for example --model plain-hs",
+                )
+            ],
         )
     wanted = (
         max(f.times[-1] for f in files)

@@ -47,6 +47,19 @@ def _likeness(name: str, pattern: str) -> float:
     return SequenceMatcher(None, name, pattern.replace("*", "")).ratio()
 
 
+def _nothing_on_grid(
+    names: Sequence[str], underlying: str, interval_seconds: int, root: Path
+) -> MissingMarketData:
+    """Return the error for sources of which no candle closes on the model's grid."""
+    grid = "daily grid, 00:00 UTC" if interval_seconds == DAY_MS // 1000 else "grid of the model"
+    problem = Problem(
+        str(root),
+        f"no candle of {', '.join(names)} closes on the {grid} (every {interval_seconds:,} s)",
+        "add candles that do, or change history.frequency of the model",
+    )
+    return MissingMarketData(f"there are no prices of {underlying}", [problem])
+
+
 @dataclass(frozen=True)
 class DataFolder:
     """Market data below one folder; raises MissingMarketData if there is no such folder."""
@@ -96,17 +109,24 @@ class DataFolder:
         candles: list[Candles] = []
         used: list[UsedFile] = []
         too_long: list[str] = []
+        off_grid: list[str] = []
         for item in matching_sources(self.prices, patterns, underlying):
             loaded, hashes = load_candles(item, underlying, self.store)
             if loaded.interval_seconds > interval_seconds:
                 too_long.append(f"{item.name} ({loaded.interval_seconds:,} s)")
                 continue
             if loaded.interval_seconds < interval_seconds:
-                loaded = at_grid(loaded, interval_seconds)
+                at_points = at_grid(loaded, interval_seconds)
+                if not len(at_points):
+                    off_grid.append(item.name)
+                    continue
+                loaded = at_points
             candles.append(loaded)
             files = zip(item.paths, hashes, strict=True)
             used += [UsedFile("prices", str(path), sha) for path, sha in files]
         if not candles:
+            if off_grid and not too_long:
+                raise _nothing_on_grid(off_grid, underlying, interval_seconds, self.root)
             what, remedy = self._missing_prices(patterns, underlying, too_long, interval_seconds)
             raise MissingMarketData(
                 f"there are no prices of {underlying}", [Problem(str(self.root), what, remedy)]

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from margin_actors.errors import InvalidMarketData, MarginError, Problem
 
 _HEADER_BYTES = 65_536
+_EMPTY = [v for v in pa_csv.ConvertOptions().null_values if "nan" not in v.lower()]
+"""Texts of a CSV file that stand for an empty field; nan is a number that is refused as such."""
 
 
 def file_sha256(path: Path) -> str:
@@ -86,11 +88,13 @@ def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarke
     require_file(path, what=what, error=error)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as head:
-            header = head.readline(_HEADER_BYTES).decode("utf-8", errors="replace")
+            raw = head.readline(_HEADER_BYTES)
+        _require_utf8(raw)
+        header = raw.decode("utf-8", errors="replace")
         parse = pa_csv.ParseOptions(delimiter=max(",;\t", key=header.count))
         text = pa.OSFile(str(path)) if path.suffix != ".gz" else pa.input_stream(str(path))
         with text as stream:
-            options = pa_csv.ConvertOptions(strings_can_be_null=True)
+            options = pa_csv.ConvertOptions(strings_can_be_null=True, null_values=_EMPTY)
             return pa_csv.read_csv(stream, parse_options=parse, convert_options=options)
     except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as fault:
         raise error(
@@ -99,10 +103,17 @@ def read_table(path: Path, *, what: str, error: type[MarginError] = InvalidMarke
                 Problem(
                     str(path),
                     f"damaged, or not a CSV file: {str(fault).splitlines()[0][:200]}",
-                    "it needs a header line and the same number of fields in every row",
+                    "it needs a header line and the same number of fields in every row; decimals "
+                    "have a point, since a comma begins the next field",
                 )
             ],
         ) from fault
+
+
+def _require_utf8(head: bytes) -> None:
+    """Raise ValueError if a text file begins like one encoded as UTF-16."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
+        raise ValueError("the file is encoded as UTF-16; save it as UTF-8")
 
 
 def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
@@ -127,6 +138,7 @@ def read_text_rows(path: Path, *, what: str) -> list[list[str]]:
             raw = gzip.decompress(path.read_bytes())
         else:
             raw = path.read_bytes()
+        _require_utf8(raw[:_HEADER_BYTES])
         text = raw.decode("utf-8-sig")
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as fault:
         raise InvalidMarketData(

@@ -1,9 +1,9 @@
 """A snapshot written by hand: index prices, options and futures in one TOML file.
 
 time = 2024-02-15T08:00:00Z
-[index]
+[index]                 # every underlying of the book
 BTC = 52000.0
-[[option]]
+[[option]]              # optional: every option of the book
 name = "BTC-16MAR24-50000-C"
 forward = 52000.0       # optional, by default the index
 volatility = 0.65
@@ -18,6 +18,7 @@ name = "BTC-PERPETUAL"
 price = 52010.0
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.sources.files import read_toml
 
 _NUMBERS = {"forward", "volatility", "bid", "ask", "mark", "open_interest", "volume"}
+_SECTIONS = {"time", "index", "option", "future"}
 
 
 def snapshot_from_toml(path: Path) -> MarketSnapshot:
@@ -54,21 +56,20 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
     elif time.tzinfo is None:
         problems.append(Problem(where, f"time {time} has no time zone", "end it with Z"))
         time = time.replace(tzinfo=UTC)
-    index = content.get("index")
-    prices: dict[str, float] = {}
-    if isinstance(index, dict):
-        prices = {str(u): float(p) for u, p in index.items() if isinstance(p, (int, float))}
-    rows = content.get("option")
-    if not prices:
-        problems.append(Problem(where, "[index] is missing", "give a price for each underlying"))
-    if not isinstance(rows, list) or not rows:
-        problems.append(Problem(where, "[[option]] is missing", "give at least one"))
+    for key in sorted(content.keys() - _SECTIONS):
+        known = "time, [index], [[option]] and [[future]]"
+        problems.append(Problem(where, f"unknown field {key!r}", f"known are {known}"))
+    prices = _read_index(content.get("index"), where, problems)
+    rows = content.get("option", [])
+    if not isinstance(rows, list):
+        problems.append(Problem(where, "[option] is not a list", "write [[option]]"))
         rows = []
     instruments: list[Instrument] = []
     values: list[dict[str, float]] = []
     for number, row in enumerate(rows, 1):
         _read_option(row, f"{where}, option {number}", time, prices, instruments, values, problems)
-    futures, perpetuals = _read_futures(content.get("future", []), where, problems)
+    rows = content.get("future", [])
+    futures, perpetuals = _read_futures(rows, where, time, prices, problems)
     raise_if_any(problems, InvalidMarketData, f"the snapshot {where} cannot be used")
 
     def column(name: str) -> np.ndarray:
@@ -87,18 +88,39 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
         volume=column("volume"),
         origin=where,
     )
-    return with_perpetuals(with_listed_futures(snapshot, futures), perpetuals)
+    every_index = replace(snapshot, index_usd=dict(sorted(prices.items())))
+    return with_perpetuals(with_listed_futures(every_index, futures), perpetuals)
+
+
+def _read_index(index: object, where: str, problems: list[Problem]) -> dict[str, float]:
+    """Return the index price of each underlying, US dollars per coin."""
+    if not isinstance(index, dict) or not index:
+        problems.append(Problem(where, "[index] is missing", "give a price for each underlying"))
+        return {}
+    prices: dict[str, float] = {}
+    for underlying, price in index.items():
+        if isinstance(price, bool) or not isinstance(price, (int, float)) or not price > 0:
+            what = f"the index of {underlying} is {price!r}"
+            problems.append(Problem(where, what, "give a number above 0, US dollars per coin"))
+        else:
+            prices[str(underlying)] = float(price)
+    return prices
 
 
 def _read_futures(
     rows: object,
     where: str,
+    time: datetime,
+    prices: dict[str, float],
     problems: list[Problem],
 ) -> tuple[dict[tuple[str, datetime], float], dict[str, float]]:
     """Return the prices of dated futures by underlying and expiry, and of perpetuals."""
     futures: dict[tuple[str, datetime], float] = {}
     perpetuals: dict[str, float] = {}
-    for number, row in enumerate(rows if isinstance(rows, list) else [], 1):
+    if not isinstance(rows, list):
+        problems.append(Problem(where, "[future] is not a list", "write [[future]]"))
+        return futures, perpetuals
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             problems.append(Problem(f"{where}, future {number}", "is not a table"))
             continue
@@ -114,8 +136,14 @@ def _read_futures(
             )
         elif not isinstance(price, (int, float)) or not price > 0:
             problems.append(Problem(f"{where}, future {number}", f"price is {price!r}"))
+        elif instrument.underlying not in prices:
+            what = f"[index] has no {instrument.underlying}"
+            problems.append(Problem(f"{where}, future {number}", what, "add its index price"))
         elif instrument.expiry is None:
             perpetuals[instrument.underlying] = float(price)
+        elif instrument.expiry <= time:
+            what = f"{instrument.name} has expired by {time}"
+            problems.append(Problem(f"{where}, future {number}", what, "leave it out"))
         else:
             futures[instrument.underlying, instrument.expiry] = float(price)
     return futures, perpetuals

@@ -1,6 +1,7 @@
 """Model validation: backtests of margins against realised losses, and procyclicality measures."""
 
 from margin_actors.engine.backtest.books import BookDate, margin_and_outcome
+from margin_actors.engine.backtest.first_date import FIRST_DATE, dates_with_history
 from margin_actors.engine.backtest.impact import (
     ImpactResponse,
     ModelDate,
@@ -84,6 +85,7 @@ from margin_actors.engine.backtest.summary import Backtest, BacktestRow, summari
 
 __all__ = [
     "BENCHMARK",
+    "FIRST_DATE",
     "FUND_DAYS",
     "PORTFOLIOS",
     "TOOLS",
@@ -116,6 +118,7 @@ __all__ = [
     "coverage",
     "covers",
     "daily_changes",
+    "dates_with_history",
     "days_apart",
     "exceeded_requirements",
     "group_days",

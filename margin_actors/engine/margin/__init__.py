@@ -31,6 +31,7 @@ from margin_actors.engine.margin.eligibility import (
     assess_unpriced_book,
     book_content_id,
     instrument_faults,
+    overdue_instruments,
 )
 from margin_actors.engine.margin.failures import AccountFailure, AccountProblem
 from margin_actors.engine.margin.margins import (
@@ -129,6 +130,7 @@ __all__ = [
     "measures_of",
     "measures_over",
     "needs_of",
+    "overdue_instruments",
     "model_faults",
     "position_sums",
     "prepare_book",

@@ -130,6 +130,7 @@ def calculate_margin(
     others: Book | None = None,
     keep_pnl: bool = False,
     threads: int = 1,
+    expired_days_max: float | None = None,
 ) -> MarginResult:
     """Return the initial margin of every account of a book that can be margined.
 
@@ -149,6 +150,9 @@ def calculate_margin(
         Return every account's profit in every scenario as `pnl_usd`.
     threads : int
         Number of threads; the result is the same, bit for bit, for any number.
+    expired_days_max : float, optional
+        Accounts with a position that expired more days ago are among the failures, because its
+        expiry is likely to be mistyped; by default every expired position is removed.
 
     Raises
     ------
@@ -166,7 +170,9 @@ def calculate_margin(
         )
     snapshot = screened_snapshot(snapshot, model)
     smiles = fit_smiles(snapshot, model, surfaces=surfaces)
-    assessment = assess_unpriced_book(book, snapshot, scenarios, model, smiles, others)
+    assessment = assess_unpriced_book(
+        book, snapshot, scenarios, model, smiles, others, expired_days_max=expired_days_max
+    )
     _require_accounts(assessment, snapshot, scenarios, model, smiles)
     names = assessment.book.instruments
     if not names:  # every position has expired, but a market needs at least one contract

@@ -9,6 +9,7 @@ is returned as the same object, so that results cached for it stay valid.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -139,17 +140,27 @@ def assess_unpriced_book(
     model: ModelParameters,
     smiles: Mapping[str, Mapping[str, VolatilitySurface]],
     others: Book | None = None,
+    *,
+    expired_days_max: float | None = None,
 ) -> BookAssessment:
     """Return which accounts of a book can be margined, before anything is priced.
 
     Like `assess_book`, but without the check for accounts too large to be summed exactly. `smiles`
-    is the result of `fit_smiles`.
+    is the result of `fit_smiles`. With `expired_days_max`, accounts with a position that expired
+    more days before the snapshot are among the failures.
     """
     if others is not None and model.addons.members.enabled:
         further = assess_unpriced_book(others, snapshot, scenarios, model, smiles).book
-        own = assess_unpriced_book(book, snapshot, scenarios, model, smiles)
+        own = assess_unpriced_book(
+            book, snapshot, scenarios, model, smiles, expired_days_max=expired_days_max
+        )
         return replace(own, others=further)
     names = _names(book.instruments, snapshot, model, smiles, scenarios)
+    if expired_days_max is not None:
+        overdue = overdue_instruments(names.expired, snapshot.time, expired_days_max)
+        names = replace(
+            names, expired=names.expired - overdue.keys(), faults={**names.faults, **overdue}
+        )
     if model.revaluation.pnl_quantum_usd is not None:
         lots = [_lot(name, names, model) for name in book.instruments]
         names = replace(names, lot=np.array(lots, np.float64))
@@ -170,6 +181,22 @@ def unmoved_instruments(
                 name,
                 f"the scenarios do not move {underlying}",
                 f"add {underlying} to scenarios.underlyings and build the set again",
+            )
+    return found
+
+
+def overdue_instruments(names: Iterable[str], now: datetime, days_max: float) -> dict[str, Problem]:
+    """Return the expired instruments whose expiry is more than `days_max` days before `now`."""
+    found: dict[str, Problem] = {}
+    for name in sorted(names):
+        expiry = instrument_from_name(name).expiry
+        days = 0.0 if expiry is None else (now - expiry).total_seconds() / 86_400.0
+        if expiry is not None and days > days_max:
+            found[name] = Problem(
+                name,
+                f"{name} expired at {expiry:%Y-%m-%d %H:%M} UTC, {days:,.0f} days before the "
+                f"valuation time; more than {days_max:g} days suggest a mistyped expiry",
+                "correct the name, or remove the position; the limit is quality.expired_days_max",
             )
     return found
 
@@ -310,5 +337,6 @@ __all__ = [
     "assess_unpriced_book",
     "book_content_id",
     "instrument_faults",
+    "overdue_instruments",
     "unmoved_instruments",
 ]

@@ -153,7 +153,9 @@ class ModelParameters(ParameterSection):
         if moves == "history" and on_marks:
             raise ValueError("surface_moves = 'history' needs smile = 'svi' or 'sabr'")
         if on_marks and self.addons.model_risk.enabled:
-            raise ValueError("addons.model_risk needs smile = 'svi' or 'sabr'")
+            raise ValueError(
+                "addons.model_risk needs smile = 'svi' or 'sabr'; or set its enabled = false"
+            )
         is_fixed = on_marks or self.revaluation.dynamics == "frozen"
         if is_fixed and self.tails.extended_moves.enabled:
             raise ValueError(

@@ -219,7 +219,8 @@ def _mark_vols(
             unlisted[instrument.name] = Problem(
                 BOOK,
                 f"{instrument.name} is not in the snapshot's chain",
-                "correct the name, or set revaluation.unlisted_options = 'surface'",
+                "correct the name, add the option to the snapshot, or set "
+                "revaluation.unlisted_options = 'surface'",
             )
             continue
         if np.isnan(vols[i]) and parameters.smile == "mark":

@@ -105,7 +105,7 @@ def broken_lot(name: str, quantity: float, lot: float) -> tuple[str, str]:
     """Return (fault, remedy) of a quantity that is not a whole number of lots."""
     return (
         f"{quantity:g} of {name} is not a whole number of lots of {lot:g}",
-        "correct the quantity, or set revaluation.lot_coins / lot_usd to its unit",
+        f"give a multiple of {lot:g}, the lot size (revaluation.lot_coins or lot_usd of the model)",
     )
 
 

@@ -1,6 +1,7 @@
 """Cleansing of prices from several sources: alignment, checks, aggregation and a report."""
 
 from margin_actors.market.cleansing.aggregation import aggregate_prices
+from margin_actors.market.cleansing.plausibility import implausible_prices, implausible_volatilities
 from margin_actors.market.cleansing.report import (
     FAULT_MEANING,
     FAULTS,
@@ -10,12 +11,17 @@ from margin_actors.market.cleansing.report import (
     Repair,
     SourceQuality,
 )
-from margin_actors.market.cleansing.rules import CleansingRules, QualityLimits
+from margin_actors.market.cleansing.rules import (
+    CleansingRules,
+    PlausibilityLimits,
+    QualityLimits,
+)
 
 __all__ = [
     "FAULTS",
     "FAULT_MEANING",
     "CleansingRules",
+    "PlausibilityLimits",
     "PriceGrid",
     "QualityLimits",
     "QualityMapping",
@@ -23,4 +29,6 @@ __all__ = [
     "Repair",
     "SourceQuality",
     "aggregate_prices",
+    "implausible_prices",
+    "implausible_volatilities",
 ]

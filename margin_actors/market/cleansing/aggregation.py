@@ -342,4 +342,5 @@ def _source_quality(aligned: AlignedSource, verdict: IntArray) -> SourceQuality:
         aligned.last,
         faults,
         int(np.isnan(inner).sum()),
+        aligned.not_used,
     )

@@ -28,6 +28,8 @@ class AlignedSource:
     """Coins; NaN if not reported."""
     faults: dict[str, int]
     """Number of rows with each fault of `FAULTS` that the alignment finds."""
+    not_used: int
+    """Number of rows with a price that close after the bound."""
     rows: int
     """Number of rows of the source."""
     first: str
@@ -106,9 +108,9 @@ def align(candles: Candles, grid: GridSpec, *, until_ms: int) -> AlignedSource:
             "off_grid": int((positive & closed & ~on_grid).sum()),
             "out_of_order": _out_of_order(timed),
             "duplicate": int(slots.size - kept.size),
-            "candle_open": int((positive & ~closed).sum()),
             "inconsistent": int(outside.sum()),
         },
+        not_used=int((positive & ~closed).sum()),
         rows=len(candles),
         first=str(stamps.min())[:16] if stamps.size else "",
         last=str(stamps.max())[:16] if stamps.size else "",

@@ -14,7 +14,6 @@ FAULTS = (
     "off_grid",
     "out_of_order",
     "duplicate",
-    "candle_open",
     "inconsistent",
     "stale",
     "outlier",
@@ -28,7 +27,6 @@ FAULT_MEANING: Mapping[str, str] = {
     "off_grid": "time not on the grid; dropped",
     "out_of_order": "row earlier than the row before; sorted into place",
     "duplicate": "second row for one time; the first is kept",
-    "candle_open": "candle not yet closed at the valuation time, dropped",
     "inconsistent": "close outside the candle's own high and low; flagged, kept",
     "stale": "same close too many times in a row; dropped",
     "outlier": "far from the source's own recent prices and contradicted; dropped",
@@ -68,6 +66,8 @@ class SourceQuality:
     """Number of rows or points with each fault of `FAULTS`."""
     missing: int
     """Grid points without a usable price between the first and the last usable price."""
+    not_used: int
+    """Rows with a price that close after the valuation time; they are correct, and not used."""
 
 
 class SourceMapping(TypedDict):
@@ -78,6 +78,7 @@ class SourceMapping(TypedDict):
     first: str
     last: str
     missing: int
+    not_used: int
     faults: dict[str, int]
 
 
@@ -146,6 +147,7 @@ class QualityReport:
                     "first": s.first,
                     "last": s.last,
                     "missing": s.missing,
+                    "not_used": s.not_used,
                     "faults": s.faults,
                 }
                 for s in self.sources

@@ -18,6 +18,8 @@ class CheckedSource(Record):
     """Last close time, to the minute, UTC; empty if there is none."""
     missing: int
     """Grid points without a usable price between the first and the last usable price."""
+    not_used: int
+    """Rows that close after the time up to which prices are checked; they are not faults."""
     faults: dict[str, int]
     """Number of rows or points with each fault."""
 

@@ -22,8 +22,9 @@ from margin_actors.arrays import FloatArray
 WINDOWS_MIN = 30
 """Smallest number of windows to which a proxy is fitted."""
 WITHOUT_SURFACE_MOVES = (
-    'write a model file with [scenarios] surface_moves = "none"; if an expiry has fewer than five '
-    'quotes, also [revaluation] smile = "mark", dynamics = "sticky_strike"'
+    "use a model that needs no chains, such as the preset plain-hs, or write a model file with "
+    '[scenarios] surface_moves = "none", [revaluation] smile = "mark", dynamics = "sticky_strike", '
+    "and [addons.model_risk] enabled = false"
 )
 """Remedy if the data do not suffice for moves of the volatility surface."""
 
