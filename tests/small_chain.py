@@ -21,7 +21,9 @@ def small_snapshot() -> MarketSnapshot:
             kept[np.flatnonzero(quotes.expiry_index == k)[::2]] = True
     rows = np.flatnonzero(kept)
     chosen = {
-        f.name: getattr(quotes, f.name)[rows] for f in fields(OptionQuotes) if f.name != "names"
+        f.name: None if (column := getattr(quotes, f.name)) is None else column[rows]
+        for f in fields(OptionQuotes)
+        if f.name != "names"
     }
     names = tuple(quotes.names[r] for r in rows)
     return replace(whole, options=OptionQuotes(names=names, **chosen))
