@@ -26,6 +26,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import exponentials, logarithms
 
+_DEFAULT_ROWS = ExtendedMoveParameters().rows
 _FACTOR_MIN = 0.05
 """Least factor on volatility at any tenor."""
 
@@ -69,7 +70,8 @@ def extended_moves(
     problems: list[Problem] = []
     for row in parameters.rows:
         given = {name for changes in row.changes.values() for name in changes}
-        unknown = sorted(given - {EVERY, *underlyings})
+        # The default rows name more underlyings than a model may have.
+        unknown = [] if row in _DEFAULT_ROWS else sorted(given - {EVERY, *underlyings})
         if unknown:
             where, known = f"tails.extended_moves.rows {row.name!r}", ", ".join(underlyings)
             what = f"moves the unknown underlying {', '.join(unknown)}"
