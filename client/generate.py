@@ -42,8 +42,9 @@ TEXTS = {
 """,
     """        in_flight_max: int = 32,
 """: "",
-    """            in_flight_max=in_flight_max,
-""": "",
+    """compression=compression, in_flight_max=in_flight_max
+""": """compression=compression
+""",
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from made import model_from
 
-from margin_actors.engine.margin import COMPONENT_NAMES, MarginResult
+from margin_actors.engine.margin import MarginResult
 from margin_actors.market.books import Book
 
 
@@ -12,7 +12,7 @@ def on(name: str, **fields: object):
 
 
 def part(result: MarginResult, name: str, account: int = 0) -> float:
-    return float(result.margins.components_usd[account, COMPONENT_NAMES.index(name)])
+    return float(result.margins.component_usd(name)[account])
 
 
 def figures(result: MarginResult, name: str, account: int = 0) -> dict[str, dict[str, float]]:

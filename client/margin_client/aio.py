@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import TypeVar
 
 import grpc
@@ -75,10 +74,7 @@ class AsyncMarginClient:
         in_flight_max: int = 32,
     ) -> None:
         self._transport = AsyncTransport(
-            target,
-            tls=tls,
-            compression=compression,
-            in_flight_max=in_flight_max,
+            target, tls=tls, compression=compression, in_flight_max=in_flight_max
         )
         self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
         self._retries = retries
@@ -90,12 +86,7 @@ class AsyncMarginClient:
     async def __aenter__(self) -> AsyncMarginClient:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     # -- margins -------------------------------------------------------------------------------
@@ -346,16 +337,16 @@ class AsyncMarginClient:
 
     # -- how calls are made --------------------------------------------------------------------
 
+    def _attempts(self, usual: float, limit: float | None, request_id: str | None) -> Attempts:
+        seconds = usual if limit is None else limit
+        return Attempts(self._retries, timeout_seconds=seconds, request_id=request_id)
+
     async def _send(
         self, call: UnaryCall[T], timeout_seconds: float | None, request_id: str | None
     ) -> T:
         method = self._transport.method(call.stub, call.method)
         usual = self._long_seconds if call.is_long else self._seconds
-        attempts = Attempts(
-            self._retries,
-            timeout_seconds=usual if timeout_seconds is None else timeout_seconds,
-            request_id=request_id,
-        )
+        attempts = self._attempts(usual, timeout_seconds, request_id)
         while True:
             try:
                 async with self._transport.in_flight(attempts):
@@ -372,11 +363,7 @@ class AsyncMarginClient:
         self, call: StreamingCall[T], timeout_seconds: float | None, request_id: str | None
     ) -> T:
         method = self._transport.method(call.stub, call.method)
-        attempts = Attempts(
-            self._retries,
-            timeout_seconds=self._long_seconds if timeout_seconds is None else timeout_seconds,
-            request_id=request_id,
-        )
+        attempts = self._attempts(self._long_seconds, timeout_seconds, request_id)
         while True:
             reader = call.reader()
             try:

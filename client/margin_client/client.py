@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import TypeVar
 
 import grpc
@@ -68,11 +67,7 @@ class MarginClient:
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
         compression: Compression = "none",
     ) -> None:
-        self._transport = Transport(
-            target,
-            tls=tls,
-            compression=compression,
-        )
+        self._transport = Transport(target, tls=tls, compression=compression)
         self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
         self._retries = retries
 
@@ -83,12 +78,7 @@ class MarginClient:
     def __enter__(self) -> MarginClient:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # -- margins -------------------------------------------------------------------------------
@@ -339,14 +329,14 @@ class MarginClient:
 
     # -- how calls are made --------------------------------------------------------------------
 
+    def _attempts(self, usual: float, limit: float | None, request_id: str | None) -> Attempts:
+        seconds = usual if limit is None else limit
+        return Attempts(self._retries, timeout_seconds=seconds, request_id=request_id)
+
     def _send(self, call: UnaryCall[T], timeout_seconds: float | None, request_id: str | None) -> T:
         method = self._transport.method(call.stub, call.method)
         usual = self._long_seconds if call.is_long else self._seconds
-        attempts = Attempts(
-            self._retries,
-            timeout_seconds=usual if timeout_seconds is None else timeout_seconds,
-            request_id=request_id,
-        )
+        attempts = self._attempts(usual, timeout_seconds, request_id)
         while True:
             try:
                 with self._transport.in_flight(attempts):
@@ -363,11 +353,7 @@ class MarginClient:
         self, call: StreamingCall[T], timeout_seconds: float | None, request_id: str | None
     ) -> T:
         method = self._transport.method(call.stub, call.method)
-        attempts = Attempts(
-            self._retries,
-            timeout_seconds=self._long_seconds if timeout_seconds is None else timeout_seconds,
-            request_id=request_id,
-        )
+        attempts = self._attempts(self._long_seconds, timeout_seconds, request_id)
         while True:
             reader = call.reader()
             try:

@@ -299,7 +299,7 @@ def test_two_faults_of_a_model_are_both_named(tmp_path: Path, folder: Path) -> N
         (("--snapshot", "2026-01-15T12:00:00Z"), "the nearest are 2026-01-14T00:00:00Z"),
         (
             ("--model", "no-such"),
-            "give a TOML file or one of: ccp-default, fhs-surface, hs-surface",
+            "give a TOML file or one of: ccp-default, ccp-default@1, fhs-surface, hs-surface",
         ),
         (("--scenarios", "scenarios-00"), "scenarios-00 is not in the store"),
         (("--collateral", "nowhere.csv"), "nowhere.csv"),
@@ -324,6 +324,7 @@ def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> N
         '[[option]]\nname = "ETH-27MAR26-1-C"\n[[option]]\nname = "x"\n'
         '[[option]]\nname = "BTC-27MAR26-1-C"\ncolour = 3\n'
         '[[future]]\nname = "BTC-27MAR26"\nprice = -1\n[[future]]\nname = "BTC-PERPETUAL"\n'
+        '[[future]]\nname = "BTC-27MAR26-1-C"\nprice = 1\n'
     )
     text = refuse(tmp_path, folder, "--snapshot", path)
     for part in (
@@ -334,7 +335,8 @@ def test_a_snapshot_file_lists_all_its_faults(tmp_path: Path, folder: Path) -> N
         "'x' is not",
         "unknown field 'colour'",
         "price is -1",
-        "BTC-PERPETUAL is not a future",
+        "future 2: price is None",
+        "BTC-27MAR26-1-C is not a future",
     ):
         assert part in text
 

@@ -16,6 +16,7 @@ from margin_cluster.cli.schemas.page import reference_page
 from margin_cluster.ledger import Ledger, sqlite_url
 from typer.testing import CliRunner
 
+from margin_actors.engine.parameters import EARLIER, PRESETS
 from margin_actors.errors import InvalidPortfolio, MarginError
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -215,6 +216,6 @@ def test_the_version_is_printed() -> None:
 
 def test_models_are_listed_one_per_line() -> None:
     lines = CliRunner().invoke(app, ["model", "list"]).stdout.splitlines()
-    assert len(lines) == 8
+    assert len(lines) == len(PRESETS) + len(EARLIER)
     assert [line.split()[:2] for line in lines][:2] == [["plain-hs", "1"], ["hs-surface", "1"]]
     assert lines[1].endswith("(default)")

@@ -261,7 +261,8 @@ def test_equal_methods_are_named_with_the_reason() -> None:
 
     assert compared(span=[1.0, 2.0], hybrid=[1.0, 2.004]) == [
         "span and hybrid give the same requirement of every account to the cent: the floor of "
-        "hybrid, 80 % of VaR, is below SPAN for each of the 2 accounts and therefore has no effect."
+        "hybrid, 100 % of VaR, is below SPAN for each of the 2 accounts and therefore has no "
+        "effect."
     ]
     assert compared(span=[1.0, 2.0], hybrid=[1.0, 2.01]) == []
     assert compared(span=[1.0, 2.0], hs_surface=[1.0, 2.0]) == [

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import BEGIN, DAY, grids, indices, made_scenarios, model_from
 from scipy.stats import chi2
+from small_chain import quotes_of
 
 from margin_actors.engine.backtest import (
     PORTFOLIOS,
@@ -341,10 +342,7 @@ def test_a_book_is_margined_and_what_came_of_it(snapshot, book) -> None:
         snapshot,
         index_usd={u: 0.9 * p for u, p in snapshot.index_usd.items()},
         expiries=tuple(replace(e, forward_usd=0.9 * e.forward_usd) for e in snapshot.expiries),
-        options=type(quotes)(
-            tuple(n for n in quotes.names if n != gone),
-            *(getattr(quotes, f)[keep] for f in list(quotes.__dataclass_fields__)[1:]),
-        ),
+        options=quotes_of(quotes, np.flatnonzero(keep)),
     )
     vols = 1.2 * later.options.mark_vol
     later = replace(later, options=replace(later.options, mark_vol=vols))

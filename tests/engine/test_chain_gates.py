@@ -212,7 +212,7 @@ def test_a_service_prices_the_screened_snapshot_and_says_why_an_account_is_not_m
 
 
 def test_gates_are_part_of_the_model_s_id_and_off_in_published_models() -> None:
-    base = preset("ccp-default")
+    base = preset("ccp-default@1")
     assert not base.chain_quality.enabled
     assert "chain_quality" not in base.model_dump(mode="json")
     limits = base.chain_quality.model_copy(update={"enabled": True})

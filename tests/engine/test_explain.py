@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import made_scenarios, model_from, sections
+from small_chain import quotes_of
 
 from margin_actors.engine.explain import STEPS, State, changes_of_margin, trace_account
 from margin_actors.engine.margin import calculate_margin, prepare_market
@@ -114,10 +115,7 @@ def test_positions_that_the_old_market_does_not_list_come_after_the_market(snaps
     fewer = replace(
         snapshot,
         expiries=snapshot.expiries[:-1],
-        options=type(quotes)(
-            tuple(n for n, k in zip(quotes.names, keep, strict=True) if k),
-            *(getattr(quotes, f)[keep] for f in list(quotes.__dataclass_fields__)[1:]),
-        ),
+        options=quotes_of(quotes, np.flatnonzero(keep)),
     )
     account = next(
         a for a in range(len(book.accounts))

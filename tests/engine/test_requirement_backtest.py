@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made import EVERYTHING, made_scenarios, model_from
+from small_chain import quotes_of
 
 from margin_actors.engine.backtest import (
     BENCHMARK,
@@ -54,11 +55,7 @@ def later_market(snapshot: MarketSnapshot, days: float = 2.0) -> MarketSnapshot:
     place = {old: new for new, old in enumerate(kept)}
     rows = [r for r, e in enumerate(snapshot.options.expiry_index.tolist()) if e in place]
     quotes = snapshot.options
-    options = replace(
-        quotes,
-        names=tuple(quotes.names[r] for r in rows),
-        **{f: getattr(quotes, f)[rows] for f in list(quotes.__dataclass_fields__)[1:]},
-    )
+    options = quotes_of(quotes, np.array(rows))
     options = replace(
         options,
         expiry_index=np.array([place[e] for e in options.expiry_index.tolist()], np.int32),

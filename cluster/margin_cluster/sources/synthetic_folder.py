@@ -11,6 +11,7 @@ from margin_actors.market.synthetic import (
     SEED,
     UNDERLYINGS,
     VERSION,
+    perpetual_candles,
     synthetic_market,
     volatility_index,
 )
@@ -55,7 +56,7 @@ def write_synthetic_folder(
 
     with folder_atomically(path) as aside:
         for u in UNDERLYINGS:
-            for candles in market.candles[u]:
+            for candles in (*market.candles[u], *perpetual_candles(market.path, seed, u)):
                 write(aside, f"prices/{candles.source}.parquet", candles_to_table(candles))
             write(
                 aside, f"vol/synthetic_dvol_{u}_1d.parquet", volatility_index(market.path, seed, u)

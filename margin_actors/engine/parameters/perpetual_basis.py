@@ -14,9 +14,9 @@ class PerpetualBasisParameters(ParameterSection):
     moves: Literal["none", "history"] = "none"
     """`none`: perpetuals move as the index. `history`: their basis moves as recorded, and by a
     proxy with residuals where it was not recorded."""
-    perpetual_sources: tuple[str, ...] = ("binance_perp_{u}USDT_1h",)
+    perpetual_sources: tuple[str, ...] = ("binance_perp_{u}USDT_1h", "synthetic_perp_{u}_1d")
     """Names of files with prices of the perpetual, as in `history.sources`; the first is used."""
-    spot_sources: tuple[str, ...] = ("binance_spot_{u}USDT_1h",)
+    spot_sources: tuple[str, ...] = ("binance_spot_{u}USDT_1h", "synthetic_spot_{u}_1d")
     """Names of files with spot prices on the same exchange and in the same quote currency, so that
     their difference contains no premium of that currency; the first is used."""
     first_day: date = date(2020, 1, 1)

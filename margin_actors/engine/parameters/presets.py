@@ -16,7 +16,14 @@ from margin_actors.engine.parameters.requirement import HybridParameters, SpanPa
 from margin_actors.engine.parameters.scenarios import ScenarioParameters
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 
-_TABLES = ("haircuts", "outright_volume_coins", "price_scan", "vol_scan")
+_TABLES = (
+    "charge_rate",
+    "depeg",
+    "haircuts",
+    "outright_volume_coins",
+    "price_scan",
+    "vol_scan",
+)
 """Fields that map names to numbers; a model file replaces them as a whole."""
 
 

@@ -112,13 +112,26 @@ def build_scenarios(
         sets[STRESS] = _stress_section(sets, names, parameters, as_of, sources)
     if EXTENDED in sections:
         sets[EXTENDED] = _extended(model, sets[CORE])
-    shares: dict[str, float] = {}
-    if model.procyclicality.buffer.enabled:
-        shares = current_buffer_shares(table, every, model, following)
-        notes.append(f"procyclicality buffer, a share of the core: {_shown(shares)}")
+    shares = _buffer_shares(table, every, model, following, notes)
     whole = join_sections(list(sets.items()))
     found = Calibration(shares, confidence, _depth(depth, model, as_of, notes))
     return replace(whole, notes=(*whole.notes, *notes), calibration=found)
+
+
+def _buffer_shares(
+    table: PriceTable,
+    every: Windows,
+    model: ModelParameters,
+    following: Filter | None,
+    notes: list[str],
+) -> dict[str, float]:
+    """Return the buffer share of each underlying, and append a note, if the model has a buffer."""
+    if not model.procyclicality.buffer.enabled:
+        return {}
+    shares = current_buffer_shares(table, every, model, following)
+    shown = ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
+    notes.append(f"procyclicality buffer, a share of the core: {shown}")
+    return shares
 
 
 def _depth(
@@ -137,10 +150,6 @@ def uses_recorded_depth(model: ModelParameters) -> bool:
     addons = model.addons
     is_charged = addons.concentration.enabled or addons.liquidity.enabled
     return is_charged and addons.depth.days > 0
-
-
-def _shown(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{u} {100 * share:.1f} %" for u, share in shares.items())
 
 
 def _missing_note(missing: tuple[str, ...]) -> list[str]:

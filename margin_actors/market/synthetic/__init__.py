@@ -12,6 +12,7 @@ from margin_actors.market.chains import snapshot_from_chain
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic.book import book_table, collateral_table
 from margin_actors.market.synthetic.chain import chain_table, slice_variance
+from margin_actors.market.synthetic.perpetuals import perpetual_candles
 from margin_actors.market.synthetic.prices import (
     UNDERLYINGS,
     SyntheticPath,
@@ -25,7 +26,7 @@ END = np.datetime64("2026-01-16T00:00:00", "ms")
 """Valuation time of the data set, UTC; by default its prices begin six years earlier."""
 SEED = 20260116
 """Seed of the embedded data set."""
-VERSION = 1
+VERSION = 2
 """Version of the generator; increased whenever its output changes."""
 
 
@@ -103,6 +104,7 @@ __all__ = [
     "UNDERLYINGS",
     "VERSION",
     "SyntheticMarket",
+    "perpetual_candles",
     "synthetic_market",
     "volatility_index",
 ]

@@ -84,7 +84,13 @@ class AccountMeasures:
         return "es" if model.addons.measure == "core" and model.measure.core == "es" else "var"
 
     def for_add_ons(self, var_and_es: tuple[FloatArray, FloatArray]) -> FloatArray:
-        """Return the measure on which the add-ons are based: one of the two arrays, US dollars."""
+        """Return the measure on which the add-ons are based: one of the two arrays.
+
+        Parameters
+        ----------
+        var_and_es : pair of float64 arrays of shape (n,), USD
+            VaR and expected shortfall of accounts or groups; a loss is positive.
+        """
         return var_and_es[self.add_on_kind == "es"]
 
     @property

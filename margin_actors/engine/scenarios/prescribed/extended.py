@@ -26,6 +26,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import exponentials, logarithms
 
+_DEFAULT_ROWS = ExtendedMoveParameters().rows
 _FACTOR_MIN = 0.05
 """Least factor on volatility at any tenor."""
 
@@ -69,7 +70,8 @@ def extended_moves(
     problems: list[Problem] = []
     for row in parameters.rows:
         given = {name for changes in row.changes.values() for name in changes}
-        unknown = sorted(given - {EVERY, *underlyings})
+        # The default rows name more underlyings than a model may have.
+        unknown = [] if row in _DEFAULT_ROWS else sorted(given - {EVERY, *underlyings})
         if unknown:
             where, known = f"tails.extended_moves.rows {row.name!r}", ", ".join(underlyings)
             what = f"moves the unknown underlying {', '.join(unknown)}"
@@ -162,22 +164,9 @@ def extended_rows(
     """
     moves = extended_moves(parameters, underlyings)
     n, nu = len(moves), len(underlyings)
-    still = (0.0,) * nu
-    spot, perpetual, forward = (
-        logarithms(1.0 + np.array(changes).reshape(n, nu))[0]
-        for changes in (
-            [move.spot for move in moves],
-            [move.perpetual_basis or still for move in moves],
-            [move.forward_basis or still for move in moves],
-        )
-    )
+    spot, perpetual, forward = _logarithmic_changes(moves, nu)
     made = np.where(perpetual != 0.0, BasisProvenance.MADE, BasisProvenance.NONE)
-    to_month = logarithms(30.0 / tenors_days)[0]
-    growth = exponentials(parameters.vol_power * logarithms(30.0 / np.maximum(tenors_days, 1.0))[0])
-    vol = np.empty((n, tenors_days.size, len(MONEYNESS)))
-    for row, move in enumerate(moves):
-        level = logarithms(np.maximum(1.0 + (move.vol - 1.0) * growth, _FACTOR_MIN))[0]
-        vol[row] = (level + move.term * to_month)[:, None] + move.skew * np.array(MONEYNESS)
+    vol = _volatility_changes(moves, parameters.vol_power, tenors_days)
     return ScenarioSet(
         engine="extended",
         underlyings=tuple(underlyings),
@@ -198,3 +187,31 @@ def extended_rows(
             PerpetualBasisMoves(perpetual, made.astype(np.uint8)) if perpetual.any() else None
         ),
     )
+
+
+def _logarithmic_changes(
+    moves: Sequence[ExtendedMove], n_underlyings: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ln(1 + change) of the index, perpetuals and forwards, (n_moves, n_underlyings)."""
+    still = (0.0,) * n_underlyings
+    changes = (
+        [move.spot for move in moves],
+        [move.perpetual_basis or still for move in moves],
+        [move.forward_basis or still for move in moves],
+    )
+    shape = len(moves), n_underlyings
+    spot, perpetual, forward = (logarithms(1.0 + np.array(c).reshape(shape))[0] for c in changes)
+    return spot, perpetual, forward
+
+
+def _volatility_changes(
+    moves: Sequence[ExtendedMove], vol_power: float, tenors_days: FloatArray
+) -> FloatArray:
+    """Return the changes of ln(volatility), (n_moves, n_tenors, n_moneyness)."""
+    to_month = logarithms(30.0 / tenors_days)[0]
+    growth = exponentials(vol_power * logarithms(30.0 / np.maximum(tenors_days, 1.0))[0])
+    vol = np.empty((len(moves), tenors_days.size, len(MONEYNESS)))
+    for row, move in enumerate(moves):
+        level = logarithms(np.maximum(1.0 + (move.vol - 1.0) * growth, _FACTOR_MIN))[0]
+        vol[row] = (level + move.term * to_month)[:, None] + move.skew * np.array(MONEYNESS)
+    return vol
