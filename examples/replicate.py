@@ -594,18 +594,23 @@ def extended_moves(account: Account) -> float:
 def short_option_minimum(account: Account) -> float:
     """max(0, minimum of the short options that no long option covers - so far)."""
     rules, held = account.model["tails"]["short_option_minimum"], account.positions
-    by_side = {(u, is_call): 0.0 for u in held["underlying"] for is_call in (True, False)}
+    by_side: dict[Any, float] = {
+        (u, is_call): 0.0 for u in held["underlying"] for is_call in (True, False)
+    }
     options = held[held["kind"] == "option"]
     for (u, _, is_call), part in options.groupby(["underlying", "expiry", "is_call"]):
         free = 0.0  # long options that may cover a less valuable short one
         # From the most valuable strike on: calls with low strikes, puts with high ones.
-        for K, same in sorted(part.groupby("strike_usd"), key=lambda g: g[0], reverse=not is_call):
+        strikes = [same for _, same in part.groupby("strike_usd")]
+        for same in strikes if is_call else strikes[::-1]:
             quantity, first = same["quantity"], same.iloc[0]
             free += quantity.clip(lower=0.0).sum()
             short = -quantity.clip(upper=0.0).sum()
             used = min(free, short)
             free -= used
-            d = max((1.0 if is_call else -1.0) * np.log(K / first["forward_usd"]), 0.0)
+            d = max(
+                (1.0 if is_call else -1.0) * np.log(first["strike_usd"] / first["forward_usd"]), 0.0
+            )
             fraction = max(rules["at_money"] * 2.0 ** (-d / rules["half_distance"]), rules["least"])
             by_side[u, is_call] += (short - used) * first["index_usd"] * fraction
     total = 0.0
@@ -619,7 +624,8 @@ def net_exposures(held: pd.DataFrame) -> Exposures:
     """Delta in coins and vega in US dollars by underlying and expiry bucket, (42)."""
     delta, vega = held["quantity"] * held["delta_coins"], held["quantity"] * held["vega_usd"]
     sums = held.assign(delta=delta, vega=vega).groupby(["underlying", "tier"])[["delta", "vega"]]
-    return {key: (row["delta"], row["vega"]) for key, row in sums.sum().iterrows()}
+    rows = sums.sum().reset_index().to_dict("records")
+    return {(r["underlying"], r["tier"]): (r["delta"], r["vega"]) for r in rows}
 
 
 def hedge_rates(export: Export) -> HedgeRates:
@@ -687,7 +693,8 @@ def concentration(account: Account) -> float:
     rules, held = account.model["addons"]["concentration"], account.positions
     per_day = {(row["underlying"], row["tier"]): row for _, row in account.export.depth.iterrows()}
     h, charge, own = account.export.horizon_hours / 24.0, 0.0, net_exposures(held)
-    for key, part in held.groupby(["underlying", "tier"]):
+    for _, part in held.groupby(["underlying", "tier"]):
+        key = (str(part["underlying"].iloc[0]), str(part["tier"].iloc[0]))
         sizes = np.abs([own[key], account.member.get(key, (0.0, 0.0))]).max(axis=0)
         delta_days = sizes[0] / per_day[key]["delta_closed_per_day_coins"]
         vega_days = sizes[1] / per_day[key]["vega_closed_per_day_usd"]

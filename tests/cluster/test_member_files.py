@@ -64,7 +64,7 @@ def program() -> ModuleType:
 BOUNDS: dict[str, object] = {
     **EVERYTHING,
     "scenarios": {"stress": {"enabled": True}, "perpetual_basis": {"moves": "history"}},
-    "revaluation": {"rates": {"use": "curve"}},
+    "revaluation": {"rates": {"use": "curve"}, "unlisted_options": "surface"},
     "addons": {
         **ADD_ONS,
         "concentration": {"enabled": True, "participation": 0.001},
@@ -91,12 +91,16 @@ def moving(snapshot: MarketSnapshot) -> tuple[MarketSnapshot, ScenarioSet, Model
 
 @pytest.fixture(scope="module")
 def members(snapshot: MarketSnapshot, book: Book) -> Book:
-    """The same accounts, four to a member, and an account that can lose only its options."""
+    """The same accounts, four to a member, an account that can lose only its options, and one
+    with every other kind of contract."""
     held = [
         (name, f"M{a // 4}", positions_of(book, a)) for a, name in enumerate(book.accounts[:12])
     ]
     cheap = [n for n in options_of(snapshot) if n.endswith("-C")][-1]
-    return book_of_portfolios([*held, ("Z", "", {cheap: 3.0})])
+    expiry = cheap.split("-")[1]
+    other = {cheap.replace("-", "_USDC-", 1): 40.0, f"ETH-{expiry}": -9e5, "BTC_USDC": 2.0,
+             f"BTC_USDC-{expiry}": -3.0, "BTC_USDC-PERPETUAL": 5.0}  # fmt: skip
+    return book_of_portfolios([*held, ("Y", "", other), ("Z", "", {cheap: 3.0})])
 
 
 def positions_of(book: Book, account: int) -> dict[str, float]:
@@ -225,6 +229,8 @@ def test_a_parameter_that_the_program_does_not_know_is_refused(
         ("hs-surface", {"measure": {"overlap": "mean_of_sub_samples"}, "addons": ADD_ONS}),
         ("hs-surface", {"procyclicality": {"stressed_weight": {"enabled": True,
                                                                "form": "observations"}}}),
+        ("hs-surface", {"tails": {"short_option_minimum": {"enabled": True, "at_money": 0.5,
+                                                           "least": 0.2, "count": "sum"}}}),
         ("plain-hs", {}),
     ],
 )  # fmt: skip
@@ -234,6 +240,9 @@ def test_other_rules_are_recomputed(
     folder = write_export(tmp_path / "e", snapshot, book, model_from(preset, **changed))
     table = program.recompute(program.load(folder))
     assert len(table) >= 2 * len(book.accounts)
+    if "tails" in changed:
+        floor = table[table["component"] == "short_option_minimum"]["amount_usd"]
+        assert (floor > 0.0).sum() > 3
     assert table["difference"].max() < 1e-6
 
 
