@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ from scipy.special import ndtr
 Array = NDArray[np.float64]
 Rules = dict[str, Any]
 """Revaluation rules: the section `revaluation` of the model."""
+Bucket = tuple[str, str]
+"""Underlying and expiry bucket."""
+Exposures = dict[Bucket, tuple[float, float]]
+"""Net delta in coins and vega in US dollars per 1.00 of volatility, by bucket."""
+HedgeRates = dict[Bucket, dict[str, tuple[float, float, float]]]
+"""Vega of the hedge per vega, spread and remaining risk per risk, by bucket and neighbour."""
 
 FORM = "margin.export/1"
 RELATIVE_MAX = 1e-6
@@ -36,6 +43,45 @@ RELATIVE_MAX = 1e-6
 USD_MIN = 1.0
 """Differences of smaller components are compared with this amount."""
 HOURS_PER_YEAR = 8760.0
+ROUNDING = 1e-9
+"""Relative tolerance for the rounding of payoffs."""
+
+
+SECTIONS = {"core", "long", "stress_period", "stress", "extended"}
+PARAMETERS = """
+revaluation: smile sabr_beta anchor_to_marks dynamics time settlement_window_minutes
+revaluation: shocked_surfaces unlisted_options pnl_quantum_usd lot_coins lot_usd
+revaluation.rates: use treasury_sources overnight_sources age_days_max missing_forwards
+measure: confidence core blend_var_share overlap
+diversification: enabled reduction_max correlation_stress
+procyclicality.buffer: enabled share fast_rise fast_days rebuild_days
+procyclicality.stressed_weight: enabled weight form
+procyclicality.long_floor: enabled years
+procyclicality.stress_period: floor days confidence
+tails.extended_moves: enabled jointly alone opposite rows vol_power
+tails.short_option_minimum: enabled at_money half_distance least count
+addons: bucket_days measure
+addons.concentration: enabled participation outright_volume_coins volume_floor_coins
+addons.concentration: open_interest_steps
+addons.liquidity: enabled outright_half_spread vol_half_spread_default offset_share size_share
+addons.liquidity: size_power size_factor_max
+addons.model_risk: enabled alternatives share_min
+addons.expiry_risk: enabled
+addons.depth: days change_max
+addons.members: enabled
+addons.hedge: enabled crossings
+addons.close_out: parity value_bound settling_share
+addons.loss_bound: enabled
+"""
+"""Parameters of the sections that this program reads: the others determine its input files."""
+CHOICES: dict[str, set[str]] = {
+    "revaluation.smile": {"mark", "svi", "sabr"},
+    "revaluation.dynamics": {"sticky_moneyness", "sticky_strike", "sticky_delta", "frozen"},
+    "revaluation.time": {"instantaneous", "horizon", "settle_expiring"},
+    "procyclicality.stressed_weight.form": {"blend", "observations"},
+    "tails.short_option_minimum.count": {"larger_side", "sum"},
+    "addons.measure": {"var", "core"},
+}
 
 
 class UnknownContentError(Exception):
@@ -55,9 +101,15 @@ class Export:
     positions: pd.DataFrame
     components: pd.DataFrame
     measures: pd.DataFrame
+    member_sizes: pd.DataFrame
     accounts: list[str]
     profits: dict[str, Array] = field(default_factory=dict)
     """By rules, as JSON: profit of one lot in ticks, (n_contracts, n_rows)."""
+
+    @cached_property
+    def hedges(self) -> HedgeRates:
+        """Rates of hedges, if they bound the concentration charge."""
+        return hedge_rates(self)
 
     @property
     def horizon_hours(self) -> float:
@@ -100,26 +152,64 @@ def load(folder: Path) -> Export:
         positions=table("positions"),
         components=table("components"),
         measures=table("measures"),
+        member_sizes=table("member_sizes"),
         accounts=manifest["accounts"],
     )
     held = set(export.positions["instrument_name"])
     export.contracts = export.contracts[export.contracts["instrument_name"].isin(held)]
     export.contracts = export.contracts.reset_index(drop=True)
     refuse_unknown_moves(export)
+    refuse_unknown_parameters(model)
     return export
 
 
 def refuse_unknown_moves(export: Export) -> None:
     """Refuse scenarios that move something, or have a section, that is not priced here."""
-    common = "scenario|section|window_start|window_end|weight|name"
+    common = "scenario|section|window_start|window_end|weight|loss_share|name"
     moves = r"(spot_return|path_return\..*h|basis_change\..*d|vol_change\..*d\.z.*)"
-    known = re.compile(rf"({common})|[^.]+\.({moves}|provenance|repair)")
+    perpetual = r"perpetual_basis_(change|provenance)"
+    known = re.compile(rf"({common})|[^.]+\.({moves}|{perpetual}|provenance|repair)")
     unknown = [c for c in export.scenarios.columns if not known.fullmatch(c)]
-    sections = set(export.scenarios["section"]) - {"core", "long", "stress_period", "stress"}
+    sections = set(export.scenarios["section"]) - SECTIONS
     if unknown or sections:
         raise UnknownContentError(
             f"unknown columns {unknown} or sections {sorted(sections)} of scenarios"
         )
+    values = re.compile(r"stress_period\.confidence|buffer\.share\..*|depth\..*")
+    unknown = [v for v in export.manifest["scenarios"]["calibration"] if not values.fullmatch(v)]
+    if unknown:
+        raise UnknownContentError(f"unknown calibrated values {unknown}")
+
+
+def refuse_unknown_parameters(model: dict[str, Any]) -> None:
+    """Refuse a parameter that may change what is computed here, or an unknown choice for one."""
+    known = {
+        f"{section}.{name}"
+        for section, names in (line.split(":") for line in PARAMETERS.strip().splitlines())
+        for name in names.split()
+    }
+    found = {
+        name: value
+        for section in sorted({name.partition(".")[0] for name in known})
+        for name, value in parameters_of(model[section], section)
+    }
+    unknown = sorted(set(found) - known)
+    unknown += [f"{n} = {found[n]!r}" for n, known in CHOICES.items() if found[n] not in known]
+    unknown += sorted(known - set(found))
+    if unknown:
+        raise UnknownContentError(f"unknown or missing parameters of the model: {unknown}")
+
+
+def parameters_of(section: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    """Names and values of the parameters of a section; lists and mappings by coin are values."""
+    found: list[tuple[str, Any]] = []
+    for name, value in section.items():
+        whole = f"{prefix}.{name}"
+        if isinstance(value, dict) and name != "outright_volume_coins":
+            found += parameters_of(value, whole)
+        else:
+            found.append((whole, value))
+    return found
 
 
 # --- 3. The market after a scenario -------------------------------------------------------------
@@ -197,7 +287,9 @@ def moved_forward(
         settled = S * np.exp(path[j - 1] + w * (path[j] - path[j - 1]))
         return settled, settled
     if T == 0.0:
-        return S * np.exp(r), F * np.exp(r)
+        change = f"{u}.perpetual_basis_change"
+        moves = curve["kind"] == "perpetual" and change in rows
+        return S * np.exp(r), F * np.exp(r + rows[change].to_numpy() if moves else r)
     beta = np.zeros(len(rows))
     if moves_volatility(export):
         change = at_tenor(export, T * 365.0, lambda d: f"{u}.basis_change.{d}")
@@ -274,8 +366,9 @@ def profits_of(export: Export, rules: Rules) -> Array:
         return export.profits[key]
     contracts = export.contracts
     out = np.full((len(contracts), len(export.scenarios)), np.nan)
-    curves = contracts.groupby(["underlying", "expiry", "is_inverse"], sort=False, dropna=False)
-    for _, group in curves:
+    is_perpetual = contracts["kind"] == "perpetual"
+    keys = [contracts["underlying"], contracts["expiry"], contracts["is_inverse"], is_perpetual]
+    for _, group in contracts.groupby(keys, sort=False, dropna=False):
         at, curve = group.index.to_numpy(), group.iloc[0]
         hours = float(curve["tenor_years"]) * HOURS_PER_YEAR
         settles = rules["time"] != "instantaneous" and 0.0 < hours <= export.horizon_hours
@@ -363,6 +456,13 @@ def measure(export: Export, pnl: Array) -> float:
     return core_measures(export, pnl)[export.model["measure"]["core"] == "es"]
 
 
+def add_on_measure(export: Export, pnl: Array) -> float:
+    """The measure on which the add-ons are based: the core's if `addons.measure` is "core"."""
+    if export.model["addons"]["measure"] == "core":
+        return measure(export, pnl)
+    return core_measures(export, pnl)[0]
+
+
 def section_measure(export: Export, pnl: Array, section: str) -> float:
     """R_long or R_stress of (41), with equal weights."""
     confidence = export.model["measure"]["confidence"]
@@ -384,6 +484,8 @@ class Account:
     """With the columns of its contracts."""
     pnl: Array
     """x_s in every row."""
+    member: Exposures
+    """Net exposures of the account's member, if the model measures size by member."""
     amounts: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -392,9 +494,9 @@ class Account:
         return self.export.model
 
     @property
-    def var(self) -> float:
-        """VaR of the account."""
-        return core_measures(self.export, self.pnl)[0]
+    def base(self) -> float:
+        """The measure on which the add-ons are based, of the account."""
+        return add_on_measure(self.export, self.pnl)
 
     def so_far(self, before: str = "") -> float:
         """Sum of the components up to `before`; of all so far by default."""
@@ -405,10 +507,9 @@ class Account:
             total += amount
         return total
 
-    def var_of(self, part: pd.DataFrame) -> float:
-        """VaR of some positions alone, at least 0."""
-        pnl = pnl_of(self.export, part, self.export.rules)
-        return max(0.0, core_measures(self.export, pnl)[0])
+    def base_of(self, part: pd.DataFrame) -> float:
+        """The measure on which the add-ons are based, of some positions alone, at least 0."""
+        return max(0.0, add_on_measure(self.export, pnl_of(self.export, part, self.export.rules)))
 
 
 def core(account: Account) -> float:
@@ -483,27 +584,136 @@ def floor(account: Account) -> float:
     return max(0.0, max(levels) - account.so_far())
 
 
+def extended_moves(account: Account) -> float:
+    """max(0, largest share * loss over the extended rows - so far)."""
+    rows = account.export.rows("extended")
+    share = account.export.scenarios["loss_share"].to_numpy()[rows]
+    return max(0.0, float((-share * account.pnl[rows]).max()) - account.so_far())
+
+
+def short_option_minimum(account: Account) -> float:
+    """max(0, minimum of the short options that no long option covers - so far)."""
+    rules, held = account.model["tails"]["short_option_minimum"], account.positions
+    by_side: dict[Any, float] = {
+        (u, is_call): 0.0 for u in held["underlying"] for is_call in (True, False)
+    }
+    options = held[held["kind"] == "option"]
+    for (u, _, is_call), part in options.groupby(["underlying", "expiry", "is_call"]):
+        free = 0.0  # long options that may cover a less valuable short one
+        # From the most valuable strike on: calls with low strikes, puts with high ones.
+        strikes = [same for _, same in part.groupby("strike_usd")]
+        for same in strikes if is_call else strikes[::-1]:
+            quantity, first = same["quantity"], same.iloc[0]
+            free += quantity.clip(lower=0.0).sum()
+            short = -quantity.clip(upper=0.0).sum()
+            used = min(free, short)
+            free -= used
+            d = max(
+                (1.0 if is_call else -1.0) * np.log(first["strike_usd"] / first["forward_usd"]), 0.0
+            )
+            fraction = max(rules["at_money"] * 2.0 ** (-d / rules["half_distance"]), rules["least"])
+            by_side[u, is_call] += (short - used) * first["index_usd"] * fraction
+    total = 0.0
+    for u in sorted(set(held["underlying"])):
+        sides = by_side[u, True], by_side[u, False]
+        total += sum(sides) if rules["count"] == "sum" else max(sides)
+    return max(0.0, total - account.so_far())
+
+
+def net_exposures(held: pd.DataFrame) -> Exposures:
+    """Delta in coins and vega in US dollars by underlying and expiry bucket, (42)."""
+    delta, vega = held["quantity"] * held["delta_coins"], held["quantity"] * held["vega_usd"]
+    sums = held.assign(delta=delta, vega=vega).groupby(["underlying", "tier"])[["delta", "vega"]]
+    rows = sums.sum().reset_index().to_dict("records")
+    return {(r["underlying"], r["tier"]): (r["delta"], r["vega"]) for r in rows}
+
+
+def hedge_rates(export: Export) -> HedgeRates:
+    """Vega ratio, spread and remaining risk of a hedge, by bucket and neighbouring bucket."""
+    rates: HedgeRates = {}
+    confidence, rows = export.model["measure"]["confidence"], export.rows("core")
+    crossings = export.model["addons"]["hedge"]["crossings"]
+    weight = export.scenarios["weight"].to_numpy()[rows]
+    for u, buckets in export.depth.groupby("underlying"):
+        if f"{u}.vol_change.{export.manifest['scenarios']['tenors_days'][0]:g}d.z0" not in (
+            export.scenarios
+        ):
+            continue
+        tiers = [bucket for _, bucket in buckets[buckets["days_over"].notna()].iterrows()]
+        moves = [at_money_moves(export, str(u), bucket)[rows] for bucket in tiers]
+        for b, n in [(b, b + step) for b in range(len(tiers)) for step in (-1, 1)]:
+            if not 0 <= n < len(tiers):
+                continue
+            x, y, other = moves[b], moves[n], tiers[n]
+            risk = var_and_es(-np.abs(x), confidence, weight)[0]
+            if not ((y * y).sum() > 0.0 and risk > 0.0 and other["typical_vol"] > 0.0):
+                continue
+            beta = (x * y).sum() / (y * y).sum()
+            left = var_and_es(-np.abs(x - beta * y), confidence, weight)[0]
+            spread = crossings * other["half_spread_vol"] * abs(beta)
+            rates.setdefault((str(u), tiers[b]["tier"]), {})[other["tier"]] = (
+                abs(beta) * tiers[b]["typical_vol"] / other["typical_vol"],
+                spread / (other["typical_vol"] * risk),
+                left / risk,
+            )
+    return rates
+
+
+def at_money_moves(export: Export, u: str, bucket: "pd.Series[Any]") -> Array:
+    """Relative moves of the volatility in the middle of a bucket, linear in days."""
+    over, up_to = float(bucket["days_over"]), float(bucket["days_up_to"])
+    days = 0.5 * (over + up_to) if np.isfinite(up_to) else 1.5 * over
+    grid = export.manifest["scenarios"]["tenors_days"]
+    j = int(np.clip(np.searchsorted(grid, days), 1, len(grid) - 1))
+    w = float(np.clip((days - grid[j - 1]) / (grid[j] - grid[j - 1]), 0.0, 1.0))
+    early, late = (export.scenarios[f"{u}.vol_change.{grid[n]:g}d.z0"] for n in (j - 1, j))
+    return ((1.0 - w) * early + w * late).to_numpy()
+
+
+def hedged_factor(
+    account: Account, of: Exposures, key: Bucket, per_day: dict[Bucket, "pd.Series[Any]"]
+) -> float:
+    """phi: what the vega of a bucket adds at most to its factor, the least of its neighbours."""
+    h, least = account.export.horizon_hours / 24.0, np.inf
+    vega = of.get(key, (0.0, 0.0))[1]
+    days = abs(vega) / per_day[key]["vega_closed_per_day_usd"]
+    left = 1.0 - h / max(days, h)
+    for tier, (ratio, spread, basis) in account.export.hedges.get(key, {}).items():
+        other = (key[0], tier)
+        hedge = ratio * left * abs(vega)
+        same_way = max(np.sign(vega) * of.get(other, (0.0, 0.0))[1] + hedge, 0.0)
+        wait = np.sqrt(max(same_way / (per_day[other]["vega_closed_per_day_usd"] * h), 1.0)) - 1.0
+        cost = left * (spread + basis * np.sqrt(max(days / h, 1.0)))
+        least = min(least, cost + (wait if hedge > 0.0 else 0.0))
+    return least
+
+
 def concentration(account: Account) -> float:
-    """(45), buckets and strikes, with the days to close (44)."""
+    """(45), buckets and strikes, with the days to close (44); sizes are those of the member."""
     rules, held = account.model["addons"]["concentration"], account.positions
-    depth = {(row["underlying"], row["tier"]): row for _, row in account.export.depth.iterrows()}
-    horizon_days, charge = account.export.horizon_hours / 24.0, 0.0
-    for (u, tier), part in held.groupby(["underlying", "tier"]):
-        per_day = depth[u, tier]
-        delta = abs((part["quantity"] * part["delta_coins"]).sum())
-        vega = abs((part["quantity"] * part["vega_usd"]).sum())
-        days = delta / per_day["delta_closed_per_day_coins"]
-        if vega > 0.0:
-            days = max(days, vega / per_day["vega_closed_per_day_usd"])
-        if days > horizon_days:
-            charge += account.var_of(part) * (np.sqrt(days / horizon_days) - 1.0)
+    per_day = {(row["underlying"], row["tier"]): row for _, row in account.export.depth.iterrows()}
+    h, charge, own = account.export.horizon_hours / 24.0, 0.0, net_exposures(held)
+    for _, part in held.groupby(["underlying", "tier"]):
+        key = (str(part["underlying"].iloc[0]), str(part["tier"].iloc[0]))
+        sizes = np.abs([own[key], account.member.get(key, (0.0, 0.0))]).max(axis=0)
+        delta_days = sizes[0] / per_day[key]["delta_closed_per_day_coins"]
+        vega_days = sizes[1] / per_day[key]["vega_closed_per_day_usd"]
+        if max(delta_days, vega_days) <= h:
+            continue
+        factor = np.sqrt(max(delta_days, vega_days) / h) - 1.0
+        if account.model["addons"]["hedge"]["enabled"]:
+            found = [hedged_factor(account, own, key, per_day)]
+            if account.model["addons"]["members"]["enabled"]:
+                found.append(hedged_factor(account, account.member, key, per_day))
+            factor = min(factor, np.sqrt(max(delta_days / h, 1.0)) - 1.0 + max(found))
+        charge += account.base_of(part) * factor
     for _, part in held[held["kind"] == "option"].groupby("strike_name"):
         interest = part["strike_open_interest_coins"].iloc[0]
-        coins = part["quantity"].abs().sum()
+        coins = part["strike_size_coins"].max()
         share = min(1.0, coins / interest) if interest > 0.0 else 1.0
         rates = [rate for edge, rate in rules["open_interest_steps"] if share >= edge]
         if rates:
-            charge += rates[-1] * account.var_of(part)
+            charge += rates[-1] * account.base_of(part)
     return charge
 
 
@@ -513,10 +723,15 @@ def liquidity(account: Account) -> float:
     for _, part in account.positions.groupby(["underlying", "tier"]):
         size, vega = part["quantity"].abs(), part["quantity"] * part["vega_usd"]
         usual = rules["size_share"] * part["open_interest_coins"].fillna(0.0)
-        ratio = np.where(usual > 0.0, size / usual.where(usual > 0.0, 1.0), np.inf)
+        ratio = np.where(usual > 0.0, part["size"] / usual.where(usual > 0.0, 1.0), np.inf)
         growth = np.minimum(np.maximum(ratio, 1.0) ** rules["size_power"], rules["size_factor_max"])
         growth = np.where(part["vega_usd"] > 0.0, growth, 1.0)
-        cost = float((size * part["half_spread_usd"] * growth).sum())
+        costs = size * part["half_spread_usd"] * growth
+        if account.model["addons"]["close_out"]["value_bound"]:
+            is_bounded = (part["kind"] == "option") & (part["quantity"] > 0.0)
+            value = size * part["settled_value_usd"].clip(lower=0.0)
+            costs = costs.where(~is_bounded, np.minimum(costs, value))
+        cost = float(costs.sum())
         long, short = float(vega.clip(lower=0.0).sum()), float(-vega.clip(upper=0.0).sum())
         offset = 2.0 * min(long, short) / (long + short) if long + short > 0.0 else 0.0
         charge += cost * (1.0 - rules["offset_share"] * offset)
@@ -524,24 +739,41 @@ def liquidity(account: Account) -> float:
 
 
 def model_risk(account: Account) -> float:
-    """(47): the largest increase of VaR under another smile or other dynamics."""
+    """(47): the largest increase of the measure under another smile or other dynamics."""
     rules, own = account.model["addons"]["model_risk"], account.export.rules
-    charge = rules["share_min"] * max(0.0, account.var)
+    charge = rules["share_min"] * max(0.0, account.base)
     for item in rules["alternatives"]:
         other = {**own, "smile": item["smile"], "dynamics": item["dynamics"]}
         if other != own:
             pnl = pnl_of(account.export, account.positions, other)
-            charge = max(charge, core_measures(account.export, pnl)[0] - account.var)
+            charge = max(charge, add_on_measure(account.export, pnl) - account.base)
     return charge
 
 
 def expiry_risk(account: Account) -> float:
-    """(48): the increase of VaR if contracts that expire within the horizon are settled."""
+    """(48): the increase of the measure if contracts that expire within the horizon are settled."""
     own = account.export.rules
     if own["time"] != "instantaneous" or not account.positions["expires_within_horizon"].any():
         return 0.0
     pnl = pnl_of(account.export, account.positions, {**own, "time": "settle_expiring"})
-    return max(0.0, core_measures(account.export, pnl)[0] - account.var)
+    return max(0.0, add_on_measure(account.export, pnl) - account.base)
+
+
+def loss_max(account: Account) -> float:
+    """The value of an account that owes nothing at any settlement price; else infinite."""
+    held = account.positions
+    is_option, is_short = held["kind"] == "option", held["quantity"] < 0.0
+    if (~is_option & ((held["kind"] != "spot") | is_short)).any():
+        return np.inf
+    for _, part in held[is_option].groupby(["underlying", "expiry"]):
+        q, K = part["quantity"].to_numpy(float), part["strike_usd"].to_numpy(float)
+        is_call = part["is_call"].to_numpy(bool)
+        least = -ROUNDING * np.abs(q).sum()
+        at_zero, slope = (q * K)[~is_call].sum(), q[is_call].sum()
+        payoff = np.maximum(np.where(is_call, K[:, None] - K, K - K[:, None]), 0.0) @ q
+        if slope < least or (np.minimum(payoff, at_zero) < least * K).any():
+            return np.inf
+    return max(0.0, float((held["quantity"] * held["settled_value_usd"]).sum()))
 
 
 COMPONENTS: dict[str, Callable[[Account], float]] = {
@@ -551,6 +783,8 @@ COMPONENTS: dict[str, Callable[[Account], float]] = {
     "buffer": buffer,
     "stressed_weight": stressed_weight,
     "floor": floor,
+    "extended_moves": extended_moves,
+    "short_option_minimum": short_option_minimum,
     "concentration": concentration,
     "liquidity": liquidity,
     "model_risk": model_risk,
@@ -562,6 +796,44 @@ COMPONENTS: dict[str, Callable[[Account], float]] = {
 # --- Comparison ---------------------------------------------------------------------------------
 
 
+def with_sizes(export: Export, held: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Exposures]]:
+    """Positions with their sizes, and the net exposures of each account's member.
+
+    The sizes of members whose accounts are all in the export are recomputed from the positions,
+    those of the other members are read: their further accounts are not disclosed.
+    """
+    if "strike_name" not in held:  # no component of the model uses sizes
+        return held, {}
+    size = held["quantity"].abs()
+    strikes = size.groupby([held["account_id"], held["strike_name"]]).transform("sum")
+    if not export.model["addons"]["members"]["enabled"]:
+        return held.assign(size=size, strike_size_coins=strikes), {}
+    member = held["member_id"].where(held["member_id"] != "", "account " + held["account_id"])
+    lots = held.groupby([member, "instrument_name"])["lots"].transform("sum")
+    net = (lots * held["lot"]).abs()
+    once = held.assign(member=member, net=net).drop_duplicates(["member", "instrument_name"])
+    gross = once.groupby(["member", "strike_name"])["net"].sum()
+    of_strike = gross.reindex(pd.MultiIndex.from_arrays([member, held["strike_name"]])).to_numpy()
+    is_read = held["member_id"].isin(export.manifest["incomplete_members"])
+    held = held.assign(
+        size=held["size"].where(is_read, np.maximum(size, net)),
+        strike_size_coins=held["strike_size_coins"].where(is_read, np.maximum(strikes, of_strike)),
+    )
+    read = {
+        str(name): {(r["underlying"], r["tier"]): (r["delta_coins"], r["vega_usd"]) for r in rows}
+        for name, rows in (
+            (name, part.to_dict("records"))
+            for name, part in export.member_sizes.groupby("account_id")
+        )
+    }
+    summed = {name: net_exposures(part) for name, part in held.groupby(member)}
+    accounts = held.assign(member=member, is_read=is_read).drop_duplicates("account_id")
+    return held, {
+        row["account_id"]: read[row["account_id"]] if row["is_read"] else summed[row["member"]]
+        for row in accounts.to_dict("records")
+    }
+
+
 def recompute(export: Export) -> pd.DataFrame:
     """Every component of every account, recomputed and exported, US dollars."""
     unknown = [name for name in export.manifest["components"] if name not in COMPONENTS]
@@ -570,13 +842,17 @@ def recompute(export: Export) -> pd.DataFrame:
             f"unknown components: {', '.join(unknown)}; add one function for each"
         )
     held = export.positions.merge(export.contracts, on="instrument_name", how="left")
+    held, members = with_sizes(export, held)
     by_account = dict(iter(held.groupby("account_id")))
     found: list[tuple[str, str, float]] = []
     for name in export.accounts:
         positions = by_account.get(name, held.iloc[:0])
-        account = Account(export, positions, pnl_of(export, positions, export.rules))
+        pnl = pnl_of(export, positions, export.rules)
+        account = Account(export, positions, pnl, members.get(name, {}))
+        bound = loss_max(account) if export.model["addons"]["loss_bound"]["enabled"] else np.inf
         for component in export.manifest["components"]:
-            account.amounts[component] = COMPONENTS[component](account)
+            amount = COMPONENTS[component](account)
+            account.amounts[component] = min(amount, max(0.0, bound - account.so_far()))
         found += [(name, c, float(a)) for c, a in account.amounts.items()]
         found.append((name, "initial_margin", float(account.so_far())))
     mine = pd.DataFrame(found, columns=["account_id", "component", "recomputed_usd"])

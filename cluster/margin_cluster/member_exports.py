@@ -22,7 +22,7 @@ from margin_actors.engine.margin import (
     prepare_market,
 )
 from margin_actors.errors import InvalidRequest, Problem, named_input
-from margin_actors.market.books import Book, select_positions
+from margin_actors.market.books import Book, other_accounts, select_positions
 from margin_cluster.explanation import load_state
 from margin_cluster.wiring import Workspace
 
@@ -96,7 +96,8 @@ def disclose_run(
     """
     found = reproduce_run(workspace, run)
     book = _selected(found.result.book, members, accounts)
-    disclosure = disclose(found.market, found.state.scenarios, book)
+    others = other_accounts(found.result.book, book.accounts)
+    disclosure = disclose(found.market, found.state.scenarios, book, others)
     rows = [found.result.book.accounts.index(a) for a in book.accounts]
     recorded = found.result.margins.initial_margin_usd[rows]
     assert np.array_equal(recorded, disclosure.margins.initial_margin_usd)

@@ -323,7 +323,11 @@ def test_families_have_the_structure_that_they_name() -> None:
 def test_the_explanation_names_the_sections_that_lack_the_move() -> None:
     worst = full_result().worst[0]
     assert [s.section for s in worst.sections] == [
-        "core", "long", "stress_period", "stress", "extended"
+        "core",
+        "long",
+        "stress_period",
+        "stress",
+        "extended",
     ]
     assert worst.missed.startswith("Of the plausible loss the requirement has ")
     assert worst.missed.endswith("were charged in full.")

@@ -277,7 +277,8 @@ class AccountMargins:
 
     def _export(self, generation: ResidentGeneration, held: Held) -> list[tuple[str, bytes]]:
         account, priced = prepare_account(generation, held), generation.priced
-        return list(exported_files(disclose(priced.market, priced.scenarios, account.book)))
+        found = disclose(priced.market, priced.scenarios, account.book, account.fellows)
+        return list(exported_files(found))
 
     def _explain(
         self, generation: ResidentGeneration, held: Held, traced: int | None

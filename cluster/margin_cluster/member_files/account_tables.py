@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 
 from margin_actors.arrays import FloatArray
+from margin_actors.engine.addons import strike_coins
 from margin_actors.engine.disclosure import Disclosure, group_labels
-from margin_actors.engine.margin import components_of
+from margin_actors.engine.margin import binding_components, components_of
 from margin_actors.market.books import accounts_of_positions
 
 _MEASURES = (
@@ -28,13 +29,48 @@ def positions_table(disclosure: Disclosure) -> pa.Table:
     book = disclosure.book
     account = accounts_of_positions(book)
     names = np.array(book.instruments, object)[book.instrument_index]
+    columns: dict[str, pa.Array] = {
+        "account_id": pa.array(np.array(book.accounts, object)[account], pa.string()),
+        "member_id": pa.array(np.array(book.members, object)[account], pa.string()),
+        "instrument_name": pa.array(names, pa.string()),
+        "quantity": pa.array(book.quantity),
+        "lots": pa.array(disclosure.prepared.holdings.lots),
+    }
+    members, risk = disclosure.prepared.members, disclosure.prepared.inputs.risk
+    if members is not None and risk is not None:
+        strike = risk.strike[disclosure.prepared.holdings.index]
+        own = strike_coins(strike, account, book.quantity, len(risk.strike_names))
+        columns["size"] = pa.array(np.maximum(np.abs(book.quantity), members.quantity))
+        columns["strike_size_coins"] = _known(
+            np.where(strike >= 0, np.maximum(own, members.strike_coins), np.nan)
+        )
+    return pa.table(columns)
+
+
+def member_sizes_table(disclosure: Disclosure) -> pa.Table | None:
+    """Return one row per account and bucket; None unless the model measures size by member.
+
+    The buckets are those that the account holds, and the next shorter and longer ones.
+    """
+    members, inputs = disclosure.prepared.members, disclosure.prepared.inputs
+    if members is None or inputs.risk is None:
+        return None
+    risk, book = inputs.risk, disclosure.book
+    shape = (len(book.accounts), len(risk.depth.underlyings), len(risk.depth.buckets))
+    held = np.zeros(shape, np.bool_)
+    index = disclosure.prepared.holdings.index
+    held[accounts_of_positions(book), risk.underlying[index], risk.bucket[index]] = True
+    near = held.copy()
+    near[:, :, 1:] |= held[:, :, :-1]
+    near[:, :, :-1] |= held[:, :, 1:]
+    a, u, b = np.nonzero(near)
     return pa.table(
         {
-            "account_id": pa.array(np.array(book.accounts, object)[account], pa.string()),
-            "member_id": pa.array(np.array(book.members, object)[account], pa.string()),
-            "instrument_name": pa.array(names, pa.string()),
-            "quantity": pa.array(book.quantity),
-            "lots": pa.array(disclosure.prepared.holdings.lots),
+            "account_id": pa.array(np.array(book.accounts, object)[a], pa.string()),
+            "underlying": pa.array(np.array(risk.depth.underlyings, object)[u], pa.string()),
+            "tier": pa.array(np.array(risk.depth.buckets, object)[b], pa.string()),
+            "delta_coins": pa.array(members.delta[a, u, b]),
+            "vega_usd": pa.array(members.vega[a, u, b]),
         }
     )
 
@@ -61,7 +97,11 @@ def measures_table(disclosure: Disclosure) -> pa.Table:
         "member_id": pa.array(book.members, pa.string()),
         "positions": pa.array(margins.positions),
     }
-    columns |= {n: pa.array(getattr(margins, n), from_pandas=True) for n in _MEASURES}
+    columns |= {n: _known(getattr(margins, n)) for n in _MEASURES}
+    if disclosure.prepared.loss_max_usd is not None:
+        bound = disclosure.prepared.loss_max_usd
+        columns["loss_max_usd"] = _known(np.where(np.isfinite(bound), bound, np.nan))
+    columns["binding"] = pa.array(binding_components(margins), pa.string())
     return pa.table(columns)
 
 
@@ -108,6 +148,11 @@ def profits_table(disclosure: Disclosure) -> pa.Table:
             "pnl_usd": pa.LargeListArray.from_arrays(pa.array(ends), pa.array(values)),
         }
     )
+
+
+def _known(values: np.ndarray) -> pa.Array:
+    """Return an array whose NaN are null."""
+    return pa.array(values, from_pandas=True)
 
 
 def _all(pnl: FloatArray | None) -> FloatArray:

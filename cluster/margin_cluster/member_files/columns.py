@@ -65,9 +65,9 @@ FILES: tuple[ExportedFile, ...] = (
         strike_usd | float | USD per coin | strike; null except for options
         is_call | bool | | null except for options
         index_usd | float | USD per coin | S, index of the underlying, (1)
-        forward_usd | float | USD per coin | F, (1); the index for perpetuals and spot
+        forward_usd | float | USD per coin | F, (1); the price of the perpetual for perpetuals, the index for spot
         tenor_years | float | years of 365 days | T; 0 for perpetuals and spot
-        discount | float | | D, (22); null for inverse contracts, perpetuals and spot
+        discount | float | | D, (22), at the rates of the model; null for inverse contracts, perpetuals and spot
         mark_vol_annual | float | per year, fraction | volatility of the mark; null without one
         deviation | float | | s today, (19): sigma times the square root of T; null except for options
         anchor_* | float | | A, (17), for the smile model that the name ends with; null except for options
@@ -77,11 +77,11 @@ FILES: tuple[ExportedFile, ...] = (
         tier | text | | expiry bucket
         strike_name | text | | name of the strike, shared by its calls and puts; null except for options
         strike_open_interest_coins | float | coins | open interest of calls and puts at the strike
-        open_interest_coins | float | coins | open interest of the option; null if unknown
+        open_interest_coins | float | coins | open interest of the option, with that of the put or call of the same strike if `addons.close_out.parity` is true; null if unknown
         delta_coins | float | coins per unit, long + | (42)
         vega_usd | float | USD per 1.00 of volatility and unit | (42)
         bid, ask | float | coins per coin if inverse, else USD | quotes of the option; null without one
-        half_spread_usd | float | USD per unit | half spread of (46)
+        half_spread_usd | float | USD per unit | half spread of (46), bounded by put-call parity and 0 for settled options if `addons.close_out` demands it
         expires_within_horizon | bool | | true for an option that expires within the margin period of risk
         """,
     ),
@@ -95,7 +95,7 @@ FILES: tuple[ExportedFile, ...] = (
         expiry | time | UTC | settlement
         forward_usd | float | USD per coin | F, (1)
         tenor_years | float | years of 365 days | T
-        discount | float | | e^(-y T), which multiplies linear options, (22)
+        discount | float | | D, which multiplies linear options, (22)
         a, b | float | total variance; per unit of log-moneyness | SVI, (16); null for SABR
         rho | float | | SVI or SABR, (16)
         m | float | log-moneyness | SVI, (16); null for SABR
@@ -112,16 +112,18 @@ FILES: tuple[ExportedFile, ...] = (
         "one row of the scenario set, as used: after the repair (14)",
         """
         scenario | int | from 0 | row
-        section | text | | core, long, stress_period or stress
+        section | text | | core, long, stress_period, stress or extended
         window_start, window_end | time | UTC | window; null for rows without one
         weight | float | | weight within the section, (8)
-        loss_share | float | | share of the loss that counts; exists only if the set has it
+        loss_share | float | | share of the loss that counts, 1 except in extended rows; exists only if the set has it
         name | text | | name of the row; exists only if the set has names
         *.spot_return | float | log return, rise + | r of the underlying, (2), (6), (7)
         *.path_return.*h | float | log return, rise + | return of the underlying so many hours after the start of the window
         *.basis_change.*d | float | change of a logarithm, rise + | (3) at the tenor in days; exists only if the set moves volatilities
         *.vol_change.*d.z* | float | change of a logarithm, rise + | (4) at the tenor in days and the moneyness node, after the repair
         *.provenance | text | | source of the volatility moves
+        *.perpetual_basis_change | float | change of a logarithm, rise + | move of the perpetual relative to the index; exists only if the set has it
+        *.perpetual_basis_provenance | text | | source of this move: none, observed, proxied_by_spot or made
         *.repair | text | | none, half, level or left: result of the check of the row for the underlying
         """,
     ),
@@ -144,11 +146,12 @@ FILES: tuple[ExportedFile, ...] = (
         underlying | text | | underlying
         tier | text | | expiry bucket
         days_over, days_up_to | float | days | the bucket holds expiries over the first and up to the second; null for outrights and for the open end
-        delta_volume_coins | float | coins per day | delta of the options traded, (43)
-        vega_volume_usd | float | USD per 1.00 of volatility and day | vega of the options traded, at least the floor, (43)
+        delta_volume_coins | float | coins per day | delta of the options traded, (43): of the snapshot, or calibrated from recorded days
+        vega_volume_usd | float | USD per 1.00 of volatility and day | vega of the options traded, at least the floor, (43): as above
         delta_closed_per_day_coins | float | coins per day | denominator of days to close delta, (44)
         vega_closed_per_day_usd | float | USD per 1.00 of volatility and day | denominator of days to close vega, (44)
         half_spread_vol | float | volatility, fraction | median half spread of the options of the bucket, (46)
+        typical_vol | float | per year, fraction | mean mark volatility of the bucket, weighted by vega, for hedges; null without options
         """,
     ),
     _file(
@@ -160,6 +163,20 @@ FILES: tuple[ExportedFile, ...] = (
         instrument_name | text | | name of the contract
         quantity | float | units, long + | q
         lots | float | lots, long + | q/L, a whole number if the model rounds
+        size | float | units, at least 0 | the larger of the absolute q and the absolute net quantity of the member; exists only if the model measures size by member
+        strike_size_coins | float | coins, at least 0 | the larger of the gross quantities of the account and of the member at the strike of the option; exists like `size`; null except for options
+        """,
+        is_own=True,
+    ),
+    _file(
+        "member_sizes",
+        "one expiry bucket that an account holds or that is next to one; only if the model measures size by member",
+        """
+        account_id | text | | account
+        underlying | text | | underlying
+        tier | text | | expiry bucket
+        delta_coins | float | coins, long + | net delta of all accounts of the account's member
+        vega_usd | float | USD per 1.00 of volatility, long + | net vega of all accounts of the account's member
         """,
         is_own=True,
     ),
@@ -188,6 +205,8 @@ FILES: tuple[ExportedFile, ...] = (
         long_usd, stress_period_usd | float | USD, loss + | R_long and R_stress of (41); null if not measured
         stress_usd | float | USD, at least 0 | largest loss in the stress rows; null if not measured
         initial_margin_usd | float | USD, at least 0 | (49)
+        loss_max_usd | float | USD, at least 0 | largest possible loss, which bounds the requirement; null without a bound; exists only if the model has the bound
+        binding | text | | the component that determines the requirement before add-ons
         rounding_bound_usd | float | USD, at least 0 | (26)
         """,
         is_own=True,

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from margin_actors.arrays import FloatArray
 from margin_actors.engine.disclosure import REPAIRS, Disclosure
-from margin_actors.engine.revaluation import total_deviations, unit_values
+from margin_actors.engine.margin import PreparedMarket
+from margin_actors.engine.revaluation import discount_factor, total_deviations, unit_values
 from margin_actors.engine.scenarios import scenario_set_to_table
 from margin_actors.market.instruments import Kind, instrument_from_name
 from margin_actors.market.snapshots import MarketSnapshot
@@ -79,11 +80,11 @@ def _known(values: FloatArray) -> pa.Array:
 
 def smiles_table(disclosure: Disclosure) -> pa.Table | None:
     """Return one row per smile model, underlying and expiry; None if the model prices on marks."""
-    rate = disclosure.market.snapshot.discount_annual
+    market = disclosure.market
     rows: list[dict[str, object]] = []
-    for smile, surfaces in disclosure.market.other_surfaces.items():
+    for smile, surfaces in market.other_surfaces.items():
         for surface in surfaces.values():
-            rows += [{"smile": smile, **row} for row in _slices(surface, rate)]
+            rows += [{"smile": smile, **row} for row in _slices(surface, market)]
     if not rows:
         return None
     texts = ("smile", "surface_id", "underlying")
@@ -94,7 +95,8 @@ def smiles_table(disclosure: Disclosure) -> pa.Table | None:
     )
 
 
-def _slices(surface: VolatilitySurface, rate: float) -> list[dict[str, object]]:
+def _slices(surface: VolatilitySurface, market: PreparedMarket) -> list[dict[str, object]]:
+    snapshot, rates = market.snapshot, market.model.revaluation.rates
     rows: list[dict[str, object]] = []
     slices = zip(surface.expiries, surface.slices, surface.diagnostics, strict=True)
     for item, smile, fit in slices:
@@ -107,7 +109,7 @@ def _slices(surface: VolatilitySurface, rate: float) -> list[dict[str, object]]:
                 "expiry": item.expiry,
                 "forward_usd": item.forward_usd,
                 "tenor_years": item.tenor_years,
-                "discount": float(np.exp(-rate * item.tenor_years)),
+                "discount": discount_factor(item.tenor_years, snapshot, rates),
                 "a": svi and svi.a,
                 "b": svi and svi.b,
                 "rho": smile.rho,
@@ -178,5 +180,6 @@ def depth_table(disclosure: Disclosure) -> pa.Table | None:
             "delta_closed_per_day_coins": pa.array(closed[0].ravel()),
             "vega_closed_per_day_usd": pa.array(closed[1].ravel()),
             "half_spread_vol": pa.array(depth.half_spread_vol.ravel()),
+            "typical_vol": _known(depth.typical_vol.ravel()),
         }
     )

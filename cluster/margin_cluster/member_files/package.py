@@ -12,12 +12,15 @@ import pyarrow.parquet as pq
 
 from margin_actors.engine.disclosure import Disclosure
 from margin_actors.engine.margin import components_of, needs_of, result_digest
+from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import MONEYNESS
+from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.parameter_section import ParameterSection
 from margin_cluster.member_files.account_tables import (
     components_table,
     figures_table,
     measures_table,
+    member_sizes_table,
     positions_table,
     profits_table,
 )
@@ -40,6 +43,7 @@ _TABLES = {
     "repairs": repairs_table,
     "depth": depth_table,
     "positions": positions_table,
+    "member_sizes": member_sizes_table,
     "components": components_table,
     "measures": measures_table,
     "figures": figures_table,
@@ -95,10 +99,13 @@ def manifest(disclosure: Disclosure) -> dict[str, object]:
         "result_digest": digest,
         "accounts": list(book.accounts),
         "members": sorted(set(book.members)),
+        "incomplete_members": incomplete_members(disclosure),
         "components": [c.name for c in components_of(model)],
         "alternatives": rules,
         "index_usd": dict(market.snapshot.index_usd),
+        "perpetual_usd": dict(market.snapshot.perpetual_usd),
         "discount_annual": market.snapshot.discount_annual,
+        "rate_curve": rate_curve(market.snapshot, model),
         "scenarios": {
             "engine": scenarios.engine,
             "underlyings": list(scenarios.underlyings),
@@ -109,6 +116,24 @@ def manifest(disclosure: Disclosure) -> dict[str, object]:
             "sub_samples": sample.n_samples,
             "calibration": scenarios.calibration.named_values(),
         },
+    }
+
+
+def incomplete_members(disclosure: Disclosure) -> list[str]:
+    """Return the members of the export that have further accounts, whose sizes count as theirs."""
+    others = disclosure.others
+    return [] if others is None else sorted({*others.members} & {*disclosure.book.members})
+
+
+def rate_curve(snapshot: MarketSnapshot, model: ModelParameters) -> dict[str, object] | None:
+    """Return the rate curve with which linear contracts are discounted; None for the flat rate."""
+    curve = snapshot.rates
+    if model.revaluation.rates.use == "flat" or curve is None:
+        return None
+    return {
+        "day": str(curve.day),
+        "tenor_years": curve.tenor_years.tolist(),
+        "zero_rate": curve.zero_rate.tolist(),
     }
 
 

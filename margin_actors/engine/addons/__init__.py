@@ -23,7 +23,12 @@ from margin_actors.engine.addons.groups import (
 )
 from margin_actors.engine.addons.hedging import HedgeRates, hedge_rates
 from margin_actors.engine.addons.loss_bound import largest_losses
-from margin_actors.engine.addons.members import member_sizes, net_positions, netted_book
+from margin_actors.engine.addons.members import (
+    member_sizes,
+    net_positions,
+    netted_book,
+    strike_coins,
+)
 from margin_actors.market.activity import OUTRIGHTS, bucket_names
 
 __all__ = [
@@ -50,4 +55,5 @@ __all__ = [
     "member_sizes",
     "net_positions",
     "netted_book",
+    "strike_coins",
 ]

@@ -49,6 +49,9 @@ class Disclosure:
     repairs: RowRepairs
     book: Book
     """The accounts, without expired positions."""
+    others: Book | None
+    """Further accounts of their members, whose positions are not disclosed; None without any, or if
+    the model does not measure size by member."""
     prepared: PreparedBook
     """The same positions in lots, with the position groups that components measure."""
     pnl: BookPnl
@@ -82,7 +85,9 @@ class Disclosure:
         return 1.0 / days.delta[0], 1.0 / days.vega[0]
 
 
-def disclose(market: PreparedMarket, scenarios: ScenarioSet, book: Book) -> Disclosure:
+def disclose(
+    market: PreparedMarket, scenarios: ScenarioSet, book: Book, others: Book | None = None
+) -> Disclosure:
     """Return everything from which the requirements of accounts can be recomputed.
 
     Parameters
@@ -93,6 +98,9 @@ def disclose(market: PreparedMarket, scenarios: ScenarioSet, book: Book) -> Disc
         As built.
     book : Book
         Accounts that can be margined, without expired positions.
+    others : Book, optional
+        Further accounts of the same members that can be margined, without expired positions. Used
+        only if the model measures size by member.
 
     Raises
     ------
@@ -105,7 +113,9 @@ def disclose(market: PreparedMarket, scenarios: ScenarioSet, book: Book) -> Disc
     listing = market if names == market.contracts.names else market.with_contracts(names)
     applied, _ = applied_scenarios(market, scenarios)
     is_checked = applied is not scenarios or market.model.revaluation.shocked_surfaces == "repair"
-    prepared, pnl, margins = _profits_and_margins(market, scenarios, book)
+    if not market.model.addons.members.enabled:
+        others = None
+    prepared, pnl, margins = _profits_and_margins(market, scenarios, book, others)
     return Disclosure(
         market=listing,
         inputs=prepare_inputs(listing, scenarios),
@@ -113,6 +123,7 @@ def disclose(market: PreparedMarket, scenarios: ScenarioSet, book: Book) -> Disc
         applied=applied,
         repairs=row_repairs(scenarios, applied, market.surfaces if is_checked else {}),
         book=book,
+        others=others,
         prepared=prepared,
         pnl=pnl,
         margins=margins,
@@ -120,12 +131,12 @@ def disclose(market: PreparedMarket, scenarios: ScenarioSet, book: Book) -> Disc
 
 
 def _profits_and_margins(
-    market: PreparedMarket, scenarios: ScenarioSet, book: Book
+    market: PreparedMarket, scenarios: ScenarioSet, book: Book, others: Book | None
 ) -> tuple[PreparedBook, BookPnl, Margins]:
     """Return the book in its own contracts, its profits in every row, and its margins."""
     own = market.with_contracts(book.instruments or market.contracts.names[:1])
     inputs = prepare_inputs(own, scenarios)
-    prepared = prepare_book(own, book, inputs)
+    prepared = prepare_book(own, book, inputs, others)
     n_core = scenarios.section(CORE).count
     priced = price_slice(own, scenarios, 0, n_core=n_core)
     groups = None

@@ -16,7 +16,7 @@ from margin_actors.engine.revaluation.cube import (
     unit_values,
     values_today,
 )
-from margin_actors.engine.revaluation.curves import Curve
+from margin_actors.engine.revaluation.curves import Curve, discount_factor
 from margin_actors.engine.revaluation.holdings import (
     Holdings,
     broken_lot,
@@ -53,6 +53,7 @@ __all__ = [
     "broken_lot",
     "build_cube",
     "contracts_from_names",
+    "discount_factor",
     "holdings_from_book",
     "instrument_faults",
     "is_too_large",

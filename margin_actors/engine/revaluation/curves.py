@@ -131,6 +131,14 @@ def _missing_price(key: CurveKey, snapshot: MarketSnapshot) -> tuple[str, str] |
     return None
 
 
+def discount_factor(tenor: float, snapshot: MarketSnapshot, rates: RateParameters) -> float:
+    """Return the discount factor of linear contracts to a tenor in years."""
+    rate = snapshot.discount_annual
+    if rates.use == "curve" and snapshot.rates is not None:
+        rate = snapshot.rates.rate(tenor)
+    return float(exponentials(np.array([-rate * tenor]))[0])
+
+
 def _curve(
     key: CurveKey,
     snapshot: MarketSnapshot,
@@ -144,10 +152,7 @@ def _curve(
         level = snapshot.perpetual_usd.get(underlying, index) if is_perpetual else index
         return Curve(underlying, None, level, 0.0, -1, None, is_perpetual)
     tenor = tenor_years(snapshot.time, expiry)
-    rate = snapshot.discount_annual
-    if rates.use == "curve" and snapshot.rates is not None:
-        rate = snapshot.rates.rate(tenor)
-    factor = float(exponentials(np.array([-rate * tenor]))[0])
+    factor = discount_factor(tenor, snapshot, rates)
     discount = None if is_inverse else factor
     row = snapshot.expiry_row.get((underlying, expiry))
     if row is None:
