@@ -62,7 +62,7 @@ def test_outrights_require_at_most_ten_per_cent_more_than_under_version_1(
 ) -> None:
     for time in (MAY[0], FEBRUARY[0]):
         now, before = (
-            float(recorded(data_root, store_root, model, time, position).margins.initial_margin_usd)
+            recorded(data_root, store_root, model, time, position).margins.initial_margin_usd[0]
             for model in ("ccp-default", "ccp-default@1")
         )
         assert now <= 1.1 * before
