@@ -3,9 +3,10 @@
     margin export RUN --out EXPORT --member M000
     python examples/replicate.py EXPORT
 
-Only numpy, scipy and pandas (with pyarrow) are imported. Every component is one function, with the
-formulas numbered as on the page "How your margin is computed"; the columns of the files are on the
-page "Files for members". The program prints each component recomputed and exported, and exits with
+Only numpy, scipy and pandas (with pyarrow) are imported; the parts of the program are in the folder
+`replication` beside this file. Every component is one function, with the formulas numbered as on
+the page "How your margin is computed"; the columns of the files are on the page "Files for
+members". The program prints each component recomputed and exported, and exits with
 status 1 if one differs by more than 1e-6 relative, or 2 if the export contains something that
 it does not know: an unknown component must not pass unnoticed.
 

@@ -29,7 +29,7 @@ def hedges_of(export: Export) -> HedgeRates:
 
 
 def hedge_rates(export: Export) -> HedgeRates:
-    """Vega ratio, spread and remaining risk of a hedge, by bucket and neighbouring bucket."""
+    """Vega ratio, spread and remaining risk of a hedge of (45a), by bucket and neighbour."""
     rates: HedgeRates = {}
     confidence, rows = export.model["measure"]["confidence"], export.rows("core")
     crossings = export.model["addons"]["hedge"]["crossings"]
@@ -73,7 +73,7 @@ def at_money_moves(export: Export, u: str, bucket: "pd.Series[Any]") -> Array:
 def hedged_factor(
     account: Account, of: Exposures, key: Bucket, per_day: dict[Bucket, "pd.Series[Any]"]
 ) -> float:
-    """phi: what the vega of a bucket adds at most to its factor, the least of its neighbours."""
+    """phi of (45a): what the vega of a bucket adds at most to its factor."""
     h, least = account.export.horizon_hours / 24.0, np.inf
     vega = of.get(key, (0.0, 0.0))[1]
     days = abs(vega) / per_day[key]["vega_closed_per_day_usd"]
@@ -160,7 +160,7 @@ def expiry_risk(account: Account) -> float:
 
 
 def loss_max(account: Account) -> float:
-    """The value of an account that owes nothing at any settlement price; else infinite."""
+    """The bound of (49): the value of an account that owes nothing at any settlement; else inf."""
     held = account.positions
     is_option, is_short = held["kind"] == "option", held["quantity"] < 0.0
     if (~is_option & ((held["kind"] != "spot") | is_short)).any():

@@ -173,14 +173,14 @@ def floor(account: Account) -> float:
 
 
 def extended_moves(account: Account) -> float:
-    """max(0, largest share * loss over the extended rows - so far)."""
+    """(54) = max(0, largest share * loss over the extended rows - so far)."""
     rows = account.export.rows("extended")
     share = account.export.scenarios["loss_share"].to_numpy()[rows]
     return max(0.0, float((-share * account.pnl[rows]).max()) - account.so_far())
 
 
 def short_option_minimum(account: Account) -> float:
-    """max(0, minimum of the short options that no long option covers - so far)."""
+    """(56) = max(0, minimum of the short options that no long option covers - so far)."""
     rules, held = account.model["tails"]["short_option_minimum"], account.positions
     by_side: dict[Any, float] = {
         (u, is_call): 0.0 for u in held["underlying"] for is_call in (True, False)
