@@ -70,7 +70,8 @@ def recompute(export: Export) -> pd.DataFrame:
         raise UnknownContentError(
             f"unknown components: {', '.join(unknown)}; add one function for each"
         )
-    held = export.positions.merge(export.contracts, on="instrument_name", how="left")
+    contracts = export.contracts.assign(place=np.arange(len(export.contracts)))
+    held = export.positions.merge(contracts, on="instrument_name", how="left", validate="m:1")
     held, members = with_sizes(export, held)
     by_account = dict(iter(held.groupby("account_id")))
     found: list[tuple[str, str, float]] = []

@@ -182,27 +182,29 @@ def extended_moves(account: Account) -> float:
 def short_option_minimum(account: Account) -> float:
     """(56) = max(0, minimum of the short options that no long option covers - so far)."""
     rules, held = account.model["tails"]["short_option_minimum"], account.positions
-    by_side: dict[Any, float] = {
-        (u, is_call): 0.0 for u in held["underlying"] for is_call in (True, False)
-    }
     options = held[held["kind"] == "option"]
-    for (u, _, is_call), part in options.groupby(["underlying", "expiry", "is_call"]):
-        free = 0.0  # long options that may cover a less valuable short one
-        # From the most valuable strike on: calls with low strikes, puts with high ones.
-        strikes = [same for _, same in part.groupby("strike_usd")]
-        for same in strikes if is_call else strikes[::-1]:
-            quantity, first = same["quantity"], same.iloc[0]
-            free += quantity.clip(lower=0.0).sum()
-            short = -quantity.clip(upper=0.0).sum()
-            used = min(free, short)
-            free -= used
-            d = max(
-                (1.0 if is_call else -1.0) * np.log(first["strike_usd"] / first["forward_usd"]), 0.0
-            )
-            fraction = max(rules["at_money"] * 2.0 ** (-d / rules["half_distance"]), rules["least"])
-            by_side[u, is_call] += (short - used) * first["index_usd"] * fraction
+    quantity, is_call = options["quantity"], options["is_call"].astype(bool)
+    # From the most valuable strike on: calls with low strikes, puts with high ones.
+    order = options["strike_usd"].where(is_call, -options["strike_usd"])
+    strikes = options.assign(
+        is_call=is_call, order=order, long=quantity.clip(lower=0.0), short=-quantity.clip(upper=0.0)
+    ).groupby(["underlying", "expiry", "is_call", "order"])
+    first = strikes[["strike_usd", "forward_usd", "index_usd"]].first()
+    series, free = None, 0.0  # long options that may cover a less valuable short one
+    by_side: dict[Any, float] = {}
+    for row in first.join(strikes[["long", "short"]].sum()).reset_index().to_dict("records"):
+        if series != (row["underlying"], row["expiry"], row["is_call"]):
+            series, free = (row["underlying"], row["expiry"], row["is_call"]), 0.0
+        free += row["long"]
+        used = min(free, row["short"])
+        free -= used
+        d = np.log(row["strike_usd"] / row["forward_usd"]) * (1.0 if row["is_call"] else -1.0)
+        fading = 2.0 ** (-max(d, 0.0) / rules["half_distance"])
+        minimum = row["index_usd"] * max(rules["at_money"] * fading, rules["least"])
+        side = row["underlying"], row["is_call"]
+        by_side[side] = by_side.get(side, 0.0) + (row["short"] - used) * minimum
     total = 0.0
     for u in sorted(set(held["underlying"])):
-        sides = by_side[u, True], by_side[u, False]
+        sides = by_side.get((u, True), 0.0), by_side.get((u, False), 0.0)
         total += sum(sides) if rules["count"] == "sum" else max(sides)
     return max(0.0, total - account.so_far())

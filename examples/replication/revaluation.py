@@ -214,7 +214,6 @@ def option_profits(
 
 def pnl_of(export: Export, positions: pd.DataFrame, rules: Rules) -> Array:
     """x_s of (26): profit of positions in each row, US dollars."""
-    names = pd.Index(export.contracts["instrument_name"])
-    place = names.get_indexer(pd.Index(positions["instrument_name"]))
+    place = positions["place"].to_numpy()
     lots, quantum = positions["lots"].to_numpy(float), rules["pnl_quantum_usd"]
     return (lots @ profits_of(export, rules)[place]) * (1.0 if quantum is None else quantum)

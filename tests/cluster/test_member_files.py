@@ -68,13 +68,18 @@ def test_every_component_is_recomputed_from_the_files_alone(export: Path) -> Non
     ],
 )
 def test_a_parameter_that_the_program_does_not_know_is_refused(
-    program, export: Path, section: str, name: str, value: object
+    program, export: Path, tmp_path, capsys, section: str, name: str, value: object
 ) -> None:
-    model = json.loads((export / "model.json").read_text())
-    program.refuse_unknown_parameters(model)
+    model, manifest = (json.loads((export / file).read_text()) for file in ("model.json", MANIFEST))
     model[section][name] = value
-    with pytest.raises(program.UnknownContentError, match=name):
-        program.refuse_unknown_parameters(model)
+    for path in export.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    entry = next(e for e in manifest["files"] if e["name"] == "model.json")
+    entry["sha256"] = hashlib.sha256((tmp_path / "model.json").read_bytes()).hexdigest()
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert program.main(tmp_path) == 2
+    assert f"{section}.{name}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

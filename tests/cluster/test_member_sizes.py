@@ -114,9 +114,9 @@ def test_an_account_needs_no_position_of_its_member_s_other_accounts(
     ("file", "column"),
     [
         ("contracts.parquet", "discount"),
-        ("depth.parquet", "typical_vol"),
-        ("positions.parquet", "lots"),
-        ("scenarios.parquet", "loss_share"),
+        pytest.param("depth.parquet", "typical_vol", marks=pytest.mark.slow),
+        pytest.param("positions.parquet", "lots", marks=pytest.mark.slow),
+        pytest.param("scenarios.parquet", "loss_share", marks=pytest.mark.slow),
         ("scenarios.parquet", "ETH.perpetual_basis_change"),
     ],
 )
