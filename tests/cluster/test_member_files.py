@@ -2,13 +2,11 @@
 
 import ast
 import hashlib
-import importlib.util
 import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from types import ModuleType
 
@@ -17,31 +15,20 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from json_documents import SCHEMAS
-from made import ADD_ONS, EVERYTHING, made_scenarios, model_from, options_of, sections
+from made import ADD_ONS, EVERYTHING, made_scenarios, model_from
 from margin_cluster.cli import app
-from margin_cluster.member_files import FILES, MANIFEST, exported_files, reference_page
+from margin_cluster.member_files import FILES, MANIFEST, reference_page
+from member_exports import PROGRAM, ROOT, load_program, tampered, write_export
 from typer.testing import CliRunner
 
-from margin_actors.engine.disclosure import disclose
-from margin_actors.engine.margin import prepare_market
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios import BasisProvenance, PerpetualBasisMoves, ScenarioSet
-from margin_actors.market.books import Book, book_of_portfolios, other_accounts, select_account
-from margin_actors.market.rates import RateCurve
+from margin_actors.market.books import Book
 from margin_actors.market.snapshots import MarketSnapshot
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "examples" / "replicate.py"
 
-
-def write_export(folder: Path, snapshot: MarketSnapshot, book: Book, model: ModelParameters,
-                 scenarios=None, others=None) -> Path:  # fmt: skip
-    market = prepare_market(snapshot, model)
-    found = disclose(market, sections() if scenarios is None else scenarios, book, others)
-    folder.mkdir(exist_ok=True)
-    for name, content in exported_files(found):
-        (folder / name).write_bytes(content)
-    return folder
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    return load_program()
 
 
 @pytest.fixture(scope="module")
@@ -50,154 +37,26 @@ def export(tmp_path_factory, snapshot: MarketSnapshot, book: Book) -> Path:
     return write_export(folder, snapshot, book, model_from("hs-surface", **EVERYTHING))
 
 
-@pytest.fixture(scope="module")
-def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("replicate", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["replicate"] = module  # its dataclasses look up their module
-    spec.loader.exec_module(module)
-    return module
-
-
-BOUNDS: dict[str, object] = {
-    **EVERYTHING,
-    "scenarios": {"stress": {"enabled": True}, "perpetual_basis": {"moves": "history"}},
-    "revaluation": {"rates": {"use": "curve"}, "unlisted_options": "surface"},
-    "addons": {
-        **ADD_ONS,
-        "concentration": {"enabled": True, "participation": 0.001},
-        "measure": "core",
-        "members": {"enabled": True},
-        "hedge": {"enabled": True},
-        "close_out": {"parity": True, "value_bound": True, "settling_share": 1.0},
-        "loss_bound": {"enabled": True},
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def moving(snapshot: MarketSnapshot) -> tuple[MarketSnapshot, ScenarioSet, ModelParameters]:
-    """A market with perpetuals of their own price and a rate curve, and a model that uses them."""
-    made = sections()
-    change = 0.003 * np.random.default_rng(4).normal(size=(len(made), 2))
-    basis = PerpetualBasisMoves(change, np.full(change.shape, BasisProvenance.MADE, np.uint8))
-    curve = RateCurve(date(2026, 1, 15), np.array([0.1, 1.0]), np.array([0.05, 0.04]))
-    own = {u: 1.002 * level for u, level in snapshot.index_usd.items()}
-    market = replace(snapshot, perpetual_usd=own, rates=curve)
-    return market, replace(made, perpetual_basis=basis), model_from("hs-surface", **BOUNDS)
-
-
-@pytest.fixture(scope="module")
-def members(snapshot: MarketSnapshot, book: Book) -> Book:
-    """The same accounts, four to a member, an account that can lose only its options, and one
-    with every other kind of contract."""
-    held = [
-        (name, f"M{a // 4}", positions_of(book, a)) for a, name in enumerate(book.accounts[:12])
-    ]
-    cheap = [n for n in options_of(snapshot) if n.endswith("-C")][-1]
-    expiry = cheap.split("-")[1]
-    other = {cheap.replace("-", "_USDC-", 1): 40.0, f"ETH-{expiry}": -9e5, "BTC_USDC": 2.0,
-             f"BTC_USDC-{expiry}": -3.0, "BTC_USDC-PERPETUAL": 5.0}  # fmt: skip
-    return book_of_portfolios([*held, ("Y", "", other), ("Z", "", {cheap: 3.0})])
-
-
-def positions_of(book: Book, account: int) -> dict[str, float]:
-    rows = range(int(book.start[account]), int(book.start[account + 1]))
-    return {book.instruments[book.instrument_index[p]]: float(book.quantity[p]) for p in rows}
-
-
-@pytest.fixture(scope="module")
-def clearing_house(tmp_path_factory, moving, members: Book) -> Path:
-    snapshot, scenarios, model = moving
-    return write_export(tmp_path_factory.mktemp("bounds"), snapshot, members, model, scenarios)
-
-
-def tampered(export: Path, folder: Path, file: str, change) -> Path:
-    """Copy an export with one table changed, and with the hash of the changed file."""
-    folder.mkdir()
-    for path in export.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    table = change(pd.read_parquet(folder / file))
-    table.to_parquet(folder / file)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    for entry in manifest["files"]:
-        if entry["name"] == file:
-            entry["sha256"] = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    return folder
-
-
 def test_the_program_imports_nothing_of_the_project() -> None:
-    nodes = [n for n in ast.walk(ast.parse(PROGRAM.read_text()))
+    parts = sorted((PROGRAM.parent / "replication").glob("*.py"))
+    assert len(parts) == 5
+    trees = [ast.parse(path.read_text()) for path in (PROGRAM, *parts)]
+    nodes = [n for tree in trees for n in ast.walk(tree)
              if isinstance(n, ast.Import | ast.ImportFrom)]  # fmt: skip
     names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module or "." for n in nodes if isinstance(n, ast.ImportFrom)}
-    outside = {n.partition(".")[0] for n in names} - set(sys.stdlib_module_names)
+    outside = {n.partition(".")[0] for n in names} - {*sys.stdlib_module_names, "replication"}
     assert outside == {"numpy", "pandas", "scipy"}
 
 
 def test_every_component_is_recomputed_from_the_files_alone(export: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", PROGRAM, export], capture_output=True, text=True, check=False
+        [sys.executable, "-E", "-s", PROGRAM, export], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every amount agrees within 1e-06" in done.stdout
     for component in ("core", "stressed_weight", "model_risk", "expiry_risk", "initial_margin"):
         assert re.search(rf"^{component} ", done.stdout, re.MULTILINE)
-
-
-def test_floors_sizes_by_member_and_bounds_are_recomputed(program, clearing_house: Path) -> None:
-    table = program.recompute(program.load(clearing_house))
-    assert table["difference"].max() < 1e-6
-    figures = pd.read_parquet(clearing_house / "figures.parquet")
-    for figure in ("factor_max", "bucket_es_usd", "unbounded_usd", "counted_loss_usd"):
-        assert (figures["figure"] == figure).any(), figure
-    amounts = table.groupby("component")["amount_usd"].sum()
-    assert (amounts[["extended_moves", "concentration", "liquidity", "model_risk"]] > 0.0).all()
-
-
-def test_an_account_needs_no_position_of_its_member_s_other_accounts(
-    program, tmp_path, moving, members: Book, clearing_house: Path
-) -> None:
-    snapshot, scenarios, model = moving
-    account, name = select_account(members, 5), members.accounts[5]
-    others = other_accounts(members, [name])
-    folder = write_export(tmp_path / "e", snapshot, account, model, scenarios, others)
-    whole, own = (t.recompute(t.load(f)) for t, f in ((program, clearing_house), (program, folder)))
-    assert own["difference"].max() < 1e-6
-    whole = whole[whole["account_id"] == name]
-    assert own["amount_usd"].tolist() == whole["amount_usd"].tolist()
-    assert json.loads((folder / MANIFEST).read_text())["incomplete_members"] == ["M1"]
-    fellows = set(others.accounts)
-    for item in FILES:
-        if item.is_own:
-            table = pd.read_parquet(folder / f"{item.name}.parquet")
-            assert not fellows & set(table["account_id"])
-    alone = write_export(tmp_path / "alone", snapshot, account, model, scenarios)
-    charged = pd.read_parquet(folder / "components.parquet").set_index("component")["amount_usd"]
-    apart = pd.read_parquet(alone / "components.parquet").set_index("component")["amount_usd"]
-    assert charged["concentration"] > apart["concentration"]
-
-
-@pytest.mark.parametrize(
-    ("file", "column"),
-    [
-        ("contracts.parquet", "discount"),
-        ("depth.parquet", "typical_vol"),
-        ("positions.parquet", "lots"),
-        ("scenarios.parquet", "loss_share"),
-        ("scenarios.parquet", "ETH.perpetual_basis_change"),
-    ],
-)
-def test_every_further_input_is_used(
-    program, tmp_path, clearing_house: Path, file: str, column: str
-) -> None:
-    changed = tampered(
-        clearing_house, tmp_path / "e", file, lambda t: t.assign(**{column: 1.01 * t[column]})
-    )
-    assert program.main(changed) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,13 +68,18 @@ def test_every_further_input_is_used(
     ],
 )
 def test_a_parameter_that_the_program_does_not_know_is_refused(
-    program, export: Path, section: str, name: str, value: object
+    program, export: Path, tmp_path, capsys, section: str, name: str, value: object
 ) -> None:
-    model = json.loads((export / "model.json").read_text())
-    program.refuse_unknown_parameters(model)
+    model, manifest = (json.loads((export / file).read_text()) for file in ("model.json", MANIFEST))
     model[section][name] = value
-    with pytest.raises(program.UnknownContentError, match=name):
-        program.refuse_unknown_parameters(model)
+    for path in export.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    entry = next(e for e in manifest["files"] if e["name"] == "model.json")
+    entry["sha256"] = hashlib.sha256((tmp_path / "model.json").read_bytes()).hexdigest()
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    assert program.main(tmp_path) == 2
+    assert f"{section}.{name}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -286,14 +150,6 @@ def test_what_the_program_does_not_know_is_refused(
         stream.write(b"0")
     assert program.main(moved) == 2
     assert "was changed" in capsys.readouterr().err
-
-
-def test_every_column_is_described_and_exists(clearing_house: Path) -> None:
-    for item in FILES:
-        found = pq.read_schema(clearing_house / f"{item.name}.parquet").names
-        assert {c for c in found if item.column(c) is None} == set(), item.name
-        used = {c.names for c in (item.column(name) for name in found) if c is not None}
-        assert {c.names for c in item.columns} == used, item.name
 
 
 def test_the_page_describes_the_files_as_they_are() -> None:
@@ -431,6 +287,6 @@ def test_a_recorded_book_is_recomputed(
     margin("run", *options, "--snapshot", time, "--model", model, "--no-pnl")
     margin("export", out, "--out", files)
     done = subprocess.run(
-        [sys.executable, "-I", PROGRAM, files], capture_output=True, text=True, check=False
+        [sys.executable, "-E", "-s", PROGRAM, files], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,1 @@
+"""The parts of `examples/replicate.py`, which imports numpy, scipy and pandas only."""
