@@ -6,15 +6,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import typer
 from margin_cluster.cli import app
+from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.outputs import MARKER, output_file, output_folder
 from typer.testing import CliRunner
 
 from margin_actors.errors import InvalidRequest
+from margin_actors.parameter_section import ParameterSection
 
 pytestmark = pytest.mark.usefixtures("environment")
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -330,6 +334,29 @@ def test_an_interruption_from_the_keyboard_is_one_line_and_leaves_nothing(
     assert "Traceback" not in stderr
     assert stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_inside_a_serializer_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pydantic replaces every exception of a serializer, an interruption as well."""
+
+    class Interrupted(ParameterSection):
+        later_fields: ClassVar[frozenset[str]] = frozenset({"x"})
+        x: int = 0
+
+    monkeypatch.setattr(Interrupted, "later_fields", Interruption())
+    with pytest.raises(typer.Exit) as caught:
+        reporting_errors(Interrupted().model_dump)()
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err == "margin: interrupted\n"
+
+
+class Interruption(Iterable[str]):
+    """An iterable that is interrupted when it is read."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise KeyboardInterrupt
 
 
 def test_an_interruption_while_the_command_loads_is_one_line(tmp_path: Path) -> None:

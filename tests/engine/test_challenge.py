@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made import EVERYTHING, made_scenarios, model_from, sections
+from made import EVERYTHING, extended_of, made_scenarios, model_from, sections
 from small_chain import small_snapshot
 
 from margin_actors.engine.challenge import (
@@ -32,7 +32,7 @@ from margin_actors.engine.challenge.structures import random_structures
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.measures import expected_shortfall
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios import CORE, ScenarioSet, Section
+from margin_actors.engine.scenarios import CORE, ScenarioSet, join_sections
 from margin_actors.errors import InvalidParameters
 from margin_actors.market.books import account_book
 
@@ -270,10 +270,20 @@ def test_no_ratio_is_below_the_bound_of_the_linear_programs() -> None:
     found = full_result()
     assert found.ratio_bound is not None
     assert 0.0 <= found.ratio_bound <= found.ratio
-    # The programs are better than structures drawn at random.
-    assert found.best_of_method["program"] < found.best_of_method["random"]
     assert found.ratio == min(found.best_of_method.values())
     assert found.ratio == found.ratio_of_move.min()
+
+
+def test_programs_are_better_than_random_structures_if_their_bound_is_the_whole_requirement() -> (
+    None
+):
+    scenarios, model = made_scenarios(200), model_from("hs-surface")
+    moves = plausible_moves(small_snapshot(), scenarios, MOVES)
+    settings = replace(QUICK, improved=0)
+    found = challenge(
+        small_snapshot(), scenarios, model, moves, limits=SMALL_LOSS, settings=settings
+    )
+    assert found.best_of_method["program"] < found.best_of_method["random"]
 
 
 def test_the_worst_portfolios_are_in_ascending_order_one_per_move() -> None:
@@ -287,13 +297,17 @@ def test_the_worst_portfolios_are_in_ascending_order_one_per_move() -> None:
 
 
 def test_extended_rows_are_part_of_the_lower_model_with_their_shares() -> None:
-    whole = sections()
-    count = 5  # the stress section comes last
-    share = np.ones(len(whole))
-    share[-count:] = [1.0, 0.5, 0.25, 0.1, 0.0]
-    named = (*whole.sections[:-1], Section(EXTENDED, len(whole) - count, count))
-    board = board_of(replace(whole, sections=named, loss_share=share), model_from("hs-surface"))
+    rises = {0.1: 1.0, 0.2: 0.5, 0.3: 0.25, 0.4: 0.1, 0.05: 0.02}
+    rows = [{"name": f"{r}", "spot": {"*": r}, "share": s} for r, s in rises.items()]
+    grids: dict[str, object] = {"jointly": [], "alone": [], "opposite": []}
+    moves = {"enabled": True, "rows": rows, **grids}
+    model = model_from("hs-surface", tails={"extended_moves": moves})
+    extended = join_sections([(CORE, made_scenarios(200)), (EXTENDED, extended_of(model))])
+    count, share = len(rises), extended.loss_share
+    assert share is not None
+    board = board_of(extended, model)
     lower = lower_model(board)
+    assert lower_model(board_of(extended, model_from("hs-surface"))).extended is None
     lots = np.zeros(len(board))
     lots[board.names.index("BTC-PERPETUAL")] = -1_000.0
     counted = -(board.profits_usd(lots) * share)[-count:]

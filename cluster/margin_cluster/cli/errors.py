@@ -9,6 +9,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import typer
+from pydantic_core import PydanticSerializationError
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -89,7 +90,10 @@ def reporting_errors(command: Callable[P, R]) -> Callable[P, R]:
             code = _EXIT_CODES.get(type(error), EXIT_INVALID)
             report_error(error, kind_of(error), code, as_json=as_json)
             raise typer.Exit(code) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PydanticSerializationError) as fault:
+            # pydantic turns every exception in a serializer, an interrupt as well, into its own.
+            if not isinstance(fault, KeyboardInterrupt) and "KeyboardInterrupt" not in str(fault):
+                raise
             error = MarginError("interrupted")
             report_error(error, "interrupted", EXIT_INTERRUPTED, as_json=as_json)
             raise typer.Exit(EXIT_INTERRUPTED) from None

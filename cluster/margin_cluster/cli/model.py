@@ -49,7 +49,7 @@ def list_models(as_json: AsJson = False) -> None:
     for item in models:
         default = " (default)" if item.is_default else ""
         brief = item.description.split(":")[0].split(";")[0].removesuffix(".")
-        print_plain(f"{item.name:<12} {item.version:<3} {brief}{default}")
+        print_plain(f"{item.name:<13} {item.version:<3} {brief}{default}")
 
 
 @model_app.command("show")

@@ -30,7 +30,7 @@ from margin_actors.engine.measures import tail_shares
 from margin_actors.engine.scenarios import CORE, LONG, STRESS_PERIOD
 
 EXTENDED = "extended"
-"""Section of extended rows, whose loss times its share is charged; a set need not have one."""
+"""Section of extended rows, whose loss times its share is charged if the model enables them."""
 _EXTENDED_CUTS = 3
 _TOLERANCE = 1e-4
 
@@ -58,7 +58,7 @@ class LowerModel:
     board: Board
     sections: tuple[MeasuredSection, ...]
     extended: slice | None
-    """Rows of the extended section; None without one."""
+    """Rows of the extended section; None if the model does not charge them."""
     cost_usd: FloatArray
     """float64 (2, n_contracts): charge per lot of long and of short positions, US dollars."""
     is_bound: bool
@@ -127,10 +127,11 @@ def lower_model(board: Board) -> LowerModel:
     if is_es and tools.stress_period.floor and STRESS_PERIOD in names and confidence is not None:
         item = scenarios.section(STRESS_PERIOD)
         sections.append(MeasuredSection(item.first, item.count, confidence, None))
+    has_floor = model.tails.extended_moves.enabled and EXTENDED in names
     return LowerModel(
         board=board,
         sections=tuple(sections),
-        extended=scenarios.section(EXTENDED).rows if EXTENDED in names else None,
+        extended=scenarios.section(EXTENDED).rows if has_floor else None,
         cost_usd=_liquidity_costs(board),
         is_bound=is_es and sample.n_samples == 1,
     )
