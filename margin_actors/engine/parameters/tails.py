@@ -76,7 +76,7 @@ def _steps(first: int, last: int, step: int) -> tuple[float, ...]:
     return tuple(percent / 100 for percent in range(first, last + 1, step))
 
 
-_SHARE = 0.52
+_SHARE = 0.55
 _EXTREMES = (
     (-0.66, 0.18),
     (-0.33, 0.36),
@@ -89,6 +89,12 @@ _EXTREMES = (
 )
 """The moves of the venue grid with three quarters of its shares."""
 _SHAPES = (
+    ExtendedRow(
+        name="the largest recorded fall, volatility doubles",
+        spot={"BTC": -0.40, "ETH": -0.46, EVERY: -0.46},
+        vol=2.0,
+        share=0.45,
+    ),
     ExtendedRow(name="volatility doubles", vol=2.0, share=0.3),
     ExtendedRow(name="volatility halves", vol=0.5, share=0.3),
     ExtendedRow(name="low strikes gain volatility", skew=-0.04, share=_SHARE),
