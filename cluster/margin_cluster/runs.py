@@ -12,6 +12,7 @@ from margin_actors.engine.margin import (
     with_collateral,
 )
 from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import (
     MarginError,
     named_input,
@@ -71,11 +72,7 @@ def run_margin(
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
     book, deposits = held.book, held.collateral
-    if request.scenarios_id is None:
-        scenarios, history = build_scenarios(workspace, model, snapshot.time, progress=progress)
-    else:
-        scenarios = load_scenarios(workspace, request.scenarios_id)
-        history = History({}, [], [], ["Index prices were not compared with a price history"])
+    scenarios, history = _scenarios_of(workspace, request, snapshot.time, progress)
     require_plausible(published, history.grids, model, source=request.snapshot)
     progress("Fitting smiles", 0, 0)
     surfaces = fit_model_surfaces(snapshot, model)
@@ -120,6 +117,16 @@ def run_margin(
         unknown_accounts=held.unknown_accounts,
         remarks=tuple(history.remarks),
     )
+
+
+def _scenarios_of(
+    workspace: Workspace, request: RunRequest, time: datetime, progress: ProgressCallback
+) -> tuple[ScenarioSet, History]:
+    """Return the scenario set of a request, stored or built, and the history used."""
+    if request.scenarios_id is None:
+        return build_scenarios(workspace, request.model, time, progress=progress)
+    remark = "Index prices were not compared with a price history"
+    return load_scenarios(workspace, request.scenarios_id), History({}, [], [], [remark])
 
 
 def _display_surfaces(snapshot: MarketSnapshot, remarks: list[str]) -> dict[str, VolatilitySurface]:

@@ -177,7 +177,7 @@ def test_plain_hs_reproduces_the_published_spread(data_root: Path, tmp_path: Pat
 def test_a_market_written_by_hand_takes_its_forwards_from_futures(tmp_path: Path) -> None:
     market, book = tmp_path / "market.toml", tmp_path / "book.csv"
     market.write_text(
-        "time = 2026-01-16T00:00:00Z\n[index]\nBTC = 100000.0\nETH = 3000.0\n"
+        "time = 2026-01-16T00:00:00Z\n[index]\nBTC = 100000.0\nETH = 560.0\n"
         '[[option]]\nname = "BTC-27MAR26-100000-C"\nvolatility = 0.5\n'
         '[[future]]\nname = "BTC-26JUN26"\nprice = 104000.0\n'
     )

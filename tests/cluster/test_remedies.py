@@ -21,6 +21,8 @@ smile = "mark"
 dynamics = "sticky_strike"
 [addons.model_risk]
 enabled = false
+[tails.extended_moves]
+enabled = false
 """
 
 
@@ -66,7 +68,8 @@ def test_the_remedy_for_a_missing_chain_history_is_complete(work: Path) -> None:
     said = run("--snapshot", "market.toml", "--model", "own.toml", "--book", "positions.csv")
     assert "such as the preset plain-hs" in said
     for field in ('surface_moves = "none"', 'smile = "mark"', 'dynamics = "sticky_strike"',
-                  "[addons.model_risk] enabled = false"):  # fmt: skip
+                  "[addons.model_risk] enabled = false",
+                  "[tails.extended_moves] enabled = false"):  # fmt: skip
         assert field in said
         assert field.split("] ")[-1] in WITHOUT_CHAINS
     (work / "own.toml").write_text(WITHOUT_CHAINS)

@@ -7,8 +7,9 @@ import pytest
 from margin_cluster.cli.console import settings
 from margin_cluster.report import page, report_html
 from margin_cluster.results import CalculationOutput
+from margin_cluster.runs import RunRequest, run_margin
 from margin_cluster.sources import DataFolder, ParquetStore
-from margin_cluster.wiring import RunRequest, Workspace, load_model, run_margin
+from margin_cluster.wiring import Workspace, load_model
 
 
 @pytest.fixture(scope="module")

@@ -163,27 +163,29 @@ def calculate_margin(
     InvalidParameters
         As `scan_ranges`, if the core is SPAN or hybrid.
     """
-    if book.n_positions == 0:
-        raise InvalidPortfolio(
-            "the book contains no positions",
-            [Problem(Location("book"), "the book is empty", "add positions")],
-        )
+    _require_positions(book)
     snapshot = screened_snapshot(snapshot, model)
     smiles = fit_smiles(snapshot, model, surfaces=surfaces)
     assessment = assess_unpriced_book(
         book, snapshot, scenarios, model, smiles, others, expired_days_max=expired_days_max
     )
     _require_accounts(assessment, snapshot, scenarios, model, smiles)
-    names = assessment.book.instruments
-    if not names:  # every position has expired, but a market needs at least one contract
-        names = listed_names(snapshot, smiles[model.revaluation.smile], model.revaluation)
-        names = names[:1]
+    own = smiles[model.revaluation.smile]
+    # If every position has expired, the market still needs at least one contract.
+    names = assessment.book.instruments or listed_names(snapshot, own, model.revaluation)[:1]
     market = prepare_market(snapshot, model, names=names, smiles=smiles)
-    n_core = scenarios.section(CORE).count
     # Alternatives are priced and summed one at a time, in one buffer: `alternative_pnl`.
+    n_core = scenarios.section(CORE).count
     priced = price_own_slice(market, scenarios, 0, n_core=n_core, threads=threads)
     margin = partial(margin_from_slice, market, priced, scenarios, keep_pnl=keep_pnl)
     return _without_too_large(partial(margin, threads=threads), assessment)
+
+
+def _require_positions(book: Book) -> None:
+    """Raise InvalidPortfolio if a book contains no positions."""
+    if book.n_positions == 0:
+        empty = Problem(Location("book"), "the book is empty", "add positions")
+        raise InvalidPortfolio("the book contains no positions", [empty])
 
 
 def _without_too_large(

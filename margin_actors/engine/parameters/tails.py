@@ -102,22 +102,38 @@ _SHAPES = (
     ExtendedRow(name="short expiries gain volatility", term=0.06, share=_SHARE),
     ExtendedRow(name="long expiries gain volatility", term=-0.06, share=_SHARE),
 )
+_PERPETUAL_MOVES = (
+    ("rise", {"BTC": 0.037, "ETH": 0.085, EVERY: 0.085}),
+    ("fall", {"BTC": -0.034, "ETH": -0.026, EVERY: -0.034}),
+)
 _BASIS = (
-    ExtendedRow(
-        name="perpetuals rise against the index",
-        perpetual_basis={"BTC": 0.037, "ETH": 0.085, EVERY: 0.085},
-        share=_SHARE,
+    *(
+        ExtendedRow(name=f"perpetuals {way} against the index", perpetual_basis=moves, share=_SHARE)
+        for way, moves in _PERPETUAL_MOVES
     ),
-    ExtendedRow(
-        name="perpetuals fall against the index",
-        perpetual_basis={"BTC": -0.034, "ETH": -0.026, EVERY: -0.034},
-        share=_SHARE,
+    *(
+        ExtendedRow(
+            name=f"perpetuals {way} against the index, BTC alone",
+            perpetual_basis={EVERY: 0.0, "BTC": moves["BTC"]},
+            share=_SHARE,
+        )
+        for way, moves in _PERPETUAL_MOVES
     ),
-    ExtendedRow(
-        name="dated forwards rise against the index", forward_basis={EVERY: 0.012}, share=_SHARE
+    *(
+        ExtendedRow(
+            name=f"perpetuals {way} against the index, without BTC",
+            perpetual_basis={**moves, "BTC": 0.0},
+            share=_SHARE,
+        )
+        for way, moves in _PERPETUAL_MOVES
     ),
-    ExtendedRow(
-        name="dated forwards fall against the index", forward_basis={EVERY: -0.012}, share=_SHARE
+    *(
+        ExtendedRow(
+            name=f"dated forwards {way} against the index",
+            forward_basis={EVERY: move},
+            share=_SHARE,
+        )
+        for way, move in (("rise", 0.012), ("fall", -0.012))
     ),
 )
 """The largest recorded two-day moves of perpetuals, hourly closes of 2020 to 2026, and of dated

@@ -24,7 +24,7 @@ WINDOWS_MIN = 30
 WITHOUT_SURFACE_MOVES = (
     "use a model that needs no chains, such as the preset plain-hs, or write a model file with "
     '[scenarios] surface_moves = "none", [revaluation] smile = "mark", dynamics = "sticky_strike", '
-    "and [addons.model_risk] enabled = false"
+    "[addons.model_risk] enabled = false, and [tails.extended_moves] enabled = false"
 )
 """Remedy if the data do not suffice for moves of the volatility surface."""
 
