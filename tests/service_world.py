@@ -142,7 +142,7 @@ def served(
 
     thread = threading.Thread(target=work, name="gateway")
     thread.start()
-    running = up.result(120)
+    running = up.result(280)
     try:
         yield running
     finally:
