@@ -21,6 +21,7 @@ from margin_actors.engine.backtest import (
 from margin_actors.engine.backtest.portfolios import DEFINITIONS
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.report import figures
+from margin_cluster.report.formats import millions, minute, percent, usd
 from margin_cluster.report.panels import COLOURS, Cell, Panel, embedded, study_page
 
 _ROWS_SHOWN = 300
@@ -107,11 +108,11 @@ def _exceptions(history: RequirementHistory) -> Panel:
             Cell(e.account),
             Cell(e.group, "l"),
             Cell(str(e.time.astype("datetime64[m]")).replace("T", " "), "l"),
-            Cell(_usd(e.loss_usd)),
-            Cell(_usd(e.core_usd)),
-            Cell(_usd(e.requirement_usd)),
-            Cell(_usd(e.above_usd), "red"),
-            Cell(_percent(e.above_usd / e.requirement_usd) if e.requirement_usd > 0.0 else ""),
+            Cell(usd(e.loss_usd)),
+            Cell(usd(e.core_usd)),
+            Cell(usd(e.requirement_usd)),
+            Cell(usd(e.above_usd), "red"),
+            Cell(percent(e.above_usd / e.requirement_usd) if e.requirement_usd > 0.0 else ""),
         ]
         for e in found
     ]
@@ -126,7 +127,7 @@ def _exceptions(history: RequirementHistory) -> Panel:
 
 def _group(group: str, days: Sequence[GroupDay]) -> Panel:
     """Return the requirement, losses and default fund of a book by day."""
-    x = [_minute(d.time) for d in days]
+    x = [minute(d.time) for d in days]
     figure = go.Figure()
     for name, values, colour, dash in (
         ("requirement", [d.requirement_usd for d in days], figures.BLUE, "solid"),
@@ -148,7 +149,7 @@ def _group(group: str, days: Sequence[GroupDay]) -> Panel:
 
 
 def _shares(group: str, days: Sequence[GroupDay]) -> Panel:
-    x = [_minute(d.time) for d in days]
+    x = [minute(d.time) for d in days]
     names = tuple(dict.fromkeys(c for d in days for c in d.components_usd))
     figure = go.Figure()
     for k, name in enumerate(names):
@@ -174,7 +175,7 @@ def _portfolios(history: RequirementHistory) -> list[Panel]:
         if group != BENCHMARK:
             continue
         known = np.flatnonzero(np.isfinite(history.requirement_usd[:, a]))
-        x = [_minute(t) for t in history.time[known]]
+        x = [minute(t) for t in history.time[known]]
         loss = -history.profit_usd[known, a]
         required = history.requirement_usd[known, a]
         figure = go.Figure()
@@ -219,8 +220,8 @@ def _tests(title: str, rows: Sequence[CoverageRow]) -> Panel:
                 "red" if r.test.independence_p < _SIGNIFICANT else "",
             ),
             Cell(r.test.light, r.test.light),
-            Cell(_percent(r.severity_mean) if r.exceptions else ""),
-            Cell(_percent(r.severity_max) if r.exceptions else ""),
+            Cell(percent(r.severity_mean) if r.exceptions else ""),
+            Cell(percent(r.severity_max) if r.exceptions else ""),
         ]
         for r in shown
     ]
@@ -252,15 +253,15 @@ def _responses(found: Responsiveness) -> list[Panel]:
                     Cell(measure, "l"),
                     Cell(f"{100 * path.mean:.2f} %"),
                     Cell(f"{path.peak_to_trough:.2f}"),
-                    *(Cell(_percent(v)) for v in (path.rise_1d, path.rise_5d, path.rise_30d)),
-                    Cell(_percent(path.change_95)),
+                    *(Cell(percent(v)) for v in (path.rise_1d, path.rise_5d, path.rise_30d)),
+                    Cell(percent(path.change_95)),
                 ]
             )
     pooled = [
-        [Cell("core"), Cell(_percent(found.core_change_95))],
-        [Cell("requirement"), Cell(_percent(found.requirement_change_95))],
+        [Cell("core"), Cell(percent(found.core_change_95))],
+        [Cell("requirement"), Cell(percent(found.requirement_change_95))],
         *(
-            [Cell(name.replace("_", " ")), Cell(_percent(value))]
+            [Cell(name.replace("_", " ")), Cell(percent(value))]
             for name, value in found.component_change_95.items()
             if np.isfinite(value) and value > 0.0
         ),
@@ -295,10 +296,10 @@ def _members(history: RequirementHistory) -> Panel:
         [
             Cell(m.member),
             Cell(m.group, "l"),
-            Cell(_minute(m.time), "l"),
-            Cell(_usd(m.requirement_usd)),
-            Cell(_usd(m.above_margin_usd)),
-            Cell(_usd(m.above_collateral_usd)),
+            Cell(minute(m.time), "l"),
+            Cell(usd(m.requirement_usd)),
+            Cell(usd(m.above_margin_usd)),
+            Cell(usd(m.above_collateral_usd)),
         ]
         for m in found[:_ROWS_SHOWN]
     ]
@@ -316,15 +317,15 @@ def _members(history: RequirementHistory) -> Panel:
 def _days(group: str, days: Sequence[GroupDay]) -> Panel:
     rows = [
         [
-            Cell(_minute(d.time)),
+            Cell(minute(d.time)),
             Cell(f"{d.accounts:,}"),
             *(
-                Cell(_millions(v))
+                Cell(millions(v))
                 for v in (d.requirement_usd, d.core_usd, d.loss_usd, d.above_core_usd,
                           d.above_margin_usd, d.above_collateral_usd, d.cover_1_usd)
             ),
             Cell(d.cover_1_member, "l"),
-            *(Cell(_millions(v)) for v in (d.cover_2_usd, d.stress_cover_1_usd,
+            *(Cell(millions(v)) for v in (d.cover_2_usd, d.stress_cover_1_usd,
                                            d.stress_cover_2_usd, d.default_fund_usd)),
         ]
         for d in days
@@ -369,19 +370,3 @@ def _definitions(
     ]
     rows = [[Cell(term), Cell(text, "l long")] for term, text in terms]
     return Panel("Definitions and inputs", "", None, ("term", "meaning"), rows)
-
-
-def _minute(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[m]")).replace("T", " ")
-
-
-def _usd(value: float) -> str:
-    return f"{value:,.0f}".replace("-", "−") if np.isfinite(value) else ""
-
-
-def _millions(value: float) -> str:
-    return f"{value / 1e6 + 0.0:,.2f}" if np.isfinite(value) else ""
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %" if np.isfinite(fraction) else ""

@@ -6,10 +6,9 @@ import plotly.graph_objects as go
 
 from margin_actors.engine.challenge import ChallengeResult
 from margin_cluster.report import figures
-from margin_cluster.report.panels import Cell, Panel, embedded, study_page
+from margin_cluster.report.panels import COLOURS, Cell, Panel, embedded, study_page
 from margin_cluster.sources import ChallengeRecord
 
-_COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
 _LEGS_SHOWN = 200
 
 
@@ -77,7 +76,7 @@ def _components(found: ChallengeResult) -> Panel:
             x=names,
             y=[100 * p.components_usd[name] / p.loss_usd for p in found.worst],
             name=name.replace("_", " "),
-            marker_color=_COLOURS[k % len(_COLOURS)],
+            marker_color=COLOURS[k % len(COLOURS)],
         )
     figure.update_layout(barmode="stack")
     rows = [

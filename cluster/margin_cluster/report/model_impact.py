@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from margin_actors.engine.backtest import ImpactResponse, ModelImpact
 from margin_actors.engine.parameters.versions import Change
 from margin_cluster.report import figures
+from margin_cluster.report.formats import millions, minute, percent, usd
 from margin_cluster.report.panels import Cell, Panel, embedded, study_page
 
 SIGNATORIES = ("Head of model validation", "Chief risk officer", "Chair of the risk committee")
@@ -47,8 +48,8 @@ def impact_html(impact: ModelImpact, page: ImpactPage) -> str:
         Panel("Inputs", "Content ids: equal ids mean equal inputs.", None, ("input", "id"),
               [[Cell(name), Cell(text, "l long")] for name, text in page.ids]),
     ]  # fmt: skip
-    first = _minute(impact.time[0])
-    span = first if impact.time.size == 1 else f"{first} to {_minute(impact.time[last])}"
+    first = minute(impact.time[0])
+    span = first if impact.time.size == 1 else f"{first} to {minute(impact.time[last])}"
     return study_page(
         "Impact of a model change",
         f"{page.old} to {page.new}; {len(impact.accounts):,} accounts, {span}",
@@ -62,11 +63,11 @@ def _totals(impact: ModelImpact, page: ImpactPage) -> Panel:
     sums = [impact.total(d) for d in range(impact.time.size)]
     rows = [
         [
-            Cell(_minute(impact.time[d])),
+            Cell(minute(impact.time[d])),
             Cell(f"{int(np.isfinite(impact.old_usd[d]).sum()):,}"),
-            Cell(_millions(old)),
-            Cell(_millions(new)),
-            Cell(_millions(new - old)),
+            Cell(millions(old)),
+            Cell(millions(new)),
+            Cell(millions(new - old)),
             Cell(_signed(new / old - 1.0) if old else ""),
         ]
         for d, (old, new) in enumerate(sums)
@@ -74,7 +75,7 @@ def _totals(impact: ModelImpact, page: ImpactPage) -> Panel:
     figure = None
     if len(sums) > 1:
         drawn = go.Figure()
-        x = [_minute(t) for t in impact.time]
+        x = [minute(t) for t in impact.time]
         for k, (name, colour) in enumerate(((page.old, figures.GREY), (page.new, figures.BLUE))):
             y = [s[k] / 1e6 for s in sums]
             drawn.add_scatter(x=x, y=y, name=name, mode="lines+markers", line={"color": colour})
@@ -103,11 +104,11 @@ def _components(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
     figures.finish(figure, height=90 + 32 * len(ordered), x="change, million USD")
     figure.update_yaxes(autorange="reversed").update_layout(margin={"l": 150})
     rows = [
-        [Cell(name.replace("_", " ")), *(Cell(_millions(v)) for v in (a, b, b - a))]
+        [Cell(name.replace("_", " ")), *(Cell(millions(v)) for v in (a, b, b - a))]
         for name, (a, b) in ordered
     ]
     return Panel(
-        f"Change by component on {_minute(impact.time[date])}",
+        f"Change by component on {minute(impact.time[date])}",
         "Sums over all accounts, million US dollars. The changes add up to the change of the "
         "requirements; a component that only one model has counts as 0 in the other.",
         embedded(figure),
@@ -129,17 +130,17 @@ def _movers(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
             [
                 Cell(impact.accounts[a]),
                 Cell(impact.members[a], "l"),
-                Cell(_usd(old)),
-                Cell(_usd(new)),
-                Cell(_usd(new - old), "red" if new > old else "green"),
+                Cell(usd(old)),
+                Cell(usd(new)),
+                Cell(usd(new - old), "red" if new > old else "green"),
                 Cell(_signed(new / old - 1.0) if old > 0.0 else ""),
                 Cell(cause.replace("_", " "), "l"),
-                Cell(_usd(amount)),
+                Cell(usd(amount)),
             ]
         )
     return Panel(
         "Largest movers",
-        f"Accounts with the largest changes on {_minute(impact.time[date])}, US dollars, and the "
+        f"Accounts with the largest changes on {minute(impact.time[date])}, US dollars, and the "
         "component that changes most.",
         None,
         ("account", "member", page.old, page.new, "change", "relative", "component", "its change"),
@@ -152,13 +153,13 @@ def _members(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
     for member in dict.fromkeys(impact.members):
         own = np.array([m == member for m in impact.members], np.bool_)
         old, new = (float(np.nansum(v[date, own])) for v in (impact.old_usd, impact.new_usd))
-        cells = [Cell(member), Cell(f"{int(own.sum()):,}"), Cell(_usd(old)), Cell(_usd(new)),
-                 Cell(_usd(new - old), "red" if new > old else "green"),
+        cells = [Cell(member), Cell(f"{int(own.sum()):,}"), Cell(usd(old)), Cell(usd(new)),
+                 Cell(usd(new - old), "red" if new > old else "green"),
                  Cell(_signed(new / old - 1.0) if old > 0.0 else "")]  # fmt: skip
         rows.append((-abs(new - old), cells))
     return Panel(
         "Members",
-        f"Sums over the accounts of each member on {_minute(impact.time[date])}, US dollars.",
+        f"Sums over the accounts of each member on {minute(impact.time[date])}, US dollars.",
         None,
         ("member", "accounts", page.old, page.new, "change", "relative"),
         [cells for _, cells in sorted(rows, key=lambda item: item[0])],
@@ -193,15 +194,15 @@ def _deficits(impact: ModelImpact, date: int) -> Panel:
         [
             Cell(impact.accounts[a]),
             Cell(impact.members[a], "l"),
-            Cell(_usd(impact.old_excess_usd[date, a])),
-            Cell(_usd(impact.new_excess_usd[date, a]), "red"),
-            Cell(_usd(impact.change_usd[date, a])),
+            Cell(usd(impact.old_excess_usd[date, a])),
+            Cell(usd(impact.new_excess_usd[date, a]), "red"),
+            Cell(usd(impact.change_usd[date, a])),
         ]
         for a in order[:_DEFICITS_SHOWN].tolist()
     ]
     return Panel(
         f"Accounts that go into deficit: {fallen.size:,}",
-        f"With the given collateral on {_minute(impact.time[date])}, US dollars; the largest "
+        f"With the given collateral on {minute(impact.time[date])}, US dollars; the largest "
         "deficits first.",
         None,
         ("account", "member", "excess before", "excess after", "change of requirement"),
@@ -214,8 +215,8 @@ def _response(page: ImpactPage) -> Panel:
     if page.response is not None:
         r = page.response
         rows += [
-            [Cell("95 % of daily changes"), Cell(_percent(r.old_change_95)),
-             Cell(_percent(r.new_change_95))],
+            [Cell("95 % of daily changes"), Cell(percent(r.old_change_95)),
+             Cell(percent(r.new_change_95))],
             [Cell("peak to trough of the sum"), Cell(f"{r.old_peak_to_trough:.2f}"),
              Cell(f"{r.new_peak_to_trough:.2f}")],
         ]  # fmt: skip
@@ -242,21 +243,5 @@ def _changes(page: ImpactPage) -> Panel:
     )  # fmt: skip
 
 
-def _minute(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[m]")).replace("T", " ")
-
-
-def _usd(value: float) -> str:
-    return f"{value:,.0f}".replace("-", "−") if np.isfinite(value) else ""
-
-
-def _millions(value: float) -> str:
-    return f"{round(value / 1e6, 2) + 0.0:,.2f}".replace("-", "−")
-
-
 def _signed(fraction: float) -> str:
     return f"{100 * fraction:+.1f} %".replace("-", "−")
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %" if np.isfinite(fraction) else ""

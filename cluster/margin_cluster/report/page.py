@@ -19,6 +19,7 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.market.cleansing import QualityReport
 from margin_cluster.report import figures
+from margin_cluster.report.formats import usd
 from margin_cluster.results import (
     CalculationOutput,
     accounts_by_binding,
@@ -126,7 +127,7 @@ def _component_inputs(output: CalculationOutput, account: int) -> dict[str, obje
         for _, component, label, figure, value in own
     ]
     components = [
-        [name.replace("_", " "), _usd(amount)]
+        [name.replace("_", " "), usd(amount)]
         for name, amount in r.margins.amounts_of(account).items()
         if amount != 0.0 or name == "core"
     ]
@@ -134,7 +135,7 @@ def _component_inputs(output: CalculationOutput, account: int) -> dict[str, obje
         "account": r.book.accounts[account],
         "rows": rows,
         "components": components,
-        "total": _usd(r.margins.initial_margin_usd[account]),
+        "total": usd(r.margins.initial_margin_usd[account]),
     }
 
 
@@ -151,7 +152,7 @@ def _binding(output: CalculationOutput) -> list[list[str]]:
             names = Counter(extended[1][a] for a in chosen.tolist())
             most = "{} ({:,})".format(*names.most_common(1)[0])
         total = float(margins.initial_margin_usd[chosen].sum())
-        rows.append([name.replace("_", " "), f"{count:,}", _usd(total), most])
+        rows.append([name.replace("_", " "), f"{count:,}", usd(total), most])
     return rows
 
 
@@ -165,17 +166,13 @@ def _stress(output: CalculationOutput) -> list[list[str]]:
         [
             r.book.accounts[a],
             output.scenarios.row_name(int(r.margins.stress_scenario[a])),
-            _usd(float(r.margins.stress_usd[a])),
-            _usd(float(r.margins.initial_margin_usd[a])),
-            _usd(float(over[a])),
+            usd(float(r.margins.stress_usd[a])),
+            usd(float(r.margins.initial_margin_usd[a])),
+            usd(float(over[a])),
         ]
         for a in chosen
         if np.isfinite(over[a])
     ]
-
-
-def _usd(value: float) -> str:
-    return f"{value:,.0f}".replace("-", "−")
 
 
 def _millions(value: float) -> str:
@@ -248,8 +245,8 @@ def _resources(output: CalculationOutput, a: int) -> list[str]:
     value, requirement = output.option_value_usd[a], output.result.margins.initial_margin_usd[a]
     excess = output.excess_usd
     if excess is None or output.collateral_usd is None:
-        return [_usd(requirement), _usd(value)]
-    return [_usd(excess[a]), _usd(requirement), _usd(output.collateral_usd[a]), _usd(value)]
+        return [usd(requirement), usd(value)]
+    return [usd(excess[a]), usd(requirement), usd(output.collateral_usd[a]), usd(value)]
 
 
 def _row(output: CalculationOutput, a: int) -> list[str]:
@@ -259,9 +256,9 @@ def _row(output: CalculationOutput, a: int) -> list[str]:
         r.book.members[a],
         *_resources(output, a),
         f"{r.margins.positions[a]:,}",
-        _usd(r.margins.var_usd[a]),
-        _usd(r.margins.es_usd[a]),
-        _usd(r.margins.worst_usd[a]),
+        usd(r.margins.var_usd[a]),
+        usd(r.margins.es_usd[a]),
+        usd(r.margins.worst_usd[a]),
         output.scenarios.row_name(int(r.margins.worst_scenario[a])),
     ]
 
@@ -282,13 +279,13 @@ def _contributors(output: CalculationOutput, account: int) -> dict[str, object] 
         [
             r.book.instruments[r.book.instrument_index[first + p]],
             f"{r.book.quantity[first + p]:,.10g}".replace("-", "−"),
-            _usd(parts.component_es[p]),
-            _usd(parts.component_var[p]),
-            _usd(parts.incremental_es[p]),
+            usd(parts.component_es[p]),
+            usd(parts.component_var[p]),
+            usd(parts.incremental_es[p]),
         ]
         for p in chosen
     ]
-    total = [_usd(parts.component_es.sum()), _usd(parts.component_var.sum())]
+    total = [usd(parts.component_es.sum()), usd(parts.component_var.sum())]
     shown = f"All {order.size:,} positions."
     if order.size > 2 * _SIDE:
         shown = f"The {_SIDE} largest and the {_SIDE} smallest of {order.size:,} positions."
