@@ -200,10 +200,10 @@ def test_the_remedy_without_chains_is_a_valid_model(tmp_path: Path) -> None:
     root = prices_alone(tmp_path / "data", 1900)
     market, book = tmp_path / "market.toml", tmp_path / "book.csv"
     market.write_text(
-        "time = 2029-03-15T00:00:00Z\n[index]\nBTC = 100000.0\nETH = 3000.0\n"
-        '[[option]]\nname = "BTC-29JUN29-100000-C"\nvolatility = 0.5\n'
+        "time = 2029-03-15T00:00:00Z\n[index]\nBTC = 24000.0\nETH = 1400.0\n"
+        '[[option]]\nname = "BTC-29JUN29-24000-C"\nvolatility = 0.5\n'
     )
-    book.write_text("member_id,account_id,instrument_name,quantity\nM,A,BTC-29JUN29-100000-C,1\n")
+    book.write_text("member_id,account_id,instrument_name,quantity\nM,A,BTC-29JUN29-24000-C,1\n")
     arguments = ["run", "--data", root, "--snapshot", market, "--book", book, "--json"]
 
     def run(*more: object, code: int) -> dict[str, object]:

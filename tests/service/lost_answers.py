@@ -38,7 +38,7 @@ async def main(folder: Path, keys: list[str]) -> None:
     archive.publish_snapshot(world.snapshot, key="", request_id="", caller="", allow_older=False)
     archive.activate_scenarios(world.scenarios.id, key="", request_id="", caller="")
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Counted)
-    cluster = Cluster(remote.remote(archive, world.model, Layout(shards=2)))
+    cluster = Cluster(remote.remote(archive, world.model, Layout(shards=2)), world.model)
     until = time.monotonic() + 120
     before = archive.active_inputs().number
     published = []

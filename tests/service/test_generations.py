@@ -93,7 +93,7 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
         no_options = replace(
             unfit,
             names=(),
-            **{name: getattr(unfit, name)[:0] for name in vars(unfit) if name != "names"},
+            **{n: a[:0] for n, a in vars(unfit).items() if isinstance(a, np.ndarray)},
         )
         other_scenarios = replace(made_scenarios(100), underlyings=("SOL", "ETH"))
         archive.save_scenarios(other_scenarios)

@@ -59,6 +59,11 @@ class Board:
     delta: FloatArray
     """float64 (n_contracts,): Black-76 delta of options, signed; 1 for other contracts."""
 
+    @cached_property
+    def loss_by_contract_usd(self) -> FloatArray:
+        """`loss_usd` with contracts as rows, float64 (n_contracts, n_moves), contiguous."""
+        return np.ascontiguousarray(self.loss_usd.T)
+
     def __len__(self) -> int:
         """Return the number of contracts."""
         return len(self.instruments)
@@ -67,6 +72,13 @@ class Board:
     def names(self) -> tuple[str, ...]:
         """Names of the contracts."""
         return self.priced.market.contracts.names
+
+    @cached_property
+    def place_by_name(self) -> IntArray:
+        """int64 (n_contracts,): place of each contract among all names in ascending order."""
+        place = np.empty(len(self), np.int64)
+        place[sorted(range(len(self)), key=self.names.__getitem__)] = np.arange(len(self))
+        return place
 
     @cached_property
     def held(self) -> IntArray:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from margin_actors.arrays import FloatArray, IntArray
 from margin_actors.engine.challenge.board import Board
-from margin_actors.market.books import Book, book_of_portfolios
+from margin_actors.market.books import Book, book_of_grouped_rows
 
 BATCH = 1_000
 """Number of portfolios whose requirements are calculated together."""
@@ -35,9 +36,9 @@ class Portfolio:
 
     def quantities(self, board: Board) -> dict[str, float]:
         """Return the quantity by instrument, in the unit of `Book.quantity`."""
-        held = self.lots * board.lot[self.contract]
-        names = [board.names[c] for c in self.contract.tolist()]
-        return dict(zip(names, np.round(held, 8).tolist(), strict=True))
+        names = board.names
+        held = _quantities(board, self.contract, self.lots)
+        return {names[c]: q for c, q in zip(self.contract.tolist(), held.tolist(), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -133,16 +134,33 @@ def plausible_losses(board: Board, portfolios: Sequence[Portfolio]) -> FloatArra
     """Return the loss of each portfolio in each move, float64 (n_moves, n_portfolios), USD."""
     contract = np.concatenate([p.contract for p in portfolios])
     lots = np.concatenate([p.lots for p in portfolios])
-    first = np.cumsum([0, *(p.lots.size for p in portfolios[:-1])])
-    return np.add.reduceat(board.loss_usd[:, contract] * lots, first, axis=1)
+    ends = np.cumsum([0, *(p.lots.size for p in portfolios)])
+    held = csr_array((lots, contract, ends), shape=(len(portfolios), len(board)))
+    return np.ascontiguousarray((held @ board.loss_by_contract_usd).T)
 
 
 def book_of(board: Board, portfolios: Sequence[Portfolio]) -> Book:
     """Return a book with one account, of a member of its own, per portfolio."""
-    return book_of_portfolios(
-        (f"P{number:06d}", f"M{number:06d}", portfolio.quantities(board))
-        for number, portfolio in enumerate(portfolios)
+    account = np.repeat(np.arange(len(portfolios)), [p.lots.size for p in portfolios])
+    contract = np.concatenate([p.contract for p in portfolios])
+    lots = np.concatenate([p.lots for p in portfolios])
+    # Positions of an account are in the order of the names, which need not be that of contracts.
+    order = np.lexsort((board.place_by_name[contract], account))
+    held, place = np.unique(board.place_by_name[contract[order]], return_inverse=True)
+    sorted_names = sorted(board.names)
+    return book_of_grouped_rows(
+        [f"P{number:06d}" for number in range(len(portfolios))],
+        [f"M{number:06d}" for number in range(len(portfolios))],
+        [sorted_names[i] for i in held.tolist()],
+        account,
+        place,
+        _quantities(board, contract[order], lots[order]),
     )
+
+
+def _quantities(board: Board, contract: IntArray, lots: FloatArray) -> FloatArray:
+    """Return quantities of positions, in the unit of `Book.quantity`."""
+    return np.round(lots * board.lot[contract], 8)
 
 
 def evaluate(board: Board, portfolios: Sequence[Portfolio]) -> Evaluation:

@@ -11,7 +11,7 @@ from margin_actors.engine.parameters import RateParameters, RevaluationParameter
 from margin_actors.errors import Location, Problem
 from margin_actors.market.instruments import Instrument, Kind, expiry_label
 from margin_actors.market.snapshots import HOURS_PER_YEAR, MarketSnapshot, tenor_years
-from margin_actors.market.surfaces import VolatilitySurface
+from margin_actors.market.surfaces import QUOTES_MIN, VolatilitySurface
 from margin_actors.numerics.elementary import exponentials
 
 BOOK = Location("book")
@@ -101,11 +101,19 @@ def curves_of(
             problem = Problem(
                 BOOK,
                 f"{curve.underlying} {expiry_label(curve.expiry)} has no smile",
-                "the snapshot has no quotes for this expiry",
+                _too_few_quotes(curve.underlying, curve.expiry, snapshot),
             )
             faults[key] = CurveFault(problem, concerns_options=True)
         curves.append(curve)
     return tuple(curves), position, faults
+
+
+def _too_few_quotes(underlying: str, expiry: datetime, snapshot: MarketSnapshot) -> str:
+    row = snapshot.expiry_row.get((underlying, expiry), -1)
+    listed = int(np.count_nonzero(snapshot.options.expiry_index == row))
+    if listed == 0:
+        return "the snapshot has no quotes for this expiry"
+    return f"fewer than {QUOTES_MIN} of its {listed} options have a usable quote or mark"
 
 
 def _grows_at_rate(key: CurveKey, snapshot: MarketSnapshot, rates: RateParameters) -> bool:
