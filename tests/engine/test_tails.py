@@ -28,6 +28,7 @@ from margin_actors.engine.margin import (
     price_slice,
     worst_extended_moves,
 )
+from margin_actors.engine.margin.preparation import require_sections
 from margin_actors.engine.parameters import (
     EARLIER,
     PRESETS,
@@ -38,6 +39,7 @@ from margin_actors.engine.parameters import (
 from margin_actors.engine.scenarios import (
     CORE,
     EXTENDED,
+    STRESS,
     ScenarioSet,
     build_scenarios,
     join_sections,
@@ -174,6 +176,40 @@ def test_the_section_is_built_stored_and_read_with_its_shares() -> None:
     )
     assert core.loss_share is None
     assert "loss_share" not in scenario_set_to_table(core).column_names
+
+
+def test_past_days_are_extended_moves_with_their_share() -> None:
+    """They move as in the stress section, which the set need not have."""
+    prices = grids(700)
+    events = [{"name": "a day", "day": str(prices["BTC"].time[-200].astype("datetime64[D]"))}]
+    kept: list[ScenarioSet] = []
+    for enabled in (True, False):
+        scenarios = {
+            "surface_moves": "index", "windows": 500,
+            "stress": {"enabled": enabled, "events": events, "hypothetical": []},
+        }  # fmt: skip
+        model = model_with({"past_days_share": 0.4}, scenarios=scenarios)
+        built = build_scenarios(
+            prices, model, as_of=prices["BTC"].time[-1] + DAY,
+            sections=needs_of(model).sections, vol_index=indices(700),
+        )  # fmt: skip
+        require_sections(built, model)
+        with pytest.raises(InvalidScenario, match="other extended moves or shares"):
+            require_sections(built, model_with({"past_days_share": 0.5}, scenarios=scenarios))
+        assert (STRESS in built.section_names) is enabled
+        section = built.section(EXTENDED)
+        written = len(extended_moves(model.tails.extended_moves, built.underlyings))
+        assert section.count == written + 2
+        kept.append(built.select(section.rows).select(slice(written, None)))
+        assert kept[-1].loss_share is not None
+        assert kept[-1].loss_share.tolist() == [0.4, 0.4]
+        assert all(name.startswith("a day (") for name in kept[-1].row_names)
+        if enabled:
+            stress = built.select(built.section(STRESS).rows)
+            assert np.abs(stress.spot_return).min() > 0.0
+            np.testing.assert_array_equal(kept[-1].spot_return, stress.spot_return)
+            np.testing.assert_array_equal(kept[-1].vol_change, stress.vol_change)
+    np.testing.assert_array_equal(kept[0].spot_return, kept[1].spot_return)
 
 
 def test_a_set_without_the_model_s_rows_is_refused(snapshot: MarketSnapshot, book: Book) -> None:

@@ -1,5 +1,7 @@
 """Preparation of a book for the kernels: its positions and the risk inputs of its contracts."""
 
+import numpy as np
+
 from margin_actors.engine.addons import (
     ContractRisk,
     MarketDepth,
@@ -83,11 +85,22 @@ def require_sections(scenarios: ScenarioSet, model: ModelParameters) -> None:
 
 
 def _are_extended_moves(scenarios: ScenarioSet, model: ModelParameters) -> bool:
-    """Return whether the extended rows of a set have the names and shares that a model gives."""
+    """Return whether the extended rows of a set have the names and shares that a model gives.
+
+    The names of past windows depend on the history, those of all other rows on the model.
+    """
     found = extended_shares(scenarios)
-    moves = extended_moves(model.tails.extended_moves, scenarios.underlyings)
+    if found is None:
+        return False
+    parameters = model.tails.extended_moves
+    moves = extended_moves(parameters, scenarios.underlyings)
     given = [(move.name, move.share) for move in moves]
-    return found is not None and given == list(zip(found.names, found.share.tolist(), strict=True))
+    section = scenarios.section(EXTENDED).rows
+    is_past = (~np.isnat(scenarios.start_time[section])).tolist()
+    pairs = list(zip(found.names, found.share.tolist(), strict=True))
+    written = [pair for pair, past in zip(pairs, is_past, strict=True) if not past]
+    past_shares = {pair[1] for pair, past in zip(pairs, is_past, strict=True) if past}
+    return written == given and past_shares <= {parameters.past_days_share}
 
 
 def prepare_inputs(market: PreparedMarket, scenarios: ScenarioSet) -> RiskInputs:

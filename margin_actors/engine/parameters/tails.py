@@ -1,6 +1,6 @@
 """Parameters of the floors for large losses: extended moves and the short option minimum."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -143,6 +143,8 @@ forwards in the recorded chains of 2026."""
 class ExtendedMoveParameters(ParameterSection):
     """Floor on the requirement: a share of the loss in each of a list of large moves."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"past_days_share"})
+
     enabled: bool = False
     """Apply the floor, whatever the core is."""
     jointly: tuple[MoveGrid, ...] = (
@@ -158,6 +160,10 @@ class ExtendedMoveParameters(ParameterSection):
     underlyings; the volatility of all underlyings changes."""
     rows: tuple[ExtendedRow, ...] = (*_SHAPES, *_BASIS)
     """Further moves, with names."""
+    past_days_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the loss that counts in each window of the past days of `scenarios.stress.events`,
+    with the index, volatility and basis moving as recorded; 0: these windows are not among the
+    extended moves."""
     vol_power: float = Field(default=0.3, ge=0, le=1)
     """A factor m on the 30-day volatility is 1 + (m - 1) * (30 / days)^vol_power at other expiries,
     at least 0.05."""

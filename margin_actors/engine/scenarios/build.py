@@ -31,6 +31,7 @@ from margin_actors.engine.scenarios.prescribed import (
     extended_rows,
     hypothetical_rows,
     stress_rows,
+    with_past_days,
 )
 from margin_actors.engine.scenarios.procyclicality import (
     StressPeriod,
@@ -101,17 +102,20 @@ def build_scenarios(
         wanted[STRESS_PERIOD], confidence = period.windows, period.confidence
         notes += period.notes()
     names: tuple[str, ...] = ()
-    if STRESS in sections or parameters.stress.enabled:
+    stress = STRESS in sections or parameters.stress.enabled
+    if stress or (EXTENDED in sections and model.tails.extended_moves.past_days_share > 0.0):
         wanted[STRESS], names, missing = event_windows(table, every, parameters.stress.events)
         notes += _missing_note(missing)
     sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
     sets = _rows_of(table, wanted, model, as_of, sources)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
-    if STRESS in wanted:
-        sets[STRESS] = _stress_section(sets, names, parameters, as_of, sources)
     if EXTENDED in sections:
-        sets[EXTENDED] = _extended(model, sets[CORE])
+        sets[EXTENDED] = _extended(model, sets, names)
+    if stress:
+        sets[STRESS] = _stress_section(sets, names, parameters, as_of, sources)
+    else:
+        sets.pop(STRESS, None)
     shares = _buffer_shares(table, every, model, following, notes)
     whole = join_sections(list(sets.items()))
     found = Calibration(shares, confidence, _depth(depth, model, as_of, notes))
@@ -174,15 +178,21 @@ def _stress_section(
     return stress_rows(sets[STRESS], event_names, written)
 
 
-def _extended(model: ModelParameters, core: ScenarioSet) -> ScenarioSet:
+def _extended(
+    model: ModelParameters, sets: Mapping[str, ScenarioSet], event_names: tuple[str, ...]
+) -> ScenarioSet:
     """Return the extended moves of a model, with the tenors and path hours of its core."""
-    return extended_rows(
-        model.tails.extended_moves,
+    parameters, core = model.tails.extended_moves, sets[CORE]
+    written = extended_rows(
+        parameters,
         core.underlyings,
         tenors_days=core.tenors_days,
         path_hours=core.path_hours,
         horizon_hours=core.horizon_hours,
     )
+    if parameters.past_days_share == 0.0:
+        return written
+    return with_past_days(written, sets[STRESS], event_names, parameters.past_days_share)
 
 
 def stress_period_of(table: PriceTable, every: Windows, model: ModelParameters) -> StressPeriod:

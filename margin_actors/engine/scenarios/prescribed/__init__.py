@@ -5,6 +5,7 @@ from margin_actors.engine.scenarios.prescribed.extended import (
     ExtendedMove,
     extended_moves,
     extended_rows,
+    with_past_days,
 )
 from margin_actors.engine.scenarios.prescribed.span import composite_delta_rows, span_rows
 from margin_actors.engine.scenarios.prescribed.stress import (
@@ -24,5 +25,6 @@ __all__ = [
     "hypothetical_rows",
     "span_rows",
     "stress_rows",
+    "with_past_days",
     "venue_grid_rows",
 ]

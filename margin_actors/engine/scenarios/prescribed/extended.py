@@ -1,4 +1,4 @@
-"""Extended moves: large moves that no window contains, each with the share of the loss that counts.
+"""Extended moves: large moves that the core need not contain, each with a share of the loss.
 
 They have the tenors and path hours of the core, so that they are priced in the same risk cube. The
 change of volatility is constant below the first tenor and beyond the last, as in every section. The
@@ -6,7 +6,7 @@ repair of shocked surfaces leaves them unchanged (`Provenance.PRESCRIBED`).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -22,6 +22,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
     NEVER,
     Provenance,
     ScenarioSet,
+    join_sections,
 )
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import exponentials, logarithms
@@ -186,6 +187,22 @@ def extended_rows(
         perpetual_basis=(
             PerpetualBasisMoves(perpetual, made.astype(np.uint8)) if perpetual.any() else None
         ),
+    )
+
+
+def with_past_days(
+    written: ScenarioSet, events: ScenarioSet, names: tuple[str, ...], share: float
+) -> ScenarioSet:
+    """Return extended rows followed by past windows with the given names and share of the loss."""
+    counted = replace(events, loss_share=np.full(len(events), share))
+    joined = join_sections([("written", written), ("events", counted)])
+    n = len(joined)
+    return replace(
+        joined,
+        weight=np.full(n, 1.0 / max(n, 1)),
+        row_names=(*written.row_names, *names),
+        notes=(),
+        sections=(),
     )
 
 
