@@ -39,6 +39,7 @@ def run_challenge(
     scenarios_id: str | None,
     limits: PortfolioLimits,
     settings: SearchSettings,
+    grid: MoveSettings | None = None,
     progress: ProgressCallback = no_progress,
 ) -> ChallengeResult:
     """Return the result of a challenge and append it to the history of the store.
@@ -53,6 +54,8 @@ def run_challenge(
         Id of a stored scenario set; None to build one.
     limits, settings
         As in `challenge`.
+    grid : MoveSettings, optional
+        Grid of plausible moves of spot and volatility.
     progress : ProgressCallback
         Progress callback.
     """
@@ -68,7 +71,7 @@ def run_challenge(
     moves = plausible_moves(
         market,
         scenarios,
-        MoveSettings(),
+        grid or MoveSettings(),
         events=_events(workspace, model, scenarios, market, progress),
         perpetual_basis={u: perpetual_basis(workspace, u, market) for u in scenarios.underlyings},
     )

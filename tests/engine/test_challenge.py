@@ -180,10 +180,12 @@ def test_every_reported_figure_is_that_of_the_engine() -> None:
         kept = flat.model_copy(
             update={"revaluation": flat.revaluation.model_copy(update={"shocked_surfaces": "keep"})}
         )
-        number = found.moves.names.index(item.move)
-        grid = len(found.moves.sets[0])
-        part = found.moves.sets[0] if number < grid else found.moves.sets[1]
-        row = number if number < grid else number - grid
+        part, row = next(
+            (part, row)
+            for part in found.moves.sets
+            for row in range(len(part))
+            if part.row_name(row) == item.move
+        )
         one = calculate_margin(small_snapshot(), part, book, kept, keep_pnl=True)
         assert one.pnl_usd is not None
         assert -one.pnl_usd[0, row] == pytest.approx(item.loss_usd, abs=1.0)

@@ -14,6 +14,7 @@ from margin_actors.engine.challenge import (
     ChallengeResult,
     ExplainedPortfolio,
     FamilyResult,
+    MoveSettings,
     PortfolioLimits,
     SearchSettings,
 )
@@ -67,6 +68,13 @@ def challenge(
     structures: Annotated[
         int, typer.Option("--structures", min=0, help="Number of random structures.")
     ] = _SEARCH.structures,
+    parallel: Annotated[
+        bool,
+        typer.Option(
+            "--parallel-moves",
+            help="Also use moves of volatility by the same factor at all expiries.",
+        ),
+    ] = False,
     history: Annotated[
         bool, typer.Option("--history", help="Print the recorded results of all challenges.")
     ] = False,
@@ -97,6 +105,7 @@ def challenge(
             scenarios_id=scenarios,
             limits=limits,
             settings=SearchSettings(seed=seed, structures=structures),
+            grid=MoveSettings(parallel=parallel),
             progress=progress,
         )
         document = _document(found, out_dir)

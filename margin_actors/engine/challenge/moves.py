@@ -94,7 +94,7 @@ def plausible_moves(
 def _grid(
     snapshot: MarketSnapshot, underlyings: tuple[str, ...], settings: MoveSettings
 ) -> ScenarioSet:
-    """Return each change of spot with each change of volatility, without and with term structure.
+    """Return each change of spot with each change of volatility, with term structure.
 
     All underlyings move by the same relative amount.
     """
@@ -105,8 +105,10 @@ def _grid(
     names: list[str] = []
     for change in settings.spot:
         for factor in settings.volatility:
-            shapes = [(np.ones(tenors.size), ""), (growth, " with term structure")]
-            for shape, remark in shapes[: 1 if factor == 1.0 else 2]:
+            shapes = [(growth, "")]
+            if settings.parallel and factor != 1.0:
+                shapes.append((np.ones(tenors.size), " at all expiries"))
+            for shape, remark in shapes:
                 spot.append(change)
                 vol.append(np.maximum((factor - 1.0) * shape, _VOLATILITY_CHANGE_MIN))
                 names.append(f"spot {100 * change:+g} %, volatility x {factor:g}{remark}")

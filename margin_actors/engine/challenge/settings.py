@@ -51,8 +51,10 @@ class MoveSettings:
     volatility: tuple[float, ...] = (0.7, 0.85, 1.0, 1.3, 1.6)
     """Factors on volatility at 30 days."""
     term_power: float = 0.3
-    """With term structure, the relative change of volatility at d days is that at 30 days times
-    (30 / max(1, d)) to this power; each move is also used without term structure."""
+    """The relative change of volatility at d days is that at 30 days times
+    (30 / max(1, d)) to this power."""
+    parallel: bool = False
+    """Also use each move without term structure: the same factor on volatility at all expiries."""
 
 
 @dataclass(frozen=True, kw_only=True)
