@@ -101,7 +101,7 @@ def test_a_row_has_the_moves_that_its_formula_gives() -> None:
     found = extended_of(model)
     assert found.row_names == ("all", "shape")
     np.testing.assert_allclose(np.exp(found.spot_return), [[0.5, 1.2], [1.0, 1.0]])
-    np.testing.assert_allclose(found.path_return[0, 0], np.log(0.5) * np.array([0.5, 1.0]))
+    np.testing.assert_allclose(found.path_return[0, 0], np.log(0.5) * np.ones(2))
     days = np.array([7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0])
     level = np.log(1.0 + (30.0 / days) ** 0.3)
     np.testing.assert_allclose(found.vol_change[0, 1], np.repeat(level[:, None], 7, axis=1))
@@ -209,6 +209,9 @@ def test_past_days_are_extended_moves_with_their_share() -> None:
             assert np.abs(stress.spot_return).min() > 0.0
             np.testing.assert_array_equal(kept[-1].spot_return, stress.spot_return)
             np.testing.assert_array_equal(kept[-1].vol_change, stress.vol_change)
+            # An option that expires within the window settles after the whole move.
+            assert np.ptp(stress.path_return[0, 0]) > 0.0
+            assert np.ptp(kept[-1].path_return, axis=2).max() == 0.0
     np.testing.assert_array_equal(kept[0].spot_return, kept[1].spot_return)
 
 

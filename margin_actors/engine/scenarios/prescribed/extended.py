@@ -141,7 +141,10 @@ def extended_rows(
     path_hours: FloatArray,
     horizon_hours: float,
 ) -> ScenarioSet:
-    """Return the extended moves of a model as scenarios, with linear paths inside the window.
+    """Return the extended moves of a model as scenarios.
+
+    The index moves at the start of the window, so that an option that expires within the window
+    settles after the move.
 
     With m the factor on the 30-day volatility, the change of ln(volatility) at a tenor of d days
     and the standardised moneyness z is
@@ -176,7 +179,7 @@ def extended_rows(
         end_time=np.full(n, NEVER),
         spot_return=spot,
         path_hours=path_hours,
-        path_return=spot[:, :, None] * (path_hours / path_hours[-1]),
+        path_return=_at_once(spot, path_hours),
         basis_change=np.repeat(forward[:, :, None], tenors_days.size, axis=2),
         vol_change=np.repeat(vol[:, None], nu, axis=1),
         weight=np.full(n, 1.0 / max(n, 1)),
@@ -193,8 +196,15 @@ def extended_rows(
 def with_past_days(
     written: ScenarioSet, events: ScenarioSet, names: tuple[str, ...], share: float
 ) -> ScenarioSet:
-    """Return extended rows followed by past windows with the given names and share of the loss."""
-    counted = replace(events, loss_share=np.full(len(events), share))
+    """Return extended rows followed by past windows with the given names and share of the loss.
+
+    The whole change of the index in a past window happens at its start, as in the other rows.
+    """
+    counted = replace(
+        events,
+        path_return=_at_once(events.spot_return, events.path_hours),
+        loss_share=np.full(len(events), share),
+    )
     joined = join_sections([("written", written), ("events", counted)])
     n = len(joined)
     return replace(
@@ -204,6 +214,11 @@ def with_past_days(
         notes=(),
         sections=(),
     )
+
+
+def _at_once(spot_return: FloatArray, path_hours: FloatArray) -> FloatArray:
+    """Return paths with the whole change at every hour, (n_rows, n_underlyings, n_path)."""
+    return np.repeat(spot_return[:, :, None], path_hours.size, axis=2)
 
 
 def _logarithmic_changes(
