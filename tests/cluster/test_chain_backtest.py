@@ -32,6 +32,8 @@ enabled = true
 events = []
 [addons.liquidity]
 enabled = true
+[collateral]
+depeg = { USDC = 0.13 }
 """
 
 

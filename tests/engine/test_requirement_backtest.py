@@ -340,7 +340,8 @@ def test_responsiveness_compares_the_whole_with_the_core() -> None:
 
 def test_changes_of_components_add_up_to_the_change(snapshot_and_book, model) -> None:
     snapshot, book, deposits = snapshot_and_book
-    new = model_from("fhs-surface", scenarios={"windows": 200}, measure={"confidence": 0.95})
+    new = model_from("fhs-surface", scenarios={"windows": 200}, measure={"confidence": 0.95},
+                     collateral={"depeg": {"USDC": 0.13}})  # fmt: skip
     listed = snapshot.options.names[::2]
     old_dates, new_dates = (
         [model_date(m, book, own, made_scenarios(200), collateral=deposits, always_listed=listed)

@@ -141,7 +141,13 @@ def _excess(
     if collateral is None:
         return excess
     known = {*book.accounts, *collateral.account_ids}
-    equity = collateral_equity(collateral, now, book, model, other_accounts=known)
+    units = result.market.unit_values
+    is_priced = np.array([name in units for name in book.instruments], np.bool_)
+    everyone = np.ones(len(book.accounts), np.bool_)
+    priced = select_positions(book, everyone, is_priced[book.instrument_index])
+    equity = collateral_equity(
+        collateral, now, priced, model, other_accounts=known, unit_values=units
+    )
     of = {a: i for i, a in enumerate(book.accounts)}
     for row, name in enumerate(names):
         group, account = group_of(name)

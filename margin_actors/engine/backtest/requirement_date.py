@@ -225,11 +225,14 @@ def _shortfalls(
     """
     out = np.full(len(book.accounts), np.nan)
     names = [group_of(account) for account in book.accounts]
+    # De-peg scenarios change what deposits count for, not their market value.
+    rules = model.collateral.model_copy(update={"depeg": {}})
+    valued = model.model_copy(update={"collateral": rules})
     for item in books:
         if item.collateral is None:
             continue
         known = {*item.book.accounts, *item.collateral.account_ids}
-        equity = collateral_equity(item.collateral, then, item.book, model, other_accounts=known)
+        equity = collateral_equity(item.collateral, then, item.book, valued, other_accounts=known)
         deposits = equity.market_value_usd - equity.simulated_usd
         of = dict(zip(item.book.accounts, deposits.tolist(), strict=True))
         for a, (group, account) in enumerate(names):
