@@ -48,6 +48,7 @@ def test_results_of_the_readme_s_commands_neither_collide_with_files_nor_enter_g
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a challenge takes minutes
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("command", FULL_MODEL, ids=lambda c: " ".join(c[:4]))
 def test_a_command_of_the_readme_succeeds(command: list[str], elsewhere: Path) -> None:

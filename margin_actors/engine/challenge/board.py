@@ -1,7 +1,7 @@
 """The board of a challenge: all contracts that can be held, with limits, prices and losses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,7 @@ from margin_actors.engine.revaluation import (
     contracts_from_names,
     instrument_faults,
     listed_names,
+    repair_shocked_surfaces,
     total_deviations,
 )
 from margin_actors.engine.scenarios import CORE, ScenarioSet
@@ -225,9 +226,26 @@ def _board(
         notional_usd=coins * index,
         # The tolerance keeps 6 % of 100 coins at 600 lots of 0.01, not 599.
         lots_max=np.floor(limits.open_interest_share * interest / coins + 1e-9),
-        loss_usd=unit_losses(moves, contracts, snapshot, rules) * lot,
+        loss_usd=unit_losses(_without_arbitrage(moves, surfaces), contracts, snapshot, rules) * lot,
         delta=_deltas(market, contracts, rules),
     )
+
+
+def _without_arbitrage(
+    moves: PlausibleMoves, surfaces: Mapping[str, VolatilitySurface]
+) -> PlausibleMoves:
+    """Return the moves with past windows repaired where they would admit arbitrage today.
+
+    Prices that admit arbitrage are not those of a plausible market. The grid is not repaired: it
+    has no change of the skew, which is all that the repair removes.
+    """
+    sets = tuple(
+        rows
+        if np.isnat(rows.start_time).all()
+        else repair_shocked_surfaces(rows, dict(surfaces))[0]
+        for rows in moves.sets
+    )
+    return replace(moves, sets=sets)
 
 
 _IN_USD = (Kind.FUTURE, Kind.PERPETUAL)
