@@ -26,7 +26,7 @@ from margin_actors.actors.faults import is_lost_object
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.actors.plan import Span, account_ranges, spans
 from margin_actors.actors.retries import repeat_losses
-from margin_actors.actors.work import revalue, sum_slab
+from margin_actors.actors.work import revalue, sum_slice
 from margin_actors.engine.margin import (
     TOO_LARGE,
     AccountFailure,
@@ -345,7 +345,7 @@ def _submit(
             for span in division.cut
         ]
     assert handle.slices is not None
-    return [sum_slab.remote(slab, division.shared, first, last) for slab in handle.slices]
+    return [sum_slice.remote(part, division.shared, first, last) for part in handle.slices]
 
 
 async def _arrived(ref: ObjectRef[T], until: float) -> None:

@@ -63,7 +63,7 @@ class Fleet:
         ]
         # The second return value shows that the first is ready, without fetching it to this node.
         await asyncio.gather(*(count for _, count in asked))
-        return tuple(slab for slab, _ in asked)
+        return tuple(priced for priced, _ in asked)
 
     async def states(self, cut: tuple[Span, ...]) -> tuple[ShardState, ...]:
         """Return the state of every shard; the node is empty for a shard that does not respond."""
