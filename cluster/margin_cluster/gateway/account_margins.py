@@ -1,4 +1,4 @@
-"""Use cases of one account or one portfolio: calculate, simulate and explain a margin.
+"""Use cases of one account or one portfolio: calculate, simulate, explain and export a margin.
 
 A small calculation runs on the event loop itself, on prices that are memory-mapped from this node's
 object store. Work that takes longer than a millisecond runs in a computing thread.
