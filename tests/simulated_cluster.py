@@ -330,12 +330,12 @@ class Simulation:
         build = self.state.builds.build
         assert build is not None
         first = 0
-        for span in instruction.cut:
+        for span in instruction.spans:
             assert span.first == first
             assert span.count > 0
             first += span.count
         assert first == SCENARIOS[build.inputs.scenarios_id]
-        assert len(instruction.cut) <= len(self.shards)
+        assert len(instruction.spans) <= len(self.shards)
         assert set(self.shards) == set(range(len(self.shards)))
 
     def offer(self, offered: OfferGeneration) -> None:

@@ -103,7 +103,7 @@ class StoreArchive:
 
         Returns
         -------
-        heads : ActiveInputs
+        inputs : ActiveInputs
             The snapshot and the scenario set in use after the call.
         number : int
             Number of the generation that holds the snapshot.
@@ -133,7 +133,7 @@ class StoreArchive:
     def activate_scenarios(
         self, scenarios_id: str, *, key: str, request_id: str, caller: str
     ) -> tuple[ActiveInputs, int]:
-        """Put a recorded scenario set in use; return (heads, number) as `publish_snapshot` does.
+        """Put a recorded scenario set in use; return (inputs, number) as `publish_snapshot` does.
 
         Raises
         ------

@@ -155,13 +155,13 @@ def keep_model(archive: StoreArchive, model: ModelParameters) -> None:
 
 async def _seed_market(seeding: Seeding, progress: ProgressCallback) -> list[str]:
     seeds, archive = seeding.seeds, seeding.archive
-    heads = await asyncio.to_thread(archive.active_inputs)
+    in_use = await asyncio.to_thread(archive.active_inputs)
     named = seeds.snapshot is not None or seeds.scenarios_id is not None
-    if heads.is_complete and not seeds.replace_snapshot:
+    if in_use.is_complete and not seeds.replace_snapshot:
         if not named:
             return []
         return [
-            f"The ledger already has a market in use (generation {heads.number}); --snapshot and "
+            f"The ledger already has a market in use (generation {in_use.number}); --snapshot and "
             "--scenarios are not used. Add --replace-snapshot to use them."
         ]
     progress("Reading the snapshot", 0, 0)

@@ -91,11 +91,14 @@ def contract_page(folder: Path) -> str:
             lines += [f"### {item.name}", "", cell(item.comment), ""]
             if not item.rows:
                 continue
-            heads = {
+            headings = {
                 "service": ("call", "request", "response"),
                 "enum": ("value",),
             }.get(item.kind, ("field", "type"))
-            lines += [f"| {' | '.join((*heads, 'meaning'))} |", "|---" * (len(heads) + 1) + "|"]
+            lines += [
+                f"| {' | '.join((*headings, 'meaning'))} |",
+                "|---" * (len(headings) + 1) + "|",
+            ]
             for first, second, what, comment in item.rows:
                 if item.kind == "service":
                     middle = [_type(first, known), _type(second, known)]

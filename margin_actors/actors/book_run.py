@@ -26,7 +26,7 @@ from margin_actors.actors.faults import is_lost_object
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.actors.plan import Span, account_ranges, spans
 from margin_actors.actors.retries import repeat_losses
-from margin_actors.actors.work import revalue, sum_slab
+from margin_actors.actors.work import revalue, sum_slice
 from margin_actors.engine.margin import (
     TOO_LARGE,
     AccountFailure,
@@ -164,7 +164,7 @@ class _Division:
 
     own_market: ObjectRef[PreparedMarket] | None
     """Reference to the market that the work items price; None if its prices are in the cube."""
-    cut: tuple[Span, ...]
+    spans: tuple[Span, ...]
     """Slices of the scenarios."""
     ranges: list[tuple[int, int]]
     """Ranges of accounts."""
@@ -174,7 +174,7 @@ class _Division:
     @property
     def total(self) -> int:
         """Number of work items and reductions."""
-        return len(self.ranges) * (len(self.cut) + 1)
+        return len(self.ranges) * (len(self.spans) + 1)
 
 
 class _Run:
@@ -240,18 +240,20 @@ class _Run:
             accounts_max = max(1, PROFIT_BYTES_MAX // (8 * sample.n_rows))
         own_market: ObjectRef[PreparedMarket] | None = None
         if market is priced.market and priced.slices is not None:
-            cut = self.generation.handle.spans
+            scenario_spans = self.generation.handle.spans
             positions = POSITIONS_PER_ITEM
         else:
             # The work items compute the prices: use few account ranges and many scenario slices.
             own_market = await asyncio.to_thread(_put, market)
             cpus = max(1.0, self.cluster.cpus)
             n_contracts = len(market.contracts)
-            cut = _priced_spans(n_contracts, book.n_positions, sample.n_rows, cpus)
+            scenario_spans = _priced_spans(n_contracts, book.n_positions, sample.n_rows, cpus)
             positions = 10 * POSITIONS_PER_ITEM
         start = prepared.holdings.start.tolist()
         ranges = account_ranges(start, positions=positions, accounts=accounts_max)
-        return _Division(own_market, cut, ranges, await asyncio.to_thread(_put, prepared))
+        return _Division(
+            own_market, scenario_spans, ranges, await asyncio.to_thread(_put, prepared)
+        )
 
     async def _batches(
         self, division: _Division, assessment: BookAssessment
@@ -342,10 +344,10 @@ def _submit(
             revalue.remote(
                 division.own_market, handle.scenarios, span, division.shared, first, last
             )
-            for span in division.cut
+            for span in division.spans
         ]
     assert handle.slices is not None
-    return [sum_slab.remote(slab, division.shared, first, last) for slab in handle.slices]
+    return [sum_slice.remote(part, division.shared, first, last) for part in handle.slices]
 
 
 async def _arrived(ref: ObjectRef[T], until: float) -> None:

@@ -38,7 +38,7 @@ class Build:
     revision: int
     """Number of the build; becomes the revision of the generation."""
     inputs: ActiveInputs
-    cut: tuple[Span, ...] = ()
+    spans: tuple[Span, ...] = ()
     """Slices of the scenarios; empty until the inputs are loaded."""
 
 
@@ -108,9 +108,9 @@ class Builds:
         if self.build is None or event.revision != self.build.revision:
             return False
         if isinstance(event, InputsLoaded):
-            return not self.build.cut
+            return not self.build.spans
         if isinstance(event, SlicesPriced):
-            return bool(self.build.cut)
+            return bool(self.build.spans)
         return True
 
     def handle(self, event: BuildEvent, n_shards: int) -> tuple[BuildInstruction, ...]:
@@ -134,15 +134,15 @@ class Builds:
     def _loaded(
         self, build: Build, event: InputsLoaded, n_shards: int
     ) -> tuple[BuildInstruction, ...]:
-        cut = spans(event.n_scenarios, n_shards, tile=self.tile)
+        divided = spans(event.n_scenarios, n_shards, tile=self.tile)
         padded = -(-event.n_scenarios // self.tile) * self.tile
-        self.build = replace(build, cut=cut)
+        self.build = replace(build, spans=divided)
         if event.n_contracts * padded * _PRICE_BYTES > self.cube_bytes_max:
             return self._offer(self.build, are_prices_kept=False)
-        return (PriceSlices(build.revision, cut),)
+        return (PriceSlices(build.revision, divided),)
 
     def _offer(self, build: Build, *, are_prices_kept: bool) -> tuple[BuildInstruction, ...]:
-        self.current = OfferGeneration(build.revision, build.inputs, build.cut, are_prices_kept)
+        self.current = OfferGeneration(build.revision, build.inputs, build.spans, are_prices_kept)
         self.build, self.fault, self.losses = None, None, 0
         self.are_slices_lost = False
         return (self.current,)

@@ -217,7 +217,7 @@ class Coordinator:
             nodes=len(state.membership.nodes),
             run_slots=state.slots.slots,
             run_slots_taken=state.slots.taken(now=time.monotonic()),
-            shards=await self._fleet.states(offered.cut if offered else ()),
+            shards=await self._fleet.states(offered.spans if offered else ()),
         )
 
     async def _started(self) -> None:

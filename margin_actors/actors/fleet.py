@@ -51,28 +51,28 @@ class Fleet:
         self,
         market: ObjectRef[PreparedMarket],
         scenarios: ObjectRef[ScenarioSet],
-        cut: tuple[Span, ...],
+        spans: tuple[Span, ...],
     ) -> tuple[ObjectRef[CubeSlice], ...]:
-        """Return references to the cube slices of `cut`, once the shards have priced them.
+        """Return references to the cube slices of `spans`, once the shards have priced them.
 
-        Slice i of `cut` is priced by shard i.
+        Slice i of `spans` is priced by shard i.
         """
-        asked = [
+        calls = [
             self._shards[number].price.remote(market, scenarios, span)
-            for number, span in enumerate(cut)
+            for number, span in enumerate(spans)
         ]
         # The second return value shows that the first is ready, without fetching it to this node.
-        await asyncio.gather(*(count for _, count in asked))
-        return tuple(slab for slab, _ in asked)
+        await asyncio.gather(*(count for _, count in calls))
+        return tuple(priced for priced, _ in calls)
 
-    async def states(self, cut: tuple[Span, ...]) -> tuple[ShardState, ...]:
+    async def states(self, spans: tuple[Span, ...]) -> tuple[ShardState, ...]:
         """Return the state of every shard; the node is empty for a shard that does not respond."""
         shards = sorted(self._shards.items())
-        return tuple(await asyncio.gather(*(_state(n, shard, cut) for n, shard in shards)))
+        return tuple(await asyncio.gather(*(_state(n, shard, spans) for n, shard in shards)))
 
 
-async def _state(number: int, shard: ShardHandle, cut: tuple[Span, ...]) -> ShardState:
-    span = cut[number] if number < len(cut) else Span(0, 0)
+async def _state(number: int, shard: ShardHandle, spans: tuple[Span, ...]) -> ShardState:
+    span = spans[number] if number < len(spans) else Span(0, 0)
     try:
         node, priced = await asyncio.wait_for(_answer(shard), _STATE_SECONDS)
     except Exception:  # busy or being replaced; the rest of the status is still useful

@@ -133,7 +133,7 @@ class ShardState:
     """Scenarios assigned to the shard; empty (0, 0) if none are."""
     node_id: str
     """Ray node; empty if the shard does not respond."""
-    slabs_priced: int
+    slices_priced: int
     """Number of cube slices priced since the shard was started."""
 
 

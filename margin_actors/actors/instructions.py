@@ -70,7 +70,7 @@ class PriceSlices:
     """
 
     revision: int
-    cut: tuple[Span, ...]
+    spans: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class OfferGeneration:
 
     revision: int
     inputs: ActiveInputs
-    cut: tuple[Span, ...]
+    spans: tuple[Span, ...]
     """Slices of the scenarios."""
     are_prices_kept: bool
     """False if the risk cube would be too large, so that prices are computed on demand."""

@@ -101,7 +101,7 @@ class Operations:
         assert build is not None
         market, scenarios = build.market.ref, build.scenarios.ref
         try:
-            build.slices = await self._fleet.price(market, scenarios, instruction.cut)
+            build.slices = await self._fleet.price(market, scenarios, instruction.spans)
         except Exception as error:
             return self._build_fault(instruction.revision, error)
         return SlicesPriced(time.monotonic(), instruction.revision)
@@ -123,7 +123,7 @@ class Operations:
             scenarios_id=offered.inputs.scenarios_id,
             model_id=self._model.id,
             n_contracts=build.market.size.n_contracts,
-            spans=offered.cut,
+            spans=offered.spans,
             market=build.market.ref,
             scenarios=build.scenarios.ref,
             slices=build.slices,

@@ -68,7 +68,7 @@ def sized_market(
     return market, MarketSize(len(market.contracts), underlyings)
 
 
-def _sum_slab(priced: CubeSlice, book: PreparedBook, first: int, last: int) -> SlicePnl:
+def _sum_slice(priced: CubeSlice, book: PreparedBook, first: int, last: int) -> SlicePnl:
     return slice_pnl(priced, book.select(first, last))
 
 
@@ -157,9 +157,9 @@ class JobTask(Protocol):
         ...
 
 
-sum_slab = cast(
+sum_slice = cast(
     "Remote[[ObjectRef[CubeSlice], ObjectRef[PreparedBook], int, int], ObjectRef[SlicePnl]]",
-    as_remote(_sum_slab, max_retries=-1),
+    as_remote(_sum_slice, max_retries=-1),
 )
 """Task (CubeSlice, PreparedBook, first, last) -> SlicePnl of accounts [first, last)."""
 _Revalue: TypeAlias = Remote[

@@ -5,7 +5,7 @@ rows of one expiry; the snapshot uses the median over the rows.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -91,9 +91,7 @@ def snapshot_from_chain(
     instruments, kept, problems = _options_of(names, time, origin, repeated=for_gates)
     raise_if_any(problems, InvalidMarketData, f"{origin} has unusable instrument names")
     rows = rows.take(pa.array(kept))
-    return snapshot_from_quotes(
-        instruments,
-        time=time,
+    quotes = ChainQuotes(
         forward_usd=number_column(rows, "underlying"),
         index_usd=number_column(rows, "index_price"),
         bid=number_column(rows, "bid_price"),
@@ -103,8 +101,9 @@ def snapshot_from_chain(
         open_interest=number_column(rows, "open_interest"),
         volume=number_column(rows, "volume"),
         age_seconds=_ages(rows, time, origin) if for_gates else None,
-        origin=origin,
-        is_synthetic=is_synthetic,
+    )
+    return snapshot_from_quotes(
+        instruments, quotes, time=time, origin=origin, is_synthetic=is_synthetic
     )
 
 
@@ -160,65 +159,72 @@ def _options_of(
     return instruments, kept, problems
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChainQuotes:
+    """One quote per option of a chain, as published; NaN means not reported."""
+
+    forward_usd: FloatArray
+    """float64 (n_options,): forward of the option's expiry, US dollars per coin."""
+    index_usd: FloatArray
+    """float64 (n_options,): index price of the underlying, US dollars per coin."""
+    bid: FloatArray
+    """float64 (n_options,): coins per coin for inverse options, US dollars for linear ones."""
+    ask: FloatArray
+    """float64 (n_options,), in the unit of `bid`."""
+    mark: FloatArray
+    """float64 (n_options,), in the unit of `bid`."""
+    mark_vol: FloatArray
+    """float64 (n_options,): annual volatility of the mark, a fraction."""
+    open_interest: FloatArray
+    """float64 (n_options,), coins."""
+    volume: FloatArray
+    """float64 (n_options,): traded volume, coins."""
+    age_seconds: FloatArray | None = None
+    """float64 (n_options,): age at the snapshot's time, seconds; None if no age is known."""
+
+
 def snapshot_from_quotes(
     instruments: list[Instrument],
+    quotes: ChainQuotes,
     *,
     time: datetime,
-    forward_usd: FloatArray,
-    index_usd: FloatArray,
-    bid: FloatArray,
-    ask: FloatArray,
-    mark: FloatArray,
-    mark_vol: FloatArray,
-    open_interest: FloatArray,
-    volume: FloatArray,
     origin: str,
     is_synthetic: bool = False,
-    age_seconds: FloatArray | None = None,
 ) -> MarketSnapshot:
     """Return a snapshot of options from one quote per option.
-
-    All arrays are float64 (n_options,), in the order of `instruments`; NaN means not reported.
 
     Parameters
     ----------
     instruments : list of Instrument
         Options only.
+    quotes : ChainQuotes
+        In the order of `instruments`. Medians of the indices of an underlying and of the forwards
+        of an expiry are used; without a forward, put-call parity of the marks. Bids, asks and
+        volatilities that are not positive become NaN, missing open interest and volume 0.
     time : aware datetime
-    forward_usd, index_usd : array
-        US dollars per coin; medians are used. Without a forward, put-call parity of the marks.
-    bid, ask, mark : array
-        Coins per coin for inverse options, US dollars for linear ones. Bids and asks that are not
-        positive become NaN.
-    mark_vol : array
-        Annual volatilities, fractions; values that are not positive become NaN.
-    open_interest, volume : array
-        Coins; NaN becomes 0.
     origin : str
         Where the quotes came from.
     is_synthetic : bool
-    age_seconds : array, optional
-        Seconds before the snapshot.
 
     Raises
     ------
     InvalidMarketData
         If an index or forward is not a positive finite number, or an option has expired.
     """
-    expiries, expiry_index = _expiries_of(instruments, time, forward_usd, mark)
+    expiries, expiry_index = _expiries_of(instruments, time, quotes.forward_usd, quotes.mark)
     options = OptionQuotes(
         tuple(i.name for i in instruments),
         expiry_index,
         *_contract_columns(instruments),
-        bid=_positive_or_nan(bid),
-        ask=_positive_or_nan(ask),
-        mark=mark,
-        mark_vol=_positive_or_nan(mark_vol),
-        open_interest=np.nan_to_num(open_interest),
-        volume=np.nan_to_num(volume),
-        age_seconds=age_seconds,
+        bid=_positive_or_nan(quotes.bid),
+        ask=_positive_or_nan(quotes.ask),
+        mark=quotes.mark,
+        mark_vol=_positive_or_nan(quotes.mark_vol),
+        open_interest=np.nan_to_num(quotes.open_interest),
+        volume=np.nan_to_num(quotes.volume),
+        age_seconds=quotes.age_seconds,
     )
-    index, now = _index_of(instruments, index_usd), time.astimezone(UTC)
+    index, now = _index_of(instruments, quotes.index_usd), time.astimezone(UTC)
     return MarketSnapshot(now, index, expiries, options, is_synthetic=is_synthetic, origin=origin)
 
 

@@ -1,4 +1,4 @@
-"""Market snapshots: indices, forwards and quotes of the listed options at one time."""
+"""Market snapshots: indices, forwards, quotes, perpetuals and interest rates at one time."""
 
 from collections import Counter
 from dataclasses import dataclass, field

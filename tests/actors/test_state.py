@@ -45,7 +45,7 @@ def test_a_start_places_shards_and_builds_the_generation_in_use() -> None:
     simulation.answer(load)
     (price,) = simulation.pending
     assert isinstance(price, PriceSlices)
-    assert sum(span.count for span in price.cut) == 500
+    assert sum(span.count for span in price.spans) == 500
     simulation.answer(price)
     assert simulation.current == (2, load.revision)
     assert simulation.state.builds.pending == 0

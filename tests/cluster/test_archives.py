@@ -196,7 +196,7 @@ def test_a_limit_is_exceeded_without_option_chains(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_remedy_without_chains_is_a_valid_model(tmp_path: Path) -> None:
-    """`set surface_moves = 'none'`, followed literally, was refused as an unknown field."""
+    """The keys that the remedy names, copied to a model file, give a model that runs."""
     root = prices_alone(tmp_path / "data", 1900)
     market, book = tmp_path / "market.toml", tmp_path / "book.csv"
     market.write_text(

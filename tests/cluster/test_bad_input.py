@@ -163,7 +163,7 @@ def collateral(tmp_path: Path, *rows: tuple[str, str, float]) -> Path:
 def test_collateral_of_unknown_accounts_is_refused_before_the_work(
     tmp_path: Path, folder: Path, command: str
 ) -> None:
-    """The newcomer's second critical finding: 5 BTC of NOBODY were dropped in silence."""
+    """No deposit is left out without a message: accounts that the book lacks are named by line."""
     held = small_book(tmp_path, folder, {"A": 10.0})
     path = collateral(tmp_path, ("A", "USD", 1e6), ("NOBODY", "BTC", 5), ("NOBODY", "USD", 1),
                       ("a", "USD", 2), ("A", "DOGE", 3))  # fmt: skip

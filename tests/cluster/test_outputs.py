@@ -64,7 +64,7 @@ def contents(path: Path) -> dict[str, str]:
 def test_force_keeps_a_folder_that_no_command_wrote(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The newcomer's first critical finding: `--force` deleted a file of the user's."""
+    """`--force` replaces only what a command wrote, and deletes no other file."""
     target = tmp_path / "keep"
     target.mkdir()
     (target / "thesis.txt").write_text("years of work")
@@ -187,7 +187,7 @@ def test_outputs_follow_the_umask(tmp_path: Path) -> None:
 def test_an_unusable_output_is_noticed_before_the_work(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """The newcomer's third finding: a raw traceback after the whole calculation."""
+    """The output is checked first, and a fault is one message without a traceback."""
     (tmp_path / "file").write_text("x")
     assert "does not exist (create it" in refuse(*command, "--out", tmp_path / "no" / "such")
     assert "file is not a folder" in refuse(*command, "--out", tmp_path / "file" / "below")

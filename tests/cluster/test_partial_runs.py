@@ -66,7 +66,7 @@ def incomplete(
 def test_one_account_that_cannot_be_margined_does_not_stop_the_others(
     incomplete: tuple[Path, str], folder: Path, tmp_path: Path
 ) -> None:
-    """One position that cannot be margined stopped the whole book."""
+    """Its account is listed with the reason; all others have the margins of a book without it."""
     out, _ = incomplete
     margin("run", "--data", folder, "--out", tmp_path / "whole", "--book",
            folder / "portfolios" / "book.parquet")  # fmt: skip

@@ -218,7 +218,7 @@ def test_all_sources_of_the_collected_data_are_read(data_root: Path) -> None:
 def test_names_of_models_that_differ_in_special_characters_have_their_own_records(
     tmp_path: Path,
 ) -> None:
-    """They had one file, so that the second name was never recorded."""
+    """Each name has its own file, even if both become one when special characters are replaced."""
     registry = ModelRegistry(tmp_path)
     one, two = (model_from("plain-hs", name=name) for name in ("a b", "a_b"))
     assert registry.use(one).parameters.name == "a b"

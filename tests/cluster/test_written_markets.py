@@ -108,14 +108,44 @@ def test_a_market_needs_no_options_and_every_index_of_the_file_is_used(work: Pat
     assert "A" in rows[1]
 
 
-def test_a_market_of_one_underlying_s_options_keeps_its_content_id(work: Path) -> None:
-    market = snapshot_from_toml(work / "market.toml")
-    (work / "more.toml").write_text(
-        (work / "market.toml").read_text().replace("[index]", "[index]\nETH = 2259.65")
-    )
-    more = snapshot_from_toml(work / "more.toml")
-    assert market.index_usd == {"BTC": 56400.0}
-    assert more.id != market.id  # the index is part of the content
+ONE_UNDERLYING = """\
+time = 2026-05-15T08:00:00Z
+[index]
+BTC = 56400.0
+[[option]]
+name = "BTC-26JUN26-50000-P"
+forward = 56720.0
+volatility = 0.56
+bid = 0.021
+ask = 0.023
+open_interest = 120.0
+[[option]]
+name = "BTC-26JUN26-60000-C"
+forward = 56720.0
+volatility = 0.52
+[[future]]
+name = "BTC-26JUN26"
+price = 56720.0
+"""
+
+
+def test_a_market_of_one_underlying_s_options_keeps_its_content_id(tmp_path: Path) -> None:
+    """Stored results name the market by the id that version 0.1.0 gave it; it is stated here."""
+    path = tmp_path / "market.toml"
+
+    def id_of(text: str) -> str:
+        path.write_text(text)
+        return snapshot_from_toml(path).id
+
+    assert id_of(ONE_UNDERLYING) == "snapshot-131ea63982615c5a68794a994e0a514a"
+    # Whatever the file states is part of the content, also what the options do not need.
+    stated = {
+        id_of(ONE_UNDERLYING),
+        id_of(ONE_UNDERLYING.replace("[index]\n", "[index]\nETH = 2259.65\n")),
+        id_of(ONE_UNDERLYING.replace("bid = 0.021\n", "")),
+        id_of(ONE_UNDERLYING + '[[future]]\nname = "BTC-PERPETUAL"\nprice = 56410.0\n'),
+    }
+    assert len(stated) == 4
 
 
 @pytest.mark.parametrize(

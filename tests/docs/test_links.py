@@ -57,6 +57,12 @@ def shell_lines(text: str) -> Iterator[str]:
                 yield found[1].split("#")[0].strip()
 
 
+def inline_commands(text: str) -> Iterator[str]:
+    """Yield the commands in backticks, which a line break may divide."""
+    for command in re.findall(r"`(margin [^`]+)`", _FENCE.sub("", text)):
+        yield " ".join(command.split())
+
+
 def command_of(line: str) -> tuple[Any, list[str]]:
     """Return the command that a line calls, and the words after its name."""
     command: Any = typer.main.get_command(app)
@@ -70,12 +76,15 @@ def command_of(line: str) -> tuple[Any, list[str]]:
 
 
 def test_every_command_and_option_on_a_page_exists() -> None:
-    lines = [(name(page), line) for page in pages() for line in shell_lines(page.read_text())]
-    assert len(lines) > 20
-    for page, line in lines:
+    texts = [(name(page), page.read_text()) for page in pages()]
+    blocks = [(page, line) for page, text in texts for line in shell_lines(text)]
+    inline = [(page, line) for page, text in texts for line in inline_commands(text)]
+    assert len(blocks) > 20
+    assert len(inline) > 20
+    for page, line in (*blocks, *inline):
         command, words = command_of(line)
         known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
-        used = {re.sub(r"[\[\]]", "", w).split("=")[0] for w in words}
+        used = {re.sub(r"[\[\],]", "", w).split("=")[0] for w in words}
         unknown = {w for w in used if w.startswith("--")} - known - {"--help", "--version"}
         assert not unknown, f"{page}: {line}"
 
@@ -83,3 +92,36 @@ def test_every_command_and_option_on_a_page_exists() -> None:
 def test_commands_have_one_spelling() -> None:
     found = [name(p) for p in pages() if re.search(r"(?:bin/|python -m )margin\b", p.read_text())]
     assert not found
+
+
+def test_every_option_that_a_page_names_alone_exists() -> None:
+    known: set[str] = {"--help", "--version", "--markdown"}
+
+    def collect(command: Any) -> None:
+        for parameter in command.params:
+            known.update(parameter.opts, parameter.secondary_opts)
+        for below in getattr(command, "commands", {}).values():
+            collect(below)
+
+    collect(typer.main.get_command(app))
+    for page in pages():
+        named = set(re.findall(r"`(--[a-z][\w-]*)", _FENCE.sub("", page.read_text())))
+        assert named <= known, name(page)
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        (name(page), target)
+        for page in pages()
+        for target in re.findall(r"`make\s([\w-]+)", page.read_text())
+    }
+    assert len({target for _, target in named}) > 10
+    assert not {(page, target) for page, target in named if target not in targets}
+
+
+def test_every_formula_of_a_page_has_a_number_of_its_own() -> None:
+    text = (ROOT / "docs" / "how-your-margin-is-computed.md").read_text()
+    numbers = re.findall(r"^ *\((\d+[a-z]?)\) ", "".join(_FENCE.findall(text)), re.MULTILINE)
+    assert len(numbers) > 50
+    assert len(set(numbers)) == len(numbers)

@@ -125,7 +125,7 @@ def test_the_others_are_margined_as_if_the_expiry_were_not_listed(
 def test_a_wrong_mark_no_longer_moves_the_margin(
     snapshot: MarketSnapshot, accounts: Book, held: dict[str, str]
 ) -> None:
-    """One mark at 350 % moved the margin of its holder; it is now priced on the smile."""
+    """An option whose mark fails a gate is priced on the smile, within 2 % of its sound margin."""
     scenarios = made_scenarios(120)
     broken = faults.mark_at_350_with_its_price(snapshot, row_of(snapshot, held["near"]))
     free = preset("hs-surface")
@@ -154,7 +154,7 @@ def test_sound_chains_have_the_same_margins_with_and_without_gates(
 def test_an_expiry_with_too_few_quotes_stops_only_its_holders(
     snapshot: MarketSnapshot, accounts: Book, held: dict[str, str]
 ) -> None:
-    """One thin expiry that no account held stopped the whole calculation."""
+    """Accounts without options of the expiry have the margins that they have without the expiry."""
     row = row_of(snapshot, held["far"])
     thin = faults.few_marks(snapshot, row)
     with pytest.raises(MissingMarketData, match="no surface can be fitted"):

@@ -58,7 +58,7 @@ def priced(
     scenarios = made_scenarios(200) if scenarios is None else scenarios
     market = prepare_market(snapshot, parameters or model())
     n_core = scenarios.section("core").count
-    slabs = tuple(
+    slices = tuple(
         price_slice(
             market,
             scenarios.rows(b, min(b + tiles * TILE, len(scenarios))),
@@ -67,7 +67,7 @@ def priced(
         )
         for b in range(0, len(scenarios), tiles * TILE)
     )
-    return PricedMarket(market, scenarios, slabs if keep else None)
+    return PricedMarket(market, scenarios, slices if keep else None)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_sound_book_is_passed_on_as_the_same_object(ready: PricedMarket, book:
 def test_one_position_that_cannot_be_margined_stops_its_own_account_only(
     ready: PricedMarket, snapshot: MarketSnapshot, name: str
 ) -> None:
-    """Regression test for item A8 of the operator's review."""
+    """The other accounts have, to the last bit, the margins that they have without it."""
     quantity, text = BAD[name]
     held = {"A": SOUND, "B": SOUND | {name: quantity}, "C": {"BTC_USDC": 2.0}}
     book = book_of(held)
@@ -148,7 +148,7 @@ def test_contributions_are_those_of_the_account_s_own_contracts(snapshot: Market
 def test_expired_positions_are_taken_out_and_listed(
     ready: PricedMarket, snapshot: MarketSnapshot
 ) -> None:
-    """Regression test for item A8 of the operator's review: every expiry stopped the whole book."""
+    """Accounts are margined on the positions that remain, and no expired position is a failure."""
     book = book_of(
         {
             "A": SOUND | {EXPIRED: 0.015},

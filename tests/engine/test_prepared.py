@@ -31,14 +31,14 @@ def digest_of(margins, result):
     )
 
 
-def priced(snapshot, scenarios, parameters, tiles_a_slab):
+def priced(snapshot, scenarios, parameters, tiles_per_slice):
     market = prepare_market(snapshot, parameters)
-    step = tiles_a_slab * TILE
-    slabs = tuple(
+    step = tiles_per_slice * TILE
+    slices = tuple(
         price_slice(market, scenarios.rows(b, min(b + step, len(scenarios))), b)
         for b in range(0, len(scenarios), step)
     )
-    return PricedMarket(market, scenarios, slabs)
+    return PricedMarket(market, scenarios, slices)
 
 
 def with_bespoke(book: Book, snapshot: MarketSnapshot) -> Book:
@@ -73,13 +73,13 @@ def test_slices_give_the_bits_of_one_calculation(snapshot, book, tiles, weighted
     assert np.array_equal(margins.tail_scenario, result.margins.tail_scenario)
 
 
-@pytest.mark.parametrize("slabs", [True, False])
-def test_contracts_that_no_chain_lists_are_priced_when_asked_for(snapshot, book, slabs):
+@pytest.mark.parametrize("slices", [True, False])
+def test_contracts_that_no_chain_lists_are_priced_when_asked_for(snapshot, book, slices):
     scenarios, parameters = made_scenarios(300), model(**BESPOKE)
     odd = with_bespoke(book, snapshot)
     result = calculate_margin(snapshot, scenarios, odd, parameters)
     market = priced(snapshot, scenarios, parameters, 2)
-    if not slabs:
+    if not slices:
         market = PricedMarket(market.market, scenarios, None)
     assert digest_of(market.margins(odd), result) == result.digest
     rows = market.position_profits_usd(odd)

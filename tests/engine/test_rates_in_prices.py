@@ -13,7 +13,7 @@ from margin_actors.engine.margin import calculate_margin, prepare_market
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidPortfolio, MissingMarketData
 from margin_actors.market.books import account_book
-from margin_actors.market.chains import snapshot_from_quotes
+from margin_actors.market.chains import ChainQuotes, snapshot_from_quotes
 from margin_actors.market.instruments import instrument_from_name
 from margin_actors.market.rates import RateCurve, curve_from_yields
 from margin_actors.market.snapshots import MarketSnapshot
@@ -31,9 +31,7 @@ def linear_market(curve: RateCurve | None, strike: float = 85_000.0) -> MarketSn
     """Return a snapshot of linear calls and puts on BTC with one strike."""
     names = [f"BTC_USDC-{e}-{strike:g}-{side}" for e in EXPIRIES for side in "CP"]
     n, nothing = len(names), np.full(len(names), np.nan)
-    made = snapshot_from_quotes(
-        [instrument_from_name(name) for name in names],
-        time=NOW,
+    quotes = ChainQuotes(
         forward_usd=np.full(n, FORWARD),
         index_usd=np.full(n, INDEX),
         bid=nothing,
@@ -42,8 +40,9 @@ def linear_market(curve: RateCurve | None, strike: float = 85_000.0) -> MarketSn
         mark_vol=np.full(n, VOL),
         open_interest=nothing,
         volume=nothing,
-        origin="test",
     )
+    instruments = [instrument_from_name(name) for name in names]
+    made = snapshot_from_quotes(instruments, quotes, time=NOW, origin="test")
     return replace(made, rates=curve)
 
 

@@ -61,7 +61,7 @@ def test_a_killed_process_loses_nothing(killed: tuple[Path, int]) -> None:
 
 
 def test_a_copy_without_the_log_of_writes_is_refused(killed: tuple[Path, int]) -> None:
-    """Once: a clean SIGTERM leaves the WAL: 1,398 of 1,532 changes."""
+    """The database file alone lacks entries that the side file notes, which is a loss."""
     folder, sequence = killed
     (folder / "ledger.sqlite-wal").unlink()
     (folder / "ledger.sqlite-shm").unlink()
@@ -73,7 +73,7 @@ def test_a_copy_without_the_log_of_writes_is_refused(killed: tuple[Path, int]) -
 
 
 def test_damage_in_the_log_of_writes_is_found_at_the_start(killed: tuple[Path, int]) -> None:
-    """Once: 64 flipped bytes in the WAL: 1,505 and still ok."""
+    """SQLite ignores the log from the damaged page on; the side file shows what is missing."""
     folder, sequence = killed
     wal = folder / "ledger.sqlite-wal"
     content = bytearray(wal.read_bytes())
@@ -214,7 +214,7 @@ def test_rows_added_outside_are_found(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    """Once: a ledger of random bytes: raw traceback."""
+    """Random bytes, a cut file and a page of zeros give a message, not a traceback."""
 
     def random_bytes(path: Path) -> None:
         path.write_bytes(bytes(range(256)) * 64)
@@ -350,7 +350,7 @@ def test_a_lost_connection_of_a_thread_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_unavailable_and_a_later_write_succeeds(tmp_path: Path) -> None:
-    """Once: disk full … INTERNAL."""
+    """A full disk is `LedgerUnavailable`, which callers may retry, and not an internal error."""
     ledger = Ledger(sqlite_url(tmp_path / "ledger.sqlite"))
     fill(ledger)
     with ledger.database.writing() as writer:  # SQLite's own limit is reported as a full disk is

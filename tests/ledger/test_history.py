@@ -65,7 +65,7 @@ def test_calculations_are_recorded_once_and_listed_in_pages(ledger: Ledger) -> N
 
 
 def test_a_page_token_that_is_not_ours_is_an_error_of_the_request(ledger: Ledger) -> None:
-    """Once: INTERNAL for page token."""
+    """Every text that no listing returned is `InvalidRequest`, even if it is a number."""
     listings = (
         ledger.list_calculations,
         ledger.list_generations,
@@ -79,7 +79,7 @@ def test_a_page_token_that_is_not_ours_is_an_error_of_the_request(ledger: Ledger
 
 
 def test_what_was_in_use_when_is_kept_with_who_asked(ledger: Ledger) -> None:
-    """Once: `heads` is overwritten."""
+    """Each change of what is in use is a row of its own with its key, request and caller."""
     assert ledger.active_inputs() == ActiveInputs()
     publish(ledger, "s1", key="k1")
     activate(ledger, "x1", key="k1")  # keys of other methods are other keys
@@ -219,7 +219,7 @@ def test_changes_are_read_from_the_last_upload_on(ledger: Ledger) -> None:
 
 
 def test_rows_cannot_be_changed_or_deleted(ledger: Ledger) -> None:
-    """Once: insert-only by convention (no trigger, no foreign key)."""
+    """Triggers of the database refuse updates and deletions in every table of the log."""
     fill(ledger)
 
     def execute(statement: str) -> object:

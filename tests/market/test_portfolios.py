@@ -49,10 +49,7 @@ NOT_HELD = [("M", "b", Y, 0.0), ("N", "Z", X, 0.0), ("M", "A", "SOL_USDC", 0.0)]
 def test_equal_positions_have_equal_book_ids_however_they_were_given(
     held: list[tuple[str, str, str, float]], not_held: list[tuple[str, str, str, float]]
 ) -> None:
-    """Regression test for part B of the operator's review.
-
-    Equal positions had different ids if one book came from trades and the other from an upload.
-    """
+    """The id depends on the positions alone: not on their order, nor on quantities of zero."""
     book = book_from_table(rows(*held, *not_held), where="b")
     assert book.accounts == ("A", "B", "b", "é")
     assert book.members == ("M", "N", "M", "N")
@@ -68,7 +65,7 @@ def test_a_book_of_zero_quantities_has_no_accounts() -> None:
 
 
 def test_quantities_that_could_overflow_are_refused_by_row() -> None:
-    """Regression test for item A4 of the operator's review."""
+    """The limit itself is accepted; every row above it is named with its quantity."""
     table = rows(("M", "A", X, QUANTITY_MAX), ("M", "A", Y, -2e12), ("M", "B", Y, 1e308))
     with pytest.raises(InvalidPortfolio, match="2 problems") as caught:
         book_from_table(table, where="b")

@@ -31,7 +31,7 @@ def test_a_market_with_options_may_be_published(snapshot: MarketSnapshot) -> Non
 
 
 def test_an_empty_snapshot_of_1970_has_every_fault_named_at_once() -> None:
-    """Regression test for item A5 of the operator's review."""
+    """All faults are in one error: the time, the index prices and the options."""
     empty = MarketSnapshot(datetime(1970, 1, 1, tzinfo=UTC), {}, (), NO_OPTIONS)
     found = "\n".join(faults(empty))
     for part in ("time: 1970-01-01", "index prices: none given", "options: none given"):
@@ -46,7 +46,7 @@ def test_a_time_far_ahead_of_the_clock_may_not_be_published(snapshot: MarketSnap
 def test_a_snapshot_older_than_the_current_one_may_not_be_published(
     snapshot: MarketSnapshot,
 ) -> None:
-    """Regression test for item A5 of the operator's review."""
+    """The market does not go back by accident."""
     (fault,) = faults(snapshot, current_time=snapshot.time + timedelta(seconds=1))
     assert "is before the current snapshot's" in fault
 

@@ -30,7 +30,7 @@ def filled(queue: FairQueue[Any], callers: int, each: int, now: float = 0.0) -> 
 
 
 def test_a_burst_of_200_calls_of_one_caller_is_admitted() -> None:
-    """200 what-ifs at once from one client."""
+    """The queue of one caller holds 256 calls; those beyond are rejected and restrict no other."""
     queue: FairQueue[Any] = FairQueue(LIMITS)
     assert filled(queue, 1, 200) == 200
     assert filled(queue, 1, 200) == 56, "the queue of one caller is bounded"
@@ -40,7 +40,7 @@ def test_a_burst_of_200_calls_of_one_caller_is_admitted() -> None:
 
 
 def test_twenty_callers_with_one_call_each_are_admitted_beside_a_burst() -> None:
-    """Of 20 mixed clients half of the calls were rejected."""
+    """The queue of one caller takes no place of another."""
     queue: FairQueue[Any] = FairQueue(LIMITS)
     assert filled(queue, 1, 200) == 200
     assert [queue.admit(f"client {i}", 0.0) for i in range(20)] == [None] * 20

@@ -105,7 +105,7 @@ def test_an_upload_names_the_account_and_the_instrument_that_cannot_be_margined(
 
 
 def test_an_upload_that_repeats_a_name_is_refused(service: Service) -> None:
-    """Repeated names in the dictionaries of a message once made a stored book unreadable."""
+    """Names in the dictionaries of a message are unique, since a stored book must be readable."""
     columns = {"account": [0, 1], "instrument": [0, 0], "quantity": [10.0, 20.0]}
     texts = {"account_ids": ["U-1", "U-1"], "member_ids": ["U", "U"]}
     names = {"instrument_names": ["BTC-PERPETUAL"]}
@@ -158,7 +158,7 @@ def replace_time(messages: list[object], time: Timestamp) -> list[object]:
 
 
 def test_every_bad_field_of_a_header_is_named_at_once(service: Service, world: World) -> None:
-    """Violations come all at once."""
+    """One refusal names every field that is wrong, so that one correction suffices."""
     messages = snapshot_messages(world.snapshot)
     header = messages[0].header
     header.discount_annual = float("nan")
@@ -236,7 +236,7 @@ def test_a_repeated_publication_changes_nothing_even_after_another(
 def test_equal_positions_have_equal_ids_however_they_came_about(
     service: Service, world: World
 ) -> None:
-    """A canonical order."""
+    """The id and the digest of a book follow from the positions, not from the trades made."""
     before = service.book().summary
     account, other = world.book.accounts[3], world.book.accounts[0]
     moves = [(account, "BTC-PERPETUAL", 10.0), (other, "ETH-PERPETUAL", -20.0)]

@@ -1,4 +1,4 @@
-"""`margin serve` and what newcomers do with it, as processes of their own."""
+"""`margin serve` and what first-time users do with it, in separate processes."""
 
 import re
 import signal
@@ -154,7 +154,7 @@ def workers(*names: str) -> set[int]:
 
 def workers_of_tasks() -> set[int]:
     """Return the processes that run tasks, or wait for one."""
-    return workers("ray::IDLE", "ray::_sum_slab", "ray::_revalue")
+    return workers("ray::IDLE", "ray::_sum_slice", "ray::_revalue")
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def gateways(
 def test_two_gateways_of_one_node_keep_their_workers(
     gateways: tuple[Command, Command], world: World
 ) -> None:
-    """Ray kept two idle workers of a node with two processors, whichever gateway used them last."""
+    """A node keeps idle workers for all its gateways, so that books do not wait for new ones."""
     first, second = gateways
     with MarginClient(first.target) as one, MarginClient(second.target) as other:
 

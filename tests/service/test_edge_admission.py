@@ -37,7 +37,7 @@ def _rejects_nothing(running: Running) -> Iterator[None]:
 def test_200_what_ifs_at_once_on_one_connection_are_all_answered(
     running: Running, world: World
 ) -> None:
-    """Newcomer's review: 1,298 rejections for 600 answers."""
+    """A burst that fits into the queue of one caller is answered without a rejection."""
     with grpc.insecure_channel(running.target) as channel:
         stub = stubs.MarginServiceStub(channel)
         asked = what_if(world.book.accounts[0])
@@ -50,7 +50,7 @@ def test_200_what_ifs_at_once_on_one_connection_are_all_answered(
 def test_a_gather_of_200_what_ifs_is_answered_without_repeats(
     running: Running, world: World
 ) -> None:
-    """Newcomer's review: the asyncio client bounds its own calls in flight."""
+    """The asyncio client limits its own calls in flight, so that the service rejects none."""
     account = world.book.accounts[0]
 
     async def run() -> tuple[float, float]:
@@ -100,7 +100,7 @@ def test_a_burst_delays_another_caller_by_a_few_calls(running: Running, world: W
 
 
 def test_twenty_mixed_clients_are_served_without_rejections(running: Running, world: World) -> None:
-    """20 mixed clients had about half of their calls rejected."""
+    """Twenty callers with one call at a time are within every limit, whatever they call."""
     failed: list[BaseException] = []
 
     def work(number: int) -> None:
@@ -133,7 +133,7 @@ def test_twenty_mixed_clients_are_served_without_rejections(running: Running, wo
 def test_status_health_and_reflection_are_answered_while_all_places_are_taken(
     running: Running,
 ) -> None:
-    """GetStatus shared the queue of the work; 60 of 90 were rejected."""
+    """Calls of operators do not pass the admission gates and are answered in an overload."""
     admission = running.gateway.admission
     waiting: list[asyncio.Task[None]] = []
 
@@ -175,7 +175,7 @@ def test_status_health_and_reflection_are_answered_while_all_places_are_taken(
 def test_a_thousand_idle_connections_cost_nothing_measurable(
     running: Running, world: World
 ) -> None:
-    """The median of a margin rose from 4.6 to 28.4 ms."""
+    """Open connections without calls do not delay the calls of other connections."""
     host, _, port = running.target.rpartition(":")
     account = world.book.accounts[0]
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"

@@ -30,7 +30,7 @@ from margin_cluster.service import start_logging
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
 from prometheus_client import generate_latest
-from service_world import Running, World, wire
+from service_world import Running, World, beside, wire
 from waiting import wait_until
 
 from margin_actors.errors import InvalidParameters, Problem
@@ -47,38 +47,35 @@ def log() -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-@pytest.fixture
-def starting(running: Running) -> Iterator[Running]:
-    """The gateway as it is before its start-up is complete."""
-    running.gateway.health._accepts_writes = False
-    yield running
-    running.gateway.accept_writes()
-
-
-def test_changes_are_refused_until_the_start_up_is_complete(
-    starting: Running, world: World
-) -> None:
-    """Trades were acknowledged before the service was ready, then lost."""
+def test_changes_are_refused_until_the_start_up_is_complete(running: Running, world: World) -> None:
+    """A trade that is acknowledged before the start-up is complete could be lost."""
     account = world.book.accounts[0]
-    with MarginClient(starting.target, retries=ONCE) as client:
-        changes = (
-            lambda: client.apply_trades([]),
-            lambda: client.upload_positions([]),
-            lambda: client.publish_snapshot(*wire(world.snapshot)),
-            lambda: client.activate_scenario_set("s"),
-            lambda: client.build_scenario_set(),
-            lambda: client.calculate_margin(account),
-            lambda: client.calculate_book(),
-        )
-        for change in changes:
-            with pytest.raises(UnavailableError, match="starting") as caught:
-                change()
-            assert caught.value.retry_seconds
-        status = client.get_status()
-        assert not status.is_ready
-        assert any("start-up" in problem for problem in status.problems)
-        assert client.get_portfolio(account).account_id == account
-        starting.gateway.accept_writes()
+
+    def is_refusing(starting: Running) -> None:
+        with MarginClient(starting.target, retries=ONCE) as client:
+            changes = (
+                lambda: client.apply_trades([]),
+                lambda: client.upload_positions([]),
+                lambda: client.publish_snapshot(*wire(world.snapshot)),
+                lambda: client.activate_scenario_set("s"),
+                lambda: client.build_scenario_set(),
+                lambda: client.calculate_margin(account),
+                lambda: client.calculate_book(),
+            )
+            for change in changes:
+                with pytest.raises(UnavailableError, match="starting") as caught:
+                    change()
+                assert caught.value.retry_seconds
+            status = client.get_status()
+            assert not status.is_ready
+            assert any("start-up" in problem for problem in status.problems)
+            assert client.get_portfolio(account).account_id == account
+        assert health_of(starting) == health_pb2.HealthCheckResponse.NOT_SERVING
+
+    with (
+        beside(running, world, before_ready=is_refusing) as started,
+        MarginClient(started.target) as client,
+    ):
         assert client.wait_until_ready(timeout_seconds=10).is_ready
         client.calculate_margin(account)
 
@@ -90,7 +87,7 @@ def health_of(running: Running) -> int:
 
 
 def test_health_follows_the_ledger(running: Running, client: MarginClient) -> None:
-    """With a full disk health stayed SERVING."""
+    """Health is NOT_SERVING while the ledger cannot be used, and SERVING again afterwards."""
 
     def becomes(status: int) -> None:
         wait_until(lambda: health_of(running) == status, 10)
@@ -120,7 +117,7 @@ def test_every_condition_of_health_is_listed() -> None:
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection_lists_and_describes_the_services(running: Running, version: str) -> None:
-    """Reflection v1 was missing."""
+    """Tools use version 1 or the older v1alpha; both list and describe every service."""
     path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
     with grpc.insecure_channel(running.target) as channel:
         call = channel.stream_stream(
@@ -143,7 +140,7 @@ def test_reflection_lists_and_describes_the_services(running: Running, version: 
 def test_a_caller_that_leaves_is_logged_as_cancelled(
     running: Running, world: World, log: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Callers that left gave INTERNAL with tracebacks."""
+    """A call whose caller has left is CANCELLED in the log, with no error and no traceback."""
 
     async def leave() -> None:
         for seconds in (0.0, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.1):
@@ -194,7 +191,7 @@ def test_a_deadline_that_passes_while_an_answer_is_read_is_no_internal_error(
 
 @given(st.integers(-(2**31), 2**31 - 1), st.text(max_size=30))
 def test_any_page_is_valid_or_every_violation_is_listed(size: int, token: str) -> None:
-    """A token of 26 digits was INTERNAL, and violations came in stages."""
+    """Size and token are checked together; no token, however long, is an internal error."""
     problems: list[Problem] = []
     request = pb.ListCalculationsRequest(page_size=size, page_token=token)
     rows, start = page_from_proto(request, problems)
@@ -249,7 +246,7 @@ def test_settings_out_of_their_range_are_refused_together() -> None:
 
 
 def test_the_metrics_that_an_operator_watches_are_there(running: Running) -> None:
-    """Ledger failures, free slots, age of the snapshot, positions."""
+    """Free slots, positions, ledger failures, queues, readiness and the age of the snapshot."""
     metrics = running.gateway.metrics
     metrics.set_run_slots(total=4, free=3)
     metrics.set_positions(accounts=2, positions=5)

@@ -58,7 +58,7 @@ def silent_uploads(target: str, count: int, *, messages: int) -> Iterator[list[g
 
 
 def test_uploads_that_fall_silent_hold_no_place(running: Running, world: World) -> None:
-    """40 silent uploads refused all books for 60 s."""
+    """Open uploads have limits of their own and take no place of books or of other uploads."""
     admission = running.gateway.admission
     with silent_uploads(running.target, UPLOADS, messages=1) as calls:
         wait_until(lambda: sum(call.done() for call in calls) == UPLOADS - 4)
@@ -103,7 +103,7 @@ def test_a_call_without_a_first_message_is_ended_soon(running: Running, method: 
 def test_a_stalled_upload_does_not_delay_the_end_of_the_gateway(
     service_of_session: Running, world: World
 ) -> None:
-    """One stalled upload held SIGTERM for 32.9 s."""
+    """A gateway that stops ends open uploads with UNAVAILABLE and does not wait for them."""
     service = beside(service_of_session, world, stall_seconds_max=STALL)
     with ExitStack() as stack:
         running = stack.enter_context(service)

@@ -69,7 +69,7 @@ def kill(*names: str) -> int:
 
 SPARED = list[psutil.Process]()
 """Actors of other services on the same Ray cluster."""
-WORKERS = ("sum_slab", "revalue", "IDLE")
+WORKERS = ("sum_slice", "revalue", "IDLE")
 VICTIMS: dict[str, Callable[[], int]] = {
     "a shard": lambda: kill("ScenarioShard"),
     "the reducer": lambda: kill("Reducer"),

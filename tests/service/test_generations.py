@@ -127,12 +127,12 @@ def test_nothing_unusable_is_stored(small: SmallWorld, tmp_path: Path) -> None:
 def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recovery(
     small: SmallWorld, tmp_path: Path, damaged: str
 ) -> None:
-    """The restart crashed with an IndexError."""
+    """The cluster starts and states what cannot be read; a publication or activation repairs it."""
 
     async def work() -> None:
         archive = archive_of(small, tmp_path)
-        heads = archive.active_inputs()
-        name = heads.snapshot_id if damaged == "snapshots" else heads.scenarios_id
+        in_use = archive.active_inputs()
+        name = in_use.snapshot_id if damaged == "snapshots" else in_use.scenarios_id
         path = archive.path(damaged, name)
         content = path.read_bytes()
         path.write_bytes(b"damaged")
@@ -140,17 +140,17 @@ def test_stored_data_that_are_unusable_stop_neither_status_nor_start_nor_recover
             with pytest.raises(NotReady, match="snapshot and scenario set in use cannot be priced"):
                 await cluster.generation(until=soon())
             status = await cluster.status(until=soon())
-            assert status.inputs == heads
+            assert status.inputs == in_use
             assert "cannot be priced" in status.fault
             assert status.current == 0
             assert len(status.shards) == 2
             if damaged == "snapshots":
                 same = await cluster.publish(small.snapshot, until=soon())
-                assert same.number == heads.number  # it is what is in use, and is made at last
+                assert same.number == in_use.number  # it is what is in use, and is made at last
             else:
                 path.write_bytes(content)
-                await cluster.activate(heads.scenarios_id, until=soon())
-            assert (await cluster.generation(until=soon())).handle.number == heads.number
+                await cluster.activate(in_use.scenarios_id, until=soon())
+            assert (await cluster.generation(until=soon())).handle.number == in_use.number
             assert (await cluster.status(until=soon())).fault == ""
             path.write_bytes(b"damaged")
             good = replace(small.snapshot, discount_annual=0.01)

@@ -279,7 +279,7 @@ def test_a_build_is_stopped_by_its_caller(client: MarginClient) -> None:
 
 
 def test_a_book_does_not_wait_for_builds(running: Running, client: MarginClient) -> None:
-    """As many builds as Ray has processors: a book was not margined before one of them ended."""
+    """A build reserves no processor, so a book is margined beside as many builds as processors."""
 
     def build(report: ProgressCallback) -> None:
         for done in range(300):

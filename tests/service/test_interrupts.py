@@ -28,7 +28,7 @@ def occupy(folder: str) -> bool:
 def test_a_running_task_is_finished_and_a_queued_one_cancelled(
     embedded: None, tmp_path: Path
 ) -> None:
-    """An interrupted import of numba once made every later book of its worker fail."""
+    """No task is interrupted midway, which could leave a half-imported module in its worker."""
     assert not is_ray_worker()
     running = occupy.remote(str(tmp_path))
     other = tmp_path / "queued"

@@ -79,7 +79,7 @@ def test_an_upload_replaces_all_and_trades_add(archive: StoreArchive) -> None:
 
 
 def test_equal_positions_by_upload_and_by_trades_are_one_book(archive: StoreArchive) -> None:
-    """Once: equal positions by trades and by upload have different `book_id`."""
+    """The id of a book follows from its positions alone, however they were entered."""
     positions = Positions(archive)
     upload(archive, [("N", "B", NAMES[1], -1.0), ("M", "A", NAMES[0], 2.0)])
     uploaded, _ = positions.book()

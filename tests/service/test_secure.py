@@ -89,7 +89,7 @@ def test_only_callers_with_a_known_certificate_are_served(
 
 
 def test_the_health_port_requires_the_same_certificates(running: Running, files: Files) -> None:
-    """The health port never spoke TLS."""
+    """The health port answers only callers with a certificate of the client authority."""
     target = f"127.0.0.1:{running.gateway.health_port}"
 
     def check(tls: Tls | None) -> int:
@@ -135,7 +135,7 @@ def test_the_metrics_port_requires_the_same_certificates(running: Running, files
 
 @pytest.mark.slow
 def test_the_status_command_uses_tls(running: Running, files: Files) -> None:
-    """`margin status` could not speak TLS."""
+    """`margin status` presents a certificate; without one, or without TLS, it is refused."""
     known = files.known
     command = [MARGIN, "status", "--address", running.target, "--json", "--tls-ca", files.ca]
     own = ["--tls-certificate", known.certificate, "--tls-key", known.key]
@@ -168,7 +168,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize("given", COMBINATIONS, ids="+".join)
 def test_an_incomplete_combination_is_refused(given: tuple[str, ...], files: Files) -> None:
-    """A certificate and a client authority without a key: plain text."""
+    """Certificate and key are given together; the gateway never falls back to plain text."""
     paths = {"certificate": files.certificate, "key": files.key, "client_ca": files.ca}
     with pytest.raises(InvalidParameters) as caught:
         GatewayOptions(**{f"tls_{name}": paths[name] for name in given})

@@ -17,7 +17,7 @@ from soak.service import STOP_SECONDS, kill_titled
 from soak.session import RECOVERY_SECONDS, TRANSIENT, Session
 from soak.values import PLACES
 
-WORKERS = ("sum_slab", "revalue", "IDLE", "prepare")
+WORKERS = ("sum_slice", "revalue", "IDLE", "prepare")
 VICTIMS: dict[str, tuple[str, ...]] = {
     "shards": ("ScenarioShard",),
     "reducers": ("Reducer",),

@@ -21,7 +21,7 @@ from margin_actors.engine.backtest.portfolios import DEFINITIONS
 from margin_cluster.chain_backtest import ChainBacktest, ChainBacktestRequest, run_chain_backtest
 from margin_cluster.cli.console import (
     amounts_in,
-    counted,
+    count_of,
     opened_workspace,
     out,
     percent,
@@ -322,7 +322,7 @@ def _show_response(found: PooledResponse) -> None:
     if found.core_change_95 is None or found.requirement_change_95 is None or found.ratio is None:
         return
     out.print(
-        f"Unchanged positions, {counted(found.changes, 'daily change')}: 95 % of the changes of "
+        f"Unchanged positions, {count_of(found.changes, 'daily change')}: 95 % of the changes of "
         f"the requirement are below {percent(found.requirement_change_95, 1)}, of the core below "
         f"{percent(found.core_change_95, 1)}; ratio {found.ratio:.2f}.",
         highlight=False,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from margin_actors.market.chain_quality import ChainFinding
-from margin_cluster.cli.console import counted, out
+from margin_cluster.cli.console import count_of, out
 from margin_cluster.cli.schemas import FoundInChain
 
 _SHOWN = 20
@@ -25,7 +25,7 @@ def show_findings(findings: Sequence[FoundInChain]) -> None:
     quotes = sum(f.effect == "quote_excluded" for f in findings)
     table = Table(
         title=f"Option chain: {n} {'expiry' if n == 1 else 'expiries'} quarantined, "
-        f"{counted(quotes, 'quote')} excluded",
+        f"{count_of(quotes, 'quote')} excluded",
         title_justify="left",
     )
     table.add_column("where", no_wrap=True)

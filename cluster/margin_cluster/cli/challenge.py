@@ -21,7 +21,7 @@ from margin_actors.engine.challenge import (
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.challenges import run_challenge
-from margin_cluster.cli.console import counted, opened_workspace, out, print_json, settings
+from margin_cluster.cli.console import count_of, opened_workspace, out, print_json, settings
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, Force, Model, Scenarios, Snapshot
 from margin_cluster.cli.outputs import output_folder
@@ -227,8 +227,8 @@ def _show(found: ChallengeResult, folder: Path) -> None:
         )
     total = sum(found.evaluated.values())
     out.print(
-        f"{counted(total, 'portfolio')} of {counted(found.contracts, 'contract')} in "
-        f"{counted(len(found.moves), 'plausible move')}",
+        f"{count_of(total, 'portfolio')} of {count_of(found.contracts, 'contract')} in "
+        f"{count_of(len(found.moves), 'plausible move')}",
         highlight=False,
     )
     shown = Table(title="Smallest requirements per plausible loss", title_justify="left")
@@ -297,7 +297,7 @@ def _limits_text(record: ChallengeRecord) -> str:
     if record.gross_usd is not None:
         said.append(f"{record.gross_usd:,.0f} USD gross")
     if record.legs_max is not None:
-        said.append(counted(record.legs_max, "leg"))
+        said.append(count_of(record.legs_max, "leg"))
     return ", ".join(said)
 
 

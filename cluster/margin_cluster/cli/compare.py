@@ -16,7 +16,7 @@ from margin_actors.engine.comparison import LEVELS, Comparison, MethodMargins
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.cli.console import (
     amounts_in,
-    counted,
+    count_of,
     opened_workspace,
     out,
     percent,
@@ -124,7 +124,7 @@ def equal_methods(found: Comparison, models: Mapping[str, ModelParameters]) -> l
             share = models[hybrid.name].hybrid.var_floor
             text += (
                 f": the floor of {hybrid.name}, {percent(share, 0)} of VaR, is below SPAN for "
-                f"each of the {counted(n, 'account')} and therefore has no effect"
+                f"each of the {count_of(n, 'account')} and therefore has no effect"
             )
         remarks.append(f"{text}.")
     return remarks
@@ -133,7 +133,7 @@ def equal_methods(found: Comparison, models: Mapping[str, ModelParameters]) -> l
 def _show(document: CompareDocument) -> None:
     largest = max(m.positions_usd for m in document.methods)
     unit, shown_as = amounts_in(max([largest, *(m.account_usd for m in document.methods)]))
-    title = f"Requirements of {counted(document.accounts, 'account')}, {unit}"
+    title = f"Requirements of {count_of(document.accounts, 'account')}, {unit}"
     shown = Table(title=title, title_justify="left")
     for name in ("method", "accounts", "by underlying", "by expiry", "by position"):
         shown.add_column(name, justify="left" if name == "method" else "right")
@@ -145,7 +145,7 @@ def _show(document: CompareDocument) -> None:
     for remark in document.remarks:
         out.print(remark, highlight=False)
     if document.expired_positions:
-        expired = counted(document.expired_positions, "position")
+        expired = count_of(document.expired_positions, "position")
         out.print(f"[dim]Expired, without margin and awaiting settlement: {expired}.[/]")
     folder = Path(document.out)
     out.print(f"\nResults in [bold]{folder}[/]; open [bold]{folder / 'report.html'}[/]")

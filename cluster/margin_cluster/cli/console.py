@@ -119,6 +119,6 @@ def print_plain(text: str, *, style: str = "") -> None:
     out.print(text, style=style, highlight=False, soft_wrap=True, markup=False)
 
 
-def counted(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     """Return a number with its noun, for example "1 account" or "1,000 accounts"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

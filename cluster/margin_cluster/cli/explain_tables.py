@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from margin_actors.engine.margin import has_floors
-from margin_cluster.cli.console import Amount, amounts_in, counted, out, percent
+from margin_cluster.cli.console import Amount, amounts_in, count_of, out, percent
 from margin_cluster.cli.schemas import ExplainAccountDocument, ExplainedPosition, TracedInstrument
 from margin_cluster.explanation import ExplainedAccount
 
@@ -89,7 +89,7 @@ def _show_labelled(
     ranked_by = _CHARGE if _CHARGE in names else names[-1]
     order = sorted(rows, key=lambda label: -abs(rows[label][ranked_by]))
     shown, rest = order[:most], order[len(order[:most]) :]
-    table = Table(title=f"{component}: {counted(len(rows), 'row')}", title_justify="left")
+    table = Table(title=f"{component}: {count_of(len(rows), 'row')}", title_justify="left")
     table.add_column("refers to", no_wrap=True)
     for name in names:
         table.add_column(_shown_figure(name, 0.0, shown_as)[0], justify="right")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from margin_actors.engine.disclosure import N_ARRAYS, ArrayErrors
-from margin_cluster.cli.console import counted, opened_workspace, out, percent, print_json
+from margin_cluster.cli.console import count_of, opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.explain import Run
 from margin_cluster.cli.options import AsJson, Force, OutDir
@@ -62,7 +62,8 @@ def export(
         print_json(document)
         return
     table = Table(
-        title=f"Files of {counted(document.accounts, 'account')} in {out_dir}", title_justify="left"
+        title=f"Files of {count_of(document.accounts, 'account')} in {out_dir}",
+        title_justify="left",
     )
     for name in ("file", "rows", "kB"):
         table.add_column(name, justify="left" if name == "file" else "right")
@@ -120,7 +121,7 @@ def _show_errors(
     document: RiskArraysDocument, errors: tuple[ArrayErrors, ...], folder: Path
 ) -> None:
     table = Table(
-        title=f"{document.arrays} arrays of {counted(document.contracts, 'contract')}: "
+        title=f"{document.arrays} arrays of {count_of(document.contracts, 'contract')}: "
         f"relative error of the largest sum ({document.target})",
         title_justify="left",
     )

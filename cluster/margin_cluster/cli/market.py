@@ -15,7 +15,7 @@ from margin_actors.market.cleansing import FAULT_MEANING, QualityReport
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.cli.chain_findings import found_in_chain, show_findings
 from margin_cluster.cli.console import (
-    counted,
+    count_of,
     opened_workspace,
     out,
     print_json,
@@ -177,7 +177,7 @@ def _show_quality(report: QualityReport) -> None:
     out.print(table)
     later = sum(s.not_used for s in report.sources)
     if later:
-        out.print(f"  {counted(later, 'candle')} after that time: not used", highlight=False)
+        out.print(f"  {count_of(later, 'candle')} after that time: not used", highlight=False)
     for repair in report.repairs[:10]:
         out.print(
             f"  {repair.time}  {repair.source}: {repair.rule}, {repair.found:,.2f} "
@@ -230,4 +230,4 @@ def fetch(
     if as_json:
         print_json(DataFetchDocument(file=str(path), rows=rows))
     else:
-        out.print(f"{counted(rows, 'option')} in [bold]{path}[/]")
+        out.print(f"{count_of(rows, 'option')} in [bold]{path}[/]")

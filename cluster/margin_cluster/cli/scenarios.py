@@ -9,7 +9,7 @@ from rich.table import Table
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.engine.scenarios import AT_MONEY, MONTH, Provenance, ScenarioSet
 from margin_cluster.cli.console import (
-    counted,
+    count_of,
     opened_workspace,
     out,
     percent,
@@ -113,7 +113,7 @@ def _show(scenarios: ScenarioSet) -> None:
     first, last = _span(scenarios)
     closing = "" if np.isnat(first) else f", windows closing {first} to {last}"
     out.print(
-        f"[bold]{scenarios.id}[/]\n{counted(len(scenarios), 'scenario')} of the engine "
+        f"[bold]{scenarios.id}[/]\n{count_of(len(scenarios), 'scenario')} of the engine "
         f"{scenarios.engine} for {', '.join(scenarios.underlyings)} over "
         f"{scenarios.horizon_hours:g} h{closing}",
         highlight=False,

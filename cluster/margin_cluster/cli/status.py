@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from margin_cluster.cli.chain_findings import show_findings
-from margin_cluster.cli.console import counted, out, print_json
+from margin_cluster.cli.console import count_of, out, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson
 from margin_cluster.cli.schemas import StatusDocument
@@ -60,7 +60,7 @@ def _facts(s: StatusDocument) -> dict[str, str]:
         "version": s.version,
         "up": f"{s.uptime_seconds:,.0f} s",
         "nodes": str(s.nodes),
-        "accounts": f"{s.accounts:,} with {counted(s.positions, 'position')} "
+        "accounts": f"{s.accounts:,} with {count_of(s.positions, 'position')} "
         f"(version {s.portfolio_version})",
         "ready": "yes" if s.is_ready else "no",
         "books": f"{s.run_slots_taken} running, {s.run_slots} at most",

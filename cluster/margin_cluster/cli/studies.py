@@ -21,7 +21,7 @@ from margin_actors.errors import InvalidRequest, Problem
 from margin_actors.market.snapshots import TIME_MIN
 from margin_cluster.chain_backtest import ChainBacktestRequest
 from margin_cluster.cli.chain_backtest import backtest_chains
-from margin_cluster.cli.console import counted, opened_workspace, out, percent, print_json
+from margin_cluster.cli.console import count_of, opened_workspace, out, percent, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
@@ -279,7 +279,7 @@ def _clauses(remarks: list[str]) -> str:
 def _show_book(found: Backtest, document: BacktestDocument) -> None:
     replay = found.replay
     out.print(
-        f"{counted(len(replay.portfolios), 'account')} on {counted(replay.time.size, 'date')}, "
+        f"{count_of(len(replay.portfolios), 'account')} on {count_of(replay.time.size, 'date')}, "
         f"{document.first_date} to {document.last_date}",
         highlight=False,
     )
@@ -322,7 +322,7 @@ def _series_table(found: Backtest) -> pa.Table:
 def _show_backtest(found: Backtest, document: BacktestDocument) -> None:
     replay = found.replay
     out.print(
-        f"{counted(replay.time.size, 'date')} from {document.first_date} to {document.last_date}; "
+        f"{count_of(replay.time.size, 'date')} from {document.first_date} to {document.last_date}; "
         "exceptions of windows that do not overlap / number expected, and the zone of the Basel "
         "traffic light",
         highlight=False,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from margin_actors.engine.margin import AccountFailure, AccountProblem
-from margin_cluster.cli.console import amounts_in, counted, out, synthetic_banner
+from margin_cluster.cli.console import amounts_in, count_of, out, synthetic_banner
 from margin_cluster.results import CalculationOutput, collateral_totals, totals
 
 _ACCOUNTS_SHOWN, _FAILURES_SHOWN = 12, 10
@@ -28,10 +28,10 @@ def show_calculation(output: CalculationOutput) -> None:
     summary = totals(output)
     out.print(
         f"[bold]{output.model.name}[/] at {output.snapshot.time:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{counted(summary['accounts'], 'account')}, "
-        f"{counted(summary['positions'], 'position')} in "
-        f"{counted(summary['instruments'], 'instrument')}, "
-        f"{counted(summary['scenarios'], 'scenario')} "
+        f"{count_of(summary['accounts'], 'account')}, "
+        f"{count_of(summary['positions'], 'position')} in "
+        f"{count_of(summary['instruments'], 'instrument')}, "
+        f"{count_of(summary['scenarios'], 'scenario')} "
         f"({output.scenarios.effective_size:.0f} windows that do not overlap)",
         highlight=False,
     )
@@ -50,7 +50,7 @@ def show_calculation(output: CalculationOutput) -> None:
     if dominated:
         verb = "has" if dominated == 1 else "have"
         out.print(
-            f"[yellow]{counted(dominated, 'account')} {verb} an add-on above half of their "
+            f"[yellow]{count_of(dominated, 'account')} {verb} an add-on above half of their "
             "requirement[/]; see dominant_add_on in margin.csv",
             highlight=False,
         )
@@ -60,8 +60,8 @@ def show_calculation(output: CalculationOutput) -> None:
     faults = sum(n for q in output.quality for s in q.sources for n in s.faults.values())
     missing = sum(s.missing for q in output.quality for s in q.sources)
     out.print(
-        f"[dim]Data quality: {counted(faults, 'fault')} in price files, "
-        f"{counted(missing, 'missing price')}, {counted(repairs, 'repair')}, all listed in the "
+        f"[dim]Data quality: {count_of(faults, 'fault')} in price files, "
+        f"{count_of(missing, 'missing price')}, {count_of(repairs, 'repair')}, all listed in the "
         f"report.{_unused(output)} Digest {r.digest}[/]"
     )
 
@@ -70,7 +70,9 @@ def _unused(output: CalculationOutput) -> str:
     """Return a sentence on candles after the valuation time, which are not faults; "" without."""
     later = sum(s.not_used for q in output.quality for s in q.sources)
     verb = "is" if later == 1 else "are"
-    return f" {counted(later, 'candle')} after the valuation time {verb} not used." if later else ""
+    return (
+        f" {count_of(later, 'candle')} after the valuation time {verb} not used." if later else ""
+    )
 
 
 def show_failures(failures: Sequence[AccountFailure], margined: int, *, all_in: str) -> None:
@@ -81,13 +83,13 @@ def show_failures(failures: Sequence[AccountFailure], margined: int, *, all_in: 
     if not failures:
         return
     lines = [
-        f"{f.account_id} ({counted(f.positions, 'position')}): "
+        f"{f.account_id} ({count_of(f.positions, 'position')}): "
         f"{_reason(f.problems[0])}" + (f" and {more} more" if (more := len(f.problems) - 1) else "")
         for f in failures[:_FAILURES_SHOWN]
     ]
     if len(failures) > _FAILURES_SHOWN:
-        lines.append(f"… and {counted(len(failures) - _FAILURES_SHOWN, 'account')} more")
-    every = counted(len(failures) + margined, "account")
+        lines.append(f"… and {count_of(len(failures) - _FAILURES_SHOWN, 'account')} more")
+    every = count_of(len(failures) + margined, "account")
     title = f"INCOMPLETE: {len(failures):,} of {every} could not be margined"
     lines.append(f"All accounts and reasons are in {all_in}.")
     out.print(Panel(Text("\n".join(lines)), title=title, title_align="left", style="bold red"))
@@ -181,7 +183,7 @@ def _show_deficits(output: CalculationOutput, unit: str, shown_as: Amount) -> No
     if short == 0:
         out.print("No account is in deficit.", highlight=False)
         return
-    accounts = counted(len(output.result.book.accounts), "account")
+    accounts = count_of(len(output.result.book.accounts), "account")
     deficit = shown_as(collateral["deficit_usd"])
     out.print(
         f"[bold red]In deficit: {short:,} of {accounts}, {deficit} {unit} in total[/]; the excess "

@@ -1,11 +1,11 @@
-"""Use cases of one account or one portfolio: calculate, simulate and explain a margin.
+"""Use cases of one account or one portfolio: calculate, simulate, explain and export a margin.
 
 A small calculation runs on the event loop itself, on prices that are memory-mapped from this node's
 object store. Work that takes longer than a millisecond runs in a computing thread.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, MissingMarketData, Problem, named_input
 from margin_actors.market.books import Book, book_of_portfolios
-from margin_cluster.gateway.calculations import calculation_record
+from margin_cluster.gateway.calculations import FinishedCalculation, calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import Subject
@@ -218,12 +218,11 @@ class AccountMargins:
         account, holding = prepare_account(generation, held), held.holding
         margins = generation.priced.prepared_margins(account.market, account.prepared)
         inputs = input_ids(generation, held.book_id)
-        record = calculation_record(
-            generation,
-            margins,
-            call,
+        finished = FinishedCalculation(
             kind="account",
+            generation=generation,
             inputs=inputs,
+            margins=margins,
             digest=result_digest(
                 margins,
                 snapshot_id=inputs.snapshot_id,
@@ -231,13 +230,12 @@ class AccountMargins:
                 model_id=inputs.model_id,
                 book_id=inputs.book_id,
             ),
-            key=key,
-            account_id=holding.account_id,
             portfolio_version=held.version,
             expired_positions=len(account.expired),
+            account_id=holding.account_id,
+            margin=account_margin(generation, margins, 0, holding, account.expired),
         )
-        margin = account_margin(generation, margins, 0, holding, account.expired)
-        return replace(record, margin=margin)
+        return calculation_record(finished, call, key=key)
 
     def _simulate(
         self,

@@ -1,7 +1,7 @@
 """Margins of all accounts of the book, or of some of them, and the record of the calculation."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
 from margin_actors.market.books import Book, other_accounts, select_positions
 from margin_cluster.archive import StoreArchive
-from margin_cluster.gateway.calculations import calculation_record
+from margin_cluster.gateway.calculations import FinishedCalculation, calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import BookSubject
@@ -87,23 +87,18 @@ class BookMargins:
                 yield event
         assert done is not None
         live = done.assessment
-        record = calculation_record(
-            generation,
-            done.margins,
-            call,
+        finished = FinishedCalculation(
             kind="book",
+            generation=generation,
             inputs=input_ids(generation, live.book_id),
+            margins=done.margins,
             digest=done.digest,
-            key=key,
-            account_id="",
             portfolio_version=version,
             expired_positions=live.expired_positions,
-        )
-        record = replace(
-            record,
             accounts_failed=len(live.failures),
             failures=tuple(map(account_failure_record, live.failures[:FAILURES_KEPT_MAX])),
         )
+        record = calculation_record(finished, call, key=key)
         await self._threads.run_io(
             self._save_margins, record.calculation_id, live.book, done.margins, generation
         )

@@ -16,7 +16,13 @@ from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import summary_of_generation
 from margin_cluster.gateway.margin_records import margin_record_from_row
 from margin_cluster.gateway.threads import GatewayThreads
-from margin_cluster.ledger import AccountMarginRecord, CalculationKind, CalculationRecord, InputIds
+from margin_cluster.ledger import (
+    AccountFailureRecord,
+    AccountMarginRecord,
+    CalculationKind,
+    CalculationRecord,
+    InputIds,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,31 @@ class StoredCalculation:
     record: CalculationRecord
     margins: list[AccountMarginRecord]
     """The margin of an account or portfolio, or those of the requested accounts of a book."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedCalculation:
+    """The result of a calculation, with everything of it that its record states."""
+
+    kind: CalculationKind
+    generation: ResidentGeneration
+    inputs: InputIds
+    margins: Margins
+    """Of all accounts that were margined."""
+    digest: str
+    """Hash of the result."""
+    portfolio_version: int
+    """Version of the positions; 0 for a portfolio in the request."""
+    expired_positions: int
+    """Number of positions that had expired at the snapshot's time."""
+    account_id: str = ""
+    """Empty for books and for portfolios of requests."""
+    margin: AccountMarginRecord | None = None
+    """The margin of an account or portfolio; None for books."""
+    accounts_failed: int = 0
+    """Number of accounts of a book that could not be margined."""
+    failures: tuple[AccountFailureRecord, ...] = ()
+    """The first of these accounts, with reasons."""
 
 
 class Calculations:
@@ -78,38 +109,31 @@ class Calculations:
         return [margin_record_from_row(row) for row in rows]
 
 
-def calculation_record(
-    generation: ResidentGeneration,
-    margins: Margins,
-    call: Call,
-    *,
-    kind: CalculationKind,
-    inputs: InputIds,
-    digest: str,
-    key: str,
-    account_id: str,
-    portfolio_version: int,
-    expired_positions: int,
-) -> CalculationRecord:
-    """Return the record of a calculation.
+def calculation_record(finished: FinishedCalculation, call: Call, *, key: str) -> CalculationRecord:
+    """Return the record of a calculation that a call requested.
 
-    Its id depends on the method, the caller's idempotency key and the inputs, so that a repeated
-    call with the same key and inputs gets the same id. Without a key every call gets a new id.
+    Its id depends on the method, the caller's idempotency key `key` (empty for none) and the
+    inputs, so that a repeated call with the same key and inputs gets the same id. Without a key
+    every call gets a new id.
     """
+    inputs, margins = finished.inputs, finished.margins
     named = {"method": call.method, "key": key or uuid4().hex, "inputs": inputs.independent}
     return CalculationRecord(
         calculation_id=content_id("calculation", named),
-        kind=kind,
+        kind=finished.kind,
         create_time=datetime.now(UTC),
         request_id=call.request_id,
-        account_id=account_id,
-        generation=summary_of_generation(generation),
+        account_id=finished.account_id,
+        generation=summary_of_generation(finished.generation),
         inputs=inputs,
-        digest=digest,
+        digest=finished.digest,
         accounts=margins.positions.size,
         positions=int(margins.positions.sum()),
         initial_margin_usd=float(margins.initial_margin_usd.sum()),
-        portfolio_version=portfolio_version,
-        expired_positions=expired_positions,
+        margin=finished.margin,
+        portfolio_version=finished.portfolio_version,
+        accounts_failed=finished.accounts_failed,
+        expired_positions=finished.expired_positions,
+        failures=finished.failures,
         idempotency_key=key,
     )

@@ -139,9 +139,9 @@ class Ledger:
         allow_older: bool,
         now: datetime,
     ) -> tuple[ActiveInputs, int]:
-        """Record a stored snapshot, put it in use, and return (heads, number).
+        """Record a stored snapshot, put it in use, and return (inputs, number).
 
-        The heads are what is in use after the call; the number is that of the generation that the
+        The inputs are those in use after the call; the number is that of the generation that the
         snapshot started. If the snapshot was in use already, or the key is repeated, nothing in use
         changes, and the number is the current one or the first call's, respectively.
 
@@ -154,16 +154,16 @@ class Ledger:
         """
         with self._database.writing() as writer:
             number = steps.number_of_key(writer.first, "publish", key, record.snapshot_id)
-            heads = steps.active_inputs_of(writer.first(steps.IN_USE))
+            before = steps.active_inputs_of(writer.first(steps.IN_USE))
             if number is not None:
-                return heads, number
+                return before, number
             if not allow_older:
-                steps.require_not_older(writer, heads, record)
+                steps.require_not_older(writer, before, record)
             steps.add_once(writer, "snapshot", snapshots.c.snapshot_id, snapshot_to_row(record))
-            wanted = replace(heads, snapshot_id=record.snapshot_id)
+            after = replace(before, snapshot_id=record.snapshot_id)
             content = record.snapshot_id
             return steps.advance(
-                writer, "publish", heads, wanted, key=key, content=content, origin=origin, now=now
+                writer, "publish", before, after, key=key, content=content, origin=origin, now=now
             )
 
     def activate_scenarios(
@@ -180,14 +180,14 @@ class Ledger:
         """
         with self._database.writing() as writer:
             number = steps.number_of_key(writer.first, "activate", key, scenarios_id)
-            heads = steps.active_inputs_of(writer.first(steps.IN_USE))
+            before = steps.active_inputs_of(writer.first(steps.IN_USE))
             if number is not None:
-                return heads, number
+                return before, number
             steps.require_scenario_set(writer.first, scenarios_id)
-            wanted = replace(heads, scenarios_id=scenarios_id)
+            after = replace(before, scenarios_id=scenarios_id)
             content = scenarios_id
             return steps.advance(
-                writer, "activate", heads, wanted, key=key, content=content, origin=origin, now=now
+                writer, "activate", before, after, key=key, content=content, origin=origin, now=now
             )
 
     def list_generations(self, size: int, token: str) -> tuple[list[GenerationRecord], str]:

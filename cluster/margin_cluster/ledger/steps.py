@@ -1,4 +1,4 @@
-"""Steps of the ledger's transactions: look up idempotency keys and heads, and append rows."""
+"""Steps of the ledger's transactions: read idempotency keys and the inputs in use, append rows."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -80,10 +80,10 @@ def _require_same(key: str, before: str, content: str) -> None:
         )
 
 
-def require_not_older(writer: Writer, heads: ActiveInputs, record: SnapshotRecord) -> None:
+def require_not_older(writer: Writer, before: ActiveInputs, record: SnapshotRecord) -> None:
     """Raise `OutdatedSnapshot` if a snapshot's time is before that of the one in use."""
     query = "SELECT time_ms FROM snapshots WHERE snapshot_id = ?"
-    row = writer.first(query, [heads.snapshot_id])
+    row = writer.first(query, [before.snapshot_id])
     if row is None or to_ms(record.time) >= row[0]:
         return
     raise OutdatedSnapshot(
@@ -131,7 +131,7 @@ def advance(
     origin: Origin,
     now: datetime,
 ) -> tuple[ActiveInputs, int]:
-    """Put `after` in use and return (heads, generation number).
+    """Put `after` in use and return (inputs in use, generation number).
 
     If `after` is in use already, only the key is recorded, so that repeating the call changes
     nothing even after something else has been put in use.

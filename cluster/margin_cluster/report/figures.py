@@ -156,18 +156,18 @@ def requirements_and_resources(output: CalculationOutput) -> go.Figure:
     )
     excess = output.excess_usd
     if output.collateral_usd is not None and excess is not None:
-        counted, value = output.collateral_usd[top], output.option_value_usd[top]
+        deposits, value = output.collateral_usd[top], output.option_value_usd[top]
         for label, colour, chosen in (
             ("resources, sufficient", GREEN, excess[top] >= 0.0),
             ("resources, in deficit", RED, excess[top] < 0.0),
         ):
             figure.add_bar(
                 x=names,
-                y=np.where(chosen, counted + value, np.nan),
+                y=np.where(chosen, deposits + value, np.nan),
                 name=label,
                 offsetgroup="resources",
                 marker_color=colour,
-                customdata=np.column_stack([counted, value, excess[top]]),
+                customdata=np.column_stack([deposits, value, excess[top]]),
                 hovertemplate="%{x}: resources %{y:$,.0f}<br>collateral after haircut "
                 "%{customdata[0]:$,.0f}<br>option value %{customdata[1]:$,.0f}<br>"
                 "excess %{customdata[2]:$,.0f}<extra></extra>",

@@ -1,4 +1,4 @@
-"""Market data and books in a folder of files: prices/, options/, vol/ and portfolios/."""
+"""Market data and books in a folder: prices/, options/, vol/, rates/ and portfolios/."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Hand-written markets: refusal of implausible values, and remedies that name their file."""
+"""Refusal of markets with implausible values, and remedies that name a hand-written file."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager

@@ -26,6 +26,7 @@ import numpy as np
 
 from margin_actors.errors import InvalidMarketData, Problem, raise_if_any
 from margin_actors.market.chains import (
+    ChainQuotes,
     snapshot_from_quotes,
     with_listed_futures,
     with_perpetuals,
@@ -75,9 +76,7 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
     def column(name: str) -> np.ndarray:
         return np.array([v.get(name, np.nan) for v in values], np.float64)
 
-    snapshot = snapshot_from_quotes(
-        instruments,
-        time=time,
+    quotes = ChainQuotes(
         forward_usd=column("forward"),
         index_usd=np.array([prices[i.underlying] for i in instruments]),
         bid=column("bid"),
@@ -86,8 +85,8 @@ def snapshot_from_toml(path: Path) -> MarketSnapshot:
         mark_vol=column("volatility"),
         open_interest=column("open_interest"),
         volume=column("volume"),
-        origin=where,
     )
+    snapshot = snapshot_from_quotes(instruments, quotes, time=time, origin=where)
     every_index = replace(snapshot, index_usd=dict(sorted(prices.items())))
     return with_perpetuals(with_listed_futures(every_index, futures), perpetuals)
 

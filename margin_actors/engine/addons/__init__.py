@@ -2,6 +2,7 @@
 
 from margin_actors.engine.addons.charges import (
     Charge,
+    GroupMeasures,
     concentration_charges,
     liquidity_charges,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Charge",
     "ContractRisk",
     "GroupKind",
+    "GroupMeasures",
     "HedgeRates",
     "MarketDepth",
     "MemberSizes",

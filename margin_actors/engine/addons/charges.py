@@ -16,10 +16,11 @@ with their size, and from V+ and V-, the absolute vegas of the long and of the s
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray, IntArray
+from margin_actors.arrays import FloatArray, IndexArray, IntArray
 from margin_actors.engine.addons.exposures import ContractRisk
 from margin_actors.engine.addons.groups import (
     AccountGroups,
@@ -71,18 +72,35 @@ class Charge:
         self.figures.append(Figures(name, account, labels, of, np.asarray(value, np.float64)))
 
 
+@dataclass(frozen=True)
+class GroupMeasures:
+    """The measure of each group of positions alone, from which charges follow."""
+
+    groups: AccountGroups
+    value_usd: FloatArray
+    """float64 (n_groups,), US dollars: VaR or expected shortfall; a loss is positive."""
+    kind: Literal["var", "es"] = "var"
+    """The measure, for the names of the figures."""
+
+    def of(self, kind: GroupKind) -> tuple[IntArray, IndexArray, FloatArray]:
+        """Return (owner, key, measure) of the groups of a kind, each (n_groups_of_kind,).
+
+        Owners and keys are as in `AccountGroups`; the measure is at least 0, US dollars.
+        """
+        chosen = np.flatnonzero(self.groups.kind == kind)
+        measure = np.maximum(self.value_usd[chosen], 0.0)
+        return self.groups.owner[chosen], self.groups.key[chosen], measure
+
+
 def concentration_charges(
     holdings: Holdings,
     quantity: FloatArray,
     risk: ContractRisk,
     exposures: BucketExposures,
-    groups: AccountGroups,
-    group_measure_usd: FloatArray,
+    measures: GroupMeasures,
     parameters: ModelParameters,
     members: MemberSizes | None = None,
     hedge: HedgeRates | None = None,
-    *,
-    kind: str = "var",
 ) -> Charge:
     """Return the concentration charge of every account.
 
@@ -94,21 +112,18 @@ def concentration_charges(
     risk : ContractRisk
     exposures : BucketExposures
         Exposures of the same holdings.
-    groups : AccountGroups
-        Groups of the same holdings; must include the buckets and strikes of `account_groups`.
-    group_measure_usd : float64 array of shape (n_groups,), USD
-        Stand-alone measure of each group, VaR or expected shortfall; a loss is positive.
+    measures : GroupMeasures
+        Of groups of the same holdings, which must include the buckets and strikes of
+        `account_groups`.
     parameters : ModelParameters
     members : MemberSizes, optional
         Sizes of the members' positions.
     hedge : HedgeRates, optional
         Cost rates of hedges; if given, they bound the charge.
-    kind : str
-        ``var`` or ``es``, for the names of the figures.
     """
     charge = Charge(np.zeros(holdings.n_accounts))
-    _buckets(charge, risk, exposures, groups, group_measure_usd, parameters, members, hedge, kind)
-    _strikes(charge, holdings, quantity, risk, groups, group_measure_usd, parameters, members, kind)
+    _buckets(charge, risk, exposures, measures, parameters, members, hedge)
+    _strikes(charge, holdings, quantity, risk, measures, parameters, members)
     return charge
 
 
@@ -116,16 +131,14 @@ def _buckets(
     charge: Charge,
     risk: ContractRisk,
     exposures: BucketExposures,
-    groups: AccountGroups,
-    group_measure_usd: FloatArray,
+    measures: GroupMeasures,
     parameters: ModelParameters,
     members: MemberSizes | None,
     hedge: HedgeRates | None,
-    kind: str,
 ) -> None:
-    chosen = np.flatnonzero(groups.kind == GroupKind.BUCKET)
-    owner, n_buckets = groups.owner[chosen], len(risk.depth.buckets)
-    u, b = groups.key[chosen] // n_buckets, groups.key[chosen] % n_buckets
+    owner, key, measure = measures.of(GroupKind.BUCKET)
+    n_buckets = len(risk.depth.buckets)
+    u, b = key // n_buckets, key % n_buckets
     days = days_to_close(exposures, risk, parameters, members)
     horizon = parameters.horizon_hours_total / 24.0
     factor = _waiting_factor(days.days[owner, u, b], horizon)
@@ -137,8 +150,7 @@ def _buckets(
             phi = np.maximum(phi, whole)
         bound = _waiting_factor(days.delta[owner, u, b], horizon) + phi[owner, u, b]
         factor = np.minimum(factor, bound)
-    var = np.maximum(group_measure_usd[chosen], 0.0)
-    amount = var * factor
+    amount = measure * factor
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
     figures = [
         ("delta_coins", exposures.delta[owner, u, b]),
@@ -155,11 +167,9 @@ def _buckets(
     ]
     if bound is not None:
         figures.append(("factor_max", bound))
-    figures += [(f"bucket_{kind}_usd", var), ("charge_usd", amount)]
+    figures += [(f"bucket_{measures.kind}_usd", measure), ("charge_usd", amount)]
     for name, value in figures:
-        charge.note(
-            name, owner, risk.depth.bucket_labels, groups.key[chosen].astype(np.int64), value
-        )
+        charge.note(name, owner, risk.depth.bucket_labels, key.astype(np.int64), value)
 
 
 def _waiting_factor(days: FloatArray, horizon_days: float) -> FloatArray:
@@ -172,34 +182,30 @@ def _strikes(
     holdings: Holdings,
     quantity: FloatArray,
     risk: ContractRisk,
-    groups: AccountGroups,
-    group_measure_usd: FloatArray,
+    measures: GroupMeasures,
     parameters: ModelParameters,
     members: MemberSizes | None,
-    kind: str,
 ) -> None:
     steps = parameters.addons.concentration.open_interest_steps
-    chosen = np.flatnonzero(groups.kind == GroupKind.STRIKE)
-    if not steps or chosen.size == 0:
+    owner, key, measure = measures.of(GroupKind.STRIKE)
+    if not steps or owner.size == 0:
         return
     account = np.repeat(np.arange(holdings.n_accounts), np.diff(holdings.start))
     strike = risk.strike[holdings.index].astype(np.int64)
-    key, coins, share = strike_shares(account, strike, quantity, risk, members)
-    owner, n_strikes = groups.owner[chosen], max(len(risk.strike_names), 1)
-    place = np.searchsorted(key, owner * n_strikes + groups.key[chosen])
+    held, coins, share = strike_shares(account, strike, quantity, risk, members)
+    place = np.searchsorted(held, owner * max(len(risk.strike_names), 1) + key)
     edges, rates = np.array([s for s, _ in steps]), np.array([r for _, r in steps])
     rate = rates[np.searchsorted(edges, share[place], side="right") - 1]
-    var = np.maximum(group_measure_usd[chosen], 0.0)
-    amount = rate * var
+    amount = rate * measure
     charge.amount += np.bincount(owner, weights=amount, minlength=charge.amount.size)
     for name, value in (
         ("held_coins", coins[place]),
         ("open_interest_share", share[place]),
         ("rate", rate),
-        (f"strike_{kind}_usd", var),
+        (f"strike_{measures.kind}_usd", measure),
         ("charge_usd", amount),
     ):
-        charge.note(name, owner, risk.strike_names, groups.key[chosen].astype(np.int64), value)
+        charge.note(name, owner, risk.strike_names, key.astype(np.int64), value)
 
 
 def liquidity_charges(

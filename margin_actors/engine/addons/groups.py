@@ -1,4 +1,4 @@
-"""Groups of an account's positions whose stand-alone VaR is required by another component.
+"""Groups of an account's positions whose stand-alone measure another component requires.
 
 A group holds the account's positions in one underlying, one expiry bucket or one strike. It is
 measured like an account, on the same prices. Only groups that can change a requirement are built:

@@ -162,8 +162,8 @@ class ExtendedMoveParameters(ParameterSection):
     """Further moves, with names."""
     past_days_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the loss that counts in each window of the past days of `scenarios.stress.events`,
-    with the index, volatility and basis moving as recorded; 0: these windows are not among the
-    extended moves."""
+    with the recorded changes of index, volatility and basis, that of the index at the start of the
+    window; 0: these windows are not among the extended moves."""
     vol_power: float = Field(default=0.3, ge=0, le=1)
     """A factor m on the 30-day volatility is 1 + (m - 1) * (30 / days)^vol_power at other expiries,
     at least 0.05."""

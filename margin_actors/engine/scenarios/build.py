@@ -92,20 +92,12 @@ def build_scenarios(
     parameters = model.scenarios
     table = price_table(prices, parameters, as_of)
     every = all_windows(table, parameters)
-    wanted: dict[str, Windows] = {CORE: recent_windows(table, parameters)}
     notes: list[str] = []
-    if LONG in sections:
-        wanted[LONG] = long_windows(table, every, model, notes)
-    confidence = None
-    if STRESS_PERIOD in sections:
-        period = stress_period_of(table, every, model)
-        wanted[STRESS_PERIOD], confidence = period.windows, period.confidence
-        notes += period.notes()
+    wanted, confidence = _lookbacks(table, every, model, sections, notes)
     names: tuple[str, ...] = ()
     stress = STRESS in sections or parameters.stress.enabled
     if stress or (EXTENDED in sections and model.tails.extended_moves.past_days_share > 0.0):
-        wanted[STRESS], names, missing = event_windows(table, every, parameters.stress.events)
-        notes += _missing_note(missing)
+        wanted[STRESS], names = _past_days(table, every, parameters, notes)
     sources = SurfaceSources(surfaces or {}, vol_index or {}, perpetual_basis or {})
     sets = _rows_of(table, wanted, model, as_of, sources)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
@@ -120,6 +112,28 @@ def build_scenarios(
     whole = join_sections(list(sets.items()))
     found = Calibration(shares, confidence, _depth(depth, model, as_of, notes))
     return replace(whole, notes=(*whole.notes, *notes), calibration=found)
+
+
+def _lookbacks(
+    table: PriceTable,
+    every: Windows,
+    model: ModelParameters,
+    sections: Collection[str],
+    notes: list[str],
+) -> tuple[dict[str, Windows], float | None]:
+    """Return (windows by section, confidence over the stress period or None), and append notes.
+
+    The sections are the core and, if they are in `sections`, the long lookback and the stress
+    period.
+    """
+    windows = {CORE: recent_windows(table, model.scenarios)}
+    if LONG in sections:
+        windows[LONG] = long_windows(table, every, model, notes)
+    if STRESS_PERIOD not in sections:
+        return windows, None
+    period = stress_period_of(table, every, model)
+    notes += period.notes()
+    return windows | {STRESS_PERIOD: period.windows}, period.confidence
 
 
 def _buffer_shares(
@@ -156,11 +170,14 @@ def uses_recorded_depth(model: ModelParameters) -> bool:
     return is_charged and addons.depth.days > 0
 
 
-def _missing_note(missing: tuple[str, ...]) -> list[str]:
-    """Return a note on the stress days that the history does not cover, if there are any."""
-    if not missing:
-        return []
-    return [f"stress days that the history does not cover: {', '.join(missing)}"]
+def _past_days(
+    table: PriceTable, every: Windows, parameters: ScenarioParameters, notes: list[str]
+) -> tuple[Windows, tuple[str, ...]]:
+    """Return (windows, names) of the stress days, and append a note on those without prices."""
+    windows, names, missing = event_windows(table, every, parameters.stress.events)
+    if missing:
+        notes.append(f"stress days that the history does not cover: {', '.join(missing)}")
+    return windows, names
 
 
 def _stress_section(

@@ -5,6 +5,8 @@ other sources or, if there are none, by the next price of its own source, when t
 earlier level. A crash meets none of these conditions, however large it is.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from margin_actors.arrays import BoolArray, FloatArray, IntArray
@@ -195,9 +197,8 @@ def aggregate_prices(
         )
         for i in np.flatnonzero(filled)
     ]
-    report = _report(
-        underlying, grid, aligned, verdict, out, filled, repairs, as_of_ms, limits, judged_points
-    )
+    cleansed = _Cleansed(underlying, grid, aligned, verdict, out, filled, repairs)
+    report = _report(cleansed, as_of_ms, limits, judged_points)
     time = (grid.first_ms + grid.step_ms * np.arange(grid.n)).astype("datetime64[ms]")
     is_synthetic = any(c.is_synthetic for c in candles)
     return PriceGrid(underlying, interval_seconds, time, out, is_synthetic), report
@@ -271,24 +272,33 @@ def _fill(out: FloatArray, rules: CleansingRules) -> BoolArray:
     return filled
 
 
+@dataclass(frozen=True)
+class _Cleansed:
+    """The cleansed prices of one underlying and what was done to its sources."""
+
+    underlying: str
+    grid: GridSpec
+    aligned: list[AlignedSource]
+    """The sources on the grid."""
+    verdict: IntArray
+    """int64 (n_sources, n_points): verdict on each price, see `_RULES`."""
+    price: FloatArray
+    """float64 (n_points,), US dollars; NaN if missing."""
+    filled: BoolArray
+    """bool (n_points,): True if the price fills a gap."""
+    repairs: list[Repair]
+
+
 def _report(
-    underlying: str,
-    grid: GridSpec,
-    aligned: list[AlignedSource],
-    verdict: IntArray,
-    out: FloatArray,
-    filled: BoolArray,
-    repairs: list[Repair],
-    as_of_ms: int,
-    limits: QualityLimits | None,
-    judged_points: int | None,
+    cleansed: _Cleansed, as_of_ms: int, limits: QualityLimits | None, judged_points: int | None
 ) -> QualityReport:
+    underlying, grid, verdict = cleansed.underlying, cleansed.grid, cleansed.verdict
     judged = min(grid.n, judged_points or grid.n)
     window = slice(grid.n - judged, grid.n)
-    missing = int(np.isnan(out[window]).sum())
+    missing = int(np.isnan(cleansed.price[window]).sum())
     dropped = int((verdict[:, window] != OK).sum())
-    n_filled = int(filled[window].sum())
-    present = np.flatnonzero(np.isfinite(out))
+    n_filled = int(cleansed.filled[window].sum())
+    present = np.flatnonzero(np.isfinite(cleansed.price))
     last_ms = _ms(grid, present[-1]) if present.size else grid.first_ms
     age = (as_of_ms - last_ms) / 3.6e6
     breaches: list[str] = []
@@ -296,7 +306,7 @@ def _report(
         have = {
             "missing": (missing / judged, limits.missing_fraction_max),
             "repaired": (
-                (dropped + n_filled) / (judged * len(aligned)),
+                (dropped + n_filled) / (judged * len(cleansed.aligned)),
                 limits.repaired_fraction_max,
             ),
         }
@@ -311,12 +321,12 @@ def _report(
                 f"{underlying}: the last price is {age:.1f} h old ({_iso(last_ms)}), "
                 f"more than {limits.end_age_hours_max:g} h"
             )
-    sources = tuple(_source_quality(a, verdict[s]) for s, a in enumerate(aligned))
+    sources = tuple(_source_quality(a, verdict[s]) for s, a in enumerate(cleansed.aligned))
     return QualityReport(
         underlying,
         grid.step_ms // 1000,
         sources,
-        tuple(repairs),
+        tuple(cleansed.repairs),
         judged,
         missing,
         n_filled,

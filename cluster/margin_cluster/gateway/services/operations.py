@@ -61,7 +61,7 @@ def _cluster_fields(status: CoordinatorStatus) -> pb.GetStatusResponse:
                 first_scenario=s.span.first,
                 scenarios=s.span.count,
                 node_id=s.node_id,
-                slabs_priced=s.slabs_priced,
+                slabs_priced=s.slices_priced,
             )
             for s in status.shards
         ],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -78,7 +79,7 @@ class AccountMeasures:
         return self.es_usd if self.inputs.model.measure.core == "es" else self.var_usd
 
     @property
-    def add_on_kind(self) -> str:
+    def add_on_kind(self) -> Literal["var", "es"]:
         """``es`` if the add-ons are based on expected shortfall, else ``var``."""
         model = self.inputs.model
         return "es" if model.addons.measure == "core" and model.measure.core == "es" else "var"

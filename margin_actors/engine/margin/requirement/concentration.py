@@ -1,7 +1,7 @@
 """Concentration add-on: positions that take longer to close than the margin period of risk."""
 
 from margin_actors.arrays import FloatArray
-from margin_actors.engine.addons import GroupKind, concentration_charges
+from margin_actors.engine.addons import GroupKind, GroupMeasures, concentration_charges
 from margin_actors.engine.margin.requirement.component import Component, RequirementContext
 
 
@@ -13,12 +13,10 @@ def amount(context: RequirementContext) -> FloatArray:
         book.quantity,
         context.risk,
         measures.exposures,
-        context.groups,
-        measures.for_add_ons(measures.groups),
+        GroupMeasures(context.groups, measures.for_add_ons(measures.groups), measures.add_on_kind),
         context.model,
         book.members,
         context.inputs.hedge,
-        kind=measures.add_on_kind,
     )
     return context.record_charge(charge)
 

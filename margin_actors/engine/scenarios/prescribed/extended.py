@@ -2,7 +2,8 @@
 
 They have the tenors and path hours of the core, so that they are priced in the same risk cube. The
 change of volatility is constant below the first tenor and beyond the last, as in every section. The
-repair of shocked surfaces leaves them unchanged (`Provenance.PRESCRIBED`).
+repair of shocked surfaces leaves prescribed moves unchanged (`Provenance.PRESCRIBED`). The windows
+of past days, which a model may add, keep their provenance and are repaired like other windows.
 """
 
 from collections.abc import Iterator, Sequence
