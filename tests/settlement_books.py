@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from margin_actors.clearing.settlement import (
-    Cut,
+    Cutoff,
     Decision,
     DeliveryPrice,
     IndexTick,
@@ -58,8 +58,8 @@ def sides(
     ]
 
 
-def cut(time: datetime = DAY, *, version: int = 1) -> Cut:
-    return Cut(time, 17, version)
+def cutoff(time: datetime = DAY, *, version: int = 1) -> Cutoff:
+    return Cutoff(time, 17, version)
 
 
 def cash(events: Iterable[SettlementEvent]) -> Mapping[str, int]:

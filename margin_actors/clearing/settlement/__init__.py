@@ -56,7 +56,7 @@ from margin_actors.clearing.settlement.parameters import SettlementParameters
 from margin_actors.clearing.settlement.positions import (
     FEE_ACCOUNT,
     ROUNDING_ACCOUNT,
-    Cut,
+    Cutoff,
     PositionChange,
     changes_until,
     folded,
@@ -76,7 +76,7 @@ __all__ = [
     "Averaging",
     "Contract",
     "ContractLife",
-    "Cut",
+    "Cutoff",
     "Decision",
     "DeliveryPrice",
     "Entry",

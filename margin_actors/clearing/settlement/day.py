@@ -23,7 +23,7 @@ from margin_actors.clearing.settlement.expiry import (
 from margin_actors.clearing.settlement.funding import FundingSession, funding
 from margin_actors.clearing.settlement.groups import SettlementGroup, linked_group
 from margin_actors.clearing.settlement.parameters import SettlementParameters
-from margin_actors.clearing.settlement.positions import Cut, PositionChange
+from margin_actors.clearing.settlement.positions import Cutoff, PositionChange
 from margin_actors.clearing.settlement.variation import variation
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 from margin_actors.market.identity import content_id
@@ -34,7 +34,7 @@ _PURPOSE_ORDER = {"trade": 0, "daily": 1, "expiry": 2}
 
 @dataclass(frozen=True)
 class Held:
-    """A contract with all changes of its positions up to the cut."""
+    """A contract with all changes of its positions up to the cutoff."""
 
     contract: Contract
     changes: tuple[PositionChange, ...]
@@ -79,7 +79,7 @@ def next_settlement(now: datetime, parameters: SettlementParameters) -> datetime
 
 
 def daily_group(
-    held: Held, price: Decimal, cut: Cut, session: FundingSession | None = None
+    held: Held, price: Decimal, cutoff: Cutoff, session: FundingSession | None = None
 ) -> SettlementGroup:
     """Return the daily settlement of a future or perpetual: funding, then variation.
 
@@ -88,7 +88,7 @@ def daily_group(
     held : Held
     price : Decimal, US dollars per coin
         Settlement price.
-    cut : Cut
+    cutoff : Cutoff
     session : FundingSession, optional
         Required for a perpetual, and only for one.
 
@@ -106,16 +106,16 @@ def daily_group(
     raise_if_any(problems, InvalidRequest, f"{contract.name} cannot be settled")
     events: list[SettlementEvent] = []
     if session is not None:
-        events += funding(contract, held.changes, session, cut)
-    events += variation(contract, held.changes, price, cut)
-    return linked_group("daily", contract.name, cut.time, events, version=cut.version)
+        events += funding(contract, held.changes, session, cutoff)
+    events += variation(contract, held.changes, price, cutoff)
+    return linked_group("daily", contract.name, cutoff.time, events, version=cutoff.version)
 
 
 def expiry_group(
     future: Held,
     options: Sequence[Held],
     delivery: DeliveryPrice,
-    cut: Cut,
+    cutoff: Cutoff,
     parameters: SettlementParameters,
 ) -> SettlementGroup:
     """Return the expiry of a future and of all options on the same expiry and asset.
@@ -128,7 +128,7 @@ def expiry_group(
         Each option once.
     delivery : DeliveryPrice
         Final.
-    cut : Cut
+    cutoff : Cutoff
         Its time is the expiry; a correction has the version of the price.
     parameters : SettlementParameters
         Fees, and whether options are delivered directly or in two steps.
@@ -153,21 +153,21 @@ def expiry_group(
     future_changes = list(future.changes)
     for held in options:
         if two_step:
-            exercised = exercise(held.contract, held.changes, delivery, cut, target)
+            exercised = exercise(held.contract, held.changes, delivery, cutoff, target)
             events += exercised
             future_changes += (
                 c for event in exercised for c in event.changes if c.instrument == target.name
             )
         else:
-            events += option_delivery(held.contract, held.changes, delivery, cut)
+            events += option_delivery(held.contract, held.changes, delivery, cutoff)
         fee = parameters.fees.option_delivery
-        events += delivery_fees(held.contract, held.changes, delivery, cut, fee)
-    events += future_delivery(target, future_changes, delivery, cut)
+        events += delivery_fees(held.contract, held.changes, delivery, cutoff, fee)
+    events += future_delivery(target, future_changes, delivery, cutoff)
     fee = parameters.fees.future_delivery
-    events += delivery_fees(target, future.changes, delivery, cut, fee)
+    events += delivery_fees(target, future.changes, delivery, cutoff, fee)
     assert target.expiry is not None
     scope = f"{target.underlying}_{target.asset.name}-{expiry_label(target.expiry)}"
-    return linked_group("expiry", scope, cut.time, events, version=cut.version)
+    return linked_group("expiry", scope, cutoff.time, events, version=cutoff.version)
 
 
 def settlement_batch(groups: Iterable[SettlementGroup]) -> SettlementBatch:

@@ -20,7 +20,7 @@ from margin_actors.clearing.settlement.events import Inputs, SettlementEvent, Su
 from margin_actors.clearing.settlement.fees import fee_events, fee_units
 from margin_actors.clearing.settlement.parameters import FeeRule
 from margin_actors.clearing.settlement.positions import (
-    Cut,
+    Cutoff,
     Lots,
     PositionChange,
     lots_by_account,
@@ -56,7 +56,7 @@ def option_value(option: Contract, price: Fraction) -> Fraction:
 
 
 def option_delivery(
-    option: Contract, changes: Iterable[PositionChange], delivery: DeliveryPrice, cut: Cut
+    option: Contract, changes: Iterable[PositionChange], delivery: DeliveryPrice, cutoff: Cutoff
 ) -> tuple[SettlementEvent, ...]:
     """Return the events that pay options their value and remove them from the book.
 
@@ -64,10 +64,10 @@ def option_delivery(
     ----------
     option : Contract
     changes : iterable of PositionChange
-        All changes of the option up to `cut`, in any order.
+        All changes of the option up to `cutoff`, in any order.
     delivery : DeliveryPrice
         Final.
-    cut : Cut
+    cutoff : Cutoff
         Its time is the expiry, even if the price was decided later.
 
     Returns
@@ -80,27 +80,29 @@ def option_delivery(
     NotReady
         If the price is provisional.
     InvalidPortfolio, InvalidMarketData, InvalidRequest
-        If changes, price or cut cannot be used, or the book is not balanced.
+        If changes, price or cutoff cannot be used, or the book is not balanced.
     """
-    D = _require_expiry(option, Kind.OPTION, delivery, cut)
+    D = _require_expiry(option, Kind.OPTION, delivery, cutoff)
     value = option_value(option, D)
     book = quantities_by_account(option, changes)
     require_balanced(option, book)
     if not value:
-        return _lapsed(option, book, delivery, cut)
+        return _lapsed(option, book, delivery, cutoff)
     postings = [
-        Posting(account, option.size(quantity) * value, (_closed(option, account, quantity, cut),))
+        Posting(
+            account, option.size(quantity) * value, (_closed(option, account, quantity, cutoff),)
+        )
         for account, quantity in book.items()
     ]
-    subject = Subject("delivery", option.name, cut.time, cut.version)
-    return rounded_events(subject, option.asset, postings, _inputs(delivery, cut))
+    subject = Subject("delivery", option.name, cutoff.time, cutoff.version)
+    return rounded_events(subject, option.asset, postings, _inputs(delivery, cutoff))
 
 
 def exercise(
     option: Contract,
     changes: Iterable[PositionChange],
     delivery: DeliveryPrice,
-    cut: Cut,
+    cutoff: Cutoff,
     future: Contract | None = None,
 ) -> tuple[SettlementEvent, ...]:
     """Return the events that turn options in the money into futures at the strike.
@@ -112,7 +114,7 @@ def exercise(
         As in `option_delivery`.
     delivery : DeliveryPrice
         Final; it decides which options are in the money. Nothing is paid here.
-    cut : Cut
+    cutoff : Cutoff
     future : Contract, optional
         The future that is received; by default that of the option's expiry, see `future_of`. A
         future with a later expiry remains in the book with the strike as its base price.
@@ -127,28 +129,28 @@ def exercise(
     InvalidRequest
         As `option_delivery`, and if the future does not fit the option.
     """
-    D = _require_expiry(option, Kind.OPTION, delivery, cut)
+    D = _require_expiry(option, Kind.OPTION, delivery, cutoff)
     target = future if future is not None else future_of(option)
     _require_fitting(option, target)
     book = quantities_by_account(option, changes)
     require_balanced(option, book)
     if not option_value(option, D):
-        return _lapsed(option, book, delivery, cut)
+        return _lapsed(option, book, delivery, cutoff)
     assert option.strike is not None
-    subject = Subject("exercise", option.name, cut.time, cut.version)
+    subject = Subject("exercise", option.name, cutoff.time, cutoff.version)
     events: list[SettlementEvent] = []
     for account, quantity in book.items():
         received = exercised_quantity(option, quantity)
         moved = (
-            _closed(option, account, quantity, cut),
-            PositionChange(account, target.name, received, option.strike, cut.time),
+            _closed(option, account, quantity, cutoff),
+            PositionChange(account, target.name, received, option.strike, cutoff.time),
         )
-        events.append(SettlementEvent(subject, account, (), moved, _inputs(delivery, cut)))
+        events.append(SettlementEvent(subject, account, (), moved, _inputs(delivery, cutoff)))
     return tuple(events)
 
 
 def future_delivery(
-    future: Contract, changes: Iterable[PositionChange], delivery: DeliveryPrice, cut: Cut
+    future: Contract, changes: Iterable[PositionChange], delivery: DeliveryPrice, cutoff: Cutoff
 ) -> tuple[SettlementEvent, ...]:
     """Return the events that settle futures from their base prices and remove them from the book.
 
@@ -160,17 +162,17 @@ def future_delivery(
     future : Contract
         A dated future.
     changes : iterable of PositionChange
-        All changes of the future up to `cut` and those of the exercise, in any order.
+        All changes of the future up to `cutoff` and those of the exercise, in any order.
     delivery : DeliveryPrice
         Final.
-    cut : Cut
+    cutoff : Cutoff
 
     Raises
     ------
     NotReady, InvalidPortfolio, InvalidMarketData, InvalidRequest
         As `option_delivery`.
     """
-    _require_expiry(future, Kind.FUTURE, delivery, cut)
+    _require_expiry(future, Kind.FUTURE, delivery, cutoff)
     assert delivery.price is not None
     book = lots_by_account(future, changes)
     require_balanced_lots(future, book)
@@ -178,19 +180,19 @@ def future_delivery(
         Posting(
             account,
             lots_value(future, lots, delivery.price),
-            _closed_lots(future, account, lots, cut),
+            _closed_lots(future, account, lots, cutoff),
         )
         for account, lots in book.items()
     ]
-    subject = Subject("delivery", future.name, cut.time, cut.version)
-    return rounded_events(subject, future.asset, postings, _inputs(delivery, cut))
+    subject = Subject("delivery", future.name, cutoff.time, cutoff.version)
+    return rounded_events(subject, future.asset, postings, _inputs(delivery, cutoff))
 
 
 def delivery_fees(
     contract: Contract,
     changes: Iterable[PositionChange],
     delivery: DeliveryPrice,
-    cut: Cut,
+    cutoff: Cutoff,
     rule: FeeRule,
 ) -> tuple[SettlementEvent, ...]:
     """Return the events that charge the delivery fee on the net position of each account.
@@ -203,13 +205,13 @@ def delivery_fees(
     contract : Contract
         An option or a dated future.
     changes : iterable of PositionChange
-        All changes of the contract up to `cut`, without those of an exercise.
+        All changes of the contract up to `cutoff`, without those of an exercise.
     delivery : DeliveryPrice
         Final.
-    cut : Cut
+    cutoff : Cutoff
     rule : FeeRule
     """
-    D = _require_expiry(contract, contract.kind, delivery, cut)
+    D = _require_expiry(contract, contract.kind, delivery, cutoff)
     fees: dict[str, int] = {}
     if contract.kind is Kind.OPTION:
         value = option_value(contract, D)
@@ -224,45 +226,47 @@ def delivery_fees(
                 lots_value(contract, lots, delivery.price),
             )
             fees[account] = fee_units(rule, contract, size, D, value)
-    subject = Subject("fee", contract.name, cut.time, cut.version)
-    return fee_events(subject, contract, fees, _inputs(delivery, cut))
+    subject = Subject("fee", contract.name, cutoff.time, cutoff.version)
+    return fee_events(subject, contract, fees, _inputs(delivery, cutoff))
 
 
-def _inputs(delivery: DeliveryPrice, cut: Cut) -> Inputs:
-    return (*delivery.inputs, ("entry_number", str(cut.entry_number)))
+def _inputs(delivery: DeliveryPrice, cutoff: Cutoff) -> Inputs:
+    return (*delivery.inputs, ("entry_number", str(cutoff.entry_number)))
 
 
-def _closed(option: Contract, account: str, quantity: Decimal, cut: Cut) -> PositionChange:
-    return PositionChange(account, option.name, -quantity, None, cut.time)
+def _closed(option: Contract, account: str, quantity: Decimal, cutoff: Cutoff) -> PositionChange:
+    return PositionChange(account, option.name, -quantity, None, cutoff.time)
 
 
 def _closed_lots(
-    future: Contract, account: str, lots: Lots, cut: Cut
+    future: Contract, account: str, lots: Lots, cutoff: Cutoff
 ) -> tuple[PositionChange, ...]:
     return tuple(
-        PositionChange(account, future.name, -quantity, base, cut.time)
+        PositionChange(account, future.name, -quantity, base, cutoff.time)
         for base, quantity in lots.items()
     )
 
 
 def _lapsed(
-    option: Contract, book: Mapping[str, Decimal], delivery: DeliveryPrice, cut: Cut
+    option: Contract, book: Mapping[str, Decimal], delivery: DeliveryPrice, cutoff: Cutoff
 ) -> tuple[SettlementEvent, ...]:
-    subject = Subject("lapse", option.name, cut.time, cut.version)
-    inputs = _inputs(delivery, cut)
+    subject = Subject("lapse", option.name, cutoff.time, cutoff.version)
+    inputs = _inputs(delivery, cutoff)
     return tuple(
-        SettlementEvent(subject, account, (), (_closed(option, account, quantity, cut),), inputs)
+        SettlementEvent(subject, account, (), (_closed(option, account, quantity, cutoff),), inputs)
         for account, quantity in book.items()
     )
 
 
-def _require_expiry(contract: Contract, kind: Kind, delivery: DeliveryPrice, cut: Cut) -> Fraction:
+def _require_expiry(
+    contract: Contract, kind: Kind, delivery: DeliveryPrice, cutoff: Cutoff
+) -> Fraction:
     problems: list[Problem] = []
     if contract.kind is not kind or contract.expiry is None:
         problems.append(Problem(contract.name, "does not expire in this way"))
-    elif cut.time != contract.expiry:
-        what = f"is for {cut.time.isoformat()}, not for the expiry of {contract.name}"
-        problems.append(Problem("cut", what))
+    elif cutoff.time != contract.expiry:
+        what = f"is for {cutoff.time.isoformat()}, not for the expiry of {contract.name}"
+        problems.append(Problem("cutoff", what))
     raise_if_any(problems, InvalidRequest, f"{contract.name} cannot be delivered")
     return final_price(contract, delivery)
 

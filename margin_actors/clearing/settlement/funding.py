@@ -22,7 +22,7 @@ from margin_actors.clearing.settlement.exact import (
 )
 from margin_actors.clearing.settlement.parameters import FundingParameters
 from margin_actors.clearing.settlement.positions import (
-    Cut,
+    Cutoff,
     PositionChange,
     quantities_by_account,
     require_balanced,
@@ -132,9 +132,9 @@ def funding(
     contract: Contract,
     changes: Iterable[PositionChange],
     session: FundingSession,
-    cut: Cut,
+    cutoff: Cutoff,
 ) -> tuple[SettlementEvent, ...]:
-    """Return the events that pay the funding accrued in a session that ends at `cut`.
+    """Return the events that pay the funding accrued in a session that ends at `cutoff`.
 
     A minute is paid on the positions held at its start; a position that is opened within a minute
     pays from the next one.
@@ -144,10 +144,10 @@ def funding(
     contract : Contract
         A perpetual.
     changes : iterable of PositionChange
-        All changes of the contract up to `cut`, in any order. Those before the session are the
+        All changes of the contract up to `cutoff`, in any order. Those before the session are the
         opening position.
     session : FundingSession
-    cut : Cut
+    cutoff : Cutoff
 
     Returns
     -------
@@ -165,7 +165,7 @@ def funding(
     InvalidRequest
         If a minute is of another contract, not in order or outside the session.
     """
-    _require_complete(contract, session, cut.time)
+    _require_complete(contract, session, cutoff.time)
     minutes = session.minutes
     later = accumulate((Fraction(m.accrual) for m in reversed(minutes)), initial=Fraction())
     remaining = list(later)[::-1]  # element k: the accrual from minute k to the end
@@ -177,11 +177,11 @@ def funding(
     inputs = (
         ("since", utc_text(session.since)),
         ("minutes", _minutes_id(minutes)),
-        ("entry_number", str(cut.entry_number)),
+        ("entry_number", str(cutoff.entry_number)),
         ("rules", session.rules),
     )
     postings = [Posting(account, value) for account, value in sorted(paid.items()) if value]
-    subject = Subject("funding", contract.name, cut.time, cut.version)
+    subject = Subject("funding", contract.name, cutoff.time, cutoff.version)
     return rounded_events(subject, contract.asset, postings, inputs)
 
 
@@ -207,7 +207,7 @@ def _minute_problems(time: datetime, location: str) -> list[Problem]:
 def _require_complete(contract: Contract, session: FundingSession, until: datetime) -> None:
     problems: list[Problem] = []
     since, minutes = session.since, session.minutes
-    for name, time in (("since", since), ("cut", until)):
+    for name, time in (("since", since), ("cutoff", until)):
         problems += time_problems(time, name) or _minute_problems(time, name)
     for k, minute in enumerate(minutes):
         problems += time_problems(minute.start, f"minute {k}")

@@ -48,7 +48,7 @@ class PositionChange:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Cutoff:
     """The point at which a settlement reads positions."""
 
     time: datetime
@@ -61,16 +61,16 @@ class Cut:
 
 
 def changes_until(
-    numbered: Iterable[tuple[int, PositionChange]], cut: Cut
+    numbered: Iterable[tuple[int, PositionChange]], cutoff: Cutoff
 ) -> tuple[PositionChange, ...]:
-    """Return the changes of a log up to the entry of `cut`.
+    """Return the changes of a log up to the entry of `cutoff`.
 
     Parameters
     ----------
     numbered : iterable of (entry number, PositionChange)
-    cut : Cut
+    cutoff : Cutoff
     """
-    return tuple(change for number, change in numbered if number <= cut.entry_number)
+    return tuple(change for number, change in numbered if number <= cutoff.entry_number)
 
 
 def lots_by_account(contract: Contract, changes: Iterable[PositionChange]) -> Mapping[str, Lots]:

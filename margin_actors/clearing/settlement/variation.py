@@ -14,7 +14,7 @@ from margin_actors.clearing.settlement.contracts import Contract, require_price
 from margin_actors.clearing.settlement.events import Inputs, SettlementEvent, Subject
 from margin_actors.clearing.settlement.exact import canonical, rounded_units
 from margin_actors.clearing.settlement.positions import (
-    Cut,
+    Cutoff,
     Lots,
     PositionChange,
     lots_by_account,
@@ -85,7 +85,7 @@ def unsettled_variation(
 
 
 def variation(
-    contract: Contract, changes: Iterable[PositionChange], price: Decimal, cut: Cut
+    contract: Contract, changes: Iterable[PositionChange], price: Decimal, cutoff: Cutoff
 ) -> tuple[SettlementEvent, ...]:
     """Return the events that turn variation into cash and set the base of all lots to `price`.
 
@@ -94,10 +94,10 @@ def variation(
     contract : Contract
         A future or perpetual.
     changes : iterable of PositionChange
-        All changes of the contract up to `cut`, see `changes_until`, in any order.
+        All changes of the contract up to `cutoff`, see `changes_until`, in any order.
     price : Decimal
         Settlement price, US dollars per coin.
-    cut : Cut
+    cutoff : Cutoff
 
     Returns
     -------
@@ -120,12 +120,12 @@ def variation(
         Posting(
             account,
             _account_value(contract, lots, S1),
-            _rebased(contract, account, lots, price, cut),
+            _rebased(contract, account, lots, price, cutoff),
         )
         for account, lots in book.items()
     ]
-    subject = Subject("variation", contract.name, cut.time, cut.version)
-    return rounded_events(subject, contract.asset, postings, _inputs(price, cut))
+    subject = Subject("variation", contract.name, cutoff.time, cutoff.version)
+    return rounded_events(subject, contract.asset, postings, _inputs(price, cutoff))
 
 
 def lots_value(contract: Contract, lots: Lots, price: Decimal) -> Fraction:
@@ -133,8 +133,8 @@ def lots_value(contract: Contract, lots: Lots, price: Decimal) -> Fraction:
     return _account_value(contract, lots, require_price(contract, price, "price"))
 
 
-def _inputs(price: Decimal, cut: Cut) -> Inputs:
-    return (("price", canonical(price)), ("entry_number", str(cut.entry_number)))
+def _inputs(price: Decimal, cutoff: Cutoff) -> Inputs:
+    return (("price", canonical(price)), ("entry_number", str(cutoff.entry_number)))
 
 
 def _account_value(contract: Contract, lots: Lots, S1: Fraction) -> Fraction:
@@ -156,15 +156,15 @@ def _profit(contract: Contract, size: Fraction, S0: Fraction, S1: Fraction) -> F
 
 
 def _rebased(
-    contract: Contract, account: str, lots: Lots, price: Decimal, cut: Cut
+    contract: Contract, account: str, lots: Lots, price: Decimal, cutoff: Cutoff
 ) -> tuple[PositionChange, ...]:
     moved = {base: quantity for base, quantity in lots.items() if base != price}
     changes = [
-        PositionChange(account, contract.name, -quantity, base, cut.time)
+        PositionChange(account, contract.name, -quantity, base, cutoff.time)
         for base, quantity in moved.items()
     ]
     if net := net_quantity(moved):
-        changes.append(PositionChange(account, contract.name, net, price, cut.time))
+        changes.append(PositionChange(account, contract.name, net, price, cutoff.time))
     return tuple(changes)
 
 

@@ -17,7 +17,7 @@ from settlement_books import (
     TWO_PEOPLE,
     books,
     cash,
-    cut,
+    cutoff,
     fewer,
     final,
     moves,
@@ -54,7 +54,7 @@ NAMES = ["BTC-26JUN26", "BTC-26JUN26-30000-C", "BTC-26JUN26-60000-P", "BTC-26JUN
 
 def perpetual(name: str) -> SettlementGroup:
     contract = contract_from_name(name)
-    when = cut(EXPIRY)
+    when = cutoff(EXPIRY)
     start = when.time - timedelta(minutes=1)
     minute = funding_minute(contract, start, Decimal(50_500), Decimal(50_000), FundingParameters())
     book = tuple(sides(name, 1_000_000, 50_000, time=EXPIRY - timedelta(hours=2)))
@@ -66,7 +66,7 @@ def expiring(
     books_by_name: dict[str, list[PositionChange]], rules: SettlementParameters, price: int = 45_000
 ) -> SettlementGroup:
     held = [Held(contract_from_name(n), tuple(book)) for n, book in books_by_name.items()]
-    return expiry_group(held[0], held[1:], final(price), cut(EXPIRY), rules)
+    return expiry_group(held[0], held[1:], final(price), cutoff(EXPIRY), rules)
 
 
 def rules(*, two_step: bool) -> SettlementParameters:
@@ -128,7 +128,7 @@ def test_a_corrected_delivery_price_rebooks_the_whole_expiry() -> None:
     contracts = [Held(contract_from_name(n), tuple(book)) for n, book in held.items()]
     first = expiring(held, rules(two_step=True))
     second_price = corrected(final(45_000), Decimal(95_000), TWO_PEOPLE)
-    at = cut(EXPIRY, version=2)
+    at = cutoff(EXPIRY, version=2)
     rebooked = expiry_group(contracts[0], contracts[1:], second_price, at, rules(two_step=True))
     group = correction(first, rebooked, TWO_PEOPLE)
     direct = expiring(held, rules(two_step=True), 95_000)
@@ -151,7 +151,7 @@ def test_contracts_that_do_not_expire_together_are_refused() -> None:
     twice = [Held(contract_from_name(NAMES[1]), tuple(sides(NAMES[1], 1, 1)))] * 2
     with pytest.raises(InvalidRequest, match="occurs twice"):
         expiry_group(
-            Held(contract_from_name(NAMES[0]), ()), twice, final(1), cut(EXPIRY),
+            Held(contract_from_name(NAMES[0]), ()), twice, final(1), cutoff(EXPIRY),
             rules(two_step=False),
         )  # fmt: skip
 
@@ -159,12 +159,12 @@ def test_contracts_that_do_not_expire_together_are_refused() -> None:
 def test_only_perpetuals_have_a_funding_session() -> None:
     contract = contract_from_name(INVERSE)
     with pytest.raises(InvalidRequest, match="has no funding session"):
-        daily_group(Held(contract, ()), Decimal(1), cut())
+        daily_group(Held(contract, ()), Decimal(1), cutoff())
     future = contract_from_name("BTC-26JUN26")
     session = FundingSession(DAY, [], RULES)
     with pytest.raises(InvalidRequest, match="has a funding session"):
-        daily_group(Held(future, ()), Decimal(1), cut(), session)
-    assert daily_group(Held(future, ()), Decimal(1), cut()).events == ()
+        daily_group(Held(future, ()), Decimal(1), cutoff(), session)
+    assert daily_group(Held(future, ()), Decimal(1), cutoff()).events == ()
 
 
 def test_the_next_settlement_is_the_first_after_now() -> None:

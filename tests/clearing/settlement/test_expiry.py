@@ -13,7 +13,7 @@ from settlement_books import (
     books,
     cash,
     change,
-    cut,
+    cutoff,
     fewer,
     final,
     moves,
@@ -55,10 +55,10 @@ def in_two_steps(
     received = [
         moved
         for option, book in held
-        for moved in moves(exercise(option, book, final(price), cut(EXPIRY)))
+        for moved in moves(exercise(option, book, final(price), cutoff(EXPIRY)))
         if moved.instrument == future.name
     ]
-    return dict(cash(future_delivery(future, received, final(price), cut(EXPIRY))))
+    return dict(cash(future_delivery(future, received, final(price), cutoff(EXPIRY))))
 
 
 @fewer
@@ -67,7 +67,7 @@ def test_one_option_in_two_steps_pays_the_same_as_directly(
     data: st.DataObject, option: Contract, price: Decimal
 ) -> None:
     book = data.draw(books(option.name))
-    direct = cash(option_delivery(option, book, final(price), cut(EXPIRY)))
+    direct = cash(option_delivery(option, book, final(price), cutoff(EXPIRY)))
     assert in_two_steps([(option, book)], price) == direct
 
 
@@ -81,7 +81,7 @@ def test_netted_options_pay_the_same_as_directly_except_for_their_rounding(
     direct: dict[str, int] = {}
     for option, book in held:
         for account, units in cash(
-            option_delivery(option, book, final(price), cut(EXPIRY))
+            option_delivery(option, book, final(price), cutoff(EXPIRY))
         ).items():
             direct[account] = direct.get(account, 0) + units
     netted = in_two_steps(held, price)
@@ -96,7 +96,7 @@ def test_delivery_and_rounding_sum_to_zero_and_empty_the_book(
     data: st.DataObject, option: Contract, price: Decimal
 ) -> None:
     book = data.draw(books(option.name))
-    events = option_delivery(option, book, final(price), cut(EXPIRY))
+    events = option_delivery(option, book, final(price), cutoff(EXPIRY))
     amounts = dict(cash(events))
     assert sum(amounts.values()) == 0
     assert abs(amounts.pop(ROUNDING_ACCOUNT, 0)) <= len(events) / 2
@@ -116,7 +116,7 @@ def test_futures_settle_from_their_base_prices_and_leave_the_book(
 ) -> None:
     future = contract_from_name(name)
     book = [*data.draw(books(name)), *sides(name, 10, held_at, buyer="a", seller="e", time=DAY)]
-    events = future_delivery(future, book, final(price), cut(EXPIRY))
+    events = future_delivery(future, book, final(price), cutoff(EXPIRY))
     assert sum(cash(events).values()) == 0
     assert lots_by_account(future, [*book, *moves(events)]) == {}
 
@@ -126,18 +126,18 @@ def test_options_at_the_strike_lapse_without_cash(right: str) -> None:
     option = contract_from_name(f"BTC-26JUN26-45000-{right}")
     book = sides(option.name, 10, "0.05")
     for events in (
-        option_delivery(option, book, final(45_000), cut(EXPIRY)),
-        exercise(option, book, final(45_000), cut(EXPIRY)),
+        option_delivery(option, book, final(45_000), cutoff(EXPIRY)),
+        exercise(option, book, final(45_000), cutoff(EXPIRY)),
     ):
         assert [event.subject.kind for event in events] == ["lapse", "lapse"]
         assert not cash(events)
         assert quantities_by_account(option, [*book, *moves(events)]) == {}
-    assert not cash(delivery_fees(option, book, final(45_000), cut(EXPIRY), FEE))
+    assert not cash(delivery_fees(option, book, final(45_000), cutoff(EXPIRY), FEE))
 
 
 def test_puts_become_short_futures() -> None:
     option = contract_from_name("BTC_USDC-26JUN26-46000-P")
-    received = moves(exercise(option, sides(option.name, 3, 9), final(45_000), cut(EXPIRY)))
+    received = moves(exercise(option, sides(option.name, 3, 9), final(45_000), cutoff(EXPIRY)))
     by_account = {c.account: c.quantity for c in received if c.instrument == "BTC_USDC-26JUN26"}
     assert by_account == {"long": -3, "short": 3}
 
@@ -146,25 +146,27 @@ def test_exercised_options_net_with_a_held_future() -> None:
     option, future = contract_from_name("BTC-26JUN26-44000-C"), contract_from_name("BTC-26JUN26")
     received = [
         c
-        for c in moves(exercise(option, sides(option.name, 1, 1), final(45_000), cut(EXPIRY)))
+        for c in moves(exercise(option, sides(option.name, 1, 1), final(45_000), cutoff(EXPIRY)))
         if c.instrument == future.name
     ]
     hedge = sides(future.name, -44_000, 44_000)
-    events = future_delivery(future, [*received, *hedge], final(45_000), cut(EXPIRY))
+    events = future_delivery(future, [*received, *hedge], final(45_000), cutoff(EXPIRY))
     assert not cash(events)
 
 
 def test_an_option_may_be_exercised_into_a_later_future() -> None:
     option = contract_from_name("BTC_USD-26JUN26-60000-C", Decimal(5))
     later = contract_from_name("BTC_USD-25SEP26", Decimal(5))
-    events = exercise(option, sides(option.name, 2, 9), final(61_000), cut(EXPIRY), later)
+    events = exercise(option, sides(option.name, 2, 9), final(61_000), cutoff(EXPIRY), later)
     held = lots_by_account(later, [c for c in moves(events) if c.instrument == later.name])
     assert held == {"long": {Decimal(60_000): 2}, "short": {Decimal(60_000): -2}}
     for wrong in ("BTC_USD-26MAR26", "ETH_USD-25SEP26", "BTC-25SEP26", "BTC_USD-PERPETUAL"):
         with pytest.raises(InvalidRequest, match="cannot be exercised into"):
-            exercise(option, [], final(61_000), cut(EXPIRY), contract_from_name(wrong, Decimal(5)))
+            exercise(
+                option, [], final(61_000), cutoff(EXPIRY), contract_from_name(wrong, Decimal(5))
+            )
     with pytest.raises(InvalidRequest, match="has the multiplier 1"):
-        exercise(option, [], final(61_000), cut(EXPIRY), contract_from_name("BTC_USD-25SEP26"))
+        exercise(option, [], final(61_000), cutoff(EXPIRY), contract_from_name("BTC_USD-25SEP26"))
 
 
 @given(options, st.decimals(Decimal("0.1"), 1_000, places=1), deliveries)
@@ -172,7 +174,7 @@ def test_a_fee_is_at_most_an_eighth_of_the_value_and_goes_to_the_house(
     option: Contract, quantity: Decimal, price: Decimal
 ) -> None:
     book = sides(option.name, quantity, 1)
-    fees = cash(delivery_fees(option, book, final(price), cut(EXPIRY), FEE))
+    fees = cash(delivery_fees(option, book, final(price), cutoff(EXPIRY), FEE))
     value = Fraction(quantity) * option_value(option, Fraction(price))
     underlying = Fraction(quantity) * (1 if option.is_inverse else Fraction(price))
     scale = 10**option.asset.decimals
@@ -188,36 +190,36 @@ def test_a_fee_is_at_most_an_eighth_of_the_value_and_goes_to_the_house(
 def test_a_fee_of_futures_is_a_fraction_of_their_value(name: str, quantity: int, fee: int) -> None:
     future = contract_from_name(name)
     rule = FeeRule(rate=Decimal("0.00015"))
-    events = delivery_fees(future, sides(name, quantity, 1), final(45_000), cut(EXPIRY), rule)
+    events = delivery_fees(future, sides(name, quantity, 1), final(45_000), cutoff(EXPIRY), rule)
     assert cash(events) == {"long": -fee, "short": -fee, FEE_ACCOUNT: 2 * fee}
 
 
 def test_linear_puts_pay_at_a_negative_price_and_inverse_ones_are_refused() -> None:
     put = contract_from_name("BTC_USDC-26JUN26-10-P")
-    paid = cash(option_delivery(put, sides(put.name, 1, 1), final("-37.63"), cut(EXPIRY)))
+    paid = cash(option_delivery(put, sides(put.name, 1, 1), final("-37.63"), cutoff(EXPIRY)))
     assert paid["long"] == 47_630_000
     inverse = contract_from_name("BTC-26JUN26-10-P")
     for price in ("-37.63", "0"):
         with pytest.raises(InvalidMarketData, match="requires a positive price"):
-            option_delivery(inverse, sides(inverse.name, 1, 1), final(price), cut(EXPIRY))
+            option_delivery(inverse, sides(inverse.name, 1, 1), final(price), cutoff(EXPIRY))
 
 
 def test_a_delivery_is_made_for_the_expiry_whenever_it_is_decided() -> None:
     option = contract_from_name("BTC-26JUN26-46000-P")
-    late = cut(EXPIRY + timedelta(minutes=40))
+    late = cutoff(EXPIRY + timedelta(minutes=40))
     with pytest.raises(InvalidRequest, match="not for the expiry"):
         option_delivery(option, [], final(45_000), late)
     with pytest.raises(InvalidRequest, match="does not expire in this way"):
-        future_delivery(option, [], final(45_000), cut(EXPIRY))
+        future_delivery(option, [], final(45_000), cutoff(EXPIRY))
 
 
 def test_options_without_counterparties_are_refused() -> None:
     option = contract_from_name("BTC-26JUN26-46000-P")
     for price in (45_000, 50_000):
         with pytest.raises(InvalidPortfolio, match="the net quantity is 1"):
-            option_delivery(option, [change("a", option.name, 1, 1)], final(price), cut(EXPIRY))
+            option_delivery(option, [change("a", option.name, 1, 1)], final(price), cutoff(EXPIRY))
         with pytest.raises(InvalidPortfolio, match="the net quantity is 1"):
-            exercise(option, [change("a", option.name, 1, 1)], final(price), cut(EXPIRY))
+            exercise(option, [change("a", option.name, 1, 1)], final(price), cutoff(EXPIRY))
 
 
 @pytest.mark.parametrize("name", ["BTC_USDC", "nonsense", "BTC-30FEB26", "SOL-PERPETUAL"])

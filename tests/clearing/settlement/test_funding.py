@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from settlement_books import DAY, INVERSE, LINEAR, RULES, books, cash, change, cut, fewer, sides
+from settlement_books import DAY, INVERSE, LINEAR, RULES, books, cash, change, cutoff, fewer, sides
 
 from margin_actors.clearing.settlement import (
     ROUNDING_ACCOUNT,
@@ -85,7 +85,7 @@ def test_payments_and_rounding_sum_to_zero_and_equal_the_sum_by_minute(
     book = data.draw(books(name))
     minutes = session(name, quotes)
     events = funding(
-        contract_from_name(name), book, FundingSession(minutes[0].start, minutes, RULES), cut()
+        contract_from_name(name), book, FundingSession(minutes[0].start, minutes, RULES), cutoff()
     )
     amounts = dict(cash(events))
     assert sum(amounts.values()) == 0
@@ -108,12 +108,12 @@ def test_two_sessions_pay_the_same_as_one_except_for_a_unit(
     minutes = session(name, quotes)
     k = data.draw(st.integers(1, len(minutes) - 1))
     middle, since = minutes[k].start, minutes[0].start
-    once = cash(funding(contract, book, FundingSession(since, minutes, RULES), cut()))
-    first = funding(contract, book, FundingSession(since, minutes[:k], RULES), cut(middle))
+    once = cash(funding(contract, book, FundingSession(since, minutes, RULES), cutoff()))
+    first = funding(contract, book, FundingSession(since, minutes[:k], RULES), cutoff(middle))
     opening = folded(contract, [c for c in book if c.time <= middle], middle)
     later = [c for c in book if c.time > middle]
     second = funding(
-        contract, [*opening, *later], FundingSession(middle, minutes[k:], RULES), cut()
+        contract, [*opening, *later], FundingSession(middle, minutes[k:], RULES), cutoff()
     )
     twice = cash([*first, *second])
     for account in {c.account for c in book}:
@@ -128,9 +128,9 @@ def test_events_do_not_depend_on_the_order_of_changes(
     contract = contract_from_name(name)
     book = data.draw(books(name))
     minutes = session(name, quotes)
-    one = funding(contract, book, FundingSession(minutes[0].start, minutes, RULES), cut())
+    one = funding(contract, book, FundingSession(minutes[0].start, minutes, RULES), cutoff())
     other = data.draw(st.permutations(book))
-    same = funding(contract, other, FundingSession(minutes[0].start, minutes, RULES), cut())
+    same = funding(contract, other, FundingSession(minutes[0].start, minutes, RULES), cutoff())
     assert [(e.id, e.content_hash) for e in one] == [(e.id, e.content_hash) for e in same]
 
 
@@ -141,7 +141,7 @@ def test_a_position_pays_from_the_first_whole_minute() -> None:
         book = sides(LINEAR, 1, 50_000, time=opened)
         contract = contract_from_name(LINEAR)
         amounts = cash(
-            funding(contract, book, FundingSession(minutes[0].start, minutes, RULES), cut())
+            funding(contract, book, FundingSession(minutes[0].start, minutes, RULES), cutoff())
         )
         assert amounts.get("long", 0) == -round(paid * 10**6 * Fraction(250, 480))
 
@@ -153,7 +153,7 @@ def test_a_position_closed_within_the_session_pays_for_the_time_it_was_held() ->
         *sides(LINEAR, -1, 50_000, time=minutes[4].start),
     ]
     events = funding(
-        contract_from_name(LINEAR), book, FundingSession(minutes[0].start, minutes, RULES), cut()
+        contract_from_name(LINEAR), book, FundingSession(minutes[0].start, minutes, RULES), cutoff()
     )
     assert cash(events)["long"] == -round(4 * 10**6 * Fraction(250, 480))
 
@@ -163,7 +163,7 @@ def test_missing_minutes_are_named() -> None:
     kept = [*minutes[1:3], *minutes[5:9]]
     with pytest.raises(MissingMarketData) as caught:
         funding(
-            contract_from_name(INVERSE), [], FundingSession(minutes[0].start, kept, RULES), cut()
+            contract_from_name(INVERSE), [], FundingSession(minutes[0].start, kept, RULES), cutoff()
         )
     assert [p.what for p in caught.value.problems] == [
         "has no funding from 2026-03-02T07:50:00Z to 2026-03-02T07:51:00Z",
@@ -183,10 +183,10 @@ def test_minutes_that_do_not_belong_to_the_session_are_refused() -> None:
         [*session(INVERSE, [Decimal(50_500)] * 4)],
     ):
         with pytest.raises(InvalidRequest):
-            funding(contract, [], FundingSession(since, wrong, RULES), cut())
+            funding(contract, [], FundingSession(since, wrong, RULES), cutoff())
     for time in (since.replace(tzinfo=None), since + timedelta(seconds=1)):
         with pytest.raises(InvalidRequest, match="since"):
-            funding(contract, [], FundingSession(time, minutes, RULES), cut())
+            funding(contract, [], FundingSession(time, minutes, RULES), cutoff())
 
 
 @pytest.mark.parametrize(
@@ -218,15 +218,15 @@ def test_a_book_without_counterparties_is_refused() -> None:
     since = minutes[0].start
     with pytest.raises(InvalidPortfolio, match="the net quantity is 1"):
         funding(
-            contract, [change("a", INVERSE, 1, 1)], FundingSession(since, minutes, RULES), cut()
+            contract, [change("a", INVERSE, 1, 1)], FundingSession(since, minutes, RULES), cutoff()
         )
     book = [change("a", INVERSE, 1, 1, since), change("b", INVERSE, -1, 1, DAY)]
     with pytest.raises(InvalidPortfolio, match="not balanced"):
-        funding(contract, book, FundingSession(since, minutes, RULES), cut())
+        funding(contract, book, FundingSession(since, minutes, RULES), cutoff())
     with pytest.raises(InvalidPortfolio, match="is in BTC-PERPETUAL"):
         funding(
             contract_from_name(LINEAR),
             book,
             FundingSession(since, session(LINEAR, [Decimal(1)]), RULES),
-            cut(),
+            cutoff(),
         )

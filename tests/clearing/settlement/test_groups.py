@@ -15,7 +15,7 @@ from settlement_books import (
     TWO_PEOPLE,
     books,
     cash,
-    cut,
+    cutoff,
     fewer,
     final,
     moves,
@@ -49,7 +49,7 @@ def daily(
     name: str, book: list[PositionChange], price: Decimal, *, version: int = 1, days: int = 0
 ) -> SettlementGroup:
     """Return the variation of a book as a group."""
-    at = cut(DAY + timedelta(days=days), version=version)
+    at = cutoff(DAY + timedelta(days=days), version=version)
     events = variation(contract_from_name(name), book, price, at)
     return linked_group("daily", name, at.time, events, version=version)
 
@@ -84,7 +84,7 @@ def test_another_version_time_or_contract_is_another_group() -> None:
 
 def test_every_field_of_an_event_is_part_of_its_content() -> None:
     event = variation(
-        contract_from_name(INVERSE), sides(INVERSE, 100_000, 50_000), Decimal(48_000), cut()
+        contract_from_name(INVERSE), sides(INVERSE, 100_000, 50_000), Decimal(48_000), cutoff()
     )[0]
     entry, moved = event.entries[0], event.changes[0]
     others = [
@@ -158,7 +158,7 @@ def test_a_correction_of_a_correction_reverses_only_what_stands() -> None:
 
     def delivered(price: int, version: int) -> SettlementGroup:
         price_found = replace(final(price), version=version)
-        events = option_delivery(option, book, price_found, cut(EXPIRY, version=version))
+        events = option_delivery(option, book, price_found, cutoff(EXPIRY, version=version))
         return linked_group("expiry", option.name, EXPIRY, events, version=version)
 
     one = delivered(45_000, 1)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from settlement_books import DAY, EXPIRY, INVERSE, LINEAR, cash, cut, moves, quantities
+from settlement_books import DAY, EXPIRY, INVERSE, LINEAR, cash, cutoff, moves, quantities
 
 from margin_actors.clearing.settlement import (
     FEE_ACCOUNT,
@@ -67,7 +67,7 @@ def test_futures_change_positions_and_pay_nothing_until_settlement() -> None:
     perpetual = contract_from_name(INVERSE)
     group = trade_group(perpetual, trade(60_000, 49_000), FREE)
     assert not cash(group.events)
-    settled = variation(perpetual, moves(group.events), Decimal(48_000), cut())
+    settled = variation(perpetual, moves(group.events), Decimal(48_000), cutoff())
     assert cash(settled) == {"buyer": -2_551_020, "seller": 2_551_020}
 
 
@@ -123,7 +123,7 @@ def test_unusable_trades_are_refused(field: str, value: object, message: str) ->
 def test_negative_prices_are_for_linear_futures_only() -> None:
     negative = replace(trade(1, "-37.63"), index=Decimal("-37.63"), time=DAY - timedelta(hours=1))
     group = trade_group(contract_from_name(LINEAR), negative, CHARGED)
-    paid = cash(variation(contract_from_name(LINEAR), moves(group.events), Decimal(1), cut()))
+    paid = cash(variation(contract_from_name(LINEAR), moves(group.events), Decimal(1), cutoff()))
     assert paid["buyer"] == 38_630_000
     assert cash(group.events)["buyer"] == -round(Decimal("37.63") * Decimal("0.0005") * 10**6)
     for field in ("price", "index"):

@@ -14,7 +14,7 @@ from settlement_books import (
     books,
     cash,
     change,
-    cut,
+    cutoff,
     fewer,
     moves,
     prices,
@@ -54,7 +54,7 @@ def test_variation_and_rounding_sum_to_zero_in_a_balanced_book(
     data: st.DataObject, name: str, price: Decimal
 ) -> None:
     book = data.draw(books(name))
-    amounts = dict(cash(variation(contract_from_name(name), book, price, cut())))
+    amounts = dict(cash(variation(contract_from_name(name), book, price, cutoff())))
     assert sum(amounts.values()) == 0
     rounding = amounts.pop(ROUNDING_ACCOUNT, 0)
     assert abs(rounding) <= len({c.account for c in book}) / 2
@@ -69,9 +69,9 @@ def test_two_settlements_pay_the_same_as_one_except_for_a_unit(
 ) -> None:
     contract = contract_from_name(name)
     book = data.draw(books(name))
-    once = cash(variation(contract, book, last, cut()))
-    first = variation(contract, book, middle, cut())
-    second = variation(contract, [*book, *moves(first)], last, cut())
+    once = cash(variation(contract, book, last, cutoff()))
+    first = variation(contract, book, middle, cutoff())
+    second = variation(contract, [*book, *moves(first)], last, cutoff())
     twice = cash([*first, *second])
     for account in {c.account for c in book}:
         assert abs(once.get(account, 0) - twice.get(account, 0)) <= 1
@@ -84,14 +84,14 @@ def test_after_a_settlement_one_lot_remains_at_the_settlement_price(
 ) -> None:
     contract = contract_from_name(name)
     book = data.draw(books(name))
-    events = variation(contract, book, price, cut())
+    events = variation(contract, book, price, cutoff())
     held = lots_by_account(contract, [*book, *moves(events)])
     net = {
         account: sum((c.quantity for c in book if c.account == account), Decimal(0))
         for account in {c.account for c in book}
     }
     assert held == {account: {price: q} for account, q in net.items() if q}
-    again = variation(contract, [*book, *moves(events)], price, cut())
+    again = variation(contract, [*book, *moves(events)], price, cutoff())
     assert not cash(again)
     assert not moves(again)
 
@@ -104,9 +104,9 @@ def test_events_do_not_depend_on_the_order_or_the_division_of_changes(
     contract = contract_from_name(name)
     book = data.draw(books(name))
     shuffled = data.draw(st.permutations(book))
-    events = variation(contract, book, price, cut())
-    same = variation(contract, shuffled, Decimal(f"{price}00"), cut())
-    fewest = variation(contract, folded(contract, book, DAY), price, cut())
+    events = variation(contract, book, price, cutoff())
+    same = variation(contract, shuffled, Decimal(f"{price}00"), cutoff())
+    fewest = variation(contract, folded(contract, book, DAY), price, cutoff())
     for other in (same, fewest):
         assert [(e.id, e.content_hash) for e in events] == [(e.id, e.content_hash) for e in other]
 
@@ -118,7 +118,7 @@ def test_unsettled_profit_is_what_a_settlement_would_pay(
 ) -> None:
     contract = contract_from_name(name)
     book = data.draw(books(name))
-    amounts = dict(cash(variation(contract, book, price, cut())))
+    amounts = dict(cash(variation(contract, book, price, cutoff())))
     amounts.pop(ROUNDING_ACCOUNT, None)
     unsettled = unsettled_variation(contract, book, price)
     assert {account: n for account, n in unsettled.items() if n} == amounts
@@ -129,7 +129,7 @@ def test_a_profit_realised_within_the_session_is_paid_although_no_position_remai
         *sides(LINEAR, 2, 50_000, buyer="a", seller="b"),
         *sides(LINEAR, 2, 50_500, buyer="b", seller="a"),
     ]
-    events = variation(contract_from_name(LINEAR), book, Decimal(1), cut())
+    events = variation(contract_from_name(LINEAR), book, Decimal(1), cutoff())
     assert cash(events) == {"a": 1_000 * 10**6, "b": -1_000 * 10**6}
     assert lots_by_account(contract_from_name(LINEAR), [*book, *moves(events)]) == {}
 
@@ -137,15 +137,15 @@ def test_a_profit_realised_within_the_session_is_paid_although_no_position_remai
 def test_many_lots_at_prices_without_a_common_denominator_are_exact() -> None:
     contract = contract_from_name(INVERSE)
     book = [side for k in range(300) for side in sides(INVERSE, 7 * k + 1, 50_000 + 13 * k)]
-    amounts = cash(variation(contract, book, Decimal(51_234), cut()))
+    amounts = cash(variation(contract, book, Decimal(51_234), cutoff()))
     assert amounts["long"] == -amounts["short"] == round(whole(book, "long", Decimal(51_234)))
 
 
 def test_half_a_unit_is_rounded_to_even_on_both_sides() -> None:
     book = sides(LINEAR, 1, 100)
     half = Decimal("100.0000005")
-    assert not cash(variation(contract_from_name(LINEAR), book, half, cut()))
-    amounts = cash(variation(contract_from_name(LINEAR), book, Decimal("100.0000015"), cut()))
+    assert not cash(variation(contract_from_name(LINEAR), book, half, cutoff()))
+    amounts = cash(variation(contract_from_name(LINEAR), book, Decimal("100.0000015"), cutoff()))
     assert amounts == {"long": 2, "short": -2}
 
 
@@ -153,7 +153,7 @@ def test_half_a_unit_is_rounded_to_even_on_both_sides() -> None:
 @pytest.mark.parametrize("price", ["-37.63", "0"])
 def test_linear_contracts_settle_at_negative_prices(base: str, price: str) -> None:
     book = sides(LINEAR, 3, base)
-    amounts = cash(variation(contract_from_name(LINEAR), book, Decimal(price), cut()))
+    amounts = cash(variation(contract_from_name(LINEAR), book, Decimal(price), cutoff()))
     expected = int(3 * (Decimal(price) - Decimal(base)) * 10**6)
     assert amounts.get("long", 0) == expected == -amounts.get("short", 0)
 
@@ -162,29 +162,29 @@ def test_linear_contracts_settle_at_negative_prices(base: str, price: str) -> No
 def test_inverse_contracts_refuse_prices_without_a_value(price: str) -> None:
     contract = contract_from_name(INVERSE)
     with pytest.raises(InvalidMarketData, match="price"):
-        variation(contract, sides(INVERSE, 10, 50_000), Decimal(price), cut())
+        variation(contract, sides(INVERSE, 10, 50_000), Decimal(price), cutoff())
     with pytest.raises((InvalidMarketData, InvalidPortfolio), match="base price"):
-        variation(contract, sides(INVERSE, 10, price), Decimal(50_000), cut())
+        variation(contract, sides(INVERSE, 10, price), Decimal(50_000), cutoff())
 
 
 @pytest.mark.parametrize("price", ["nan", "-inf", "-1e16"])
 def test_linear_contracts_refuse_prices_that_are_not_numbers(price: str) -> None:
     with pytest.raises(InvalidMarketData, match="price: is "):
-        variation(contract_from_name(LINEAR), sides(LINEAR, 1, 1), Decimal(price), cut())
+        variation(contract_from_name(LINEAR), sides(LINEAR, 1, 1), Decimal(price), cutoff())
 
 
 def test_a_book_without_counterparties_is_refused_with_its_net_quantities() -> None:
     contract = contract_from_name(INVERSE)
     book = [*sides(INVERSE, 10, 50_000), change("long", INVERSE, 7, 49_000)]
     with pytest.raises(InvalidPortfolio, match="the net quantity is 7 at 49000"):
-        variation(contract, book, Decimal(48_000), cut())
+        variation(contract, book, Decimal(48_000), cutoff())
     assert unsettled_variation(contract, book, Decimal(48_000))["long"] < 0
 
 
 def test_quantities_that_cancel_at_different_prices_are_not_balanced() -> None:
     book = [change("a", INVERSE, 10, 50_000), change("b", INVERSE, -10, 49_000)]
     with pytest.raises(InvalidPortfolio, match=r"is 10 at 50000[\s\S]*is -10 at 49000"):
-        variation(contract_from_name(INVERSE), book, Decimal(48_000), cut())
+        variation(contract_from_name(INVERSE), book, Decimal(48_000), cutoff())
 
 
 def test_unusable_changes_are_refused_together() -> None:
@@ -197,7 +197,7 @@ def test_unusable_changes_are_refused_together() -> None:
         replace(change("d", INVERSE, 1, 1), base_price=None),
     ]
     with pytest.raises(InvalidPortfolio) as caught:
-        variation(contract_from_name(INVERSE), book, Decimal(48_000), cut())
+        variation(contract_from_name(INVERSE), book, Decimal(48_000), cutoff())
     assert len(caught.value.problems) == 6
 
 
@@ -208,13 +208,13 @@ def test_options_have_no_variation_and_no_base_price() -> None:
             option, [replace(change("a", option.name, 1, 1), base_price=Decimal(1))]
         )
     with pytest.raises(InvalidRequest, match="paid by its premium"):
-        variation(option, sides(option.name, 1, "0.05"), Decimal(48_000), cut())
+        variation(option, sides(option.name, 1, "0.05"), Decimal(48_000), cutoff())
 
 
 def test_amounts_that_no_database_can_store_are_refused() -> None:
     book = sides(LINEAR, Decimal(10) ** 15, 1)
     with pytest.raises(InvalidPortfolio, match="smallest units"):
-        variation(contract_from_name(LINEAR), book, Decimal(10) ** 6, cut())
+        variation(contract_from_name(LINEAR), book, Decimal(10) ** 6, cutoff())
 
 
 def test_the_formula_is_exact_for_one_lot() -> None:
@@ -227,7 +227,7 @@ def test_a_trade_recorded_after_the_cut_belongs_to_the_next_session() -> None:
     contract = contract_from_name(LINEAR)
     first, late = sides(LINEAR, 1, 100), sides(LINEAR, 1, 90)
     log = [(16, first[0]), (17, first[1]), (18, late[0]), (19, late[1])]
-    today = variation(contract, changes_until(log, cut()), Decimal(110), cut())
+    today = variation(contract, changes_until(log, cutoff()), Decimal(110), cutoff())
     assert cash(today)["long"] == 10 * 10**6
     held = [*(c for _, c in log), *moves(today)]
-    assert cash(variation(contract, held, Decimal(110), cut()))["long"] == 20 * 10**6
+    assert cash(variation(contract, held, Decimal(110), cutoff()))["long"] == 20 * 10**6

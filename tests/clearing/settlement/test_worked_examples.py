@@ -12,7 +12,7 @@ from settlement_books import (
     LINEAR,
     RULES,
     cash,
-    cut,
+    cutoff,
     final,
     moves,
     sides,
@@ -46,7 +46,7 @@ from margin_actors.clearing.settlement.parameters import (
 
 def paid(instrument: str, quantity: int, base: int, price: int) -> int:
     contract = contract_from_name(instrument)
-    events = variation(contract, sides(instrument, quantity, base), Decimal(price), cut())
+    events = variation(contract, sides(instrument, quantity, base), Decimal(price), cutoff())
     return cash(events)["long"]
 
 
@@ -64,7 +64,7 @@ def test_variation_of_a_linear_position() -> None:
 
 def test_one_long_and_ten_shorts_leave_three_units_to_the_rounding_account() -> None:
     book = [side for k in range(10) for side in sides(INVERSE, 10_000, 50_000, seller=f"short {k}")]
-    events = variation(contract_from_name(INVERSE), book, Decimal(48_000), cut())
+    events = variation(contract_from_name(INVERSE), book, Decimal(48_000), cutoff())
     amounts = cash(events)
     assert amounts["long"] == -8_333_333
     assert [amounts[f"short {k}"] for k in range(10)] == [833_333] * 10
@@ -93,7 +93,7 @@ def test_funding_payment_of_one_minute() -> None:
         perpetual,
         sides(INVERSE, 100_000, 50_000),
         FundingSession(minute.start, [minute], RULES),
-        cut(),
+        cutoff(),
     )
     assert cash(events) == {"long": -396, "short": 396}
 
@@ -107,21 +107,21 @@ def test_delivery_price_of_two_levels() -> None:
 def test_inverse_puts_pay_by_the_mean_and_not_by_the_last_price() -> None:
     option = contract_from_name("BTC-26JUN26-46000-P")
     book = sides(option.name, 10, "0.05")
-    assert cash(option_delivery(option, book, final(45_000), cut(EXPIRY)))["long"] == 22_222_222
-    assert cash(option_delivery(option, book, final(40_000), cut(EXPIRY)))["long"] == 150_000_000
+    assert cash(option_delivery(option, book, final(45_000), cutoff(EXPIRY)))["long"] == 22_222_222
+    assert cash(option_delivery(option, book, final(40_000), cutoff(EXPIRY)))["long"] == 150_000_000
 
 
 def test_inverse_calls_in_two_steps_pay_the_same_as_directly() -> None:
     option = contract_from_name("BTC-26JUN26-44000-C")
     future = future_of(option)
     book = sides(option.name, 10, "0.05")
-    exercised = exercise(option, book, final(45_000), cut(EXPIRY))
+    exercised = exercise(option, book, final(45_000), cutoff(EXPIRY))
     received = [c for c in moves(exercised) if c.instrument == future.name]
     assert [(c.account, c.quantity, c.base_price) for c in received] == [
         ("long", 440_000, 44_000), ("short", -440_000, 44_000),
     ]  # fmt: skip
-    delivered = cash(future_delivery(future, received, final(45_000), cut(EXPIRY)))
-    direct = cash(option_delivery(option, book, final(45_000), cut(EXPIRY)))
+    delivered = cash(future_delivery(future, received, final(45_000), cutoff(EXPIRY)))
+    direct = cash(option_delivery(option, book, final(45_000), cutoff(EXPIRY)))
     assert delivered == direct == {"long": 22_222_222, "short": -22_222_222}
 
 
@@ -131,7 +131,7 @@ def test_exercise_and_delivery_are_linked_in_one_group() -> None:
     )
     option = contract_from_name("BTC-26JUN26-44000-C")
     held = Held(option, tuple(sides(option.name, 10, "0.05")))
-    group = expiry_group(Held(future_of(option), ()), [held], final(45_000), cut(EXPIRY), rules)
+    group = expiry_group(Held(future_of(option), ()), [held], final(45_000), cutoff(EXPIRY), rules)
     assert [event.subject.kind for event in group.events] == [
         "exercise", "exercise", "delivery", "delivery", "fee", "fee",
     ]  # fmt: skip
@@ -140,7 +140,7 @@ def test_exercise_and_delivery_are_linked_in_one_group() -> None:
 
 def test_linear_puts() -> None:
     option = contract_from_name("BTC_USDC-26JUN26-46000-P")
-    events = option_delivery(option, sides(option.name, 10, 900), final(45_000), cut(EXPIRY))
+    events = option_delivery(option, sides(option.name, 10, 900), final(45_000), cutoff(EXPIRY))
     assert cash(events) == {"long": 10_000 * 10**6, "short": -10_000 * 10**6}
 
 
@@ -148,7 +148,7 @@ def test_delivery_fee() -> None:
     option = contract_from_name("BTC-26JUN26-44000-C")
     book = sides(option.name, 10, "0.05")
     rule = FeeParameters().option_delivery
-    fees = cash(delivery_fees(option, book, final(45_000), cut(EXPIRY), rule))
+    fees = cash(delivery_fees(option, book, final(45_000), cutoff(EXPIRY), rule))
     assert (fees["long"], fees["short"]) == (-150_000, -150_000)
 
 
@@ -157,7 +157,7 @@ def test_an_option_on_five_coins_exercised_into_a_future() -> None:
     future = future_of(option)
     assert future.multiplier == 5
     price = final("61234.56")
-    exercised = exercise(option, sides(option.name, 1, 2_000), price, cut(EXPIRY))
+    exercised = exercise(option, sides(option.name, 1, 2_000), price, cutoff(EXPIRY))
     received = [c for c in moves(exercised) if c.instrument == future.name]
     assert [c.quantity for c in received] == [1, -1]
-    assert cash(future_delivery(future, received, price, cut(EXPIRY)))["long"] == 617_280
+    assert cash(future_delivery(future, received, price, cutoff(EXPIRY)))["long"] == 617_280
