@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from margin_actors.clearing.settlement.contracts import Contract, require_price
 from margin_actors.clearing.settlement.events import Inputs, SettlementEvent, Subject
-from margin_actors.clearing.settlement.exact import canonical, rounded_units
+from margin_actors.clearing.settlement.exact import canonical, rounded_units, utc_text
 from margin_actors.clearing.settlement.positions import (
     Cutoff,
     Lots,
@@ -111,9 +111,11 @@ def variation(
     InvalidMarketData
         If the price is unusable, or not positive for an inverse contract.
     InvalidRequest
-        If the contract is an option, which is paid by its premium.
+        If the contract is an option, which is paid by its premium, or expires at the time of the
+        cutoff or before: its delivery includes the variation.
     """
     S1 = _require_marked(contract, price)
+    _require_unexpired(contract, cutoff)
     book = lots_by_account(contract, changes)
     require_balanced_lots(contract, book)
     postings = [
@@ -174,3 +176,11 @@ def _require_marked(contract: Contract, price: Decimal) -> Fraction:
         problems.append(Problem(contract.name, "is an option, which is paid by its premium"))
     raise_if_any(problems, InvalidRequest, "there is no variation")
     return require_price(contract, price, "price")
+
+
+def _require_unexpired(contract: Contract, cutoff: Cutoff) -> None:
+    problems: list[Problem] = []
+    if contract.expiry is not None and contract.expiry <= cutoff.time:
+        what = f"expires at {utc_text(contract.expiry)}"
+        problems.append(Problem(contract.name, what, "deliver it; this includes the variation"))
+    raise_if_any(problems, InvalidRequest, "there is no daily settlement")

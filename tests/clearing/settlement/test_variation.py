@@ -1,6 +1,7 @@
 """Laws of variation."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from settlement_books import (
     DAY,
+    EXPIRY,
     INVERSE,
     LINEAR,
     books,
@@ -209,6 +211,15 @@ def test_options_have_no_variation_and_no_base_price() -> None:
         )
     with pytest.raises(InvalidRequest, match="paid by its premium"):
         variation(option, sides(option.name, 1, "0.05"), Decimal(48_000), cutoff())
+
+
+def test_a_future_is_delivered_at_its_expiry_and_not_settled_as_well() -> None:
+    future = contract_from_name("BTC-26JUN26")
+    book = sides(future.name, 10, 50_000)
+    before = cutoff(EXPIRY - timedelta(seconds=1))
+    assert moves(variation(future, book, Decimal(48_000), before))
+    with pytest.raises(InvalidRequest, match="deliver it"):
+        variation(future, book, Decimal(48_000), cutoff(EXPIRY))
 
 
 def test_amounts_that_no_database_can_store_are_refused() -> None:
