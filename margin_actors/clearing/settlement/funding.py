@@ -92,7 +92,8 @@ def funding_rate(
         If the index is not positive, or the mark cannot be used, see `require_price`.
     """
     M = require_price(contract, mark, "mark")
-    p = (M - (I := _index(contract, index))) / I  # noqa: E741 - the symbol of the formula
+    reference = _index(contract, index)
+    p = (M - reference) / reference
     d = Fraction(parameters.damper)
     cap = Fraction(parameters.caps.get(contract.name, parameters.cap))
     f = max(d, p) + min(-d, p)

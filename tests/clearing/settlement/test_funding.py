@@ -158,6 +158,17 @@ def test_a_position_closed_within_the_session_pays_for_the_time_it_was_held() ->
     assert cash(events)["long"] == -round(4 * 10**6 * Fraction(250, 480))
 
 
+def test_a_rate_refers_to_its_funding_period() -> None:
+    contract, start = contract_from_name(LINEAR), DAY - timedelta(minutes=1)
+    mark, index = Decimal(50_500), Decimal(48_000)
+    eight, four = (
+        funding_minute(contract, start, mark, index, FundingParameters(period_hours=hours))
+        for hours in (8, 4)
+    )
+    assert eight.rate == four.rate == Decimal("0.005")
+    assert (eight.accrual, four.accrual) == (Decimal("0.5"), Decimal(1))
+
+
 def test_missing_minutes_are_named() -> None:
     minutes = session(INVERSE, [Decimal(50_500)] * 10)
     kept = [*minutes[1:3], *minutes[5:9]]
