@@ -132,7 +132,8 @@ def test_options_at_the_strike_lapse_without_cash(right: str) -> None:
         assert [event.subject.kind for event in events] == ["lapse", "lapse"]
         assert not cash(events)
         assert quantities_by_account(option, [*book, *moves(events)]) == {}
-    assert not cash(delivery_fees(option, book, final(45_000), cutoff(EXPIRY), FEE))
+    for rule in (FEE, FeeRule(rate=FEE.rate)):
+        assert not cash(delivery_fees(option, book, final(45_000), cutoff(EXPIRY), rule))
 
 
 def test_puts_become_short_futures() -> None:
