@@ -16,7 +16,7 @@ from margin_actors.clearing.journal.allowed import is_route, is_same_owner
 from margin_actors.clearing.journal.maps import PersistentMap
 from margin_actors.clearing.journal.outcomes import Rule
 from margin_actors.clearing.journal.positions import Position, PositionEntry, position_key
-from margin_actors.clearing.journal.state import GroupRecord, JournalState
+from margin_actors.clearing.journal.state import GroupRecord, JournalState, Resolved
 from margin_actors.clearing.journal.transfers import RESOLVING, Group, Phase, Transfer
 from margin_actors.errors import InvalidRequest
 
@@ -44,7 +44,7 @@ class Draft:
         self._balances: dict[str, Balance] = {}
         self._transfers: dict[str, int] = {}
         self._pending: dict[str, Transfer | None] = {}
-        self._resolved: dict[str, str] = {}
+        self._resolved: dict[str, Resolved] = {}
         self._positions: dict[str, Position] = {}
         self._entries: dict[str, int] = {}
 
@@ -193,12 +193,12 @@ class Draft:
         pending = self._pending.get(pending_id) or self._state.pending.get(pending_id)
         by = self._resolved.get(pending_id) or self._state.resolved.get(pending_id)
         if by is not None:
-            _refuse(Rule.PENDING_RESOLVED, name, f"{pending_id} was resolved by {by}")
+            _refuse(Rule.PENDING_RESOLVED, name, f"{pending_id} was resolved by {by.by}")
         if pending is None:
             _refuse(Rule.UNKNOWN_PENDING, name, f"{pending_id} is not a pending transfer")
         self._check_resolution(transfer, pending)
         self._pending[pending_id] = None
-        self._resolved[pending_id] = name
+        self._resolved[pending_id] = Resolved(pending, name)
         posted = transfer.amount if transfer.phase is Phase.POST else 0
         self._change(transfer, posted, -pending.amount)
 

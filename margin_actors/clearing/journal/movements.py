@@ -81,7 +81,8 @@ def received_deposit(state: JournalState, deposit: CollateralMovement, *, now: d
     """Return the group that credits a received deposit.
 
     An open announcement of the same id is posted, in part if less arrived; what arrived beyond it,
-    or without it or after it expired, is credited directly.
+    or without it or after it expired, is credited directly. A repeated report of the same receipt
+    gives the same group again.
 
     Parameters
     ----------
@@ -96,9 +97,9 @@ def received_deposit(state: JournalState, deposit: CollateralMovement, *, now: d
         If the deposit is not valid or differs from its announcement in account or custodian.
     """
     name = f"deposit:{deposit.id}:received"
-    pending = state.pending.get(_announcement(deposit.id))
     direct = _deposit(deposit, name, Phase.DIRECT, None)
-    if pending is None or (pending.expires_at is not None and pending.expires_at <= now):
+    pending = _posted_announcement(state, deposit.id, name, now)
+    if pending is None:
         return direct
     whole = direct.transfers[0]
     if (whole.debit, whole.credit) != (pending.debit, pending.credit):
@@ -143,7 +144,7 @@ def requested_withdrawal(
         what = f"{amounts[0]} {request.asset.name} exceeds the withdrawable {amounts[1]}"
         raise _refused(request.id, what)
     kinds = (AccountKind.COLLATERAL, AccountKind.IN_TRANSIT)
-    name = f"withdrawal:{request.id}:request"
+    name = _request(request.id)
     transfer = _transfer(
         request, name, request.units, TransferKind.WITHDRAWAL, Phase.PENDING, expires_at
     )
@@ -162,12 +163,18 @@ def approved_withdrawal(
 ) -> Group:
     """Return the group by which a requested withdrawal leaves the account.
 
+    For an approval that was applied before, the same group again.
+
     Raises
     ------
     InvalidRequest
         If the request is not open, differs from the one that is, or the resources without it do
         not cover what is needed.
     """
+    name = f"withdrawal:{request.id}:approval"
+    resolved = state.resolved.get(_request(request.id))
+    if resolved is not None and resolved.by == name:
+        return _approval(resolved.pending, name, valid_time)
     pending = _open_request(state, request)
     held = holdings(state, request.owner, coverage.assets)
     remaining = resources(held, coverage.valuation).settled_cents
@@ -175,9 +182,7 @@ def approved_withdrawal(
     if remaining < needed:
         what = f"{remaining} cents would remain, {needed} are needed"
         raise _refused(request.id, what)
-    name = f"withdrawal:{request.id}:approval"
-    post = resolution(pending, Phase.POST, transfer_id=name, valid_time=valid_time)
-    return Group(name, (post,))
+    return _approval(pending, name, valid_time)
 
 
 def cancelled_withdrawal(
@@ -265,6 +270,20 @@ def _announcement(deposit_id: str) -> str:
     return f"deposit:{deposit_id}:announcement"
 
 
+def _posted_announcement(
+    state: JournalState, deposit_id: str, name: str, now: datetime
+) -> Transfer | None:
+    """Return the announcement that the receipt `name` posts, or posted before."""
+    announcement = _announcement(deposit_id)
+    resolved = state.resolved.get(announcement)
+    if resolved is not None and resolved.by == name:
+        return resolved.pending
+    pending = state.pending.get(announcement)
+    if pending is None or name in state.groups:
+        return None
+    return None if pending.expires_at is not None and pending.expires_at <= now else pending
+
+
 def _deposit(
     deposit: CollateralMovement, name: str, phase: Phase, expires_at: datetime | None
 ) -> Group:
@@ -317,9 +336,18 @@ def _closing(
     return Group(f"withdrawal:{request.id}:{step}", (transfer,))
 
 
+def _request(request_id: str) -> str:
+    return f"withdrawal:{request_id}:request"
+
+
+def _approval(pending: Transfer, name: str, valid_time: datetime) -> Group:
+    post = resolution(pending, Phase.POST, transfer_id=name, valid_time=valid_time)
+    return Group(name, (post,))
+
+
 def _open_request(state: JournalState, request: CollateralMovement) -> Transfer:
     """Return the pending transfer of a withdrawal."""
-    pending = state.pending.get(f"withdrawal:{request.id}:request")
+    pending = state.pending.get(_request(request.id))
     if pending is None:
         raise _refused(request.id, "there is no open request with the id")
     debit = account_id(AccountKind.COLLATERAL, request.asset, request.owner)

@@ -26,6 +26,15 @@ class GroupRecord:
     payload_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A pending transfer that is no longer open."""
+
+    pending: Transfer
+    by: str
+    """Id of the transfer that resolved it."""
+
+
 @dataclass(frozen=True)
 class JournalState:
     """Accounts, balances, open pending transfers and positions; immutable.
@@ -50,8 +59,8 @@ class JournalState:
         default_factory=PersistentMap[tuple[str, ...]]
     )
     """Ids of the open pending transfers by debit account, in the order in which they applied."""
-    resolved: PersistentMap[str] = field(default_factory=PersistentMap[str])
-    """Id of the transfer that resolved each pending transfer, by the latter's id."""
+    resolved: PersistentMap[Resolved] = field(default_factory=PersistentMap[Resolved])
+    """Pending transfers that were posted or voided, or that expired, by id."""
     groups: PersistentMap[GroupRecord] = field(default_factory=PersistentMap[GroupRecord])
     """Applied groups by id."""
     positions: PersistentMap[Position] = field(default_factory=PersistentMap[Position])

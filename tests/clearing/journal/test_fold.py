@@ -302,7 +302,7 @@ def _custody_change(group: Group) -> int:
     )
 
 
-JournalMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+JournalMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestJournal = JournalMachine.TestCase
 
 
@@ -314,7 +314,8 @@ def walk(seed: int, steps: int) -> JournalMachine:
     groups: list[Group] = []
 
     def move() -> Move:
-        unlikely = draw.choice(list(TransferKind)), *draw.sample(ACCOUNTS, 2)
+        debit, credit = draw.sample(ACCOUNTS, 2)
+        unlikely = draw.choice(list(TransferKind)), debit, credit
         route = draw.choice(LIKELY) if draw.random() < 0.9 else unlikely
         amount = draw.choice([draw.randint(1, 60), draw.randint(1, 60), "all", "all and one more"])
         return route, amount, draw.choice(["direct", "direct", "never", 0, 1, 5])
@@ -344,7 +345,7 @@ def walk(seed: int, steps: int) -> JournalMachine:
     return machine
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_journal_agrees_with_the_naive_one_over_a_random_day(seed: int) -> None:
     machine = walk(seed, 300)
     machine.teardown()

@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margin_actors.clearing.journal.maps import PersistentMap
@@ -21,6 +21,7 @@ class SameHash(str):
 KEYS = st.one_of(st.text(max_size=3), st.integers(0, 300).map(str))
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(KEYS, st.one_of(st.none(), st.integers()))))
 def test_a_map_agrees_with_a_dict_and_earlier_maps_do_not_change(
     changes: list[tuple[str, int | None]],

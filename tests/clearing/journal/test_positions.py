@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from journal_world import applied, at, opened
 
@@ -28,6 +28,7 @@ def entry(event: str, quantity: D | int, price: D | int | None, owner: str = "a"
     return PositionEntry(event, owner, "PERP", D(quantity), None if price is None else D(price))
 
 
+@settings(max_examples=50)
 @given(TRADES)
 def test_a_position_is_the_sum_of_its_entries_by_base_price(
     trades: list[tuple[Decimal, Decimal | None]],
@@ -44,6 +45,7 @@ def test_a_position_is_the_sum_of_its_entries_by_base_price(
     assert prices == sorted(prices, key=lambda p: (p is not None, p or 0))
 
 
+@settings(max_examples=50)
 @given(TRADES, st.sampled_from([D(100), D("99.5")]))
 def test_rebasing_keeps_the_quantity_and_leaves_one_priced_lot(
     trades: list[tuple[Decimal, Decimal | None]], price: Decimal
