@@ -215,3 +215,12 @@ def test_the_limit_is_booked_against_the_counter_account() -> None:
     state = world(100, 60)
     assert state.balances[LIMIT.id].net == -100
     assert isinstance(apply(state, Group("again", accounts=(LIMIT,)), T0), Applied)
+
+
+def test_the_example_of_the_documentation() -> None:
+    state = world(100, 60, 30, 10)
+    prices = [quote("q1", 60), quote("q2", 20), quote("q3", 5)]
+    found = repriced(state, status("c", 70), prices, now=T0)
+    assert found.group is not None
+    assert found.withdrawn == ("q3", "q2")
+    assert free_margin_cents(applied(state, found.group), "fund") == 10
