@@ -35,14 +35,16 @@ from margin_actors.clearing.journal.movements import (
 )
 from margin_actors.clearing.journal.outcomes import Applied, Refused, Rule
 from margin_actors.clearing.journal.reservations import (
+    Execution,
     MarginStatus,
     Reservation,
+    executed_trade,
     free_margin_cents,
     reserved,
 )
 from margin_actors.clearing.journal.resources import CollateralRules, Valuation
 from margin_actors.clearing.journal.state import EMPTY, JournalState, holdings
-from margin_actors.clearing.journal.transfers import Group, TransferKind
+from margin_actors.clearing.journal.transfers import Group, Transfer, TransferKind
 from margin_actors.errors import InvalidRequest, KeyReused
 
 DOLLAR = 10**6
@@ -159,6 +161,8 @@ def test_reserved_margin_is_not_withdrawable_and_a_request_lowers_free_margin() 
     assert free_margin_cents(state, "fund") == 29_000
     limit = withdrawable(state, "fund", USDC, coverage(50_000))
     assert limit == 1_000 * DOLLAR - 707_070_708
+    trade = executed_trade(state, "t", [Execution("fund", "q")], [], valid_time=T0)
+    assert withdrawable(applied(state, trade), "fund", USDC, coverage(50_000)) == limit
     request = movement("w", limit)
     group = requested_withdrawal(state, request, coverage(50_000), expires_at=at(60))
     asked = applied(state, group)
@@ -172,6 +176,9 @@ def test_an_approval_is_refused_if_the_requirement_has_risen() -> None:
         state, requested_withdrawal(state, request, coverage(69_300), expires_at=at(60))
     )
     approved_withdrawal(asked, request, coverage(69_300), valid_time=at(1))
+    approved_withdrawal(asked, request, coverage(69_300, unsettled=5), valid_time=at(1))
+    with pytest.raises(InvalidRequest, match="69300 cents would remain, 69301 are needed"):
+        approved_withdrawal(asked, request, coverage(69_301, unsettled=5), valid_time=at(1))
     with pytest.raises(InvalidRequest, match="69300 cents would remain, 69301 are needed"):
         approved_withdrawal(asked, request, coverage(69_301), valid_time=at(1))
     with pytest.raises(InvalidRequest, match="differ from"):
@@ -210,6 +217,20 @@ def test_a_sweep_returns_cash_to_zero_as_far_as_collateral_permits(
     assert holdings(after, "fund", ASSETS) == holdings(state, "fund", ASSETS)
     assert sweep(after, "fund", USDC, event="s2", valid_time=T0) is None
     assert sweep(after, "fund", USD, event="s2", valid_time=T0) is None
+
+
+def test_a_sweep_leaves_what_is_set_aside_for_withdrawals() -> None:
+    state, request = with_cash(-200 * DOLLAR), movement("w", 700 * DOLLAR)
+    state = applied(state, requested_withdrawal(state, request, coverage(0), expires_at=at(60)))
+    state = applied(state, Group("loss", (loss(200),)))
+    moved = sweep(state, "fund", USDC, event="s1", valid_time=T0)
+    assert moved is not None
+    assert moved.amount == 300 * DOLLAR
+
+
+def loss(dollars: int) -> Transfer:
+    cash = account(K.CASH, "fund")
+    return transfer("loss", cash, SETTLEMENT, dollars * DOLLAR, TransferKind.VARIATION)
 
 
 def test_a_debt_in_cash_lowers_what_can_be_withdrawn() -> None:

@@ -223,4 +223,5 @@ def test_the_example_of_the_documentation() -> None:
     found = repriced(state, status("c", 70), prices, now=T0)
     assert found.group is not None
     assert found.withdrawn == ("q3", "q2")
+    assert repriced(state, status("c", 80), prices, now=T0).withdrawn == ("q3",)
     assert free_margin_cents(applied(state, found.group), "fund") == 10

@@ -63,6 +63,19 @@ def variation(amount: int, name: str = "v") -> Transfer:
     return transfer(name, CASH, SETTLEMENT, amount, TransferKind.VARIATION)
 
 
+def overdrawn_by_pending_payouts() -> Group:
+    """Two payouts that wait, each within what the custodian holds."""
+    moves = (
+        transfer("s", CASH, COLLATERAL, 500, TransferKind.SWEEP),
+        transfer("w", COLLATERAL, TRANSIT, 400, TransferKind.WITHDRAWAL),
+        *(
+            transfer(name, TRANSIT, BANK, amount, TransferKind.PAYOUT, phase=Phase.PENDING)
+            for name, amount in (("o", 60), ("o2", 41))
+        ),
+    )
+    return Group("overdrawn", moves)
+
+
 def huge() -> Group:
     to_cash = [
         transfer(f"h{n}", SETTLEMENT, CASH, UNITS_MAX, TransferKind.VARIATION) for n in range(10)
@@ -123,6 +136,7 @@ CASES: list[tuple[Rule, str, Callable[[], Group]]] = [
         lambda: Group("g", (transfer("x", COLLATERAL, CASH, 41, TransferKind.SWEEP),)),
     ),
     (Rule.INSUFFICIENT_FUNDS, "o", overdrawn_custodian),
+    (Rule.INSUFFICIENT_FUNDS, "o2", overdrawn_by_pending_payouts),
     (Rule.BALANCE_TOO_LARGE, "h9", huge),
     (
         Rule.EXPIRY_IN_THE_PAST,
@@ -198,12 +212,12 @@ def test_every_rule_has_a_case() -> None:
 
 
 def test_transfers_expire_by_time_and_then_by_id() -> None:
-    minutes = {"y": 3, "v": 1, "w": 1, "u": 4, "x": 2}
+    minutes = {"u": 3, "v": 1, "w": 1, "x": 4, "y": 2}
     pending = [replace(PENDING, id=n, amount=1, expires_at=at(m)) for n, m in minutes.items()]
     waiting = applied(state(), Group("waiting", tuple(pending)))
     due = due_expiries(waiting, at(3))
     assert due is not None
-    assert [t.pending_id for t in due.transfers] == ["v", "w", "x", "y"]
+    assert [t.pending_id for t in due.transfers] == ["v", "w", "y", "u"]
     assert [t.valid_time for t in due.transfers] == [at(1), at(1), at(2), at(3)]
 
 
