@@ -124,7 +124,8 @@ class NaiveJournal:
     def _overdraws(self, t: Transfer) -> bool:
         overdrawn = (K.COLLATERAL, K.IN_TRANSIT, K.FREE_MARGIN, K.RESERVED)
         debits, credits_, waiting, _ = self.sums(t.debit)
-        if self.accounts[t.debit].kind in overdrawn and debits + waiting + t.amount > credits_:
+        is_limited = self.accounts[t.debit].kind in overdrawn or t.kind is TransferKind.SWEEP
+        if is_limited and debits + waiting + t.amount > credits_:
             return True
         debits, credits_, _, waiting = self.sums(t.credit)
         is_custodian = self.accounts[t.credit].kind is K.CUSTODIAN

@@ -47,6 +47,11 @@ ONE_OWNER = frozenset(
 another without a settlement between them."""
 
 
+NEVER_FROM_DEBT = frozenset({TransferKind.SWEEP})
+"""Kinds that may not overdraw the debited account even if it has no limit: what an account owes
+never becomes collateral."""
+
+
 def is_route(kind: TransferKind, debit: Account, credit: Account) -> bool:
     """Return whether a transfer of a kind may debit one account and credit the other."""
     return (debit.kind, credit.kind) in ROUTES[kind]

@@ -12,7 +12,7 @@ from margin_actors.clearing.journal.accounts import (
     Balance,
     account_id,
 )
-from margin_actors.clearing.journal.allowed import is_route, is_same_owner
+from margin_actors.clearing.journal.allowed import NEVER_FROM_DEBT, is_route, is_same_owner
 from margin_actors.clearing.journal.maps import PersistentMap
 from margin_actors.clearing.journal.outcomes import Rule
 from margin_actors.clearing.journal.positions import Position, PositionEntry, position_key
@@ -168,7 +168,8 @@ class Draft:
         amount = transfer.amount
         d, c = self._balance(transfer.debit), self._balance(transfer.credit)
         debits = d.debits_posted + d.debits_pending + amount
-        if debits > d.credits_posted and debit.limits_debits:
+        is_limited = debit.limits_debits or transfer.kind in NEVER_FROM_DEBT
+        if debits > d.credits_posted and is_limited:
             what = f"debits {debits} of {debit.id} would exceed its credits {d.credits_posted}"
             _refuse(Rule.INSUFFICIENT_FUNDS, transfer.id, what)
         credits_ = c.credits_posted + c.credits_pending + amount

@@ -66,6 +66,7 @@ def variation(amount: int, name: str = "v") -> Transfer:
 def overdrawn_by_pending_payouts() -> Group:
     """Two payouts that wait, each within what the custodian holds."""
     moves = (
+        transfer("g", SETTLEMENT, CASH, 600, TransferKind.VARIATION),
         transfer("s", CASH, COLLATERAL, 500, TransferKind.SWEEP),
         transfer("w", COLLATERAL, TRANSIT, 400, TransferKind.WITHDRAWAL),
         *(
@@ -84,8 +85,9 @@ def huge() -> Group:
 
 
 def overdrawn_custodian() -> Group:
-    """Cash that was never received becomes collateral and is paid out."""
+    """A gain that no custodian holds yet becomes collateral and is paid out."""
     moves = (
+        transfer("g", SETTLEMENT, CASH, 600, TransferKind.VARIATION),
         transfer("s", CASH, COLLATERAL, 500, TransferKind.SWEEP),
         transfer("w", COLLATERAL, TRANSIT, 400, TransferKind.WITHDRAWAL),
         transfer("o", TRANSIT, BANK, 101, TransferKind.PAYOUT),
@@ -134,6 +136,11 @@ CASES: list[tuple[Rule, str, Callable[[], Group]]] = [
         Rule.INSUFFICIENT_FUNDS,
         "x",
         lambda: Group("g", (transfer("x", COLLATERAL, CASH, 41, TransferKind.SWEEP),)),
+    ),
+    (
+        Rule.INSUFFICIENT_FUNDS,
+        "x",
+        lambda: Group("g", (transfer("x", CASH, COLLATERAL, 1, TransferKind.SWEEP),)),
     ),
     (Rule.INSUFFICIENT_FUNDS, "o", overdrawn_custodian),
     (Rule.INSUFFICIENT_FUNDS, "o2", overdrawn_by_pending_payouts),
