@@ -6,46 +6,19 @@ integers, strings, booleans, and floats in the shortest decimal form that reads 
 bits. A negative zero is recorded as zero, because SQLite does not keep its sign.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 
 from sqlalchemy import RowMapping
 
+from margin_actors.hash_chain import FIRST_HASH, content_hash, lines_hash
 from margin_cluster.ledger.columns import Columns
-
-FIRST_HASH = "0" * 64
-"""Previous hash of the first entry."""
-_LONG = 200
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-
-
-def content_hash(kind: str, row: Mapping[str, object]) -> str:
-    """Return the hash of a row: sha256 of its kind and its columns as JSON with sorted names.
-
-    Columns without a value are left out, so that adding a column later does not change the hashes
-    of old rows. A long text is replaced by ``["sha256", its hash]``, because encoding it as JSON
-    again would take most of the time.
-    """
-    known = {
-        name: value if type(value) is not str or len(value) <= _LONG else _hashed(value)
-        for name, value in row.items()
-        if value is not None
-    }
-    return sha256(_encode([kind, known]).encode()).hexdigest()
-
-
-def _hashed(text: str) -> list[str]:
-    return ["sha256", sha256(text.encode()).hexdigest()]
 
 
 def entry_hash(
     sequence: int, kind: str, subject: str, content: str, previous: str, create_ms: int
 ) -> str:
     """Return the hash of an entry: sha256 of its columns, one per line."""
-    text = f"{sequence}\n{kind}\n{subject}\n{content}\n{previous}\n{create_ms}"
-    return sha256(text.encode()).hexdigest()
+    return lines_hash((sequence, kind, subject, content, previous, create_ms))
 
 
 @dataclass(frozen=True, slots=True)
