@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from margin_calls import HOUR, MINUTE, START, THOUSAND, Desk, overdue_desk
+from margin_calls import HOUR, MINUTE, START, Desk, overdue_desk
 
 from margin_actors.clearing.calls import (
     CallParameters,
@@ -200,14 +200,21 @@ def test_times_of_events_are_in_utc() -> None:
         Outage(START, START)
 
 
-def test_the_hash_of_a_payment_depends_on_the_custodian_s_record_alone() -> None:
-    record = {"account": "C1", "asset": "USDC", "units": 5 * THOUSAND, "received_at": START}
-    known = payment_hash("p1", **record)
-    assert payment_hash("p1", **record) == known
-    changes = {"account": "C2", "asset": "USDT", "units": 1, "received_at": START + MINUTE}
-    others = {payment_hash("p1", **{**record, name: value}) for name, value in changes.items()}
-    others.add(payment_hash("p2", **record))
-    assert len(others | {known}) == 6
+def test_the_hash_of_a_payment_depends_on_every_field_of_the_custodian_s_record() -> None:
+    def hashed(
+        name: str = "p1",
+        account: str = "C1",
+        asset: str = "USDC",
+        units: int = 5,
+        at: datetime = START,
+    ) -> str:
+        return payment_hash(name, account=account, asset=asset, units=units, received_at=at)
+
+    known = hashed()
+    assert hashed() == known
+    others = [hashed("p2"), hashed(account="C2"), hashed(asset="USDT"), hashed(units=6)]
+    others.append(hashed(at=START + MINUTE))
+    assert len({known, *others}) == 6
 
 
 def test_an_attestation_that_has_expired_is_ignored() -> None:

@@ -227,9 +227,10 @@ def test_a_jump_forward_suspends_deadlines_until_a_second_clock_confirms_it() ->
         reading.clock, START + 2 * HOUR, second=START + 2 * HOUR, parameters=desk.parameters.clock
     )
     # The service did not run for two hours, which therefore count as an outage.
-    assert confirmed.outage == Outage(START, START + 2 * HOUR)
+    outage = Outage(START, START + 2 * HOUR)
+    assert confirmed.outage == outage
     desk.now = confirmed.clock.now
-    desk.send(OutageEnded(confirmed.outage))
+    desk.send(OutageEnded(outage))
     assert desk.timer().at == START + 3 * HOUR
     desk.wait(minutes=0)
     assert desk.status == "issued"
