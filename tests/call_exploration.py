@@ -248,7 +248,9 @@ def explored(alphabet: tuple[str, ...], depth: int) -> Exploration:
                         found.merged.append((first, after))
                         seen[number] = None
         frontier = following
-        found.is_closed = not frontier
+        if not frontier:
+            found.is_closed = True
+            break
     found.states = len(seen)
     return found
 
