@@ -321,7 +321,7 @@ def _tranche_key(tranche: Tranche, now: datetime) -> tuple[object, ...]:
     return (
         tranche.unpaid_cents,
         tranche.paid_cents > 0,
-        _since(tranche.issued_at, now),
+        _since(tranche.granted_at, now),
         _since(tranche.due, now),
         tranche.is_late,
         tranche.passed_under_hold,

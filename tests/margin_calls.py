@@ -8,6 +8,7 @@ from margin_actors.clearing.calls import (
     ActionApproved,
     ActionExecuted,
     ActionProposed,
+    Announcement,
     CallClass,
     CallEvent,
     CallParameters,
@@ -18,6 +19,7 @@ from margin_actors.clearing.calls import (
     ExtendDeadline,
     HoldCall,
     HoldReleased,
+    News,
     Outage,
     OutageEnded,
     Outcome,
@@ -55,6 +57,14 @@ class Desk:
     @property
     def effects(self) -> tuple[Effect, ...]:
         return self.outcome.effects
+
+    @property
+    def kinds(self) -> list[type]:
+        return [type(effect) for effect in self.effects]
+
+    @property
+    def news(self) -> list[News]:
+        return [effect.news for effect in self.effects if isinstance(effect, Announcement)]
 
     @property
     def status(self) -> str:

@@ -1,6 +1,7 @@
 """Due times of tranches: outages, calendars of payment, and the limits of events."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,6 @@ from margin_actors.clearing.calls import (
     payment_hash,
     transition,
 )
-from margin_actors.clearing.calls.outages import uncounted
 from margin_actors.errors import InvalidRequest
 
 
@@ -65,7 +65,7 @@ def test_a_deadline_that_passed_before_an_outage_stays_late() -> None:
     desk.wait(minutes=60)
     before = desk.state
     desk.report_outage(START + HOUR, START + 2 * HOUR)
-    assert desk.state == before
+    assert (desk.status, desk.state.tranches, desk.effects) == ("overdue", before.tranches, ())
 
 
 def test_a_late_report_of_an_outage_leaves_a_tranche_late_whose_new_due_time_has_passed() -> None:
@@ -122,18 +122,48 @@ def test_an_outage_of_five_hours_leaves_the_time_that_remained() -> None:
     assert desk.status == "overdue"
 
 
-MINUTES = st.integers(0, 40)
+def test_an_outage_reported_after_a_later_one_counts_as_if_reported_before_it() -> None:
+    earlier = (START + 50 * MINUTE, START + 80 * MINUTE)
+    later = (START + 65 * MINUTE, START + 90 * MINUTE)
+    for reports in ((earlier, later), (later, earlier)):
+        desk = Desk()
+        desk.require(1300)
+        desk.now = START + 95 * MINUTE
+        for began, ended in reports:
+            desk.report_outage(began, ended)
+        assert desk.timer().at == START + 100 * MINUTE
 
 
-@given(st.lists(st.tuples(MINUTES, MINUTES).filter(lambda x: x[0] < x[1])), MINUTES)
-def test_outages_extend_by_the_length_of_their_union(
-    spans: list[tuple[int, int]], since: int
+def test_an_outage_before_an_extension_does_not_extend_it() -> None:
+    desk = Desk()
+    desk.require(1300)
+    desk.now = START + 40 * MINUTE
+    desk.extend(1, START + 3 * HOUR)
+    desk.now = START + 50 * MINUTE
+    desk.report_outage(START + 20 * MINUTE, START + 50 * MINUTE)
+    assert desk.state.tranches[0].due == START + 3 * HOUR + 10 * MINUTE
+
+
+MINUTES = st.integers(0, 200)
+SPANS = st.lists(st.tuples(MINUTES, MINUTES).filter(lambda x: x[1] - x[0] > 5), max_size=6)
+
+
+@given(SPANS, st.permutations(range(6)), st.sampled_from(["open_assets", "extend"]))
+def test_a_due_time_is_reached_after_an_hour_without_outage_in_any_order_of_reports(
+    spans: list[tuple[int, int]], order: list[int], rule: Literal["open_assets", "extend"]
 ) -> None:
-    outages = [Outage(START + a * MINUTE, START + b * MINUTE) for a, b in spans]
-    issued = START + since * MINUTE
-    parts = [uncounted(o, issued, tuple(outages[:n])) for n, o in enumerate(outages)]
-    union = {m for a, b in spans for m in range(a, b) if m >= since}
-    assert sum(parts, timedelta(0)) == len(union) * MINUTE
+    dues: list[datetime] = []
+    for chosen in (range(len(spans)), [n for n in order if n < len(spans)]):
+        desk = Desk(CallParameters(closed_rule=rule))
+        desk.require(1300)
+        desk.now = START + 200 * MINUTE
+        for number in chosen:
+            began, ended = spans[number]
+            desk.report_outage(START + began * MINUTE, START + ended * MINUTE)
+        dues.append(desk.state.tranches[0].due)
+    out = {minute for began, ended in spans for minute in range(began, ended)}
+    usable = [minute for minute in range(500) if minute not in out]
+    assert dues == [START + (usable[59] + 1) * MINUTE] * 2
 
 
 # -- calendars -------------------------------------------------------------------------------------

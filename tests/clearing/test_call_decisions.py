@@ -326,6 +326,17 @@ def test_an_action_needs_a_reason(reason: str) -> None:
         ExtendDeadline(CALL, 1, START, reason)
 
 
+@pytest.mark.parametrize("by", ["", " "])
+def test_every_decision_names_its_person(by: str) -> None:
+    for create in (
+        lambda: ActionProposed(DEFAULT, by),
+        lambda: ActionApproved(action_hash(DEFAULT), by),
+        lambda: HoldReleased(CALL, by),
+    ):
+        with pytest.raises(InvalidRequest, match="by: names no person"):
+            create()
+
+
 def test_due_times_are_in_utc() -> None:
     with pytest.raises(InvalidRequest, match=r"due: .* is not a time in UTC"):
         ExtendDeadline(CALL, 1, START.replace(tzinfo=None), "x")

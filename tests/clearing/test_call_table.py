@@ -1,4 +1,4 @@
-"""The rows of the transition table of a margin call, one or more tests per row."""
+"""The rows of the transition table of a margin call, except payments: one or more tests per row."""
 
 from datetime import timedelta
 
@@ -11,7 +11,6 @@ from margin_actors.clearing.calls import (
     AlarmKind,
     Announcement,
     News,
-    PaymentAllocated,
     ReservationsVoided,
     TimerSet,
     TimerVoided,
@@ -20,15 +19,6 @@ from margin_actors.clearing.calls import (
     WithdrawalsAllowed,
     WithdrawalsBlocked,
 )
-
-
-def news(desk: Desk) -> list[News]:
-    return [effect.news for effect in desk.effects if isinstance(effect, Announcement)]
-
-
-def kinds(desk: Desk) -> list[type]:
-    return [type(effect) for effect in desk.effects]
-
 
 # -- none, met, cancelled | requirement ------------------------------------------------------------
 
@@ -39,9 +29,9 @@ def test_a_deficit_above_trigger_and_minimum_transfer_issues_a_call() -> None:
     (tranche,) = desk.state.tranches
     assert (desk.status, desk.out) == ("issued", 300)
     assert tranche.due == START + HOUR
-    assert kinds(desk) == [TrancheIssued, TimerSet, Announcement]
+    assert desk.kinds == [TrancheIssued, TimerSet, Announcement]
     assert desk.timer().at == tranche.due
-    assert news(desk) == [News.ISSUED]
+    assert desk.news == [News.ISSUED]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +92,7 @@ def test_acknowledgement_of_an_issued_call() -> None:
     desk = Desk()
     desk.require(1300)
     desk.acknowledge()
-    assert (desk.status, news(desk)) == ("acknowledged", [News.ACKNOWLEDGED])
+    assert (desk.status, desk.news) == ("acknowledged", [News.ACKNOWLEDGED])
     version = desk.state.version
     desk.acknowledge()
     assert (desk.state.version, desk.effects) == (version, ())
@@ -138,7 +128,7 @@ def test_a_larger_deficit_adds_a_tranche_with_its_own_due_time(status: str) -> N
     assert desk.status == status
     assert (first.due, second.due) == (START + HOUR, desk.now + HOUR)
     assert second.amount_cents == 100 * THOUSAND
-    assert news(desk) == [News.TOPPED_UP]
+    assert desk.news == [News.TOPPED_UP]
 
 
 def test_a_deficit_that_is_larger_by_less_than_the_minimum_transfer_changes_nothing() -> None:
@@ -155,11 +145,11 @@ def test_a_smaller_deficit_reduces_the_latest_tranche_first() -> None:
     desk.require(1500)
     desk.require(1354.99)
     assert [t.amount_cents // THOUSAND for t in desk.state.tranches] == [300, 60]
-    assert kinds(desk) == [TrancheReduced, Announcement]
+    assert desk.kinds == [TrancheReduced, Announcement]
     desk.require(1150)
     assert [t.amount_cents // THOUSAND for t in desk.state.tranches] == [150, 0]
-    assert kinds(desk) == [TrancheReduced, TrancheReduced, TimerVoided, Announcement]
-    assert (desk.status, desk.out, news(desk)) == ("issued", 150, [News.REDUCED])
+    assert desk.kinds == [TrancheReduced, TrancheReduced, TimerVoided, Announcement]
+    assert (desk.status, desk.out, desk.news) == ("issued", 150, [News.REDUCED])
 
 
 def test_a_reduction_never_takes_what_has_been_paid() -> None:
@@ -179,7 +169,7 @@ def test_two_cycles_at_or_below_release_cancel_the_call() -> None:
     assert (desk.status, desk.out, desk.effects) == ("issued", 300, ())
     desk.require(900)
     assert (desk.status, desk.out, desk.timers) == ("cancelled", 0, {})
-    assert kinds(desk) == [TimerVoided, Announcement]
+    assert desk.kinds == [TimerVoided, Announcement]
 
 
 def test_the_cycles_at_release_are_consecutive() -> None:
@@ -207,112 +197,7 @@ def test_an_overdue_call_that_is_released_allows_withdrawals() -> None:
     desk.require(900)
     desk.require(900)
     assert desk.status == "cancelled"
-    assert kinds(desk) == [WithdrawalsAllowed, Announcement]
-
-
-# -- payments --------------------------------------------------------------------------------------
-
-
-def test_an_attested_payment_is_shown_and_not_credited() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.attest("p1", 300)
-    assert (desk.status, desk.out) == ("issued", 300)
-    assert [p.amount_cents for p in desk.state.attested] == [300 * THOUSAND]
-    assert news(desk) == [News.PAYMENT_UNDER_WAY]
-
-
-def test_an_attestation_expires() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.attest("p1", 300, hours=0.5)
-    desk.wait(minutes=29)
-    assert desk.state.attested
-    desk.wait(minutes=1)
-    assert not desk.state.attested
-    assert news(desk) == [News.ATTESTATION_EXPIRED]
-
-
-def test_payments_fill_the_oldest_due_time_first() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.wait(minutes=10)
-    desk.require(1500)
-    desk.pay("p1", 400)
-    assert [t.unpaid_cents // THOUSAND for t in desk.state.tranches] == [0, 100]
-    assert kinds(desk) == [PaymentAllocated, PaymentAllocated, TimerVoided, Announcement]
-    assert desk.status == "partly_met"
-    desk.pay("p2", 150)
-    assert (desk.status, desk.out, desk.timers) == ("met", 0, {})
-    assert [e.amount_cents for e in desk.effects if isinstance(e, PaymentAllocated)] == [
-        100 * THOUSAND
-    ]
-
-
-def test_a_posted_payment_is_no_longer_under_way() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.attest("p1", 300)
-    desk.pay("p1", 290)
-    assert (desk.status, desk.out) == ("partly_met", 10)
-    assert not desk.state.attested
-    assert len(desk.timers) == 1
-
-
-def test_a_late_payment_that_covers_the_late_tranche_ends_the_overdue_state() -> None:
-    desk = overdue_desk()
-    desk.wait(minutes=5)
-    desk.require(1500)
-    desk.pay("p1", 300)
-    assert desk.status == "partly_met"
-    assert WithdrawalsAllowed in kinds(desk)
-    assert not desk.state.approvals
-    desk.pay("p2", 200)
-    assert desk.status == "met"
-
-
-def test_a_late_payment_that_does_not_cover_the_late_tranche_leaves_it_overdue() -> None:
-    desk = overdue_desk()
-    desk.pay("p1", 299.99)
-    assert desk.status == "overdue"
-    assert WithdrawalsAllowed not in kinds(desk)
-
-
-def test_a_known_payment_changes_nothing_in_any_status() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.pay("p1", 100)
-    for step in (lambda: None, lambda: desk.pay("p2", 200), lambda: desk.require(1600, 1300)):
-        step()
-        before = desk.state
-        desk.pay("p1", 100)
-        assert (desk.state, desk.effects) == (before, ())
-
-
-def test_a_known_payment_with_another_content_raises_an_alarm() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.pay("p1", 100)
-    before = desk.state
-    desk.pay("p1", 200, content="another")
-    assert desk.state == before
-    assert desk.effects == (Alarm(AlarmKind.PAYMENT_CHANGED, desk.state.call_id, "p1"),)
-
-
-def test_a_repeated_attestation_changes_nothing_and_another_content_raises_an_alarm() -> None:
-    desk = Desk()
-    desk.require(1300)
-    desk.attest("p1", 300)
-    before = desk.state
-    desk.attest("p1", 300)
-    assert (desk.state, desk.effects) == (before, ())
-    desk.attest("p1", 200, content="another")
-    assert desk.state == before
-    assert desk.effects == (Alarm(AlarmKind.PAYMENT_CHANGED, desk.state.call_id, "p1"),)
-    desk.pay("p1", 300)
-    posted = desk.state
-    desk.attest("p1", 300)
-    assert (desk.state, desk.effects) == (posted, ())
+    assert desk.kinds == [WithdrawalsAllowed, Announcement]
 
 
 # -- timers, hold ----------------------------------------------------------------------------------
@@ -326,7 +211,7 @@ def test_an_unpaid_tranche_is_overdue_at_its_due_time() -> None:
     assert desk.status == "issued"
     desk.wait(minutes=1)
     assert desk.status == "overdue"
-    assert kinds(desk) == [WithdrawalsBlocked, Announcement, Alarm]
+    assert desk.kinds == [WithdrawalsBlocked, Announcement, Alarm]
     assert desk.effects[-1] == Alarm(AlarmKind.OVERDUE, desk.state.call_id, timer.subject)
 
 
@@ -337,7 +222,7 @@ def test_a_due_time_that_passes_under_a_hold_is_noted_without_consequence() -> N
     timer = desk.timer()
     desk.wait(hours=1)
     assert (desk.status, desk.state.is_held) == ("issued", True)
-    assert news(desk) == [News.DEADLINE_PASSED_UNDER_HOLD]
+    assert desk.news == [News.DEADLINE_PASSED_UNDER_HOLD]
     before = desk.state
     desk.fire(timer)
     assert (desk.state, desk.effects) == (before, ())
@@ -363,7 +248,7 @@ def test_a_hold_that_ends_before_the_due_time_leaves_the_timer() -> None:
     desk.hold()
     desk.release()
     assert desk.timer() == timer
-    assert kinds(desk) == [Announcement]
+    assert desk.kinds == [Announcement]
 
 
 # -- declaration, cancellation ---------------------------------------------------------------------
@@ -373,7 +258,7 @@ def test_two_people_declare_the_default_of_an_overdue_call() -> None:
     desk = overdue_desk()
     desk.declare()
     assert desk.status == "default_declared"
-    assert kinds(desk) == [AccountFrozen, ReservationsVoided, Announcement]
+    assert desk.kinds == [AccountFrozen, ReservationsVoided, Announcement]
     assert desk.out == 300
 
 
@@ -382,7 +267,7 @@ def test_two_people_cancel_an_open_call_with_a_reason() -> None:
     desk.require(1300)
     desk.cancel()
     assert (desk.status, desk.out, desk.timers) == ("cancelled", 0, {})
-    assert kinds(desk) == [TimerVoided, Announcement]
+    assert desk.kinds == [TimerVoided, Announcement]
 
 
 def test_nothing_leaves_a_declared_default() -> None:

@@ -14,7 +14,7 @@ from margin_actors.clearing.calls.effects import (
     TimerSet,
 )
 from margin_actors.clearing.calls.events import Timer
-from margin_actors.clearing.calls.outages import Outage, uncounted
+from margin_actors.clearing.calls.outages import Outage, merged
 from margin_actors.clearing.calls.parameters import CallParameters, extended_due_time
 from margin_actors.clearing.calls.state import CallState, Tranche
 from margin_actors.clearing.calls.tranches import (
@@ -52,26 +52,39 @@ def on_outage(
 ) -> Outcome:
     """Extend the due times after the beginning of an outage that is longer than the limit.
 
-    A tranche is extended by the part of the outage after its issue, and not again for a time that
-    an earlier outage has extended. A tranche that became late during the outage is no longer late
-    if its new due time has not passed.
+    A due time is that granted at the issue, or by an extension, plus the outages since then. It is
+    computed from the union of all reported outages, so that repeated and overlapping reports count
+    once and their order does not matter. A tranche that is late is no longer late if its new due
+    time has not passed.
     """
     if outage.ended > now:
         what = f"the outage ends at {outage.ended}, after {now}"
         return Outcome(state, refusal=Refusal(RefusalRule.NOT_ENDED, what))
     if not state.is_open or outage.length <= timedelta(seconds=parameters.outage_seconds_min):
         return Outcome(state)
+    after = replace(state, outages=merged((*state.outages, outage)))
 
     def extended(tranche: Tranche) -> Tranche:
-        length = uncounted(outage, tranche.issued_at, state.outages)
-        if not tranche.unpaid_cents or tranche.due <= outage.began or not length:
+        due = _due_after(after.outages, tranche, parameters)
+        if not tranche.unpaid_cents or due == tranche.due:
             return tranche
-        due = extended_due_time(tranche.due, length, tranche.assets, parameters)
         return with_due_time(tranche, due, now=now, version=state.version + 1)
 
     tranches = tuple(extended(tranche) for tranche in state.tranches)
     if tranches == state.tranches:
-        return Outcome(state)
-    after, effects = rearranged(replace(state, outages=(*state.outages, outage)), tranches)
+        return Outcome(after)
+    after, effects = rearranged(after, tranches)
     news = Announcement(News.EXTENDED, state.call_id, state.out_cents)
     return Outcome(after, (*effects, news))
+
+
+def _due_after(
+    outages: tuple[Outage, ...], tranche: Tranche, parameters: CallParameters
+) -> datetime:
+    """Return the granted due time extended by each outage that began before it."""
+    due = tranche.granted_due
+    for outage in outages:
+        length = outage.ended - max(outage.began, tranche.granted_at)
+        if outage.began < due and length > timedelta(0):
+            due = extended_due_time(due, length, tranche.assets, parameters)
+    return due

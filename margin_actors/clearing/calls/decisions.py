@@ -141,7 +141,8 @@ def _extended(state: CallState, action: ExtendDeadline, now: datetime) -> Outcom
     if action.due <= max(found.due, now):
         what = f"{action.due} is not after the due time {found.due} and the present time {now}"
         return _refused(state, RefusalRule.NOT_LATER, what)
-    later = with_due_time(found, action.due, now=now, version=state.version + 1)
+    granted = replace(found, granted_due=action.due, granted_at=now)
+    later = with_due_time(granted, action.due, now=now, version=state.version + 1)
     tranches = tuple(later if t is found else t for t in state.tranches)
     return _ended(*rearranged(state, tranches), News.EXTENDED)
 

@@ -135,6 +135,9 @@ class ActionProposed:
     by: str
     """Identity of the person."""
 
+    def __post_init__(self) -> None:
+        _require_person(self.by)
+
 
 @dataclass(frozen=True, slots=True)
 class ActionApproved:
@@ -143,6 +146,9 @@ class ActionApproved:
     action_hash: str
     by: str
     """Identity of the person."""
+
+    def __post_init__(self) -> None:
+        _require_person(self.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,9 @@ class HoldReleased:
     call_id: str
     by: str
     """Identity of the person."""
+
+    def __post_init__(self) -> None:
+        _require_person(self.by)
 
 
 CallEvent = (
@@ -207,3 +216,8 @@ def _require_payment(payment_id: str, amount_cents: int) -> None:
     if not 0 < amount_cents <= UNITS_MAX:
         problems.append(Problem("amount", f"{amount_cents} cents is not in 1…10^18"))
     raise_if_any(problems, InvalidRequest, "the payment is not valid")
+
+
+def _require_person(by: str) -> None:
+    if not by.strip():
+        raise InvalidRequest("the event is not valid", [Problem("by", "names no person")])

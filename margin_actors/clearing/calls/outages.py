@@ -1,5 +1,6 @@
 """Outages: times in which members could not pay, by which due times are extended."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,14 +29,12 @@ class Outage:
         return self.ended - self.began
 
 
-def uncounted(outage: Outage, since: datetime, counted: tuple[Outage, ...]) -> timedelta:
-    """Return the part of an outage that is after `since` and in none of the `counted` outages.
-
-    A repeated report of an outage, or one of two that overlap, therefore extends a due time once.
-    """
-    edge = max(outage.began, since)
-    length = timedelta(0)
-    for other in sorted(counted, key=lambda o: o.began):
-        length += max(min(other.began, outage.ended) - edge, timedelta(0))
-        edge = max(edge, other.ended)
-    return length + max(outage.ended - edge, timedelta(0))
+def merged(outages: Iterable[Outage]) -> tuple[Outage, ...]:
+    """Return the union of outages: in order of time, neither overlapping nor touching."""
+    union: list[Outage] = []
+    for outage in sorted(outages, key=lambda o: o.began):
+        if union and outage.began <= union[-1].ended:
+            last = union.pop()
+            outage = Outage(last.began, max(last.ended, outage.ended))
+        union.append(outage)
+    return tuple(union)

@@ -99,7 +99,16 @@ def _issued(
     """Add a tranche with a due time of its own; earlier tranches stay as they are."""
     due, assets = due_time_and_assets(now, parameters)
     number = len(state.tranches) + 1
-    tranche = Tranche(number, amount_cents, now, due, assets, timer_version=state.version + 1)
+    tranche = Tranche(
+        number,
+        amount_cents,
+        issued_at=now,
+        due=due,
+        granted_due=due,
+        granted_at=now,
+        assets=assets,
+        timer_version=state.version + 1,
+    )
     after = replace(state, tranches=(*state.tranches, tranche))
     subject = state.tranche_id(number)
     news = News.ISSUED if number == 1 else News.TOPPED_UP

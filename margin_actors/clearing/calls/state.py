@@ -62,6 +62,10 @@ class Tranche:
     """UTC."""
     due: datetime
     """UTC; only an extension or an outage changes it."""
+    granted_due: datetime
+    """Due time set at the issue or by an extension, before outages, UTC."""
+    granted_at: datetime
+    """Time at which `granted_due` was set, UTC; outages extend it from then on."""
     assets: tuple[str, ...]
     """Assets in which the tranche can be paid, in order of preference."""
     timer_version: int
@@ -118,7 +122,7 @@ class CallState:
     """All payments posted so far, also those of former calls."""
     approvals: tuple[Approval, ...] = ()
     outages: tuple[Outage, ...] = ()
-    """Outages by which due times of this call have been extended."""
+    """Union of the outages reported for this call that are longer than the limit, in order."""
     cycles_at_release: int = 0
     """Number of consecutive requirement cycles at or below release."""
     last_cycle: int = 0
