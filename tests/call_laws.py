@@ -119,6 +119,9 @@ def _followed(
     for effect in outcome.effects:
         match effect:
             case TimerSet():
+                is_early = isinstance(event, TimerFired) and event.timer == effect.timer
+                is_new = effect.timer.version == outcome.state.version
+                require("a new timer has the version that sets it", is_new or is_early)
                 timers.add(effect.timer)
                 stale.discard(effect.timer)
             case TimerVoided():

@@ -90,6 +90,13 @@ def test_days_that_end_at_midnight_are_joined() -> None:
     assert not is_open_throughout(calendar, start, start + 5 * HOUR)
 
 
+def test_hours_of_one_day_can_touch() -> None:
+    calendar = PaymentCalendar(
+        asset="USD", windows=(window(2, time(12), time(16)), window(2, time(8), time(12)))
+    )
+    assert after_open_time(calendar, WEDNESDAY - HOUR, 2 * HOUR) == WEDNESDAY + HOUR
+
+
 def test_a_calendar_that_never_opens_is_refused() -> None:
     closed = tuple(date(2026, 6, 1) + timedelta(days=n) for n in range(90))
     calendar = PaymentCalendar(
@@ -129,6 +136,13 @@ def test_a_holiday_is_a_long_closure_and_a_night_is_not() -> None:
         hour=22, minute=45
     )
     assert prefunding_time(US_DOLLARS, WEDNESDAY, hours_min=24 * 7) is None
+
+
+def test_a_closure_of_exactly_a_day_is_long() -> None:
+    calendar = PaymentCalendar(
+        asset="USD", windows=(window(2, time(12), time(13)), window(3, time(13), time(14)))
+    )
+    assert prefunding_time(calendar, WEDNESDAY) == WEDNESDAY + HOUR
 
 
 # -- parameters ------------------------------------------------------------------------------------
@@ -190,6 +204,24 @@ def test_parameters_survive_their_stored_form() -> None:
 def test_contradictory_parameters_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         CallParameters.model_validate(change)
+
+
+def test_the_smallest_values_of_parameters() -> None:
+    smallest = {
+        "trigger_basis_points": 10_000,
+        "release_basis_points": 1,
+        "release_cycles": 1,
+        "minimum_transfer_usd": 1,
+        "unit_usd": 1,
+        "payment_minutes": 1,
+        "outage_seconds_min": 0,
+        "valuation_seconds_max": 1,
+        "approval_minutes": 1,
+    }
+    CallParameters.model_validate(smallest)
+    for name, value in smallest.items():
+        with pytest.raises(ValidationError, match=name):
+            CallParameters.model_validate({**smallest, name: value - 1})
 
 
 def test_calendars_are_of_known_assets_and_one_per_asset() -> None:

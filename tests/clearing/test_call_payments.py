@@ -8,6 +8,7 @@ from margin_actors.clearing.calls import (
     Announcement,
     News,
     PaymentAllocated,
+    PaymentPosted,
     TimerVoided,
     WithdrawalsAllowed,
 )
@@ -76,6 +77,14 @@ def test_a_late_payment_that_does_not_cover_the_late_tranche_leaves_it_overdue()
     desk.pay("p1", 299.99)
     assert desk.status == "overdue"
     assert WithdrawalsAllowed not in desk.kinds
+
+
+def test_a_late_tranche_is_overdue_to_its_last_cent() -> None:
+    desk = overdue_desk()
+    desk.send(PaymentPosted("p1", "posted p1", 300 * THOUSAND - 1, desk.now))
+    assert (desk.status, desk.state.out_cents) == ("overdue", 1)
+    desk.send(PaymentPosted("p2", "posted p2", 1, desk.now))
+    assert desk.status == "met"
 
 
 def test_a_known_payment_changes_nothing_in_any_status() -> None:

@@ -89,7 +89,6 @@ def _new_call(state: CallState) -> CallState:
         tranches=(),
         is_acknowledged=False,
         outages=(),
-        cycles_at_release=0,
     )
 
 
