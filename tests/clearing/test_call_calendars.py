@@ -222,6 +222,10 @@ def test_the_smallest_values_of_parameters() -> None:
     for name, value in smallest.items():
         with pytest.raises(ValidationError, match=name):
             CallParameters.model_validate({**smallest, name: value - 1})
+    ClockParameters(jump_seconds_max=1, agreement_seconds_max=0)
+    for clock in ({"jump_seconds_max": 0}, {"agreement_seconds_max": -1}):
+        with pytest.raises(ValidationError, match=next(iter(clock))):
+            ClockParameters.model_validate(clock)
 
 
 def test_calendars_are_of_known_assets_and_one_per_asset() -> None:
