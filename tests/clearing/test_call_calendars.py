@@ -253,6 +253,8 @@ def test_contradictory_calendars_are_refused(
 def test_hours_that_end_before_they_begin_are_refused() -> None:
     with pytest.raises(ValidationError, match="not after"):
         window(0, time(12), time(8))
+    with pytest.raises(ValidationError, match="not after"):
+        window(0, time(12), time(12))
     with pytest.raises(ValidationError, match="no time zone"):
         window(0, time(8, tzinfo=UTC), time(12))
 

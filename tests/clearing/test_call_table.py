@@ -162,6 +162,16 @@ def test_a_reduction_never_takes_what_has_been_paid() -> None:
     assert desk.status == "partly_met"
 
 
+def test_a_reduction_is_exact_to_the_cent() -> None:
+    desk = Desk()
+    desk.require(1300)
+    desk.pay("p1", 279.99999)
+    desk.require(1400, 1279.99999)
+    assert [t.unpaid_cents for t in desk.state.tranches] == [20 * THOUSAND + 1, 100 * THOUSAND]
+    desk.require(1299.99999, 1279.99999)
+    assert [t.unpaid_cents for t in desk.state.tranches] == [20 * THOUSAND, 0]
+
+
 def test_two_cycles_at_or_below_release_cancel_the_call() -> None:
     desk = Desk()
     desk.require(1300)
