@@ -76,7 +76,7 @@ def _steps(first: int, last: int, step: int) -> tuple[float, ...]:
     return tuple(percent / 100 for percent in range(first, last + 1, step))
 
 
-_SHARE = 0.55
+_SHARE = 0.58
 _EXTREMES = (
     (-0.66, 0.18),
     (-0.33, 0.36),
