@@ -36,7 +36,8 @@ procyclicality.buffer: enabled share fast_rise fast_days rebuild_days
 procyclicality.stressed_weight: enabled weight form
 procyclicality.long_floor: enabled years
 procyclicality.stress_period: floor days confidence
-tails.extended_moves: enabled jointly alone opposite rows vol_power past_days_share
+tails.extended_moves: enabled jointly alone opposite rows vol_power
+tails.extended_moves: past_days_share short_tenors_days
 tails.short_option_minimum: enabled at_money half_distance least count
 addons: bucket_days measure
 addons.concentration: enabled participation outright_volume_coins volume_floor_coins

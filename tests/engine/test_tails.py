@@ -215,6 +215,36 @@ def test_past_days_are_extended_moves_with_their_share() -> None:
     np.testing.assert_array_equal(kept[0].spot_return, kept[1].spot_return)
 
 
+def test_short_tenors_change_extended_moves_and_no_others() -> None:
+    prices = grids(700)
+    scenarios = {"surface_moves": "index", "windows": 500}
+    kept: list[ScenarioSet] = []
+    for days in ((), (1.0, 3.0)):
+        model = model_with({"short_tenors_days": days}, scenarios=scenarios)
+        kept.append(
+            build_scenarios(
+                prices, model, as_of=prices["BTC"].time[-1] + DAY,
+                sections=needs_of(model).sections, vol_index=indices(700),
+            )
+        )  # fmt: skip
+    plain, short = kept
+    assert short.tenors_days.tolist() == [1.0, 3.0, *plain.tenors_days]
+    assert short.tenors_days[short.month] == plain.tenors_days[plain.month] == 30.0
+    np.testing.assert_array_equal(short.vol_change[:, :, 2:], plain.vol_change)
+    core, extended = plain.section(CORE).rows, plain.section(EXTENDED).rows
+    vol, basis = plain.vol_change[core, :, 0], plain.basis_change[:, :, 0]
+    for added in (0, 1):
+        np.testing.assert_array_equal(short.vol_change[core, :, added], vol)
+        np.testing.assert_array_equal(short.basis_change[:, :, added], basis)
+    # The term structure goes on towards the expiry: 1 + (m - 1) 30^0.3 at one day.
+    row = short.row_names.index("all -30 %, volatility × 1.6")
+    assert row in range(extended.start, extended.stop)
+    assert np.exp(short.vol_change[row, 0, 0, 3]) == pytest.approx(1.0 + 0.6 * 30**0.3)
+    for bad in ((3.0, 1.0), (0.0,), (7.0,)):
+        with pytest.raises(InvalidParameters, match="must be ascending, above 0 and below 7"):
+            model_with({"short_tenors_days": bad})
+
+
 def test_a_set_without_the_model_s_rows_is_refused(snapshot: MarketSnapshot, book: Book) -> None:
     model = model_with()
     with pytest.raises(InvalidScenario, match="has no section 'extended'"):

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
-from margin_actors.engine.scenarios import AT_MONEY, MONTH, Provenance, ScenarioSet
+from margin_actors.engine.scenarios import AT_MONEY, Provenance, ScenarioSet
 from margin_cluster.cli.console import (
     count_of,
     opened_workspace,
@@ -127,7 +127,7 @@ def _show(scenarios: ScenarioSet) -> None:
     for row in np.argsort(scenarios.spot_return.min(axis=1), kind="stable")[:_FALLS].tolist():
         cells = [scenarios.row_name(row)]
         for i, _ in enumerate(scenarios.underlyings):
-            vol_change = float(scenarios.vol_change[row, i, MONTH, AT_MONEY])
+            vol_change = float(scenarios.vol_change[row, i, scenarios.month, AT_MONEY])
             cells += [
                 percent(float(np.expm1(scenarios.spot_return[row, i])), signed=True),
                 percent(float(np.expm1(vol_change)), signed=True),

@@ -73,7 +73,9 @@ _VERSION_2 = named_model(
         stress_period=StressPeriodParameters(floor=True),
     ),
     tails=TailParameters(
-        extended_moves=ExtendedMoveParameters(enabled=True, past_days_share=0.52),
+        extended_moves=ExtendedMoveParameters(
+            enabled=True, past_days_share=0.52, short_tenors_days=(1.0, 3.0)
+        ),
         short_option_minimum=ShortOptionMinimumParameters(enabled=True),
     ),
     addons=AddOnParameters(

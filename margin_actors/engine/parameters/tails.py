@@ -76,7 +76,7 @@ def _steps(first: int, last: int, step: int) -> tuple[float, ...]:
     return tuple(percent / 100 for percent in range(first, last + 1, step))
 
 
-_SHARE = 0.60
+_SHARE = 0.58
 _EXTREMES = (
     (-0.66, 0.18),
     (-0.33, 0.36),
@@ -143,7 +143,7 @@ forwards in the recorded chains of 2026."""
 class ExtendedMoveParameters(ParameterSection):
     """Floor on the requirement: a share of the loss in each of a list of large moves."""
 
-    later_fields: ClassVar[frozenset[str]] = frozenset({"past_days_share"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"past_days_share", "short_tenors_days"})
 
     enabled: bool = False
     """Apply the floor, whatever the core is."""
@@ -164,9 +164,19 @@ class ExtendedMoveParameters(ParameterSection):
     """Share of the loss that counts in each window of the past days of `scenarios.stress.events`,
     with the recorded changes of index, volatility and basis, that of the index at the start of the
     window; 0: these windows are not among the extended moves."""
+    short_tenors_days: tuple[float, ...] = ()
+    """Tenors below 7 days at which moves of volatility are also given, days, ascending. Without
+    them, volatility at shorter expiries moves as at 7 days."""
     vol_power: float = Field(default=0.3, ge=0, le=1)
     """A factor m on the 30-day volatility is 1 + (m - 1) * (30 / days)^vol_power at other expiries,
     at least 0.05."""
+
+    @model_validator(mode="after")
+    def _short(self) -> "ExtendedMoveParameters":
+        days = self.short_tenors_days
+        if list(days) != sorted(set(days)) or not all(0.0 < d < 7.0 for d in days):
+            raise ValueError("short_tenors_days must be ascending, above 0 and below 7")
+        return self
 
 
 class ShortOptionMinimumParameters(ParameterSection):

@@ -49,6 +49,7 @@ from margin_actors.engine.scenarios.sets.scenario_set import (
     STRESS_PERIOD,
     ScenarioSet,
     join_sections,
+    with_short_tenors,
 )
 from margin_actors.engine.scenarios.surface_moves import VolatilityIndex, with_basis_floor
 from margin_actors.market.cleansing import PriceGrid
@@ -102,12 +103,11 @@ def build_scenarios(
     sets = _rows_of(table, wanted, model, as_of, sources)
     following = build_filter(table, parameters.filter, garch) if is_filtered(model) else None
     sets[CORE] = core_rows(sets[CORE], table, model, following)
+    past = sets.pop(STRESS, None)
+    if past is not None and stress:
+        sets[STRESS] = _stress_section(past, sets[CORE], names, parameters, as_of, sources)
     if EXTENDED in sections:
-        sets[EXTENDED] = _extended(model, sets, names)
-    if stress:
-        sets[STRESS] = _stress_section(sets, names, parameters, as_of, sources)
-    else:
-        sets.pop(STRESS, None)
+        sets = _with_extended(model, sets, past, names)
     shares = _buffer_shares(table, every, model, following, notes)
     whole = join_sections(list(sets.items()))
     found = Calibration(shares, confidence, _depth(depth, model, as_of, notes))
@@ -181,7 +181,8 @@ def _past_days(
 
 
 def _stress_section(
-    sets: Mapping[str, ScenarioSet],
+    past: ScenarioSet,
+    core: ScenarioSet,
     event_names: tuple[str, ...],
     parameters: ScenarioParameters,
     as_of: np.datetime64,
@@ -191,15 +192,24 @@ def _stress_section(
     moves = parameters.stress.hypothetical
     if parameters.stress.basis_rows:
         moves += basis_rows(parameters, as_of, sources.perpetual_basis, sources.surfaces)
-    written = hypothetical_rows(moves, parameters, sets[CORE].path_hours)
-    return stress_rows(sets[STRESS], event_names, written)
+    written = hypothetical_rows(moves, parameters, core.path_hours)
+    return stress_rows(past, event_names, written)
 
 
-def _extended(
-    model: ModelParameters, sets: Mapping[str, ScenarioSet], event_names: tuple[str, ...]
-) -> ScenarioSet:
-    """Return the extended moves of a model, with the tenors and path hours of its core."""
-    parameters, core = model.tails.extended_moves, sets[CORE]
+def _with_extended(
+    model: ModelParameters,
+    sets: Mapping[str, ScenarioSet],
+    past: ScenarioSet | None,
+    event_names: tuple[str, ...],
+) -> dict[str, ScenarioSet]:
+    """Return the sections and the extended moves of a model, all with the same tenors.
+
+    `past` holds the past days, with the given names; None if the model has none.
+    """
+    parameters = model.tails.extended_moves
+    tenors = parameters.short_tenors_days
+    out = {name: with_short_tenors(rows, tenors) for name, rows in sets.items()}
+    core = out[CORE]
     written = extended_rows(
         parameters,
         core.underlyings,
@@ -207,9 +217,10 @@ def _extended(
         path_hours=core.path_hours,
         horizon_hours=core.horizon_hours,
     )
-    if parameters.past_days_share == 0.0:
-        return written
-    return with_past_days(written, sets[STRESS], event_names, parameters.past_days_share)
+    if past is not None and parameters.past_days_share > 0.0:
+        events = with_short_tenors(past, tenors)
+        written = with_past_days(written, events, event_names, parameters.past_days_share)
+    return {**out, EXTENDED: written}
 
 
 def stress_period_of(table: PriceTable, every: Windows, model: ModelParameters) -> StressPeriod:

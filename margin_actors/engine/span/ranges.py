@@ -6,7 +6,7 @@ import numpy as np
 
 from margin_actors.engine.measures import value_at_risk
 from margin_actors.engine.parameters import ModelParameters
-from margin_actors.engine.scenarios import AT_MONEY, MONTH, ScenarioSet
+from margin_actors.engine.scenarios import AT_MONEY, ScenarioSet
 from margin_actors.engine.scenarios.procyclicality import outright_var
 from margin_actors.errors import InvalidParameters, Problem, raise_if_any
 from margin_actors.numerics.elementary import exponentials
@@ -62,7 +62,7 @@ def scan_ranges(scenarios: ScenarioSet, parameters: ModelParameters) -> ScanRang
         if u not in vol:
             vol[u] = _VOL_SCAN_WITHOUT_MOVES
             if core.has_surface_moves:
-                size = np.abs(exponentials(core.vol_change[:, i, MONTH, AT_MONEY]) - 1.0)
+                size = np.abs(exponentials(core.vol_change[:, i, core.month, AT_MONEY]) - 1.0)
                 found = value_at_risk(-size[None, :], confidence=confidence, weight=weight)[0]
                 vol[u] = float(found)
             vol[u] = float(np.clip(span.vol_scan_share * vol[u], _VOL_SCAN_MIN, _VOL_SCAN_MAX))

@@ -13,7 +13,6 @@ from margin_actors.engine.margin import Margins
 from margin_actors.engine.measures import Attribution
 from margin_actors.engine.scenarios import (
     AT_MONEY,
-    TENORS_DAYS,
     Provenance,
     ScenarioSet,
 )
@@ -34,7 +33,6 @@ CANDIDATES_MAX = 100
 TRADES_MAX = 1_000
 ACCOUNTS_MAX = 100_000
 MEMBERS_MAX = 10_000
-_MONTH = TENORS_DAYS.index(30.0)
 _KINDS: dict[int, CalculationKind | None] = {0: None, 1: "account", 2: "book"}
 _KIND_NUMBERS = {"account": 1, "book": 2}
 _OfSubject: TypeAlias = (
@@ -257,6 +255,7 @@ def tail_to_proto(
         Number of scenarios; fewer are returned if `margins` holds fewer.
     """
     out: list[pb.TailScenario] = []
+    month = scenarios.month
     for rank in range(min(count, margins.tail_usd.shape[1])):
         s = int(margins.tail_scenario[account, rank])
         out.append(
@@ -270,8 +269,8 @@ def tail_to_proto(
                     pb.UnderlyingMove(
                         underlying=name,
                         spot_return=float(scenarios.spot_return[s, u]),
-                        vol_change_30d=float(scenarios.vol_change[s, u, _MONTH, AT_MONEY]),
-                        basis_change_30d=float(scenarios.basis_change[s, u, _MONTH]),
+                        vol_change_30d=float(scenarios.vol_change[s, u, month, AT_MONEY]),
+                        basis_change_30d=float(scenarios.basis_change[s, u, month]),
                         provenance=Provenance(int(scenarios.provenance[s, u])).name.lower(),
                     )
                     for u, name in enumerate(scenarios.underlyings)

@@ -121,6 +121,11 @@ class ScenarioSet:
         return int(self.weight.size)
 
     @property
+    def month(self) -> int:
+        """Index of the first tenor of at least 30 days, or of the last tenor."""
+        return int(min(np.searchsorted(self.tenors_days, 30.0), self.tenors_days.size - 1))
+
+    @property
     def has_surface_moves(self) -> bool:
         """True if any row moves volatilities."""
         return bool(np.any(self.provenance != Provenance.NONE))
@@ -234,6 +239,31 @@ class ScenarioSet:
     def rows(self, start: int, stop: int) -> "ScenarioSet":
         """Return the rows [start, stop), with unchanged weights; see `select`."""
         return self.select(slice(start, stop))
+
+
+def with_short_tenors(scenarios: ScenarioSet, tenors_days: Sequence[float]) -> ScenarioSet:
+    """Return the same moves with further tenors before the first one.
+
+    The moves at the added tenors are those at the first: the change of volatility is constant below
+    it, and the basis vanishes towards the expiry wherever it is interpolated.
+
+    Parameters
+    ----------
+    scenarios : ScenarioSet
+    tenors_days : sequence of float
+        Tenors to add, days, ascending and below the first tenor of the set.
+    """
+    n = len(tenors_days)
+    if n == 0:
+        return scenarios
+    assert tenors_days[-1] < scenarios.tenors_days[0]
+    basis, vol = scenarios.basis_change, scenarios.vol_change
+    return replace(
+        scenarios,
+        basis_change=np.concatenate([np.repeat(basis[:, :, :1], n, axis=2), basis], axis=2),
+        vol_change=np.concatenate([np.repeat(vol[:, :, :1], n, axis=2), vol], axis=2),
+        tenors_days=np.concatenate([np.array(tenors_days), scenarios.tenors_days]),
+    )
 
 
 def join_sections(sets: Sequence[tuple[str, ScenarioSet]]) -> ScenarioSet:
