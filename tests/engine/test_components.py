@@ -1,5 +1,9 @@
 """Requirement components: the list, and components that a model names in addition."""
 
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
 import gap_component
 import numpy as np
 import pytest
@@ -20,6 +24,7 @@ from margin_actors.engine.margin import (
     result_digest,
     select_margins,
 )
+from margin_actors.engine.margin.requirement import registry
 from margin_actors.engine.margin.requirement.component import Component
 from margin_actors.engine.margin.requirement.needs import needs_of
 from margin_actors.engine.margin.requirement.registry import columns_of
@@ -118,23 +123,44 @@ def test_a_change_of_the_model_shows_the_components_of_both(
     assert found.components_usd[-1, -1] == pytest.approx(found.change_usd.sum(), rel=1e-9) != 0.0
 
 
+REMEDY = "install its package or list its module in MARGIN_COMPONENTS; available: gap_risk"
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ({"name": "moon_risk"}, "components, moon_risk: the component is not installed"),
-        ({"name": "gap_risk"}, "components, gap_risk: parameters are none"),
-        ({"name": "liquidity"}, "components, liquidity: the name is reserved"),
-        ({"name": "var"}, "components, var: the name is reserved"),
-        ({"name": "gap_risk", "parameters": {"usd_per_coin": 1.0, "x": 2.0}}, "usd_per_coin, x"),
+        ({"name": "moon_risk"}, f"moon_risk: the component is not installed ({REMEDY})"),
+        ({"name": "gap_risk"}, "gap_risk: parameters are none (give: usd_per_coin)"),
+        ({"name": "liquidity"}, "liquidity: the name is reserved (choose another name)"),
+        ({"name": "var"}, "var: the name is reserved (choose another name)"),
+        (
+            {"name": "gap_risk", "parameters": {"x": 2.0, "usd_per_coin": 1.0}},
+            "gap_risk: parameters are usd_per_coin, x (give: usd_per_coin)",
+        ),
     ],
 )
-def test_a_component_that_cannot_be_used_is_named(
-    snapshot: MarketSnapshot, book: Book, item: dict[str, object], message: str
-) -> None:
+def test_a_component_that_cannot_be_used_is_named(item: dict[str, object], message: str) -> None:
     model = model_from("hs-surface", components=[item])
     with pytest.raises(InvalidParameters) as raised:
-        calculate_margin(snapshot, made_scenarios(64), book, model)
-    assert message in str(raised.value)
+        components_of(model)
+    assert raised.value.summary == f"the model {model.name} cannot be used (1 problem)"
+    assert [str(problem) for problem in raised.value.problems] == [f"components, {message}"]
+
+
+def test_all_components_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARGIN_COMPONENTS", "no_parameters")
+    monkeypatch.setitem(sys.modules, "no_parameters", modules_of("no_parameters", "b", "a"))
+    extra = {"name": "a", "parameters": {"x": 1.0, "y": 2.0}}
+    model = model_from("hs-surface", components=[{"name": "span"}, {"name": "moon"}, extra])
+    with pytest.raises(InvalidParameters) as raised:
+        components_of(model)
+    reserved, missing, given = (str(problem) for problem in raised.value.problems)
+    assert reserved == "components, span: the name is reserved (choose another name)"
+    assert missing.endswith("MARGIN_COMPONENTS; available: a, b)")
+    assert given == "components, a: parameters are x, y (give: none)"
+    monkeypatch.delenv("MARGIN_COMPONENTS")
+    with pytest.raises(InvalidParameters, match=r"moon: .*; available: there is none\)"):
+        components_of(model_from("hs-surface", components=[{"name": "moon"}]))
 
 
 @pytest.mark.parametrize("items", [[GAP, GAP], [{"name": "Gap risk"}], [{"parameters": {}}]])
@@ -143,11 +169,69 @@ def test_a_list_of_components_that_is_not_valid_is_refused(items: list[object]) 
         model_from("hs-surface", components=items)
 
 
-def test_a_module_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MARGIN_COMPONENTS", "gap_component, no_such_module")
-    with pytest.raises(InvalidParameters, match=r"module no_such_module.*ModuleNotFoundError"):
+def modules_of(name: str, *components: object) -> ModuleType:
+    """Return a module of components without parameters; other objects are listed as they are."""
+    module = ModuleType(name)
+    module.COMPONENTS = [  # type: ignore[attr-defined]
+        Component(name=item, amount=lambda context: np.zeros(context.n_accounts))
+        if isinstance(item, str)
+        else item
+        for item in components
+    ]
+    return module
+
+
+def test_modules_and_packages_that_cannot_be_loaded_are_all_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    groups: list[str] = []
+
+    def points(*, group: str) -> list[EntryPoint]:
+        groups.append(group)
+        return [
+            EntryPoint("moon", "no_such_package:MOON", group),
+            EntryPoint("gap", "gap_component:COMPONENTS", group),
+        ]
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    monkeypatch.setitem(sys.modules, "odd", modules_of("odd", 5))
+    monkeypatch.setenv("MARGIN_COMPONENTS", "no_such_module, , odd ,gap_component")
+    with pytest.raises(InvalidParameters) as raised:
         components_of(with_gap())
+    assert raised.value.summary == "requirement components cannot be loaded (4 problems)"
+    found = [(p.where, p.what, p.remedy) for p in raised.value.problems]
+    missing = "ModuleNotFoundError: No module named"
+    remedy = "correct or remove it"
+    listed = repr(gap_component.COMPONENTS)
+    assert found == [
+        ("entry point moon (no_such_package:MOON)", f"{missing} 'no_such_package'", remedy),
+        (
+            "entry point gap (gap_component:COMPONENTS)",
+            f"TypeError: {listed} is not a Component",
+            remedy,
+        ),
+        ("MARGIN_COMPONENTS, module no_such_module", f"{missing} 'no_such_module'", remedy),
+        ("MARGIN_COMPONENTS, module odd", "TypeError: 5 is not a Component", remedy),
+    ]
+    assert groups == ["margin_cluster.components"]
     assert components_of(model_from("hs-surface")) == COMPONENTS[:1]
+
+
+def test_components_come_from_packages_and_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    moon = modules_of("moon", "moon_risk").COMPONENTS[0]
+    monkeypatch.setitem(sys.modules, "one", modules_of("one", "sun_risk", "star_risk"))
+    monkeypatch.setattr(gap_component, "MOON", moon, raising=False)
+
+    def points(*, group: str) -> list[EntryPoint]:
+        return [EntryPoint("moon", "gap_component:MOON", group)]
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    monkeypatch.setenv("MARGIN_COMPONENTS", "one,gap_component,")
+    names = ("star_risk", "gap_risk", "moon_risk", "sun_risk")
+    items = [GAP if name == "gap_risk" else {"name": name} for name in names]
+    found = components_of(model_from("hs-surface", components=items))
+    assert tuple(component.name for component in found) == ("core", *names)
+    assert found[3] is moon
 
 
 def _component(name: str, label: str, **changes: object) -> Component:
