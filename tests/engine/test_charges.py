@@ -333,6 +333,10 @@ def test_the_key_of_a_single_strike_is_the_account() -> None:
     assert key.tolist() == [0, 2]
     assert coins.tolist() == [1.0, 12.0]
     assert share.tolist() == [0.125, 1.0]
+    # All of a strike without open interest, however small the position.
+    closed = replace(one, strike_interest=np.zeros(1))
+    _, coins, share = strike_shares(account[:1], strike[:1], np.array([0.25]), closed)
+    assert (coins.tolist(), share.tolist()) == ([0.25], [1.0])
 
 
 def test_days_to_close_a_vega_without_any_volume_are_very_many() -> None:
@@ -343,3 +347,5 @@ def test_days_to_close_a_vega_without_any_volume_are_very_many() -> None:
     np.testing.assert_allclose(found.vega, vega, rtol=1e-12)
     np.testing.assert_array_equal(found.days, np.maximum(found.delta, found.vega))
     assert found.vega.max() > 1e12
+    one = days_to_close(replace(book.exposures, vega=np.ones((5, 2, 3))), RISK, MODEL)
+    np.testing.assert_allclose(one.vega[0, 0, 1:], [1.0 / 12.5, 1.0])
