@@ -326,17 +326,51 @@ def test_a_figure_is_stored_as_floats() -> None:
     assert charge.figures[0].value.dtype == np.float64
 
 
+def with_one_strike(interest: float) -> ContractRisk:
+    strike = np.where(RISK.strike == 0, 0, -1).astype(np.int32)
+    return replace(
+        RISK, strike=strike, strike_names=("BTC-1",), strike_interest=np.array([interest])
+    )
+
+
 def test_the_key_of_a_single_strike_is_the_account() -> None:
-    one = replace(RISK, strike_names=("BTC-1",), strike_interest=np.array([8.0]))
     account, strike = np.array([0, 2, 2, 2]), np.array([0, 0, -1, 0])
-    key, coins, share = strike_shares(account, strike, np.array([1.0, -4.0, 9.0, 8.0]), one)
-    assert key.tolist() == [0, 2]
+    quantity = np.array([1.0, -4.0, 9.0, 8.0])
+    key, coins, share = strike_shares(account, strike, quantity, with_one_strike(8.0))
+    assert (key.tolist(), key.dtype) == ([0, 2], np.int64)
     assert coins.tolist() == [1.0, 12.0]
     assert share.tolist() == [0.125, 1.0]
-    # All of a strike without open interest, however small the position.
-    closed = replace(one, strike_interest=np.zeros(1))
-    _, coins, share = strike_shares(account[:1], strike[:1], np.array([0.25]), closed)
-    assert (coins.tolist(), share.tolist()) == ([0.25], [1.0])
+
+
+@pytest.mark.parametrize(("interest", "expected"), [(0.0, 1.0), (0.5, 0.5), (1.0, 0.25)])
+def test_a_strike_without_open_interest_is_held_entirely(interest: float, expected: float) -> None:
+    risk, zero = with_one_strike(interest), np.zeros(1, np.int64)
+    _, coins, share = strike_shares(zero, zero, np.array([0.25]), risk)
+    assert (coins.tolist(), share.tolist()) == ([0.25], [expected])
+
+
+def test_the_charge_of_a_single_strike() -> None:
+    book, risk = made(5), with_one_strike(20.0)
+    groups = account_groups(book.holdings, book.quantity, risk, MODEL, [GroupKind.STRIKE])
+    charge = concentration_charges(
+        book.holdings, book.quantity, risk, book.exposures, groups, np.ones(groups.owner.size),
+        MODEL,
+    )  # fmt: skip
+    held = np.zeros(5)
+    for _, a, i, q in positions(book):
+        held[a] += abs(q) * (risk.strike[i] == 0)
+    owners = np.flatnonzero(held >= 2.0)
+    assert owners.size > 2
+    assert groups.owner.tolist() == owners.tolist()
+    assert charge.figures[0].name == "held_coins"
+    assert charge.figures[0].value.tolist() == held[owners].tolist()
+
+
+def test_without_kinds_there_are_no_groups() -> None:
+    book = made(5)
+    groups = account_groups(book.holdings, book.quantity, RISK, MODEL, [])
+    assert groups.owner.size == groups.kind.size == groups.key.size == 0
+    assert groups.holdings.start.tolist() == [0]
 
 
 def test_days_to_close_a_vega_without_any_volume_are_very_many() -> None:
