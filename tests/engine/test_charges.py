@@ -362,8 +362,8 @@ def test_the_charge_of_a_single_strike() -> None:
     owners = np.flatnonzero(held >= 2.0)
     assert owners.size > 2
     assert groups.owner.tolist() == owners.tolist()
-    assert charge.figures[0].name == "held_coins"
-    assert charge.figures[0].value.tolist() == held[owners].tolist()
+    coins = next(item for item in charge.figures if item.name == "held_coins")
+    assert coins.value.tolist() == held[owners].tolist()
 
 
 def test_without_kinds_there_are_no_groups() -> None:
