@@ -29,6 +29,7 @@ NAMES = (
     "BTC-PERPETUAL",
     "BTC_USDC",
     f"ETH-{DAY}-2900-P",
+    f"ETH-{DAY}-3000-C",
     "ETH_USDC-PERPETUAL",
 )
 LINEAR = f"BTC_USDC-{DAY}-140000-C"
@@ -52,6 +53,12 @@ def quoted(snapshot: MarketSnapshot) -> MarketSnapshot:
             bid[row[name]], ask[row[name]] = 0.02, 0.02 + 0.0004 * (1 + NAMES.index(name))
             other = row[name[:-1] + ("P" if name.endswith("C") else "C")]
             bid[other], ask[other] = 0.03, 0.032
+    # Spreads of zero, and of less than a US dollar; the other side of the latter two is wide.
+    for name, spread in (
+        ("BTC-18JAN26-150000-P", 0.0), (f"BTC-{DAY}-140000-P", 0.0), (f"ETH-{DAY}-2900-C", 0.0002),
+        (f"BTC-{DAY}-140000-C", 0.02), (f"ETH-{DAY}-2900-P", 0.1), (f"ETH-{DAY}-3000-C", 0.0002),
+    ):  # fmt: skip
+        ask[row[name]] = bid[row[name]] + spread
     bid[row[f"BTC-{DAY}-160000-C"]] = np.nan
     ask[row[f"BTC-{DAY}-150000-C"]] = np.nan
     for name in ("160000-P", "170000-C", "170000-P"):
