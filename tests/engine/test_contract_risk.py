@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made import model_from
+from small_chain import quotes_of
 
 from margin_actors.engine.addons import MarketDepth, contract_risk, market_depth
 from margin_actors.engine.margin import prepare_market
@@ -167,6 +168,18 @@ def test_without_rules_of_close_out_a_long_option_has_no_bound(contracts, quoted
     assert np.all(risk.long_cost_max == np.inf)
     assert risk.half_spread[contracts.place[NAMES[0]]] > 0.0
     assert risk.depth.buckets == market_depth(quoted, model.addons).buckets
+
+
+def test_the_only_option_of_a_chain_has_its_own_quote(contracts, quoted) -> None:
+    name = f"BTC-{DAY}-150000-P"
+    row = np.array([quoted.option_row[name]])
+    alone = replace(quoted, options=quotes_of(quoted.options, row))
+    model = model_from("hs-surface")
+    risk = contract_risk(contracts, alone, model.revaluation, model.addons, horizon_hours=48.0)
+    half = 0.5 * (quoted.options.ask[row[0]] - quoted.options.bid[row[0]]) * quoted.index_usd["BTC"]
+    assert risk.half_spread[contracts.place[name]] == pytest.approx(half, rel=1e-12)
+    known = ~np.isnan(risk.open_interest)
+    assert np.flatnonzero(known).tolist() == [contracts.place[name]]
 
 
 def test_the_depth_of_a_chain(quoted: MarketSnapshot) -> None:
