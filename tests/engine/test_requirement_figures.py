@@ -7,7 +7,12 @@ import pytest
 from made import ADD_ONS, EVERYTHING, model_from, sections
 
 from margin_actors.engine.margin import MarginResult, calculate_margin, worst_extended_moves
-from margin_actors.engine.measures import expected_shortfall, value_at_risk
+from margin_actors.engine.measures import (
+    es_standard_error_from_tail,
+    expected_shortfall,
+    value_at_risk,
+    var_interval_from_tail,
+)
 from margin_actors.engine.revaluation import holdings_from_book
 from margin_actors.engine.scenarios import CORE, EXTENDED, LONG, STRESS, STRESS_PERIOD
 from margin_actors.engine.span import grid_charges, span_charges
@@ -65,6 +70,10 @@ def book(snapshot: MarketSnapshot) -> Book:
         accounts.append({name: float(rng.integers(-9, 10) or 5) for name in names})
     accounts[4]["BTC-PERPETUAL"] = -200_000.0
     accounts[7] = {name: abs(q) for name, q in accounts[7].items()}
+    # Many options that are worth little: closing them would cost more than their value.
+    for cheap in (is_btc & (days < 2.0), ~is_btc & (days > 5.0)):
+        near = np.where(cheap & (quotes.mark > 0.0), quotes.mark, np.inf)
+        accounts.append({quotes.names[i]: 400.0 for i in np.argsort(near)[:2]})
     return book_of_portfolios((f"A{i}", "M", held) for i, held in enumerate(accounts))
 
 
@@ -271,7 +280,7 @@ def test_the_add_ons_for_other_prices(case: MarginResult, book: Book) -> None:
 
 
 def test_the_requirement_is_the_sum_in_the_order_of_the_components(case: MarginResult) -> None:
-    m = case.margins
+    m, sample = case.margins, case.risk_inputs.sample
     total = np.zeros(m.positions.size)
     for column in range(len(m.components)):
         total += m.components_usd[:, column]
@@ -279,6 +288,56 @@ def test_the_requirement_is_the_sum_in_the_order_of_the_components(case: MarginR
     pnl = rows_of(case, CORE)
     close(m.worst_usd, -pnl.min(axis=1))
     assert m.worst_scenario.tolist() == pnl.argmin(axis=1).tolist()
+    n = m.tail_usd.shape[1]
+    np.testing.assert_array_equal(m.tail_usd, np.sort(pnl, axis=1)[:, :n])
+    np.testing.assert_array_equal(np.take_along_axis(pnl, m.tail_scenario, axis=1), m.tail_usd)
+    rules = {
+        "n_scenarios": SET.section(CORE).count,
+        "confidence": 0.995,
+        "effective_size": sample.effective_size,
+    }
+    low, high = var_interval_from_tail(m.tail_usd, **rules)
+    np.testing.assert_array_equal(m.var_low_usd, low)
+    np.testing.assert_array_equal(m.var_high_usd, high)
+    error = es_standard_error_from_tail(m.tail_usd, **rules)
+    np.testing.assert_array_equal(m.es_standard_error_usd, error)
+    assert np.all(m.rounding_bound_usd > 0.0)
+
+
+def test_a_component_adds_at_most_what_remains_below_the_largest_loss(
+    snapshot: MarketSnapshot, book: Book
+) -> None:
+    found = []
+    for is_bounded in (False, True):
+        addons = {**ADD_ONS, "loss_bound": {"enabled": is_bounded}}
+        found.append(calculate_margin(snapshot, SET, book, model_from("hs-surface", addons=addons)))
+    free, bounded = found
+    left = np.full(len(book.accounts), np.inf)
+    long_only = np.array([
+        np.all(book.quantity[book.start[a] : book.start[a + 1]] > 0.0)
+        for a in range(len(book.accounts))
+    ])  # fmt: skip
+    assert long_only.any()
+    assert not long_only.all()
+    left[long_only] = bounded.margins.value_usd[long_only]
+    for name in ("core", *ADD_ONS):
+        own = amount(free, name)
+        expected = np.minimum(own, left)
+        close(amount(bounded, name), expected)
+        for a, values in enumerate(figures_of(bounded, name)):
+            limits = {k[1]: v for k, v in values.items() if k[1] in ("unbounded_usd", "left_usd")}
+            given = {"unbounded_usd": own[a], "left_usd": left[a]} if own[a] > left[a] else {}
+            assert limits == pytest.approx(given, rel=1e-9, abs=1e-6)
+        left = np.maximum(left - expected, 0.0)
+    assert np.any(left == 0.0)
+    assert np.any((left > 0.0) & long_only)
+
+
+def test_a_measure_alone_records_no_figures(snapshot: MarketSnapshot, book: Book) -> None:
+    core = SET.select(SET.section(CORE).rows)
+    result = calculate_margin(snapshot, core, book, model_from("hs-surface"))
+    assert list(result.margins.inputs.rows()) == []
+    np.testing.assert_array_equal(result.margins.initial_margin_usd, result.margins.core_usd)
 
 
 @pytest.mark.parametrize("core", ["span", "hybrid", "venue_grid", "blend"])
