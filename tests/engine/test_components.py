@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from made import EVERYTHING, made_scenarios, model_from, sections
 
+from margin_actors.engine.addons import GroupKind
 from margin_actors.engine.explain import State, changes_of_margin
 from margin_actors.engine.margin import (
     ADD_ONS,
@@ -33,6 +34,7 @@ from margin_actors.engine.parameters import (
     RevaluationParameters,
     changes_between,
 )
+from margin_actors.engine.scenarios import EXTENDED, LONG, STRESS_PERIOD
 from margin_actors.errors import InvalidParameters
 from margin_actors.market.books import Book, select_account
 from margin_actors.market.snapshots import MarketSnapshot
@@ -99,6 +101,66 @@ def test_a_further_component_has_the_same_bits_in_slices_and_batches(
             book_id=book.id,
         )
         assert digest == result.digest
+
+
+TOOLS = {
+    "buffer": {"buffer": {"enabled": True}},
+    "stressed_weight": {"stressed_weight": {"enabled": True}},
+    "long_floor": {"long_floor": {"enabled": True}},
+    "stress_period": {"stress_period": {"floor": True}},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "names", "needed"),
+    [
+        ({"measure": {"core": "var"}}, (), ()),
+        ({"measure": {"core": "span"}}, (), ()),
+        ({"measure": {"core": "blend"}}, (), (STRESS_PERIOD,)),
+        ({"procyclicality": TOOLS["buffer"]}, ("buffer",), ()),
+        ({"procyclicality": TOOLS["stressed_weight"]}, ("stressed_weight",), (STRESS_PERIOD,)),
+        ({"procyclicality": TOOLS["long_floor"]}, ("floor",), (LONG,)),
+        ({"procyclicality": TOOLS["stress_period"]}, ("floor",), (STRESS_PERIOD,)),
+        ({"tails": EVERYTHING["tails"]}, ("extended_moves", "short_option_minimum"), (EXTENDED,)),
+    ],
+)
+def test_a_model_enables_components_and_needs_their_sections(
+    changes: dict[str, object], names: tuple[str, ...], needed: tuple[str, ...]
+) -> None:
+    model = model_from("hs-surface", **changes)
+    assert tuple(c.name for c in components_of(model)) == ("core", *names)
+    found = needs_of(model)
+    assert found.sections == set(needed)
+    assert found.contract_risk == ("buffer" in names)
+    assert (found.groups, found.alternatives, found.all_profits) == (frozenset(), {}, False)
+
+
+def test_the_needs_of_add_ons() -> None:
+    named = {name: needs_of(model_from("hs-surface", addons={name: {"enabled": True}}))
+             for name in ADD_ONS}  # fmt: skip
+    risk = {name: found.contract_risk for name, found in named.items()}
+    assert risk == {**dict.fromkeys(ADD_ONS, True), "model_risk": False}
+    assert named["concentration"].groups == {GroupKind.BUCKET, GroupKind.STRIKE}
+    labels = {name: tuple(found.alternatives) for name, found in named.items()}
+    assert labels["model_risk"] == (
+        "svi sticky_strike", "svi sticky_delta", "sabr sticky_moneyness",
+    )  # fmt: skip
+    assert labels["expiry_risk"] == ("expiring options settled",)
+    own = model_from("hs-surface").revaluation
+    settled = named["expiry_risk"].alternatives["expiring options settled"]
+    assert settled == own.model_copy(update={"time": "settle_expiring"})
+    for label, rules in named["model_risk"].alternatives.items():
+        smile, dynamics = label.split()
+        assert rules == own.model_copy(update={"smile": smile, "dynamics": dynamics})
+    timed = model_from(
+        "hs-surface", revaluation={"time": "settle_expiring", "dynamics": "sticky_strike"},
+        addons={"expiry_risk": {"enabled": True}, "model_risk": {"enabled": True}},
+    )  # fmt: skip
+    assert tuple(needs_of(timed).alternatives) == labels["model_risk"][1:]
+    form = {"stressed_weight": {"enabled": True, "form": "observations"}}
+    assert needs_of(model_from("hs-surface", procyclicality=form)).all_profits
+    groups = needs_of(model_from("hs-surface", diversification={"enabled": True})).groups
+    assert groups == {GroupKind.UNDERLYING}
 
 
 def test_models_without_further_components_keep_their_ids() -> None:

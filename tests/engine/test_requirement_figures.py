@@ -31,10 +31,11 @@ RULES = {
 }
 OBSERVATIONS = {"enabled": True, "form": "observations", "weight": 0.05}
 CASES = {
-    "var": {},
+    "var": {"measure": {"core": "var"}},
     "es": {"measure": {"core": "es"}},
     "observations": {
-        "procyclicality": {**RULES["procyclicality"], "stressed_weight": OBSERVATIONS}
+        "measure": {"core": "var"},
+        "procyclicality": {**RULES["procyclicality"], "stressed_weight": OBSERVATIONS},
     },
     "weighted observations of es": {
         "measure": {"core": "es"},
