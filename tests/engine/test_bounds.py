@@ -303,3 +303,17 @@ def test_the_flag_names_the_add_on_above_half_of_the_requirement(snapshot, book)
     illiquid = on("liquidity", size_power=3.0, size_factor_max=1e6)
     large = calculate_margin(snapshot, SCENARIOS, account_book(book, 0, 50.0), illiquid)
     assert dominant_add_ons(large.margins) == ("liquidity",)
+
+
+def test_an_add_on_of_exactly_half_is_not_dominant(snapshot, book) -> None:
+    margins = calculate_margin(snapshot, SCENARIOS, book, on("liquidity")).margins
+    amounts, n = margins.component_usd("liquidity"), len(book.accounts)
+    for factor, flag in ((2.0, ""), (1.99, "liquidity")):
+        changed = replace(margins, initial_margin_usd=factor * amounts)
+        assert dominant_add_ons(changed) == (flag,) * n
+    none = replace(
+        margins,
+        initial_margin_usd=np.zeros(n),
+        components_usd=np.zeros_like(margins.components_usd),
+    )
+    assert dominant_add_ons(none) == ("",) * n

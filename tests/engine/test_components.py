@@ -25,7 +25,7 @@ from margin_actors.engine.margin import (
     result_digest,
     select_margins,
 )
-from margin_actors.engine.margin.requirement import registry
+from margin_actors.engine.margin.requirement import has_floors, registry
 from margin_actors.engine.margin.requirement.component import Component
 from margin_actors.engine.margin.requirement.needs import needs_of
 from margin_actors.engine.margin.requirement.registry import columns_of
@@ -129,6 +129,7 @@ def test_a_model_enables_components_and_needs_their_sections(
 ) -> None:
     model = model_from("hs-surface", **changes)
     assert tuple(c.name for c in components_of(model)) == ("core", *names)
+    assert has_floors(model) == any(name in FLOORS for name in names)
     found = needs_of(model)
     assert found.sections == set(needed)
     assert found.contract_risk == ("buffer" in names)

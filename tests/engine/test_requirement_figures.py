@@ -68,7 +68,7 @@ def book(snapshot: MarketSnapshot) -> Book:
         days > 5.0, days < 60.0, days > 0.0, is_btc & (days > 20.0),
     ):  # fmt: skip
         names = [quotes.names[i] for i in rng.choice(np.flatnonzero(chosen), 8, replace=False)]
-        accounts.append({name: float(rng.integers(-9, 10) or 5) for name in names})
+        accounts.append({name: 0.5 * float(rng.integers(-9, 10) or 5) for name in names})
     accounts[4]["BTC-PERPETUAL"] = -200_000.0
     accounts[7] = {name: abs(q) for name, q in accounts[7].items()}
     # Many options that are worth little: closing them would cost more than their value.
