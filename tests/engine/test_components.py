@@ -129,6 +129,8 @@ def test_a_model_enables_components_and_needs_their_sections(
 ) -> None:
     model = model_from("hs-surface", **changes)
     assert tuple(c.name for c in components_of(model)) == ("core", *names)
+    later = {"extended_moves", "short_option_minimum"} - set(names)
+    assert columns_of(model) == tuple(name for name in COMPONENT_NAMES if name not in later)
     assert has_floors(model) == any(name in FLOORS for name in names)
     found = needs_of(model)
     assert found.sections == set(needed)
@@ -311,8 +313,11 @@ def _component(name: str, label: str, **changes: object) -> Component:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"smile": "mark"}, "marks are not an alternative"),
-        ({"anchor_to_marks": False}, "only the smile, its dynamics and the time may differ"),
+        ({"smile": "mark"}, "marks are not an alternative to a fitted smile"),
+        (
+            {"anchor_to_marks": False},
+            "only the smile, its dynamics and the time may differ from the model's own rules",
+        ),
     ],
 )
 def test_an_alternative_that_cannot_be_priced_is_refused(
@@ -321,8 +326,12 @@ def test_an_alternative_that_cannot_be_priced_is_refused(
     monkeypatch.setattr(gap_component, "COMPONENTS", [_component("other", "x", **changes)])
     # Loaded modules are cached by this text, which differs in every test.
     monkeypatch.setenv("MARGIN_COMPONENTS", "gap_component" + " " * len(fault))
-    with pytest.raises(InvalidParameters, match=fault):
-        needs_of(model_from("hs-surface", components=[{"name": "other"}]))
+    model = model_from("hs-surface", components=[{"name": "other"}])
+    with pytest.raises(InvalidParameters) as raised:
+        needs_of(model)
+    assert raised.value.summary == f"the model {model.name} cannot be used (1 problem)"
+    (problem,) = raised.value.problems
+    assert str(problem) == f"component other, alternatives: {fault}"
 
 
 def test_one_label_has_one_set_of_rules(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ RULES = {
     },
     "addons": {**ADD_ONS, "model_risk": {"enabled": True, "share_min": 0.3}, "measure": "core"},
 }
-OBSERVATIONS = {"enabled": True, "form": "observations", "weight": 0.05}
+OBSERVATIONS = {"enabled": True, "form": "observations", "weight": 0.5}
 CASES = {
     "var": {"measure": {"core": "var"}},
     "es": {"measure": {"core": "es"}},
@@ -182,7 +182,7 @@ def test_the_tools_against_procyclicality(case: MarginResult, book: Book) -> Non
         n, k = SET.section(CORE).count, SET.section(STRESS_PERIOD).count
         core = case.risk_inputs.sample.weight
         core = np.full(n, 1.0 / n) if core is None else core
-        weight = np.concatenate([0.95 * core, np.full(k, 0.05 / k)])
+        weight = np.concatenate([0.5 * core, np.full(k, 0.5 / k)])
         pnl = np.hstack([rows_of(case, CORE), rows_of(case, STRESS_PERIOD)])
         weighted = measured(case, pnl, 0.995, weight / weight.sum())
     close(amount(case, "stressed_weight"), np.maximum(weighted - before(case, "buffer"), 0.0))
