@@ -263,6 +263,9 @@ def test_the_add_ons_for_other_prices(case: MarginResult, book: Book) -> None:
         expected = max(max(others.values()) - own[a], least[a], 0.0)
         assert amount(case, "model_risk")[a] == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
+    names = {figure for found in figures_of(case, "concentration") for _, figure in found}
+    assert {f"bucket_{kind}_usd", f"strike_{kind}_usd"} & names
+
     risk, contracts = case.risk_inputs.risk, case.market.contracts
     assert risk is not None
     near = {n for n in book.instruments if risk.expires_within[contracts.place[n]]}
