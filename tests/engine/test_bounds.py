@@ -103,36 +103,44 @@ def test_without_volatility_moves_a_hedge_bounds_nothing(snapshot) -> None:
     assert np.all(np.isnan(rates.basis_share))
 
 
-def in_the_money(snapshot) -> str:
-    """Return a quoted call in the money whose put is quoted as well."""
-    quotes = snapshot.options
+OTHER = {"C": "P", "P": "C"}
+
+
+def in_the_money(snapshot, side: str = "C") -> str:
+    """Return a quoted call (or put) in the money whose put (or call) is quoted as well."""
+    quotes, sign = snapshot.options, 1.0 if side == "C" else -1.0
     for row in np.argsort(-np.nan_to_num(quotes.open_interest)).tolist():
         name = quotes.names[row]
-        put = snapshot.option_row.get(name[:-1] + "P")
+        other = snapshot.option_row.get(name[:-1] + OTHER[side])
         item = snapshot.expiries[quotes.expiry_index[row]]
-        deep = quotes.is_call[row] and quotes.strike_usd[row] < 0.9 * item.forward_usd
-        if deep and put is not None and quotes.bid[put] > 0 and item.tenor_years > 0.03:
+        deep = name.endswith(side) and (
+            sign * quotes.strike_usd[row] < (sign - 0.1) * item.forward_usd
+        )
+        if deep and other is not None and quotes.bid[other] > 0 and item.tenor_years > 0.03:
             return name
-    raise AssertionError("the made market lists such a call")
+    raise AssertionError("the made market lists such an option")
 
 
-def test_an_option_in_the_money_is_closed_by_parity(snapshot) -> None:
-    name = in_the_money(snapshot)
-    call, put = snapshot.option_row[name], snapshot.option_row[name[:-1] + "P"]
+@pytest.mark.parametrize("side", ["C", "P"])
+def test_an_option_in_the_money_is_closed_by_parity(snapshot, side: str) -> None:
+    name = in_the_money(snapshot, side)
+    own, other = snapshot.option_row[name], snapshot.option_row[name[:-1] + OTHER[side]]
     quotes = snapshot.options
     bid, ask = quotes.bid.copy(), quotes.ask.copy()
-    bid[call], ask[call] = 0.5 * quotes.mark[call], 1.5 * quotes.mark[call]
+    bid[own], ask[own] = 0.5 * quotes.mark[own], 1.5 * quotes.mark[own]
     wide = replace(snapshot, options=replace(quotes, bid=bid, ask=ask))
-    item = wide.expiries[quotes.expiry_index[call]]
-    short = book_of_portfolios([("A", "M", {name: -0.01})])
+    item = wide.expiries[quotes.expiry_index[own]]
+    short = book_of_portfolios(
+        [("A", "M", {name: -0.01}), ("B", "M", {f"{item.underlying}-PERPETUAL": 10.0})]
+    )
     parity = model_from(
         "hs-surface", addons={"liquidity": {"enabled": True}, "close_out": {"parity": True}}
     )
-    own = part(calculate_margin(wide, SCENARIOS, short, on("liquidity")), "liquidity")
+    alone = part(calculate_margin(wide, SCENARIOS, short, on("liquidity")), "liquidity")
     found = part(calculate_margin(wide, SCENARIOS, short, parity), "liquidity")
-    half = 0.5 * (ask[put] - bid[put]) * wide.index_usd[item.underlying]
+    half = 0.5 * (ask[other] - bid[other]) * wide.index_usd[item.underlying]
     assert found == pytest.approx(0.01 * (half + 0.0002 * item.forward_usd), rel=1e-9)
-    assert found < 0.1 * own
+    assert found < 0.1 * alone
 
 
 def test_options_that_settle_within_the_period_pay_no_liquidity(snapshot) -> None:
@@ -224,6 +232,34 @@ def test_an_account_is_bounded_exactly_if_it_owes_nothing_at_any_price(listed, d
     assert bound == (np.inf if payoff.min() < 0.0 else max(value, 0.0))
 
 
+def test_an_option_covers_those_of_its_underlying_and_expiry_alone(snapshot) -> None:
+    """Linear and inverse options of one expiry settle at one price; a long coin owes nothing."""
+    stem, strikes, _ = chain_of(snapshot)
+    low, high = (f"{stem}-{k:g}-C" for k in strikes[:2])
+    other = {
+        u: next(n for n in snapshot.options.names if n.startswith(f"{u}-") and n.endswith("-C")
+                and not n.startswith(stem)) for u in ("BTC", "ETH")
+    }  # fmt: skip
+    linear, spread = low.replace("BTC-", "BTC_USDC-"), {low: 1.0, high: -1.0}
+    accounts = [
+        {other["BTC"]: 1.0, high: -1.0},
+        {other["ETH"]: 1.0, low: -1.0},
+        {linear: 1.0, low: -1.0},
+        {low: 1.0, linear: -1.0},
+        {"BTC_USDC": 2.0, **spread},
+        {"BTC_USDC": -2.0, **spread},
+        {"BTC_USDC": 2.0},
+        {"BTC_USDC": 2.0, **{name: -q for name, q in spread.items()}},
+    ]
+    book = book_of_portfolios((f"A{i}", "M", held) for i, held in enumerate(accounts))
+    rules = model_from("hs-surface", revaluation={"unlisted_options": "surface"})
+    contracts = prepare_market(snapshot, rules, names=book.instruments).contracts
+    value = np.array([50.0, 60.0, 70.0, -80.0, 90.0, 100.0, 110.0, 120.0])
+    found = largest_losses(contracts, holdings_from_book(contracts, book), book.quantity, value)
+    expected = [np.inf, np.inf, 70.0, 0.0, 90.0, np.inf, 110.0, np.inf]
+    assert found.tolist() == expected
+
+
 def test_a_debit_spread_pays_at_most_its_value_and_a_credit_spread_is_not_bounded(snapshot) -> None:
     stem, strikes, forward = chain_of(snapshot)
     low, high = (min(strikes, key=lambda k: abs(k - x * forward)) for x in (1.0, 1.1))
@@ -267,3 +303,17 @@ def test_the_flag_names_the_add_on_above_half_of_the_requirement(snapshot, book)
     illiquid = on("liquidity", size_power=3.0, size_factor_max=1e6)
     large = calculate_margin(snapshot, SCENARIOS, account_book(book, 0, 50.0), illiquid)
     assert dominant_add_ons(large.margins) == ("liquidity",)
+
+
+def test_an_add_on_of_exactly_half_is_not_dominant(snapshot, book) -> None:
+    margins = calculate_margin(snapshot, SCENARIOS, book, on("liquidity")).margins
+    amounts, n = margins.component_usd("liquidity"), len(book.accounts)
+    for factor, flag in ((2.0, ""), (1.99, "liquidity")):
+        changed = replace(margins, initial_margin_usd=factor * amounts)
+        assert dominant_add_ons(changed) == (flag,) * n
+    none = replace(
+        margins,
+        initial_margin_usd=np.zeros(n),
+        components_usd=np.zeros_like(margins.components_usd),
+    )
+    assert dominant_add_ons(none) == ("",) * n

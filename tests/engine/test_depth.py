@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import made_scenarios, model_from
 
+from margin_actors.engine.addons import MarketDepth, calibrated_depth
 from margin_actors.engine.margin import calculate_margin
 from margin_actors.engine.parameters import (
     AddOnParameters,
@@ -156,6 +157,28 @@ def test_the_depth_of_a_set_is_ignored_by_a_model_without_recorded_days(snapshot
     plain = calculate_margin(snapshot, SCENARIOS, big, concentrated(0))
     held = calculate_margin(snapshot, with_depth(1.0), big, concentrated(0))
     assert part(plain, "concentration") == part(held, "concentration") > 0.0
+
+
+def test_calibrated_values_replace_those_of_their_buckets_alone() -> None:
+    shape = (2, len(BUCKETS))
+    now = MarketDepth(
+        ("BTC", "ETH"), BUCKETS, np.full(shape, 7.0), np.full(shape, 8.0), np.full(shape, 9.0),
+        np.full(shape, 0.5), {("BTC", "2026-06-26", 1e5): 3.0},
+    )  # fmt: skip
+    days = BUCKETS[1], BUCKETS[2]
+    calibrated = CalibratedDepth(
+        20_000, 30, {("BTC", days[0]): 12.5}, {("ETH", days[1]): 0.1}, {("ETH", days[0]): 0.02}
+    )
+    found = calibrated_depth(now, calibrated, {"BTC": 50_000.0, "ETH": 2_500.0})
+    delta, vega, spread = (np.full(shape, x) for x in (7.0, 8.0, 9.0))
+    # Volumes of vega are recorded in coins, other values in their own unit.
+    delta[0, 1], vega[1, 2], spread[1, 1] = 12.5, 250.0, 0.02
+    np.testing.assert_array_equal(found.delta_volume, delta)
+    np.testing.assert_array_equal(found.vega_volume, vega)
+    np.testing.assert_array_equal(found.half_spread_vol, spread)
+    assert found.typical_vol is now.typical_vol
+    assert found.strike_interest is now.strike_interest
+    assert np.all(now.delta_volume == 7.0)
 
 
 def test_activity_of_an_empty_bucket_is_not_a_day_without_trades(snapshot) -> None:

@@ -122,6 +122,7 @@ def test_a_spot_holding_against_a_linear_perpetual_has_no_core_margin(snapshot, 
     assert result.margins.var_usd[0] == result.margins.es_usd[0] == 0.0
     assert result.margins.var_usd[1] > 0.0
     assert result.margins.component_usd("core")[0] == 0.0
+    assert result.margins.component_usd("model_risk")[0] == 0.0
 
 
 def test_a_synthetic_forward_against_a_future_has_no_core_margin(snapshot) -> None:

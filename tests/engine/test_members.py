@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import made_scenarios, model_from
 
+from margin_actors.engine.addons import net_positions, strike_coins
 from margin_actors.engine.margin import calculate_margin, price_own_slice
 from margin_actors.engine.margin.prepared_market import prepare_market
 from margin_actors.engine.margin.priced_market import PricedMarket
@@ -118,6 +119,54 @@ def test_the_figures_name_the_size_of_the_member(snapshot, book) -> None:
     for label, found in figures(result, "concentration").items():
         if "member_delta_coins" in found:
             assert found["member_delta_coins"] == pytest.approx(10.0 * found["delta_coins"]), label
+
+
+def test_net_positions_are_sums_by_member_and_name(priced, book) -> None:
+    contracts = priced.market.contracts
+    first, second = [name for name in book.instruments if name.endswith("0-C")][:2]
+    perpetual = next(name for name in book.instruments if name.endswith("-PERPETUAL"))
+    found = net_positions(
+        contracts,
+        book_of_portfolios(
+            [
+                ("A", "M", {first: 0.05, perpetual: 30.0}),
+                ("B", "N", {first: -0.01}),
+                ("C", "M", {first: 0.3, second: -0.2}),
+            ]
+        ),
+        book_of_portfolios([("D", "M", {second: 0.2})]),
+    )
+    order = sorted([first, second, perpetual])
+    net = {first: 0.35, second: 0.0, perpetual: 30.0}
+    holdings = found.holdings
+    assert holdings.start.tolist() == [0, 3, 4]
+    assert holdings.index.tolist() == [contracts.place[n] for n in (*order, first)]
+    assert holdings.index.dtype == np.int32
+    # The decimal number itself: 35 lots of 0.01 are 0.35, although 35 * 0.01 is not.
+    assert found.quantity.tolist() == [*(net[n] for n in order), -0.01]
+    np.testing.assert_array_equal(
+        holdings.lots, np.round(found.quantity / contracts.lot[holdings.index])
+    )
+    assert (holdings.quantum_usd, holdings.is_exact) == (contracts.quantum_usd, True)
+    assert found.member.tolist() == [0, 1, 0]
+    rows = [*sorted((order.index(first), order.index(perpetual))), 3]
+    assert found.row.tolist() == [*rows, *sorted((order.index(first), order.index(second)))]
+
+
+def test_members_of_one_instrument_or_of_none_have_net_positions(priced, book) -> None:
+    name, contracts = book.instruments[0], priced.market.contracts
+    two = book_of_portfolios([("A", "M", {name: 1.0}), ("B", "N", {name: 2.0})])
+    found = net_positions(contracts, two)
+    assert found.holdings.index.tolist() == [contracts.place[name]] * 2
+    assert found.quantity.tolist() == [1.0, 2.0]
+    assert net_positions(contracts, book_of_portfolios([])).holdings.start.tolist() == [0]
+
+
+def test_coins_at_a_strike_are_the_gross_quantity_of_one_owner() -> None:
+    """Also with more owners than strikes; contracts other than options have no strike."""
+    strike, owner = np.array([1, 0, -1, 1, 1], np.int32), np.array([0, 3, 0, 0, 3])
+    found = strike_coins(strike, owner, np.array([2.0, -5.0, 7.0, -3.0, 1.0]), 3)
+    np.testing.assert_array_equal(found, [5.0, 5.0, 0.0, 5.0, 1.0])
 
 
 def test_sizes_of_members_need_whole_lots() -> None:

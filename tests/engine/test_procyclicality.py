@@ -207,3 +207,13 @@ def test_a_missing_calibrated_value_is_not_zero(snapshot, book, calibration, tex
     scenarios = replace(sections(), calibration=calibration)
     with pytest.raises(InvalidScenario, match=text):
         calculate_margin(snapshot, scenarios, book, model)
+
+
+def test_a_buffer_needs_no_share_of_an_underlying_that_no_account_holds(snapshot, book) -> None:
+    model = model_from("hs-surface", procyclicality={"buffer": {"enabled": True}})
+    listed = replace(snapshot, index_usd={**snapshot.index_usd, "SOL": 150.0})
+    plain, found = (
+        calculate_margin(s, sections(), book, model).margins for s in (snapshot, listed)
+    )
+    assert np.all(found.component_usd("buffer") > 0.0)
+    np.testing.assert_array_equal(found.component_usd("buffer"), plain.component_usd("buffer"))

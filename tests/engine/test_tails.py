@@ -299,6 +299,21 @@ def test_the_floor_of_a_future_by_hand(snapshot: MarketSnapshot) -> None:
     assert worst[1] == (row,)
 
 
+def test_a_floor_of_cents_binds_and_an_account_without_a_loss_has_no_row(
+    snapshot: MarketSnapshot,
+) -> None:
+    model = model_with({"jointly": [{"spot": [-0.1, 0.1], "vol": [1.0], "share": 0.5}]})
+    hedged = {"BTC_USDC": 1.0, "BTC_USDC-PERPETUAL": -1.0}
+    book = book_of({"BTC-PERPETUAL": -10.0}, hedged)
+    margins = calculate_margin(snapshot, with_extended(model), book, model).margins
+    worst = worst_extended_moves(margins)
+    assert worst is not None
+    assert worst[0].tolist() == [pytest.approx(0.5, abs=0.01), 0.0]
+    assert worst[1][0].startswith("all +10 %")
+    assert worst[1][1] == ""
+    assert binding_components(margins) == ("extended_moves", "core")
+
+
 @pytest.mark.parametrize("core", ["var", "es", "blend", "span", "venue_grid", "hybrid"])
 def test_every_core_has_both_floors(snapshot: MarketSnapshot, book: Book, core: str) -> None:
     tails = {
