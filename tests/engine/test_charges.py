@@ -14,6 +14,7 @@ from margin_actors.engine.addons import (
     Charge,
     ContractRisk,
     GroupKind,
+    GroupMeasures,
     HedgeRates,
     MarketDepth,
     MemberSizes,
@@ -222,8 +223,8 @@ def test_the_concentration_charge_and_all_its_figures(
     book = made(seed, with_members=with_members)
     hedge = RATES if hedged else None
     charge = concentration_charges(
-        book.holdings, book.quantity, RISK, book.exposures, book.groups, book.measure, MODEL,
-        book.members, hedge, kind="es",
+        book.holdings, book.quantity, RISK, book.exposures,
+        GroupMeasures(book.groups, book.measure, "es"), MODEL, book.members, hedge,
     )  # fmt: skip
     delta_days, vega_days = days_of(book)
     phi = hedged_factors(book.exposures.vega, RATES, DEPTH, MODEL)
@@ -313,7 +314,12 @@ def test_figures_are_named_after_var_and_have_no_strikes_without_steps() -> None
     measure = np.ones(groups.owner.size)
     for model in (without, MODEL):
         charge = concentration_charges(
-            book.holdings, book.quantity, RISK, book.exposures, groups, measure, model
+            book.holdings,
+            book.quantity,
+            RISK,
+            book.exposures,
+            GroupMeasures(groups, measure),
+            model,
         )
         names = {item.name for item in charge.figures}
         assert "bucket_var_usd" in names
@@ -353,8 +359,8 @@ def test_the_charge_of_a_single_strike() -> None:
     book, risk = made(5), with_one_strike(20.0)
     groups = account_groups(book.holdings, book.quantity, risk, MODEL, [GroupKind.STRIKE])
     charge = concentration_charges(
-        book.holdings, book.quantity, risk, book.exposures, groups, np.ones(groups.owner.size),
-        MODEL,
+        book.holdings, book.quantity, risk, book.exposures,
+        GroupMeasures(groups, np.ones(groups.owner.size)), MODEL,
     )  # fmt: skip
     held = np.zeros(5)
     for _, a, i, q in positions(book):

@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from extended_models import GRID, model_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made import (
-    DAY,
     extended_of,
-    grids,
-    indices,
     made_scenarios,
     model_from,
     options_of,
@@ -28,7 +26,6 @@ from margin_actors.engine.margin import (
     price_slice,
     worst_extended_moves,
 )
-from margin_actors.engine.margin.preparation import require_sections
 from margin_actors.engine.parameters import (
     EARLIER,
     PRESETS,
@@ -39,30 +36,13 @@ from margin_actors.engine.parameters import (
 from margin_actors.engine.scenarios import (
     CORE,
     EXTENDED,
-    STRESS,
     ScenarioSet,
-    build_scenarios,
     join_sections,
-    scenario_set_from_table,
-    scenario_set_to_table,
 )
-from margin_actors.engine.scenarios.prescribed import extended_moves, extended_rows
+from margin_actors.engine.scenarios.prescribed import extended_moves
 from margin_actors.errors import InvalidParameters, InvalidScenario
 from margin_actors.market.books import Book, book_of_portfolios
 from margin_actors.market.snapshots import MarketSnapshot
-
-GRID: dict[str, object] = {
-    "enabled": True,
-    "jointly": [{"spot": [-0.3, 0.3], "vol": [0.7, 1.6], "share": 0.5}],
-    "alone": [],
-    "opposite": [],
-    "rows": [],
-}
-
-
-def model_with(moves: dict[str, object] | None = None, **sections: object) -> ModelParameters:
-    tails = {"extended_moves": {**GRID, **(moves or {})}}
-    return model_from("hs-surface", tails=tails, **sections)
 
 
 def with_extended(model: ModelParameters, n: int = 100) -> ScenarioSet:
@@ -153,96 +133,6 @@ def test_published_models_have_no_tails_in_their_stored_form() -> None:
     assert ModelParameters.model_validate(enabled.model_dump(mode="json")) == enabled
     assert enabled.id != PRESETS["hs-surface"].id
     assert enabled.core_only().tails == TailParameters()
-
-
-def test_the_section_is_built_stored_and_read_with_its_shares() -> None:
-    model = model_with(scenarios={"surface_moves": "index", "windows": 500})
-    prices = grids(700)
-    built = build_scenarios(
-        prices, model, as_of=prices["BTC"].time[-1] + DAY,
-        sections=needs_of(model).sections, vol_index=indices(700),
-    )  # fmt: skip
-    assert built.section_names == (CORE, EXTENDED)
-    section = built.section(EXTENDED)
-    assert built.loss_share is not None
-    assert np.all(built.loss_share[: section.first] == 1.0)
-    assert np.all(built.loss_share[section.rows] == 0.5)
-    again = scenario_set_from_table(scenario_set_to_table(built), where="test")
-    assert again.id == built.id
-    other = replace(built, loss_share=np.ones(len(built)))
-    assert other.id != built.id
-    core = build_scenarios(
-        prices, model, as_of=prices["BTC"].time[-1] + DAY, vol_index=indices(700)
-    )
-    assert core.loss_share is None
-    assert "loss_share" not in scenario_set_to_table(core).column_names
-
-
-def test_past_days_are_extended_moves_with_their_share() -> None:
-    """They move as in the stress section, which the set need not have."""
-    prices = grids(700)
-    events = [{"name": "a day", "day": str(prices["BTC"].time[-200].astype("datetime64[D]"))}]
-    kept: list[ScenarioSet] = []
-    for enabled in (True, False):
-        scenarios = {
-            "surface_moves": "index", "windows": 500,
-            "stress": {"enabled": enabled, "events": events, "hypothetical": []},
-        }  # fmt: skip
-        model = model_with({"past_days_share": 0.4}, scenarios=scenarios)
-        built = build_scenarios(
-            prices, model, as_of=prices["BTC"].time[-1] + DAY,
-            sections=needs_of(model).sections, vol_index=indices(700),
-        )  # fmt: skip
-        require_sections(built, model)
-        with pytest.raises(InvalidScenario, match="other extended moves or shares"):
-            require_sections(built, model_with({"past_days_share": 0.5}, scenarios=scenarios))
-        assert (STRESS in built.section_names) is enabled
-        section = built.section(EXTENDED)
-        written = len(extended_moves(model.tails.extended_moves, built.underlyings))
-        assert section.count == written + 2
-        kept.append(built.select(section.rows).select(slice(written, None)))
-        assert kept[-1].loss_share is not None
-        assert kept[-1].loss_share.tolist() == [0.4, 0.4]
-        assert all(name.startswith("a day (") for name in kept[-1].row_names)
-        if enabled:
-            stress = built.select(built.section(STRESS).rows)
-            assert np.abs(stress.spot_return).min() > 0.0
-            np.testing.assert_array_equal(kept[-1].spot_return, stress.spot_return)
-            np.testing.assert_array_equal(kept[-1].vol_change, stress.vol_change)
-            # An option that expires within the window settles after the whole move.
-            assert np.ptp(stress.path_return[0, 0]) > 0.0
-            assert np.ptp(kept[-1].path_return, axis=2).max() == 0.0
-    np.testing.assert_array_equal(kept[0].spot_return, kept[1].spot_return)
-
-
-def test_short_tenors_change_extended_moves_and_no_others() -> None:
-    prices = grids(700)
-    scenarios = {"surface_moves": "index", "windows": 500}
-    kept: list[ScenarioSet] = []
-    for days in ((), (1.0, 3.0)):
-        model = model_with({"short_tenors_days": days}, scenarios=scenarios)
-        kept.append(
-            build_scenarios(
-                prices, model, as_of=prices["BTC"].time[-1] + DAY,
-                sections=needs_of(model).sections, vol_index=indices(700),
-            )
-        )  # fmt: skip
-    plain, short = kept
-    assert short.tenors_days.tolist() == [1.0, 3.0, *plain.tenors_days]
-    assert short.tenors_days[short.month] == plain.tenors_days[plain.month] == 30.0
-    np.testing.assert_array_equal(short.vol_change[:, :, 2:], plain.vol_change)
-    core, extended = plain.section(CORE).rows, plain.section(EXTENDED).rows
-    vol, basis = plain.vol_change[core, :, 0], plain.basis_change[:, :, 0]
-    for added in (0, 1):
-        np.testing.assert_array_equal(short.vol_change[core, :, added], vol)
-        np.testing.assert_array_equal(short.basis_change[:, :, added], basis)
-    # The term structure goes on towards the expiry: 1 + (m - 1) 30^0.3 at one day.
-    row = short.row_names.index("all -30 %, volatility × 1.6")
-    assert row in range(extended.start, extended.stop)
-    assert np.exp(short.vol_change[row, 0, 0, 3]) == pytest.approx(1.0 + 0.6 * 30**0.3)
-    for bad in ((3.0, 1.0), (0.0,), (7.0,)):
-        with pytest.raises(InvalidParameters, match="must be ascending, above 0 and below 7"):
-            model_with({"short_tenors_days": bad})
 
 
 def test_a_set_without_the_model_s_rows_is_refused(snapshot: MarketSnapshot, book: Book) -> None:
@@ -408,12 +298,3 @@ def test_both_floors_have_the_same_bits_in_slices_and_batches(
 def _held(book: Book, account: int):
     for p in range(int(book.start[account]), int(book.start[account + 1])):
         yield book.instruments[book.instrument_index[p]], float(book.quantity[p])
-
-
-def test_extended_rows_need_a_core_with_the_same_tenors() -> None:
-    other = extended_rows(
-        ExtendedMoveParameters(enabled=True), ("BTC", "ETH"), tenors_days=np.array([30.0]),
-        path_hours=np.array([24.0, 48.0]), horizon_hours=48.0,
-    )  # fmt: skip
-    with pytest.raises(AssertionError):
-        join_sections([(CORE, made_scenarios(10)), (EXTENDED, other)])
