@@ -10,6 +10,7 @@ from margin_actors.clearing.journal.accounts import (
     AccountKind,
     Balance,
 )
+from margin_actors.clearing.journal.positions import EXACT
 from margin_actors.clearing.journal.state import JournalState
 
 
@@ -58,7 +59,8 @@ def position_sums(state: JournalState) -> dict[str, Decimal]:
     """
     sums: dict[str, Decimal] = {}
     for position in state.positions.values():
-        sums[position.instrument] = sums.get(position.instrument, Decimal(0)) + position.quantity
+        before = sums.get(position.instrument, Decimal(0))
+        sums[position.instrument] = EXACT.add(before, position.quantity)
     return dict(sorted(sums.items()))
 
 

@@ -12,7 +12,8 @@ from margin_actors.clearing.journal.canonical import decimal_fault, decimal_text
 from margin_actors.clearing.journal.maps import PersistentMap
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 
-_EXACT = Context(prec=60, traps=[Inexact])
+EXACT = Context(prec=60, traps=[Inexact])
+"""Sums of quantities are never rounded."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Position:
         assert (self.account, self.instrument) == (entry.account, entry.instrument)
         key = _price(entry.base_price)
         old = self.lots_by_price.get(key)
-        lot = entry.quantity if old is None else _EXACT.add(old.quantity, entry.quantity)
-        whole = _EXACT.add(self.quantity, entry.quantity)
+        lot = entry.quantity if old is None else EXACT.add(old.quantity, entry.quantity)
+        whole = EXACT.add(self.quantity, entry.quantity)
         if fault := decimal_fault(lot) or decimal_fault(whole):
             where = f"{entry.instrument} of {entry.account}"
             raise_if_any([Problem(where, fault)], InvalidRequest, "the position is too large")
@@ -122,7 +123,7 @@ def rebased(position: Position, event: str, base_price: Decimal) -> tuple[Positi
     old = [lot for lot in position.lots if lot.base_price not in (None, base_price)]
     total = Decimal(0)
     for lot in old:
-        total = _EXACT.add(total, lot.quantity)
+        total = EXACT.add(total, lot.quantity)
     moves = [(lot.base_price, lot.quantity.copy_negate()) for lot in old]
     if total:
         moves.append((base_price, total))

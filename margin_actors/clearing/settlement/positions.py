@@ -43,7 +43,7 @@ class PositionChange:
     def reversed(self) -> "PositionChange":
         """Return the change that undoes this one."""
         return PositionChange(
-            self.account, self.instrument, -self.quantity, self.base_price, self.time
+            self.account, self.instrument, self.quantity.copy_negate(), self.base_price, self.time
         )
 
 

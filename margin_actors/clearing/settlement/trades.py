@@ -94,11 +94,14 @@ def trade_group(
     )
     events = [
         SettlementEvent(
-            subject, account, entry_list(account, contract.asset, -sign * premium),
-            (PositionChange(account, contract.name, sign * trade.quantity, base, trade.time),),
+            subject, account, entry_list(account, contract.asset, received),
+            (PositionChange(account, contract.name, quantity, base, trade.time),),
             inputs,
         )
-        for account, sign in ((trade.buyer, 1), (trade.seller, -1))
+        for account, quantity, received in (
+            (trade.buyer, trade.quantity, -premium),
+            (trade.seller, trade.quantity.copy_negate(), premium),
+        )
     ]  # fmt: skip
     fee = fee_units(rule, contract, size, index, size * Fraction(trade.price))
     events += fee_events(
