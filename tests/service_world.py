@@ -1,6 +1,7 @@
 """A small market behind a complete service: Ray, actors, a ledger on disk and a gateway."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
+import structlog
 from made import made_scenarios
 from margin_client import Forward, MarginClient, OptionQuote, RateCurve, Snapshot
 from margin_cluster.archive import StoreArchive
@@ -33,6 +35,18 @@ from margin_actors.market.snapshots import MarketSnapshot, OptionQuotes, tenor_y
 from margin_actors.market.synthetic import SyntheticMarket
 
 N_SCENARIOS = 500
+
+
+def log_to_standard_error() -> None:
+    """Send the log of services in this process to standard error.
+
+    By default structlog prints to the standard output of the moment, which may be the one that
+    another test captures and reads.
+    """
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+
+
+log_to_standard_error()
 
 
 @dataclass(frozen=True)

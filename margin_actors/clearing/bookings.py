@@ -106,7 +106,7 @@ def _cash(owner: str, asset: Asset) -> Account:
 def _positions(event: SettlementEvent) -> Iterator[PositionEntry]:
     """Yield one entry per lot that the event changes.
 
-    A settlement at the base price of a lot removes the lot and adds it again, which is no change.
+    A settlement at the base price of a lot removes the lot and adds it again: nothing changes.
     """
     sums: dict[tuple[str, str, Decimal | None], Decimal] = {}
     for change in event.changes:

@@ -19,6 +19,7 @@ from margin_client import (
     MarginClient,
     MarginClientError,
     RetryPolicy,
+    ServiceStatus,
     UnavailableError,
 )
 from margin_cluster.gateway import GatewayOptions
@@ -30,7 +31,7 @@ from margin_cluster.service import start_logging
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
 from prometheus_client import generate_latest
-from service_world import Running, World, beside, wire
+from service_world import Running, World, beside, log_to_standard_error, wire
 from waiting import wait_until
 
 from margin_actors.errors import InvalidParameters, Problem
@@ -45,6 +46,7 @@ def log() -> Iterator[io.StringIO]:
     start_logging(stream)
     yield stream
     structlog.reset_defaults()
+    log_to_standard_error()
 
 
 def test_changes_are_refused_until_the_start_up_is_complete(running: Running, world: World) -> None:
@@ -92,13 +94,23 @@ def test_health_follows_the_ledger(running: Running, client: MarginClient) -> No
     def becomes(status: int) -> None:
         wait_until(lambda: health_of(running) == status, 10)
 
+    def status_during_the_fault() -> ServiceStatus:
+        # A write of the service that succeeds meanwhile ends the fault.
+        running.gateway.health.set_ledger_fault("database or disk is full")
+        return client.get_status()
+
     becomes(health_pb2.HealthCheckResponse.SERVING)
     running.gateway.health.set_ledger_fault("database or disk is full")
     try:
         becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
-        status = client.get_status()
-        assert not status.is_ready
-        assert status.problems == ("the ledger cannot be used: database or disk is full",)
+        wait_until(lambda: not status_during_the_fault().is_ready, 10)
+        wait_until(
+            lambda: (
+                status_during_the_fault().problems
+                == ("the ledger cannot be used: database or disk is full",)
+            ),
+            10,
+        )
     finally:
         running.gateway.health.set_ledger_fault(None)
     becomes(health_pb2.HealthCheckResponse.SERVING)
