@@ -95,7 +95,7 @@ def test_health_follows_the_ledger(running: Running, client: MarginClient) -> No
         wait_until(lambda: health_of(running) == status, 10)
 
     def status_during_the_fault() -> ServiceStatus:
-        # A write of the service that succeeds meanwhile ends the fault.
+        # The next check of the ledger, which is writable, ends the fault.
         running.gateway.health.set_ledger_fault("database or disk is full")
         return client.get_status()
 
