@@ -107,7 +107,9 @@ def concentration(account: Account) -> float:
                 found.append(hedged_factor(account, account.member, key, per_day))
             factor = min(factor, np.sqrt(max(delta_days / h, 1.0)) - 1.0 + max(found))
         charge += account.base_of(part) * factor
-    for _, part in held[held["kind"] == "option"].groupby("strike_name"):
+    of_strike = ["place", "lots", "strike_open_interest_coins", "strike_size_coins"]
+    options = held[held["kind"] == "option"]
+    for _, part in options[of_strike].groupby(options["strike_name"]):
         interest = part["strike_open_interest_coins"].iloc[0]
         coins = part["strike_size_coins"].max()
         share = min(1.0, coins / interest) if interest > 0.0 else 1.0

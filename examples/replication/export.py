@@ -86,6 +86,8 @@ class Export:
     """Rates of hedges, computed when they are first needed."""
     profits: dict[str, Array] = field(default_factory=dict)
     """By rules, as JSON: profit of one lot in ticks, (n_contracts, n_rows)."""
+    section_rows: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """By section of the scenario set, as far as they were needed: its rows."""
 
     @property
     def horizon_hours(self) -> float:
@@ -99,7 +101,10 @@ class Export:
 
     def rows(self, section: str) -> NDArray[np.int64]:
         """Rows of a section of the scenario set."""
-        return np.flatnonzero((self.scenarios["section"] == section).to_numpy())
+        if section not in self.section_rows:
+            found = np.flatnonzero((self.scenarios["section"] == section).to_numpy())
+            self.section_rows[section] = found
+        return self.section_rows[section]
 
 
 def load(folder: Path) -> Export:
