@@ -4,7 +4,6 @@ Checked are docstrings and comments of Python files, pages, comments of the cont
 Messages are strings of the code; they are reviewed by people.
 """
 
-import ast
 import io
 import re
 import subprocess
@@ -31,6 +30,7 @@ PHRASES = {
     r"\bturn(?:s|ed|ing)? (?:\w+ )?away\b": "reject",
     r"\bmended\b": "repaired",
 }
+ANY_PHRASE = re.compile("|".join(PHRASES))
 GENERATED = re.compile(r"_pb2|/migrations/versions/|/stored/")
 
 
@@ -43,14 +43,13 @@ def tracked(*suffixes: str) -> list[Path]:
 
 
 def python_prose(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (first line, text) of each docstring and comment."""
-    for node in ast.walk(ast.parse(text)):
-        value = node.value if isinstance(node, ast.Expr) else None
-        if isinstance(value, ast.Constant) and isinstance(value.value, str):
-            yield value.lineno, value.value
+    """Yield (first line, text) of each docstring, or other lone string, and of each comment."""
+    begins = True  # whether a statement begins here
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
+        if token.type == tokenize.COMMENT or (begins and token.type == tokenize.STRING):
             yield token.start[0], token.string
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            begins = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
@@ -69,8 +68,11 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
 def faults_of(pieces: Iterator[tuple[int, str]], name: str) -> list[str]:
     found = []
     for first, text in pieces:
+        flat = re.sub(r"\s", " ", text)
+        if not ANY_PHRASE.search(flat):
+            continue
         for pattern, better in PHRASES.items():
-            for match in re.finditer(pattern, re.sub(r"\s", " ", text)):
+            for match in re.finditer(pattern, flat):
                 line = first + text[: match.start()].count("\n")
                 found.append(f"{name}:{line}: {match[0]!r}; better: {better}")
     return found
@@ -108,3 +110,10 @@ def test_ordinary_sentences_and_code_are_not_faults(tmp_path: Path) -> None:
         "There is no account.\n\n```\nnobody\n```\nCalls `for people` are no longer kept.\n"
     )
     assert not faults_of(prose(page), "page")
+
+
+def test_docstrings_and_comments_are_read_and_other_strings_are_not() -> None:
+    code = '"""One."""\nx = "no"  # two\n\n\ndef f():\n    """Three."""\n    return "no"\n'
+        '"""One."""\nx = "no"  # two\n\n\ndef f():\n    """Three."""\n    return ("no",\n  "no")\n'
+    )
+    assert list(python_prose(code)) == [(1, '"""One."""'), (2, "# two"), (6, '"""Three."""')]
