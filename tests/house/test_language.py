@@ -114,6 +114,4 @@ def test_ordinary_sentences_and_code_are_not_faults(tmp_path: Path) -> None:
 
 def test_docstrings_and_comments_are_read_and_other_strings_are_not() -> None:
     code = '"""One."""\nx = "no"  # two\n\n\ndef f():\n    """Three."""\n    return "no"\n'
-        '"""One."""\nx = "no"  # two\n\n\ndef f():\n    """Three."""\n    return ("no",\n  "no")\n'
-    )
     assert list(python_prose(code)) == [(1, '"""One."""'), (2, "# two"), (6, '"""Three."""')]
