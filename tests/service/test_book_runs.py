@@ -44,7 +44,7 @@ def small() -> SmallWorld:
     return make_small_world()
 
 
-def large_book(world: SmallWorld, copies: int = 30) -> Book:
+def large_book(world: SmallWorld, copies: int = 12) -> Book:
     """A book of many parts, so that there is a middle."""
     book = world.book
     steps = np.tile(np.diff(book.start), copies)
