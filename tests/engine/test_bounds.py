@@ -11,7 +11,12 @@ from made import EVERYTHING, made_scenarios, model_from, sections
 
 from margin_actors.engine.addons import contract_risk, hedge_rates, largest_losses, market_depth
 from margin_actors.engine.addons.hedging import bucket_tenors
-from margin_actors.engine.margin import calculate_margin, dominant_add_ons, prepare_market
+from margin_actors.engine.margin import (
+    calculate_margin,
+    dominant_add_on,
+    dominant_add_ons,
+    prepare_market,
+)
 from margin_actors.engine.revaluation import holdings_from_book
 from margin_actors.engine.scenarios import AT_MONEY
 from margin_actors.market.books import book_of_portfolios
@@ -311,6 +316,8 @@ def test_an_add_on_of_exactly_half_is_not_dominant(snapshot, book) -> None:
     for factor, flag in ((2.0, ""), (1.99, "liquidity")):
         changed = replace(margins, initial_margin_usd=factor * amounts)
         assert dominant_add_ons(changed) == (flag,) * n
+        of_one = changed.amounts_of(0)
+        assert dominant_add_on(of_one, float(changed.initial_margin_usd[0])) == flag
     none = replace(
         margins,
         initial_margin_usd=np.zeros(n),

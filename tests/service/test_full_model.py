@@ -13,7 +13,7 @@ from margin_cluster.member_files import FILES
 from service_world import Running, World, served
 
 from margin_actors.actors.layout import Layout
-from margin_actors.engine.margin import calculate_margin
+from margin_actors.engine.margin import calculate_margin, dominant_add_ons
 from margin_actors.market.books import account_book, other_accounts
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
@@ -67,6 +67,7 @@ def test_one_account_with_all_its_parts(client: MarginClient, full: World) -> No
         given = {(p.name, i.name, i.of): i.value for p in margin.parts for i in p.inputs}
         for _, part, label, figure, value in expected.margins.inputs.of(place).rows():
             assert given[part, figure, label] == value
+        assert margin.dominant_add_on == dominant_add_ons(expected.margins)[place]
         if full.model.measure.core == "hybrid":
             assert margin.span_usd == expected.margins.span_usd[place]
             assert ("core", "scan_risk_usd", "BTC") in given
@@ -87,6 +88,8 @@ def test_the_book_has_the_engine_s_digest(client: MarginClient, full: World) -> 
     assert {p.name for p in kept.parts} >= {"core", "liquidity", "model_risk"}
     frame = book.to_pandas()
     assert frame.loc[account, "liquidity_usd"] == row["liquidity"]
+    assert tuple(frame["dominant_add_on"]) == dominant_add_ons(full.expected.margins)
+    assert book[account].dominant_add_on == kept.dominant_add_on
 
 
 def test_a_what_if_counts_every_part(client: MarginClient, full: World) -> None:

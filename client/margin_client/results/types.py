@@ -148,6 +148,8 @@ class AccountMargin:
     expired_instruments: tuple[str, ...] = ()
     """Instruments that had expired at the snapshot's time. They await settlement, carry no risk
     and are not part of any other field. Empty in a book, which only counts them per account."""
+    dominant_add_on: str = ""
+    """The add-on that exceeds half of the requirement; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)

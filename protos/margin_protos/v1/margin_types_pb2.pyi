@@ -117,7 +117,7 @@ class RequirementPart(_message.Message):
     def __init__(self, name: _Optional[str] = ..., amount_usd: _Optional[float] = ..., inputs: _Optional[_Iterable[_Union[PartInput, _Mapping]]] = ...) -> None: ...
 
 class AccountMargin(_message.Message):
-    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "parts", "undiversified_usd", "span_usd", "venue_grid_usd", "long_usd", "stress_period_usd", "stress_usd", "stress_name", "expired_instruments")
+    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "parts", "undiversified_usd", "span_usd", "venue_grid_usd", "long_usd", "stress_period_usd", "stress_usd", "stress_name", "expired_instruments", "dominant_add_on")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class AccountMargin(_message.Message):
     STRESS_USD_FIELD_NUMBER: _ClassVar[int]
     STRESS_NAME_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_INSTRUMENTS_FIELD_NUMBER: _ClassVar[int]
+    DOMINANT_ADD_ON_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     member_id: str
     positions: int
@@ -164,7 +165,8 @@ class AccountMargin(_message.Message):
     stress_usd: float
     stress_name: str
     expired_instruments: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[int] = ..., value_usd: _Optional[float] = ..., var_usd: _Optional[float] = ..., var_low_usd: _Optional[float] = ..., var_high_usd: _Optional[float] = ..., es_usd: _Optional[float] = ..., es_standard_error_usd: _Optional[float] = ..., worst_usd: _Optional[float] = ..., worst_scenario: _Optional[int] = ..., core_usd: _Optional[float] = ..., initial_margin_usd: _Optional[float] = ..., rounding_bound_usd: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[RequirementPart, _Mapping]]] = ..., undiversified_usd: _Optional[float] = ..., span_usd: _Optional[float] = ..., venue_grid_usd: _Optional[float] = ..., long_usd: _Optional[float] = ..., stress_period_usd: _Optional[float] = ..., stress_usd: _Optional[float] = ..., stress_name: _Optional[str] = ..., expired_instruments: _Optional[_Iterable[str]] = ...) -> None: ...
+    dominant_add_on: str
+    def __init__(self, account_id: _Optional[str] = ..., member_id: _Optional[str] = ..., positions: _Optional[int] = ..., value_usd: _Optional[float] = ..., var_usd: _Optional[float] = ..., var_low_usd: _Optional[float] = ..., var_high_usd: _Optional[float] = ..., es_usd: _Optional[float] = ..., es_standard_error_usd: _Optional[float] = ..., worst_usd: _Optional[float] = ..., worst_scenario: _Optional[int] = ..., core_usd: _Optional[float] = ..., initial_margin_usd: _Optional[float] = ..., rounding_bound_usd: _Optional[float] = ..., parts: _Optional[_Iterable[_Union[RequirementPart, _Mapping]]] = ..., undiversified_usd: _Optional[float] = ..., span_usd: _Optional[float] = ..., venue_grid_usd: _Optional[float] = ..., long_usd: _Optional[float] = ..., stress_period_usd: _Optional[float] = ..., stress_usd: _Optional[float] = ..., stress_name: _Optional[str] = ..., expired_instruments: _Optional[_Iterable[str]] = ..., dominant_add_on: _Optional[str] = ...) -> None: ...
 
 class AccountProblem(_message.Message):
     __slots__ = ("instrument_name", "description")
@@ -197,7 +199,7 @@ class ComponentColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., amount_usd: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class AccountMarginColumns(_message.Message):
-    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "diversification_cap_usd", "correlation_stress_usd", "buffer_usd", "stressed_weight_usd", "floor_usd", "concentration_usd", "liquidity_usd", "model_risk_usd", "expiry_risk_usd", "expired_positions", "other_components")
+    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "diversification_cap_usd", "correlation_stress_usd", "buffer_usd", "stressed_weight_usd", "floor_usd", "concentration_usd", "liquidity_usd", "model_risk_usd", "expiry_risk_usd", "expired_positions", "other_components", "dominant_add_on")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +225,7 @@ class AccountMarginColumns(_message.Message):
     EXPIRY_RISK_USD_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     OTHER_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    DOMINANT_ADD_ON_FIELD_NUMBER: _ClassVar[int]
     account_id: _containers.RepeatedScalarFieldContainer[str]
     member_id: _containers.RepeatedScalarFieldContainer[str]
     positions: _containers.RepeatedScalarFieldContainer[int]
@@ -248,4 +251,5 @@ class AccountMarginColumns(_message.Message):
     expiry_risk_usd: _containers.RepeatedScalarFieldContainer[float]
     expired_positions: _containers.RepeatedScalarFieldContainer[int]
     other_components: _containers.RepeatedCompositeFieldContainer[ComponentColumn]
-    def __init__(self, account_id: _Optional[_Iterable[str]] = ..., member_id: _Optional[_Iterable[str]] = ..., positions: _Optional[_Iterable[int]] = ..., value_usd: _Optional[_Iterable[float]] = ..., var_usd: _Optional[_Iterable[float]] = ..., var_low_usd: _Optional[_Iterable[float]] = ..., var_high_usd: _Optional[_Iterable[float]] = ..., es_usd: _Optional[_Iterable[float]] = ..., es_standard_error_usd: _Optional[_Iterable[float]] = ..., worst_usd: _Optional[_Iterable[float]] = ..., worst_scenario: _Optional[_Iterable[int]] = ..., core_usd: _Optional[_Iterable[float]] = ..., initial_margin_usd: _Optional[_Iterable[float]] = ..., rounding_bound_usd: _Optional[_Iterable[float]] = ..., diversification_cap_usd: _Optional[_Iterable[float]] = ..., correlation_stress_usd: _Optional[_Iterable[float]] = ..., buffer_usd: _Optional[_Iterable[float]] = ..., stressed_weight_usd: _Optional[_Iterable[float]] = ..., floor_usd: _Optional[_Iterable[float]] = ..., concentration_usd: _Optional[_Iterable[float]] = ..., liquidity_usd: _Optional[_Iterable[float]] = ..., model_risk_usd: _Optional[_Iterable[float]] = ..., expiry_risk_usd: _Optional[_Iterable[float]] = ..., expired_positions: _Optional[_Iterable[int]] = ..., other_components: _Optional[_Iterable[_Union[ComponentColumn, _Mapping]]] = ...) -> None: ...
+    dominant_add_on: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, account_id: _Optional[_Iterable[str]] = ..., member_id: _Optional[_Iterable[str]] = ..., positions: _Optional[_Iterable[int]] = ..., value_usd: _Optional[_Iterable[float]] = ..., var_usd: _Optional[_Iterable[float]] = ..., var_low_usd: _Optional[_Iterable[float]] = ..., var_high_usd: _Optional[_Iterable[float]] = ..., es_usd: _Optional[_Iterable[float]] = ..., es_standard_error_usd: _Optional[_Iterable[float]] = ..., worst_usd: _Optional[_Iterable[float]] = ..., worst_scenario: _Optional[_Iterable[int]] = ..., core_usd: _Optional[_Iterable[float]] = ..., initial_margin_usd: _Optional[_Iterable[float]] = ..., rounding_bound_usd: _Optional[_Iterable[float]] = ..., diversification_cap_usd: _Optional[_Iterable[float]] = ..., correlation_stress_usd: _Optional[_Iterable[float]] = ..., buffer_usd: _Optional[_Iterable[float]] = ..., stressed_weight_usd: _Optional[_Iterable[float]] = ..., floor_usd: _Optional[_Iterable[float]] = ..., concentration_usd: _Optional[_Iterable[float]] = ..., liquidity_usd: _Optional[_Iterable[float]] = ..., model_risk_usd: _Optional[_Iterable[float]] = ..., expiry_risk_usd: _Optional[_Iterable[float]] = ..., expired_positions: _Optional[_Iterable[int]] = ..., other_components: _Optional[_Iterable[_Union[ComponentColumn, _Mapping]]] = ..., dominant_add_on: _Optional[_Iterable[str]] = ...) -> None: ...

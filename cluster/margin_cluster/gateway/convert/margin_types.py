@@ -7,7 +7,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from margin_protos.v1 import margin_types_pb2 as pb
 
-from margin_actors.engine.margin import Margins
+from margin_actors.engine.margin import Margins, dominant_add_on, dominant_add_ons
 from margin_actors.errors import Problem
 from margin_actors.market.instruments import holding_fault
 from margin_actors.market.portfolios import QUANTITY_MAX
@@ -145,6 +145,10 @@ def margin_to_proto(record: AccountMarginRecord) -> pb.AccountMargin:
         stress_usd=record.stress_usd,
         stress_name=record.stress_name,
         expired_instruments=record.expired_instruments,
+        dominant_add_on=dominant_add_on(
+            {component.name: component.amount_usd for component in record.components},
+            record.initial_margin_usd,
+        ),
     )
 
 
@@ -193,6 +197,7 @@ def margins_to_columns(
         model_risk_usd=column("model_risk"),
         expiry_risk_usd=column("expiry_risk"),
         expired_positions=expired_positions,
+        dominant_add_on=dominant_add_ons(margins),
         other_components=[
             pb.ComponentColumn(name=name, amount_usd=column(name))
             for name in margins.components

@@ -7,7 +7,7 @@ from margin_actors.engine.margin.requirement.binding import (
     worst_extended_moves,
 )
 from margin_actors.engine.margin.requirement.component import Component, RequirementContext
-from margin_actors.engine.margin.requirement.dominance import dominant_add_ons
+from margin_actors.engine.margin.requirement.dominance import dominant_add_on, dominant_add_ons
 from margin_actors.engine.margin.requirement.expiry_risk import EXPIRING
 from margin_actors.engine.margin.requirement.needs import Needs, needs_of
 from margin_actors.engine.margin.requirement.registry import (
@@ -38,6 +38,7 @@ __all__ = [
     "columns_of",
     "components_of",
     "has_floors",
+    "dominant_add_on",
     "dominant_add_ons",
     "needs_of",
     "requirements",
