@@ -75,11 +75,15 @@ class Board:
         return self.priced.market.contracts.names
 
     @cached_property
+    def sorted_names(self) -> tuple[str, ...]:
+        """Names of the contracts in ascending order."""
+        return tuple(sorted(self.names))
+
+    @cached_property
     def place_by_name(self) -> IntArray:
-        """int64 (n_contracts,): place of each contract among all names in ascending order."""
-        place = np.empty(len(self), np.int64)
-        place[sorted(range(len(self)), key=self.names.__getitem__)] = np.arange(len(self))
-        return place
+        """int64 (n_contracts,): place of each contract in `sorted_names`."""
+        place = {name: k for k, name in enumerate(self.sorted_names)}
+        return np.array([place[name] for name in self.names], np.int64)
 
     @cached_property
     def held(self) -> IntArray:

@@ -147,11 +147,10 @@ def book_of(board: Board, portfolios: Sequence[Portfolio]) -> Book:
     # Positions of an account are in the order of the names, which need not be that of contracts.
     order = np.lexsort((board.place_by_name[contract], account))
     held, place = np.unique(board.place_by_name[contract[order]], return_inverse=True)
-    sorted_names = sorted(board.names)
     return book_of_grouped_rows(
         [f"P{number:06d}" for number in range(len(portfolios))],
         [f"M{number:06d}" for number in range(len(portfolios))],
-        [sorted_names[i] for i in held.tolist()],
+        [board.sorted_names[i] for i in held.tolist()],
         account,
         place,
         _quantities(board, contract[order], lots[order]),
