@@ -14,6 +14,7 @@ from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app
 from margin_cluster.cli.model import model_app
 from margin_cluster.cli.model_impact import impact
+from margin_cluster.cli.model_versions import approve_model, list_versions, register_model
 from margin_cluster.cli.procyclicality import procyclicality
 from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
@@ -52,6 +53,9 @@ def main(
 
 
 app.command("run")(run)
+model_app.command("register")(register_model)
+model_app.command("approve")(approve_model)
+model_app.command("versions")(list_versions)
 model_app.command("impact")(impact)
 app.command("report")(report)
 app.command("export")(export)

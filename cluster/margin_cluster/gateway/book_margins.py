@@ -12,6 +12,7 @@ from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
 from margin_actors.market.books import Book, other_accounts, select_positions
 from margin_cluster.archive import StoreArchive
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.calculations import FinishedCalculation, calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
@@ -51,8 +52,10 @@ class BookMargins:
         positions: Positions,
         recorder: Recorder,
         threads: GatewayThreads,
+        approvals: ModelApprovals,
     ) -> None:
         self._cluster, self._archive, self._positions = cluster, archive, positions
+        self._approvals = approvals
         self._recorder, self._threads = recorder, threads
 
     async def calculate(
@@ -89,7 +92,7 @@ class BookMargins:
         live = done.assessment
         finished = FinishedCalculation(
             kind="book",
-            generation=generation,
+            generation=self._approvals.summary(generation),
             inputs=input_ids(generation, live.book_id),
             margins=done.margins,
             digest=done.digest,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.account_margins import AccountMargins
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.book_margins import BookMargins
 from margin_cluster.gateway.calculations import Calculations
 from margin_cluster.gateway.health import HealthMonitor
@@ -28,6 +29,7 @@ class UseCases:
     portfolios: Portfolios
     scenario_sets: ScenarioSets
     operations: Operations
+    approvals: ModelApprovals
 
 
 def assemble_use_cases(
@@ -42,12 +44,14 @@ def assemble_use_cases(
 ) -> UseCases:
     """Return the use cases of a gateway with these resources."""
     portfolios = Portfolios(cluster, archive, positions, threads)
+    approvals = ModelApprovals(archive.ledger)
     return UseCases(
-        accounts=AccountMargins(cluster, portfolios, recorder, threads),
-        books=BookMargins(cluster, archive, positions, recorder, threads),
+        accounts=AccountMargins(cluster, portfolios, recorder, threads, approvals),
+        books=BookMargins(cluster, archive, positions, recorder, threads, approvals),
         calculations=Calculations(archive, threads),
         market=MarketData(cluster, archive.ledger, threads),
         portfolios=portfolios,
         scenario_sets=ScenarioSets(cluster, archive, threads, builder),
         operations=Operations(cluster, archive.ledger, positions, health, threads),
+        approvals=approvals,
     )

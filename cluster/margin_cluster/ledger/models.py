@@ -1,9 +1,9 @@
 """Versions of models in the ledger: their parameters, who registered and who approved them.
 
 The parameters of a version are recorded when a service first uses it, so that its calculations can
-be recomputed from the ledger. A registration and an approval are signatures of two different people;
-each is given once and never withdrawn, and the order of the log proves which calculations came after
-the approval. A version that is no longer wanted is replaced by another version.
+be recomputed from the ledger. A registration and an approval are signatures of two different
+people. Each is given once and never withdrawn, and the order of the log proves which calculations
+came after the approval. A version that is no longer wanted is replaced by another version.
 """
 
 from dataclasses import dataclass
@@ -160,7 +160,7 @@ def _may_sign(
             remedy = "another person than the approver runs `margin model register MODEL --by NAME`"
             raise _refused(*version, "it is not registered", remedy)
         if held["registered"].casefold() == person.casefold():
-            what = f"{person} registered it"
+            what = f"{held['registered']} registered it"
             raise _refused(*version, what, "a second person has to approve it")
     return True
 

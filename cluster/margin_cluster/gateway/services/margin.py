@@ -5,21 +5,19 @@ from contextlib import aclosing
 
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
+from margin_protos.v1 import margin_types_pb2 as types
 
 from margin_actors.actors.book_run import Failures, Progress
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.measures import tail_count
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 from margin_cluster.gateway.account_margins import AccountMargins
-from margin_cluster.gateway.book_margins import BookEvent, BookMargins, MarginedBatch
+from margin_cluster.gateway.approvals import ModelApprovals
+from margin_cluster.gateway.book_margins import BookMargins, MarginedBatch
 from margin_cluster.gateway.calculations import Calculations
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import margin as convert
-from margin_cluster.gateway.convert.generations import (
-    generation_to_proto,
-    inputs_to_proto,
-    summary_of_generation,
-)
+from margin_cluster.gateway.convert.generations import generation_to_proto, inputs_to_proto
 from margin_cluster.gateway.convert.margin_types import (
     failure_to_proto,
     margin_to_proto,
@@ -27,6 +25,7 @@ from margin_cluster.gateway.convert.margin_types import (
 )
 from margin_cluster.gateway.margin_records import account_failure_record
 from margin_cluster.gateway.paging import page_from_proto
+from margin_cluster.ledger import CalculationRecord
 
 MARGINS_MAX = 1_000
 FAILURES_A_MESSAGE = 500
@@ -38,9 +37,14 @@ class MarginService(stubs.MarginServiceServicer):
     """See margin_service.proto."""
 
     def __init__(
-        self, accounts: AccountMargins, books: BookMargins, calculations: Calculations
+        self,
+        accounts: AccountMargins,
+        books: BookMargins,
+        calculations: Calculations,
+        approvals: ModelApprovals,
     ) -> None:
         self._accounts, self._books, self._calculations = accounts, books, calculations
+        self._approvals = approvals
 
     async def CalculateMargin(
         self, request: pb.CalculateMarginRequest, context: object
@@ -64,6 +68,9 @@ class MarginService(stubs.MarginServiceServicer):
         subject, key = convert.book_from_proto(request)
         async with aclosing(self._books.calculate(subject, key, current.get())) as events:
             async for event in events:
+                if isinstance(event, ResidentGeneration):
+                    yield pb.CalculateBookResponse(generation=self._generation(event))
+                    continue
                 for message in _book_messages(event):
                     yield message
 
@@ -75,7 +82,7 @@ class MarginService(stubs.MarginServiceServicer):
         generation, margins = await self._accounts.simulate(subject, candidates, current.get())
         before = margins[0]
         return pb.SimulateMarginResponse(
-            generation=generation_to_proto(summary_of_generation(generation)),
+            generation=self._generation(generation),
             before=margin_to_proto(before),
             candidates=[
                 convert.simulated_to_proto(name, before, after)
@@ -94,7 +101,7 @@ class MarginService(stubs.MarginServiceServicer):
             sample = found.generation.priced.sample
             count = tail_count(sample.n_scenarios, sample.confidence)[1] + 1
         return pb.ExplainMarginResponse(
-            generation=generation_to_proto(summary_of_generation(found.generation)),
+            generation=self._generation(found.generation),
             margin=margin_to_proto(found.margin),
             positions=convert.contributions_to_proto(
                 found.book, found.values_usd, found.attribution
@@ -151,13 +158,15 @@ class MarginService(stubs.MarginServiceServicer):
             next_page_token=following,
         )
 
+    def _generation(self, generation: ResidentGeneration) -> types.Generation:
+        return generation_to_proto(self._approvals.summary(generation))
 
-def _book_messages(event: BookEvent) -> Iterator[pb.CalculateBookResponse]:
-    """Yield the messages of one event of a book run."""
-    if isinstance(event, ResidentGeneration):
-        summary = summary_of_generation(event)
-        yield pb.CalculateBookResponse(generation=generation_to_proto(summary))
-    elif isinstance(event, Progress):
+
+def _book_messages(
+    event: Progress | Failures | MarginedBatch | CalculationRecord,
+) -> Iterator[pb.CalculateBookResponse]:
+    """Yield the messages of one event of a book run after its generation."""
+    if isinstance(event, Progress):
         progress = pb.BookProgress(done=event.done, total=event.total)
         yield pb.CalculateBookResponse(progress=progress)
     elif isinstance(event, MarginedBatch):
