@@ -16,6 +16,7 @@ from margin_cluster.cli.model import model_app
 from margin_cluster.cli.model_impact import impact
 from margin_cluster.cli.model_versions import approve_model, list_versions, register_model
 from margin_cluster.cli.procyclicality import procyclicality
+from margin_cluster.cli.replay import replay_command
 from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
 from margin_cluster.cli.schema import schema_command
@@ -65,6 +66,7 @@ app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
 app.command("challenge")(challenge)
 app.command("serve")(serve_command)
+app.command("replay")(replay_command)
 app.command("status")(status_command)
 app.add_typer(explain_app, name="explain")
 app.add_typer(data_app, name="data")

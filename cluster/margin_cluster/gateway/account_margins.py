@@ -31,11 +31,11 @@ from margin_cluster.gateway.calculations import FinishedCalculation, calculation
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import Subject
-from margin_cluster.gateway.margin_records import account_margin_record
 from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
+from margin_cluster.margin_records import account_margin_record
 from margin_cluster.member_files import exported_files
 from margin_cluster.positions import Holding, add_quantities
 

@@ -17,10 +17,10 @@ from margin_cluster.gateway.calculations import FinishedCalculation, calculation
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import BookSubject
-from margin_cluster.gateway.margin_records import account_failure_record, margins_to_table
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import CalculationRecord
+from margin_cluster.margin_records import account_failure_record, margins_to_table
 from margin_cluster.positions import Positions
 
 FAILURES_KEPT_MAX = 1_000

@@ -13,7 +13,6 @@ from margin_actors.errors import Problem, UnknownAccount
 from margin_actors.market.identity import content_id
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call
-from margin_cluster.gateway.margin_records import margin_record_from_row
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import (
     AccountFailureRecord,
@@ -23,6 +22,7 @@ from margin_cluster.ledger import (
     GenerationSummary,
     InputIds,
 )
+from margin_cluster.margin_records import margin_record_from_row
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Markets between two snapshots: the later time and prices with the volatilities of the earlier.
 
-To separate the effects of time, of prices and of volatilities on a requirement, the account has to be
+To separate the effects of time, prices and volatilities on a requirement, the account has to be
 margined in markets that were never observed. In them each option keeps the volatilities that its
 own quotes implied (sticky strike), and its quotes are computed again from them.
 """

@@ -55,6 +55,11 @@ from margin_cluster.cli.schemas.models import (
     ScenariosDocument,
     ScenariosListDocument,
 )
+from margin_cluster.cli.schemas.replays import (
+    ReplayDifference,
+    ReplayDocument,
+    ReplayedCalculation,
+)
 from margin_cluster.cli.schemas.service import (
     ErrorDocument,
     ErrorKind,
@@ -96,6 +101,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     StatusDocument: ("status",),
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
     LedgerVerifyDocument: ("ledger verify",),
+    ReplayDocument: ("replay",),
     ErrorDocument: ("every command that fails",),
 }
 """All documents, with the commands that print them."""
@@ -145,6 +151,9 @@ __all__ = [
     "ProcyclicalityDocument",
     "Record",
     "RecordedVersion",
+    "ReplayDifference",
+    "ReplayDocument",
+    "ReplayedCalculation",
     "RiskArraysDocument",
     "RunDocument",
     "ScenariosDocument",

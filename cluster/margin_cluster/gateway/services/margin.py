@@ -23,9 +23,9 @@ from margin_cluster.gateway.convert.margin_types import (
     margin_to_proto,
     margins_to_columns,
 )
-from margin_cluster.gateway.margin_records import account_failure_record
 from margin_cluster.gateway.paging import page_from_proto
 from margin_cluster.ledger import CalculationRecord
+from margin_cluster.margin_records import account_failure_record
 
 MARGINS_MAX = 1_000
 FAILURES_A_MESSAGE = 500
