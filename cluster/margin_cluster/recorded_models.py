@@ -47,7 +47,7 @@ def recorded_model(
     InvalidMarketData
         If the recorded parameters have another id.
     """
-    found = archive.ledger.models.find(model_id)
+    found = archive.ledger.models.parameters(model_id)
     if found is None:
         for record in registry.records() if registry is not None else ():
             if record.parameters.id == model_id:
@@ -57,7 +57,7 @@ def recorded_model(
             [Problem("model", model_id, "start the service once with that model to record them")],
         )
     try:
-        parameters = ModelParameters.model_validate(json.loads(found.parameters))
+        parameters = ModelParameters.model_validate(json.loads(found))
     except ValueError as fault:
         raise _damaged(model_id, "its parameters cannot be read") from fault
     if parameters.id != model_id:
@@ -78,7 +78,7 @@ def approval_notice(ledger: Ledger, model: ModelParameters, *, is_required: bool
     InvalidParameters
         If it is not approved although that is required.
     """
-    found = ledger.models.find(model.id)
+    found = ledger.models.named(model.name, model.version)
     if found is not None and found.approved is not None:
         return None
     name = f"{model.name}@{model.version}"

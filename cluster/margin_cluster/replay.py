@@ -74,7 +74,8 @@ def replayed(
     """
     inputs = RecordedInputs(archive, registry)
     for record in records:
-        model = archive.ledger.models.find(record.inputs.model_id)
+        used = record.generation
+        model = archive.ledger.models.named(used.model_name, used.model_version)
         try:
             found = recalculate(inputs, record)
             differences = tuple(_differences(inputs, record, found))[:DIFFERENCES_MAX]

@@ -25,10 +25,10 @@ def add(ledger: Ledger, model_id: str = "model-1", version: str = "1") -> None:
 
 def test_two_people_sign_a_version(ledger: Ledger) -> None:
     add(ledger)
-    ledger.models.sign("model-1", "registered", "Ada", now=NOW)
-    ledger.models.sign("model-1", "approved", "Grace", now=NOW + timedelta(hours=1))
+    ledger.models.sign("ccp", "1", "registered", "Ada", now=NOW)
+    ledger.models.sign("ccp", "1", "approved", "Grace", now=NOW + timedelta(hours=1))
     (found,) = ledger.models.all()
-    assert found == ledger.models.find("model-1") == ledger.models.named("ccp", "1")
+    assert found == ledger.models.named("ccp", "1")
     assert (found.registered_by, found.approved_by) == ("Ada", "Grace")
     assert found.registered is not None
     assert found.approved is not None
@@ -40,42 +40,43 @@ def test_two_people_sign_a_version(ledger: Ledger) -> None:
 @pytest.mark.parametrize("name", ["Ada", "ada", "  ADA "])
 def test_who_registered_a_version_cannot_approve_it(ledger: Ledger, name: str) -> None:
     add(ledger)
-    ledger.models.sign("model-1", "registered", "Ada", now=NOW)
+    ledger.models.sign("ccp", "1", "registered", "Ada", now=NOW)
     before = ledger.head()
     with pytest.raises(InvalidParameters, match="registered it"):
-        ledger.models.sign("model-1", "approved", name, now=NOW)
+        ledger.models.sign("ccp", "1", "approved", name, now=NOW)
     assert ledger.head() == before
 
 
 def test_a_version_is_registered_before_it_is_approved(ledger: Ledger) -> None:
-    with pytest.raises(InvalidParameters, match="not recorded"):
-        ledger.models.sign("model-1", "registered", "Ada", now=NOW)
+    with pytest.raises(InvalidParameters, match="not in the ledger"):
+        ledger.models.sign("ccp", "1", "registered", "Ada", now=NOW)
     add(ledger)
     with pytest.raises(InvalidParameters, match="not registered"):
-        ledger.models.sign("model-1", "approved", "Grace", now=NOW)
+        ledger.models.sign("ccp", "1", "approved", "Grace", now=NOW)
 
 
 def test_repetitions_change_nothing_and_contradictions_are_refused(ledger: Ledger) -> None:
     for _ in range(2):
         add(ledger)
-        ledger.models.sign("model-1", "registered", "Ada", now=NOW)
-        ledger.models.sign("model-1", "approved", "Grace", now=NOW)
+        ledger.models.sign("ccp", "1", "registered", "Ada", now=NOW)
+        ledger.models.sign("ccp", "1", "approved", "Grace", now=NOW)
     assert ledger.head().sequence == 3
     with pytest.raises(InvalidParameters, match="approved by Grace"):
-        ledger.models.sign("model-1", "approved", "Edsger", now=NOW)
+        ledger.models.sign("ccp", "1", "approved", "Edsger", now=NOW)
     with pytest.raises(InvalidParameters, match="other parameters"):
         add(ledger, "model-2")
     assert ledger.head().sequence == 3
-    add(ledger, "model-2", "2")
-    assert [m.version for m in ledger.models.all()] == ["1", "2"]
-    assert ledger.models.find("model-2").approved is None
+    add(ledger, "model-1", "2")
+    assert [(m.version, m.approved_by) for m in ledger.models.all()] == [("1", "Grace"), ("2", "")]
+    assert ledger.models.parameters("model-1") == "{}"
+    assert ledger.models.parameters("model-2") is None
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 129, "a\x00b"])
 def test_a_name_is_required(ledger: Ledger, name: str) -> None:
     add(ledger)
     with pytest.raises(InvalidParameters, match="name"):
-        ledger.models.sign("model-1", "registered", name, now=NOW)
+        ledger.models.sign("ccp", "1", "registered", name, now=NOW)
 
 
 def test_calculations_of_a_time_range_are_read_in_order(ledger: Ledger) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import out, print_json, print_plain, settings
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.ledger import ledger_location
@@ -36,8 +35,8 @@ def register_model(
     if by is not None:
         with closing(_opened(ledger, state)) as opened:
             record_model(opened, p)
-            opened.models.sign(p.id, "registered", by, now=datetime.now(UTC))
-            found = opened.models.find(p.id)
+            opened.models.sign(p.name, p.version, "registered", by, now=datetime.now(UTC))
+            found = opened.models.named(p.name, p.version)
             who = f", registered by {found.registered_by if found else by}"
     print_plain(
         f"{p.name} {p.version}: {record.model_id}, recorded since {record.first_used:%F %T}{who}"
@@ -54,14 +53,9 @@ def approve_model(
     """Approve a version of a model that another person has registered; the ledger records both."""
     name, _, version = model.rpartition("@")
     with closing(_opened(ledger, state)) as opened:
+        opened.models.sign(name, version, "approved", by, now=datetime.now(UTC))
         found = opened.models.named(name, version)
-        if found is None:
-            raise InvalidParameters(
-                "the version is not in the ledger",
-                [Problem("model", model, "`margin model register MODEL --by NAME` records it")],
-            )
-        opened.models.sign(found.model_id, "approved", by, now=datetime.now(UTC))
-        found = opened.models.find(found.model_id) or found
+        assert found is not None
     print_plain(
         f"{found.name} {found.version}: {found.model_id}, registered by {found.registered_by}, "
         f"approved by {found.approved_by}"
@@ -95,14 +89,14 @@ def _opened(ledger: str | None, state: Path | None) -> Ledger:
 
 def _versions(ledger: str | None, state: Path | None) -> list[RecordedVersion]:
     """Return the versions of the store, then those that only the ledger holds."""
-    signed = {r.model_id: r for r in _recorded(ledger, state)}
+    signed = {(r.name, r.version): r for r in _recorded(ledger, state)}
     versions = [
         _version(
             r.parameters.name,
             r.parameters.version,
             r.model_id,
             r.first_used,
-            signed.pop(r.model_id, None),
+            signed.pop((r.parameters.name, r.parameters.version), None),
         )
         for r in ModelRegistry(settings().store).records()
     ]

@@ -16,7 +16,7 @@ class ModelApprovals:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._approved_by: dict[str, str] = {}
+        self._approved_by: dict[tuple[str, str], str] = {}
 
     def refresh(self) -> None:
         """Read all approvals; blocks, and may be called from any thread.
@@ -26,9 +26,11 @@ class ModelApprovals:
         LedgerUnavailable
             If the ledger cannot be read; what was read before remains valid.
         """
-        self._approved_by = {r.model_id: r.approved_by for r in self._ledger.models.all()}
+        versions = self._ledger.models.all()
+        self._approved_by = {(r.name, r.version): r.approved_by for r in versions}
 
     def summary(self, generation: ResidentGeneration) -> GenerationSummary:
         """Return the summary of a generation, with the approval of its model."""
-        approver = self._approved_by.get(generation.handle.model_id, "")
-        return replace(summary_of_generation(generation), model_approved_by=approver)
+        summary = summary_of_generation(generation)
+        version = summary.model_name, summary.model_version
+        return replace(summary, model_approved_by=self._approved_by.get(version, ""))

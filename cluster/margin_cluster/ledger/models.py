@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import select
 
 from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.ledger.columns import Columns
@@ -39,11 +39,9 @@ class ModelVersionRecord:
     """A version of a model that a service has used, or that was registered."""
 
     model_id: str
-    """Content id of the parameters."""
+    """Content id of the parameters; versions with equal parameters have equal ids."""
     name: str
     version: str
-    parameters: str
-    """JSON text of the parameters."""
     create_time: datetime
     registered: ModelSignature | None = None
     """None if nobody has registered it."""
@@ -77,7 +75,8 @@ class ModelVersions:
         InvalidParameters
             If the version is recorded with other parameters.
         """
-        if self.find(model_id) is not None:
+        known = self.named(name, version)
+        if known is not None and known.model_id == model_id:
             return  # the usual case needs no write lock
         row: Columns = {
             "model_id": model_id,
@@ -87,15 +86,16 @@ class ModelVersions:
             "create_ms": to_ms(now),
         }
         with self._database.writing() as writer:
-            query = "SELECT model_id FROM model_versions WHERE name = ? AND version = ?"
-            for (known,) in writer.all(query, [name, version]):
-                if known == model_id:
-                    return
-                what = f"it is recorded with other parameters ({known})"
+            found = _id_of(writer, name, version)
+            if found is None:
+                writer.append("model_version", [row])
+            elif found != model_id:
+                what = f"it is recorded with other parameters ({found})"
                 raise _refused(name, version, what, "give the changed model a new version")
-            writer.append("model_version", [row])
 
-    def sign(self, model_id: str, role: SignatureRole, person: str, *, now: datetime) -> None:
+    def sign(
+        self, name: str, version: str, role: SignatureRole, person: str, *, now: datetime
+    ) -> None:
         """Record who registered or approved a version; repeating a signature changes nothing.
 
         Raises
@@ -105,26 +105,27 @@ class ModelVersions:
             approval also if it is not registered, or `person` registered it.
         """
         person = _checked(person)
-        row: Columns = {
-            "model_id": model_id,
-            "role": role,
-            "person": person,
-            "create_ms": to_ms(now),
-        }
         with self._database.writing() as writer:
-            found = writer.first(
-                "SELECT name, version FROM model_versions WHERE model_id = ?", [model_id]
-            )
-            if found is None:
-                what, remedy = "this version is not recorded", "`margin model register` records it"
-                raise _refused(model_id, "", what, remedy)
-            if _may_sign(writer, model_id, (found[0], found[1]), role, person):
+            model_id = _id_of(writer, name, version)
+            if model_id is None:
+                remedy = "`margin model register MODEL --by NAME` records it"
+                raise _refused(name, version, "this version is not in the ledger", remedy)
+            row: Columns = {
+                "model_id": model_id,
+                "name": name,
+                "version": version,
+                "role": role,
+                "person": person,
+                "create_ms": to_ms(now),
+            }
+            if _may_sign(writer, name, version, role, person):
                 writer.append("model_signature", [row])
 
-    def find(self, model_id: str) -> ModelVersionRecord | None:
-        """Return the version with an id, or None if it is not recorded."""
-        found = self._records(model_id)
-        return found[0] if found else None
+    def parameters(self, model_id: str) -> str | None:
+        """Return the JSON text of the parameters with an id, or None if they are not recorded."""
+        query = select(model_versions.c.parameters).where(model_versions.c.model_id == model_id)
+        with self._database.reading() as connection:
+            return connection.execute(query.limit(1)).scalar()
 
     def named(self, name: str, version: str) -> ModelVersionRecord | None:
         """Return a version of a model, or None if it is not recorded."""
@@ -132,36 +133,50 @@ class ModelVersions:
 
     def all(self) -> list[ModelVersionRecord]:
         """Return all versions in the order in which they were recorded."""
-        return self._records(None)
-
-    def _records(self, model_id: str | None) -> list[ModelVersionRecord]:
-        query = select(model_versions).order_by(model_versions.c.sequence)
-        if model_id is not None:
-            query = query.where(model_versions.c.model_id == model_id)
         with self._database.reading() as connection:
+            query = select(model_versions).order_by(model_versions.c.sequence)
             rows = connection.execute(query).mappings().all()
-            signatures = _signatures(connection, model_id) if rows else {}
-        return [_record(row, signatures) for row in rows]
+            signatures = {
+                (r["name"], r["version"], r["role"]): ModelSignature(
+                    r["person"], from_ms(r["create_ms"]), r["sequence"]
+                )
+                for r in connection.execute(select(model_signatures)).mappings()
+            }
+        return [
+            ModelVersionRecord(
+                model_id=row["model_id"],
+                name=row["name"],
+                version=row["version"],
+                create_time=from_ms(row["create_ms"]),
+                registered=signatures.get((row["name"], row["version"], "registered")),
+                approved=signatures.get((row["name"], row["version"], "approved")),
+            )
+            for row in rows
+        ]
 
 
-def _may_sign(
-    writer: Writer, model_id: str, version: tuple[str, str], role: SignatureRole, person: str
-) -> bool:
+def _id_of(writer: Writer, name: str, version: str) -> str | None:
+    query = "SELECT model_id FROM model_versions WHERE name = ? AND version = ?"
+    row = writer.first(query, [name, version])
+    return None if row is None else str(row[0])
+
+
+def _may_sign(writer: Writer, name: str, version: str, role: SignatureRole, person: str) -> bool:
     """Return False if the signature is recorded already; raise if it is not permitted."""
-    query = "SELECT role, person FROM model_signatures WHERE model_id = ?"
-    held = {str(r): str(p) for r, p in writer.all(query, [model_id])}
+    query = "SELECT role, person FROM model_signatures WHERE name = ? AND version = ?"
+    held = {str(r): str(p) for r, p in writer.all(query, [name, version])}
     if role in held:
         if held[role] == person:
             return False
         what = f"it was {role} by {held[role]}"
-        raise _refused(*version, what, "give the model a new version")
+        raise _refused(name, version, what, "give the model a new version")
     if role == "approved":
         if "registered" not in held:
             remedy = "another person than the approver runs `margin model register MODEL --by NAME`"
-            raise _refused(*version, "it is not registered", remedy)
+            raise _refused(name, version, "it is not registered", remedy)
         if held["registered"].casefold() == person.casefold():
             what = f"{held['registered']} registered it"
-            raise _refused(*version, what, "a second person has to approve it")
+            raise _refused(name, version, what, "a second person has to approve it")
     return True
 
 
@@ -176,37 +191,8 @@ def _checked(person: str) -> str:
 
 
 def _refused(name: str, version: str, what: str, remedy: str) -> InvalidParameters:
-    where = f"{name}@{version}" if version else name
-    return InvalidParameters("the version of the model is refused", [Problem(where, what, remedy)])
-
-
-def _signatures(
-    connection: Connection, model_id: str | None
-) -> dict[tuple[str, str], ModelSignature]:
-    query = select(model_signatures)
-    if model_id is not None:
-        query = query.where(model_signatures.c.model_id == model_id)
-    return {
-        (r["model_id"], r["role"]): ModelSignature(
-            r["person"], from_ms(r["create_ms"]), r["sequence"]
-        )
-        for r in connection.execute(query).mappings()
-    }
-
-
-def _record(
-    row: RowMapping, signatures: dict[tuple[str, str], ModelSignature]
-) -> ModelVersionRecord:
-    model_id = row["model_id"]
-    return ModelVersionRecord(
-        model_id=model_id,
-        name=row["name"],
-        version=row["version"],
-        parameters=row["parameters"],
-        create_time=from_ms(row["create_ms"]),
-        registered=signatures.get((model_id, "registered")),
-        approved=signatures.get((model_id, "approved")),
-    )
+    problem = Problem(f"{name}@{version}", what, remedy)
+    return InvalidParameters("the version of the model is refused", [problem])
 
 
 __all__ = ["ModelSignature", "ModelVersionRecord", "ModelVersions", "SignatureRole"]

@@ -202,11 +202,12 @@ model_versions = Table(
     "model_versions",
     metadata,
     _logged_key(),
-    Column("model_id", String(64), nullable=False, unique=True),
+    Column("model_id", String(64), nullable=False),
     Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("parameters", Text, nullable=False),
     Column("create_ms", BigInteger, nullable=False),
+    UniqueConstraint("name", "version", name="uq_model_versions_name_version"),
 )
 
 model_signatures = Table(
@@ -214,10 +215,12 @@ model_signatures = Table(
     metadata,
     _logged_key(),
     Column("model_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
     Column("role", String(16), nullable=False),
     Column("person", String(128), nullable=False),
     Column("create_ms", BigInteger, nullable=False),
-    UniqueConstraint("model_id", "role", name="uq_model_signatures_model_id_role"),
+    UniqueConstraint("name", "version", "role", name="uq_model_signatures_name_version_role"),
 )
 
 LOGGED: dict[str, tuple[Table, str]] = {

@@ -30,12 +30,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["sequence"], ["entries.sequence"], name="fk_model_versions_sequence"
         ),
-        sa.UniqueConstraint("model_id", name="uq_model_versions_model_id"),
+        sa.UniqueConstraint("name", "version", name="uq_model_versions_name_version"),
     )
     op.create_table(
         "model_signatures",
         _logged(),
         sa.Column("model_id", sa.String(64), nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("version", sa.Text, nullable=False),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("person", sa.String(128), nullable=False),
         sa.Column("create_ms", sa.BigInteger, nullable=False),
@@ -43,7 +45,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["sequence"], ["entries.sequence"], name="fk_model_signatures_sequence"
         ),
-        sa.UniqueConstraint("model_id", "role", name="uq_model_signatures_model_id_role"),
+        sa.UniqueConstraint(
+            "name", "version", "role", name="uq_model_signatures_name_version_role"
+        ),
     )
     refuse_changes(op.get_bind(), ("model_versions", "model_signatures"))
 
