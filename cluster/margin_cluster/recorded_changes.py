@@ -175,20 +175,16 @@ def explain_recorded_change(
     InvalidPortfolio
         If the account has no positions in either calculation.
     """
-    records = [archive.ledger.calculation(name) for name in (before_id, after_id)]
-    account = _account_of(records, account_id)
+    before, after = (archive.ledger.calculation(name) for name in (before_id, after_id))
+    account = _account_of((before, after), account_id)
     inputs = RecordedInputs(archive, registry)
-    states: list[State] = []
-    ids: list[dict[str, str]] = []
-    for record in records:
-        state = _state(inputs, record, account)
-        states.append(state)
-        ids.append({"portfolio_version": str(record.portfolio_version), **input_ids(state)})
-    if ids[0]["book"] == ids[1]["book"]:  # changes of other accounts only
-        for named in ids:
-            del named["portfolio_version"]
-    found = changes_of_margin(*states, account)
-    return RecordedChange(records[0], records[1], requirement_change(found, *ids))
+    old, new = _state(inputs, before, account), _state(inputs, after, account)
+    old_ids, new_ids = input_ids(old), input_ids(new)
+    if old_ids["book"] != new_ids["book"]:  # otherwise only other accounts have traded
+        old_ids["portfolio_version"] = str(before.portfolio_version)
+        new_ids["portfolio_version"] = str(after.portfolio_version)
+    found = changes_of_margin(old, new, account)
+    return RecordedChange(before, after, requirement_change(found, old_ids, new_ids))
 
 
 def _account_of(records: Sequence[CalculationRecord], account_id: str) -> str:

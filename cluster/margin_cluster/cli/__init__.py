@@ -9,6 +9,7 @@ from margin_cluster.cli.challenge import challenge
 from margin_cluster.cli.compare import compare
 from margin_cluster.cli.errors import JsonErrorGroup
 from margin_cluster.cli.explain import explain_app
+from margin_cluster.cli.explain_changes import changes_command
 from margin_cluster.cli.export import export, risk_arrays
 from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app
@@ -68,6 +69,7 @@ app.command("challenge")(challenge)
 app.command("serve")(serve_command)
 app.command("replay")(replay_command)
 app.command("status")(status_command)
+explain_app.command("changes")(changes_command)
 app.add_typer(explain_app, name="explain")
 app.add_typer(data_app, name="data")
 app.add_typer(surface_app, name="surface")

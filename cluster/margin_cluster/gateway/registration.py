@@ -42,12 +42,7 @@ def add_services(
     server: grpc.aio.Server, use_cases: UseCases, threads: GatewayThreads, admission: Admission
 ) -> None:
     """Register the services of the contract on a server, and enable reflection of them."""
-    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(
-        MarginService(
-            use_cases.accounts, use_cases.books, use_cases.calculations, use_cases.approvals
-        ),
-        server,
-    )
+    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginService(use_cases), server)
     market_data_service_pb2_grpc.add_MarketDataServiceServicer_to_server(
         MarketDataService(use_cases.market, threads), server
     )

@@ -13,6 +13,7 @@ from margin_cluster.gateway.market_data import MarketData
 from margin_cluster.gateway.operations import Operations
 from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
+from margin_cluster.gateway.requirement_changes import RequirementChanges
 from margin_cluster.gateway.scenario_sets import ScenarioBuilder, ScenarioSets
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.positions import Positions
@@ -25,6 +26,7 @@ class UseCases:
     accounts: AccountMargins
     books: BookMargins
     calculations: Calculations
+    requirement_changes: RequirementChanges
     market: MarketData
     portfolios: Portfolios
     scenario_sets: ScenarioSets
@@ -49,6 +51,7 @@ def assemble_use_cases(
         accounts=AccountMargins(cluster, portfolios, recorder, threads, approvals),
         books=BookMargins(cluster, archive, positions, recorder, threads, approvals),
         calculations=Calculations(archive, threads),
+        requirement_changes=RequirementChanges(archive, threads),
         market=MarketData(cluster, archive.ledger, threads),
         portfolios=portfolios,
         scenario_sets=ScenarioSets(cluster, archive, threads, builder),

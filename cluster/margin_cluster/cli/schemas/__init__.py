@@ -6,6 +6,7 @@ meaning gets a new version.
 
 from margin_cluster.cli.schemas.base import Document, Record
 from margin_cluster.cli.schemas.calculations import (
+    ChangedInput,
     ChangeStep,
     CompareDocument,
     ExplainAccountDocument,
@@ -119,6 +120,7 @@ __all__ = [
     "ChallengedPortfolio",
     "ChainBacktestDocument",
     "ChangeStep",
+    "ChangedInput",
     "CheckedPrices",
     "CheckedSource",
     "CompareDocument",

@@ -11,10 +11,7 @@ from margin_actors.actors.book_run import Failures, Progress
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.measures import tail_count
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
-from margin_cluster.gateway.account_margins import AccountMargins
-from margin_cluster.gateway.approvals import ModelApprovals
-from margin_cluster.gateway.book_margins import BookMargins, MarginedBatch
-from margin_cluster.gateway.calculations import Calculations
+from margin_cluster.gateway.book_margins import MarginedBatch
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import margin as convert
 from margin_cluster.gateway.convert.generations import generation_to_proto, inputs_to_proto
@@ -23,7 +20,12 @@ from margin_cluster.gateway.convert.margin_types import (
     margin_to_proto,
     margins_to_columns,
 )
+from margin_cluster.gateway.convert.requirement_changes import (
+    change_request_from_proto,
+    requirement_change_to_proto,
+)
 from margin_cluster.gateway.paging import page_from_proto
+from margin_cluster.gateway.use_cases import UseCases
 from margin_cluster.ledger import CalculationRecord
 from margin_cluster.margin_records import account_failure_record
 
@@ -36,15 +38,10 @@ EXPORT_BYTES = 2**20
 class MarginService(stubs.MarginServiceServicer):
     """See margin_service.proto."""
 
-    def __init__(
-        self,
-        accounts: AccountMargins,
-        books: BookMargins,
-        calculations: Calculations,
-        approvals: ModelApprovals,
-    ) -> None:
-        self._accounts, self._books, self._calculations = accounts, books, calculations
-        self._approvals = approvals
+    def __init__(self, use_cases: UseCases) -> None:
+        self._accounts, self._books = use_cases.accounts, use_cases.books
+        self._calculations, self._changes = use_cases.calculations, use_cases.requirement_changes
+        self._approvals = use_cases.approvals
 
     async def CalculateMargin(
         self, request: pb.CalculateMarginRequest, context: object
@@ -156,6 +153,14 @@ class MarginService(stubs.MarginServiceServicer):
         return pb.ListCalculationsResponse(
             calculations=[convert.calculation_to_proto(r) for r in records],
             next_page_token=following,
+        )
+
+    async def ExplainChange(
+        self, request: pb.ExplainChangeRequest, context: object
+    ) -> pb.ExplainChangeResponse:
+        """Return what changed a requirement between two recorded calculations."""
+        return requirement_change_to_proto(
+            await self._changes.explain(*change_request_from_proto(request))
         )
 
     def _generation(self, generation: ResidentGeneration) -> types.Generation:
