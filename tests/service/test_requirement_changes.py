@@ -1,4 +1,4 @@
-"""What changed a requirement between two recorded calculations, over the wire and in the terminal."""
+"""What changed a requirement between two recorded calculations, by call and on the command line."""
 
 import json
 from collections.abc import Iterator
@@ -42,8 +42,9 @@ def service(embedded: None, world: World, tmp_path_factory: pytest.TempPathFacto
         later = moved_by(world.snapshot, timedelta(hours=6))
         index = {u: 1.03 * p for u, p in later.index_usd.items()}
         expiries = tuple(replace(e, forward_usd=1.03 * e.forward_usd) for e in later.expiries)
-        client.publish_snapshot(*wire(replace(later, index_usd=index, expiries=expiries)))
-        ids["after"] = client.calculate_margin(account).calculation_id
+        moved = replace(later, index_usd=index, expiries=expiries)
+        newest = client.publish_snapshot(*wire(moved)).snapshot_id
+        ids["after"] = client.calculate_margin(account, snapshot_id=newest).calculation_id
         ids["other"] = client.calculate_margin(other).calculation_id
         ids["part"] = client.calculate_book(account_ids=[account]).calculation_id
         ids["portfolio"] = client.calculate_margin(portfolio={PERPETUAL: 100.0}).calculation_id
