@@ -183,16 +183,15 @@ class RecordedInputs:
         return positions
 
     def _stored(self, kind: str, object_id: str, load: Callable[[str], T]) -> T:
-        path = self._archive.store.path(kind, object_id) if is_object_id(object_id) else None
-        if path is None or not path.exists():
-            what = "the object is not in the state folder"
-            raise _missing(str(path or f"{kind} {object_id!r}"), what, _RESTORE)
+        where = f"objects/{kind}/{object_id}.parquet"
+        if not is_object_id(object_id) or not self._archive.store.has(kind, object_id):
+            raise _missing(where, "the object is not in the state folder", _RESTORE)
         try:
             return load(object_id)
         except InvalidMarketData:
             raise
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as fault:
-            problem = Problem(str(path), f"it cannot be read: {fault}", _RESTORE)
+            problem = Problem(where, f"it cannot be read: {fault}", _RESTORE)
             raise InvalidMarketData(
                 f"the stored object {object_id} is damaged", [problem]
             ) from fault

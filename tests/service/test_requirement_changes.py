@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -205,3 +205,28 @@ def test_the_command_line_gives_the_same_changes(
     mixed = CliRunner().invoke(app, ["explain", "changes", ids["before"], str(tmp_path)])
     assert mixed.exit_code == 2
     assert "give two ids or two folders" in mixed.output
+
+
+def test_an_approval_appears_in_answers_and_records(
+    client: MarginClient, world: World, service: tuple[Running, dict[str, str]]
+) -> None:
+    account, gateway = world.book.accounts[0], service[0].gateway
+    first = client.calculate_margin(account)
+    assert first.generation.model_approved_by == ""
+    name, version = world.model.name, world.model.version
+    for role, person in (("registered", "Ada"), ("approved", "Grace")):
+        gateway.archive.ledger.models.sign(name, version, role, person, now=datetime.now(UTC))
+    gateway._use_cases.approvals.refresh()
+    second = client.calculate_margin(account)
+    generations = [
+        second.generation,
+        client.calculate_book().generation,
+        client.get_status().generation,
+        client.explain_margin(account).generation,
+        client.get_calculation(second.calculation_id).calculation.generation,
+    ]
+    assert [g.model_approved_by for g in generations] == ["Grace"] * 5
+    before = client.get_calculation(first.calculation_id).calculation
+    assert before.generation.model_approved_by == ""
+    assert before.caller == "ipv4:127.0.0.1"
+    assert second.digest == first.digest
