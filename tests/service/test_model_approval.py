@@ -1,4 +1,4 @@
-"""A service warns if nobody approved its model, and refuses to start if that is required."""
+"""A service warns if its model is not approved, and refuses to start if that is required."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,6 +1,5 @@
 """Recorded calculations are computed again, from the state folder alone, with the same bits."""
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from json_documents import validated
 from margin_client import MarginClient, Trade
 from margin_cluster.cli import app
 from service_world import Running, World
@@ -33,7 +33,7 @@ class Recorded:
         return result.output
 
     def replay(self, *arguments: str, code: int = 0) -> dict[str, Any]:
-        return json.loads(self.invoke(*arguments, "--json", code=code))
+        return validated(self.invoke(*arguments, "--json", code=code))
 
     def change(self, statement: str) -> None:
         """Change the ledger as anyone with access to the file can."""

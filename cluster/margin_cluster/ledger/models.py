@@ -44,13 +44,13 @@ class ModelVersionRecord:
     version: str
     create_time: datetime
     registered: ModelSignature | None = None
-    """None if nobody has registered it."""
+    """None if it is not registered."""
     approved: ModelSignature | None = None
     """None if it is not approved."""
 
     @property
     def registered_by(self) -> str:
-        """Who registered the version; empty if nobody has."""
+        """Who registered the version; empty if it is not registered."""
         return self.registered.person if self.registered else ""
 
     @property

@@ -74,7 +74,7 @@ class RecordedVersion(Record):
     first_used: str
     """ISO 8601, UTC."""
     registered_by: str
-    """Empty if nobody has registered the version in the ledger."""
+    """empty if the version is not registered in the ledger."""
     approved_by: str
     """Another person; empty if the version is not approved."""
     approve_time: str | None

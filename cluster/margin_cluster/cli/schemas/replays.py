@@ -32,7 +32,7 @@ class ReplayedCalculation(Record):
     model_name: str
     model_version: str
     registered_by: str
-    """Who registered this version of the model; empty if nobody has."""
+    """Who registered this version of the model; empty if it is not registered."""
     approved_by: str
     """Who approved it; empty if it is not approved."""
     approved_when_calculated: bool
