@@ -179,8 +179,13 @@ def test_what_changed_since_the_last_calculation(full_run: Path, tmp_path: Path)
         margin("explain", "changes", full_run, tmp_path / "later", "--account", account, "--json")
     )
     steps = {s["replaced"]: s["change_usd"] for s in found["steps"]}
-    assert steps["positions"] == steps["market"] == 0.0
-    assert sum(steps.values()) == pytest.approx(found["after_usd"] - found["before_usd"])
+    assert [steps[name] for name in ("positions", "time", "index", "volatility")] == [0.0] * 4
+    cents = round(100 * found["after_usd"]) - round(100 * found["before_usd"])
+    assert sum(round(100 * change) for change in steps.values()) == cents
+    for step in found["steps"]:
+        parts = sum(round(100 * amount) for amount in step["components_usd"].values())
+        assert parts == round(100 * step["change_usd"])
+    assert [i["name"] for i in found["steps"][-1]["inputs"]] == ["model"]
     assert found["after_usd"] < found["before_usd"]
 
 
