@@ -133,6 +133,10 @@ class InvalidMarketData(MarginError):  # noqa: N818
     """A market file has the wrong form: a missing column, a wrong type, a damaged file."""
 
 
+class MissingInput(MarginError):  # noqa: N818
+    """An input of a recorded calculation is no longer stored, or never was; restore a backup."""
+
+
 class DataQualityFailure(MarginError):  # noqa: N818
     """The cleansed data violate a limit of the model; the report states which and by how much."""
 

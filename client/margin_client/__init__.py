@@ -29,11 +29,15 @@ from margin_client.results import (
     BookResult,
     Calculation,
     CalculationKind,
+    ChangeStep,
+    ComponentCents,
     Explanation,
     Generation,
+    InputChange,
     MarginResult,
     Portfolio,
     Progress,
+    RequirementChange,
     ScenarioSetSummary,
     ServiceStatus,
     Simulation,
@@ -54,6 +58,10 @@ from margin_client.values import (
 __version__: str = version("margin-cluster")
 
 __all__ = [
+    "RequirementChange",
+    "InputChange",
+    "ComponentCents",
+    "ChangeStep",
     "AccessError",
     "AccountFailure",
     "AccountMargin",

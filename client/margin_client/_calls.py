@@ -197,6 +197,18 @@ def get_calculation(
     return _unary(MARGIN, "GetCalculation", request, results.CalculationDetail)
 
 
+def explain_change(
+    before_calculation_id: str, after_calculation_id: str, account_id: str
+) -> UnaryCall[results.RequirementChange]:
+    """Return the call of `MarginClient.explain_change`."""
+    request = margin_service_pb2.ExplainChangeRequest(
+        before_calculation_id=before_calculation_id,
+        after_calculation_id=after_calculation_id,
+        account_id=account_id,
+    )
+    return _unary(MARGIN, "ExplainChange", request, results.RequirementChange)
+
+
 def list_calculations(
     account_id: str, kind: CalculationKind | None, page_size: int
 ) -> PagedCall[results.Calculation]:

@@ -89,8 +89,6 @@ class AsyncMarginClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # -- margins -------------------------------------------------------------------------------
-
     async def calculate_margin(
         self,
         account_id: str | None = None,
@@ -187,6 +185,19 @@ class AsyncMarginClient:
         call = _calls.get_calculation(calculation_id, account_ids)
         return await self._send(call, timeout_seconds, request_id)
 
+    async def explain_change(
+        self,
+        before_calculation_id: str,
+        after_calculation_id: str,
+        *,
+        account_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.RequirementChange:
+        """Return what changed a requirement; `account_id` is required if both are of books."""
+        call = _calls.explain_change(before_calculation_id, after_calculation_id, account_id)
+        return await self._send(call, timeout_seconds, request_id)
+
     def list_calculations(
         self,
         *,
@@ -197,8 +208,6 @@ class AsyncMarginClient:
     ) -> AsyncIterator[results.Calculation]:
         """Yield recorded calculations, the latest first; pages are fetched as they are read."""
         return self._pages(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
-
-    # -- market data ---------------------------------------------------------------------------
 
     async def publish_snapshot(
         self,
@@ -235,8 +244,6 @@ class AsyncMarginClient:
         """Return a fitted surface, with volatilities at the given ratios of strike to forward."""
         call = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
         return await self._send(call, timeout_seconds, request_id)
-
-    # -- portfolios ----------------------------------------------------------------------------
 
     async def upload_positions(
         self,
@@ -276,8 +283,6 @@ class AsyncMarginClient:
         """Return the positions of an account."""
         return await self._send(_calls.get_portfolio(account_id), timeout_seconds, request_id)
 
-    # -- scenarios -----------------------------------------------------------------------------
-
     async def build_scenario_set(
         self,
         *,
@@ -312,8 +317,6 @@ class AsyncMarginClient:
         call = _calls.activate_scenario_set(scenarios_id, idempotency_key)
         return await self._send(call, timeout_seconds, request_id)
 
-    # -- operations ----------------------------------------------------------------------------
-
     async def get_status(
         self, *, timeout_seconds: float | None = None, request_id: str | None = None
     ) -> results.ServiceStatus:
@@ -334,8 +337,6 @@ class AsyncMarginClient:
             if _calls.is_ready(status):
                 return status
             await self._transport.sleep(attempts.wait_after(_calls.not_ready(status)))
-
-    # -- how calls are made --------------------------------------------------------------------
 
     def _attempts(self, usual: float, limit: float | None, request_id: str | None) -> Attempts:
         seconds = usual if limit is None else limit

@@ -81,8 +81,6 @@ class MarginClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- margins -------------------------------------------------------------------------------
-
     def calculate_margin(
         self,
         account_id: str | None = None,
@@ -179,6 +177,19 @@ class MarginClient:
         call = _calls.get_calculation(calculation_id, account_ids)
         return self._send(call, timeout_seconds, request_id)
 
+    def explain_change(
+        self,
+        before_calculation_id: str,
+        after_calculation_id: str,
+        *,
+        account_id: str = "",
+        timeout_seconds: float | None = None,
+        request_id: str | None = None,
+    ) -> results.RequirementChange:
+        """Return what changed a requirement; `account_id` is required if both are of books."""
+        call = _calls.explain_change(before_calculation_id, after_calculation_id, account_id)
+        return self._send(call, timeout_seconds, request_id)
+
     def list_calculations(
         self,
         *,
@@ -189,8 +200,6 @@ class MarginClient:
     ) -> Iterator[results.Calculation]:
         """Yield recorded calculations, the latest first; pages are fetched as they are read."""
         return self._pages(_calls.list_calculations(account_id, kind, page_size), timeout_seconds)
-
-    # -- market data ---------------------------------------------------------------------------
 
     def publish_snapshot(
         self,
@@ -227,8 +236,6 @@ class MarginClient:
         """Return a fitted surface, with volatilities at the given ratios of strike to forward."""
         call = _calls.get_surface(underlying, strike_over_forward, snapshot_id)
         return self._send(call, timeout_seconds, request_id)
-
-    # -- portfolios ----------------------------------------------------------------------------
 
     def upload_positions(
         self,
@@ -268,8 +275,6 @@ class MarginClient:
         """Return the positions of an account."""
         return self._send(_calls.get_portfolio(account_id), timeout_seconds, request_id)
 
-    # -- scenarios -----------------------------------------------------------------------------
-
     def build_scenario_set(
         self,
         *,
@@ -304,8 +309,6 @@ class MarginClient:
         call = _calls.activate_scenario_set(scenarios_id, idempotency_key)
         return self._send(call, timeout_seconds, request_id)
 
-    # -- operations ----------------------------------------------------------------------------
-
     def get_status(
         self, *, timeout_seconds: float | None = None, request_id: str | None = None
     ) -> results.ServiceStatus:
@@ -326,8 +329,6 @@ class MarginClient:
             if _calls.is_ready(status):
                 return status
             self._transport.sleep(attempts.wait_after(_calls.not_ready(status)))
-
-    # -- how calls are made --------------------------------------------------------------------
 
     def _attempts(self, usual: float, limit: float | None, request_id: str | None) -> Attempts:
         seconds = usual if limit is None else limit

@@ -34,14 +34,20 @@ from margin_cluster.sources import ParquetStore
 class StoreArchive:
     """The archive of a service: a folder that all nodes can access, and the ledger's address.
 
-    Only these two values are pickled; every process opens its own connections.
+    Only these values are pickled; every process opens its own connections.
     """
 
     root: Path
     ledger_url: str
+    is_inspection: bool = False
+    """True to open the ledger only for reading; it must exist and have the current version."""
 
     def __getstate__(self) -> dict[str, object]:
-        return {"root": self.root, "ledger_url": self.ledger_url}
+        return {
+            "root": self.root,
+            "ledger_url": self.ledger_url,
+            "is_inspection": self.is_inspection,
+        }
 
     @cached_property
     def store(self) -> ParquetStore:
@@ -51,7 +57,7 @@ class StoreArchive:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger."""
-        return Ledger(self.ledger_url)
+        return Ledger(self.ledger_url, is_inspection=self.is_inspection)
 
     def put(self, kind: str, object_id: str, table: pa.Table) -> None:
         """Store a table durably under its object id.

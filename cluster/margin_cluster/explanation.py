@@ -9,7 +9,6 @@ import numpy as np
 from margin_actors.engine.explain import (
     State,
     TracedPosition,
-    Waterfall,
     changes_of_margin,
     trace_account,
 )
@@ -25,6 +24,7 @@ from margin_actors.errors import InvalidPortfolio, InvalidRequest, Problem, name
 from margin_actors.market.books import Book, other_accounts, select_account
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.snapshot_table import snapshot_from_table
+from margin_cluster.recorded_changes import RequirementChange, input_ids, requirement_change
 from margin_cluster.sources import ParquetStore
 from margin_cluster.wiring import Workspace, load_scenarios
 
@@ -146,7 +146,9 @@ def explain_account(
     )
 
 
-def explain_changes(workspace: Workspace, before: Path, after: Path, account: str) -> Waterfall:
+def explain_changes(
+    workspace: Workspace, before: Path, after: Path, account: str
+) -> RequirementChange:
     """Return the change of an account's requirement between two stored calculations, in steps.
 
     Raises
@@ -154,7 +156,9 @@ def explain_changes(workspace: Workspace, before: Path, after: Path, account: st
     InvalidPortfolio
         If neither book holds the account, or its positions cannot be priced in any order of steps.
     """
-    return changes_of_margin(load_state(workspace, before), load_state(workspace, after), account)
+    old, new = load_state(workspace, before), load_state(workspace, after)
+    found = changes_of_margin(old, new, account)
+    return requirement_change(found, input_ids(old), input_ids(new))
 
 
 def _alone(book: Book, account: str, run: Path) -> Book:

@@ -21,7 +21,6 @@ from margin_actors.errors import (
     raise_if_any,
 )
 from margin_actors.market.books import Book, account_book, assemble_book, book_of_portfolios
-from margin_actors.market.identity import content_id
 from margin_actors.market.instruments import holding_fault
 from margin_actors.market.portfolios import QUANTITY_MAX
 from margin_cluster.archive import StoreArchive
@@ -126,10 +125,14 @@ class Positions:
                 if change.kind == "upload":
                     self._read_book(change.version, change.content)
                 else:
-                    with self._lock:
-                        self._add(change.trades, change.version)
-                        self._note(change.version)
+                    self.trade(change.version, change.trades)
         return self._version
+
+    def trade(self, version: int, trades: tuple[Trade, ...]) -> None:
+        """Apply the trades of the version that follows the current one."""
+        with self._lock:
+            self._add(trades, version)
+            self._note(version)
 
     def take_in(self, version: int, book: Book) -> None:
         """Apply an upload of this process, whose book need not be read from the store.
@@ -288,6 +291,10 @@ class Positions:
             If the stored positions cannot be read.
         """
         self.follow()
+        return self.known_book()
+
+    def known_book(self) -> tuple[Book | None, int]:
+        """Return (book of all accounts, version) without reading the ledger; see `book`."""
         with self._lock:
             self._require_usable()
             version, base, changed = self._version, self._base, dict(self._changed)
@@ -386,11 +393,3 @@ def _position_problems(
             number = max(n for (a, _), n in last.items() if a == account)
             problems.append(Problem(f"trades[{number}].quantity", f"account {account}: {reason}"))
     return problems
-
-
-def trades_id(trades: Iterable[Trade]) -> str:
-    """Return the content id of trades."""
-    return content_id(
-        "trades",
-        {"rows": [[t.account_id, t.member_id, t.instrument_name, t.quantity] for t in trades]},
-    )

@@ -25,6 +25,7 @@ from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import ScenarioSetRecord, sqlite_url
 from margin_cluster.raylet import child_pid, raylet_pid, watching
+from margin_cluster.recorded_models import approval_notice, record_model
 from margin_cluster.seeding import seed_and_warm
 from margin_cluster.settings import Settings
 from margin_cluster.sources import ModelRegistry
@@ -61,6 +62,8 @@ class ServiceRequest:
     """Database URL of the ledger; None for a SQLite file in the state folder."""
     state: Path | None = None
     """Folder of the ledger and of stored objects; None for the folder `service` of the store."""
+    require_approved_model: bool = False
+    """Refuse to start with a version of the model that is not approved."""
     layout: Layout = field(default_factory=Layout)
 
 
@@ -167,18 +170,20 @@ def _ray_exited(name: str, pid: int) -> None:
 
 
 def open_archive(settings: Settings, request: ServiceRequest) -> StoreArchive:
-    """Return the archive of the service; create its folder and register the model.
+    """Return the archive of the service; create its folder and record the model.
 
     Raises
     ------
     InvalidParameters
-        If the model's version was registered with other parameters.
+        If the model's version is recorded with other parameters.
     """
     state = request.state or settings.store / "service"
     state.mkdir(parents=True, exist_ok=True)
     ModelRegistry(settings.store).use(request.model)
     url = request.ledger_url or sqlite_url(state.resolve() / "ledger.sqlite")
-    return StoreArchive(state.resolve(), url)
+    archive = StoreArchive(state.resolve(), url)
+    record_model(archive.ledger, request.model)
+    return archive
 
 
 def build_scenario_set(
@@ -227,6 +232,10 @@ async def running_gateway(
     from margin_actors.actors.cluster import Cluster
 
     archive = await asyncio.to_thread(open_archive, settings, request)
+    check = partial(approval_notice, is_required=request.require_approved_model)
+    notice = await asyncio.to_thread(check, archive.ledger, request.model)
+    if notice is not None:
+        notify(notice)
     progress("Starting the actors", 0, 0)
     cluster = await Cluster.connect(
         archive, request.model, request.layout, namespace=request.namespace

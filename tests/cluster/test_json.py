@@ -16,6 +16,7 @@ from margin_cluster.cli.schemas.page import reference_page
 from margin_cluster.ledger import Ledger, sqlite_url
 from typer.testing import CliRunner
 
+from margin_actors.clearing.amounts import requirement_units
 from margin_actors.engine.parameters import EARLIER, PRESETS
 from margin_actors.errors import InvalidPortfolio, MarginError
 
@@ -51,7 +52,10 @@ def test_an_explained_account_is_a_document(run_folder: Path) -> None:
     assert all(p["strike_usd"] is None for p in linear)
     changes = document("explain", "changes", run_folder, run_folder, "--account", account)
     assert changes["schema"] == "margin.explain-changes/1"
-    assert changes["before_usd"] == changes["after_usd"] == found["initial_margin_usd"]
+    rounded_up = requirement_units(found["initial_margin_usd"]) / 100
+    assert changes["before_usd"] == changes["after_usd"] == rounded_up
+    assert sum(changes["after_components_usd"].values()) == pytest.approx(rounded_up, abs=1e-9)
+    assert all(step["change_usd"] == 0 and not step["inputs"] for step in changes["steps"])
 
 
 def test_studies_are_documents(tmp_path: Path) -> None:

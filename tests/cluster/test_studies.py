@@ -93,14 +93,26 @@ def test_a_version_that_was_used_never_changes(full_run: Path, small: Path, tmp_
     assert "give the changed model a new version" in text
     assert not (tmp_path / "x").exists()
     changed.write_text(changed.read_text().replace('version = "1"', 'version = "2"'))
-    assert "small 2: model-" in margin(
-        "model", "register", changed, "--approved-by", "risk committee"
+    state = ("--state", tmp_path / "state")
+    registered = margin("model", "register", changed, "--by", "Ada", *state)
+    assert "small 2: model-" in registered
+    assert "registered by Ada" in registered
+    assert "Ada registered it" in margin(
+        "model", "approve", "small@2", "--by", "ada", *state, code=2
     )
+    assert "approved by Grace" in margin("model", "approve", "small@2", "--by", "Grace", *state)
+    assert "not in the ledger" in margin("model", "approve", "small@9", "--by", "A", *state, code=2)
     diff = json.loads(margin("model", "diff", "small@1", changed, "--json"))
     assert diff["changes"] == [{"field": "scenarios.windows", "before": "500", "after": "400"}]
-    versions = json.loads(margin("model", "versions", "--json"))
-    mine = [(v["version"], v["approved_by"]) for v in versions["versions"] if v["name"] == "small"]
-    assert mine == [("1", ""), ("2", "risk committee")]
+    versions = json.loads(margin("model", "versions", *state, "--json"))["versions"]
+    mine = [v for v in versions if v["name"] == "small"]
+    assert [(v["version"], v["registered_by"], v["approved_by"]) for v in mine] == [
+        ("1", "", ""),
+        ("2", "Ada", "Grace"),
+    ]
+    assert [v["approve_time"] is None for v in mine] == [True, False]
+    unsigned = json.loads(margin("model", "versions", "--json"))["versions"]
+    assert all(not v["approved_by"] for v in unsigned)
     assert "The two models have the same parameters" in margin("model", "diff", small, small)
     assert "is not recorded in this store" in margin("model", "diff", "small@9", small, code=2)
 
@@ -167,8 +179,13 @@ def test_what_changed_since_the_last_calculation(full_run: Path, tmp_path: Path)
         margin("explain", "changes", full_run, tmp_path / "later", "--account", account, "--json")
     )
     steps = {s["replaced"]: s["change_usd"] for s in found["steps"]}
-    assert steps["positions"] == steps["market"] == 0.0
-    assert sum(steps.values()) == pytest.approx(found["after_usd"] - found["before_usd"])
+    assert [steps[name] for name in ("positions", "time", "index", "volatility")] == [0.0] * 4
+    cents = round(100 * found["after_usd"]) - round(100 * found["before_usd"])
+    assert sum(round(100 * change) for change in steps.values()) == cents
+    for step in found["steps"]:
+        parts = sum(round(100 * amount) for amount in step["components_usd"].values())
+        assert parts == round(100 * step["change_usd"])
+    assert [i["name"] for i in found["steps"][-1]["inputs"]] == ["model"]
     assert found["after_usd"] < found["before_usd"]
 
 

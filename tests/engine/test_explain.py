@@ -1,6 +1,7 @@
 """Explanations of a margin: prices in a scenario, and the causes of a change."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from made import made_scenarios, model_from, sections
 from small_chain import quotes_of
 
 from margin_actors.engine.explain import STEPS, State, changes_of_margin, trace_account
-from margin_actors.engine.margin import calculate_margin, prepare_market
+from margin_actors.engine.explain.moved_markets import at_prices_of, at_time_of
+from margin_actors.engine.margin import calculate_margin, fit_smiles, prepare_market
 from margin_actors.errors import InvalidPortfolio
-from margin_actors.market.books import Book
-from margin_actors.numerics.black76 import black76_price
+from margin_actors.market.books import Book, other_accounts, select_account
+from margin_actors.market.snapshots import tenor_years
+from margin_actors.numerics.black76 import black76_implied_deviation, black76_price
 
 
 @given(row=st.integers(0, 299), account=st.integers(0, 15))
@@ -47,10 +50,14 @@ def test_traced_prices_make_the_account_s_profit(snapshot, book, row, account) -
 
 
 def states(snapshot, book) -> tuple[State, State]:
-    """Return yesterday's and today's state, which differ in all four kinds of input."""
+    """Return two states an hour apart, which differ in all six kinds of input."""
+    later = snapshot.time + timedelta(hours=1)
     moved = replace(
-        snapshot, index_usd={u: 1.05 * p for u, p in snapshot.index_usd.items()},
-        expiries=tuple(replace(e, forward_usd=1.05 * e.forward_usd) for e in snapshot.expiries),
+        snapshot, time=later, index_usd={u: 1.05 * p for u, p in snapshot.index_usd.items()},
+        expiries=tuple(
+            replace(e, forward_usd=1.05 * e.forward_usd, tenor_years=tenor_years(later, e.expiry))
+            for e in snapshot.expiries
+        ),
     )  # fmt: skip
     traded = Book(
         book.accounts, book.members, book.instruments, book.start, book.instrument_index,
@@ -79,15 +86,94 @@ def test_the_waterfall_adds_up(snapshot, book) -> None:
     np.testing.assert_allclose(found.components_usd.sum(axis=1), found.requirement_usd, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["positions", "market", "scenarios", "parameters"])
+@pytest.mark.parametrize("kind", ["positions", "time", "index", "scenarios", "parameters"])
 def test_a_step_in_which_nothing_changed_adds_nothing(snapshot, book, kind) -> None:
     before, after = states(snapshot, book)
-    names = {"positions": "book", "market": "snapshot", "parameters": "model"}
-    field = names.get(kind, kind)
-    only = replace(before, **{field: getattr(after, field)})
+    if kind == "time":
+        only = replace(before, snapshot=at_time_of(snapshot, after.snapshot))
+    elif kind == "index":
+        sooner = replace(after.snapshot, time=snapshot.time)
+        only = replace(before, snapshot=at_prices_of(snapshot, sooner))
+    else:
+        field = {"positions": "book", "parameters": "model"}.get(kind, kind)
+        only = replace(before, **{field: getattr(after, field)})
     found = changes_of_margin(before, only, book.accounts[3])
     assert found.change_usd[STEPS.index(kind)] != 0.0
     assert np.count_nonzero(found.change_usd) == 1
+
+
+def volatilities(snapshot, quote) -> dict[str, float]:
+    """Return the volatility that a quote of each option implies; NaN if it implies none."""
+    options = snapshot.options
+    items = [snapshot.expiries[i] for i in options.expiry_index.tolist()]
+    forward = np.array([e.forward_usd for e in items])
+    unit = np.where(options.is_inverse, forward, 1.0)
+    implied = black76_implied_deviation(quote * unit, forward, options.strike_usd, options.is_call)
+    tenors = np.array([e.tenor_years for e in items])
+    return dict(zip(options.names, (implied / np.sqrt(tenors)).tolist(), strict=True))
+
+
+def test_a_moved_market_has_the_prices_of_one_snapshot_and_the_volatilities_of_the_other(
+    snapshot, book
+) -> None:
+    _, after = states(snapshot, book)
+    target = after.snapshot
+    moved = at_prices_of(snapshot, target)
+    assert (moved.time, moved.index_usd, moved.expiries) == (
+        target.time, target.index_usd, target.expiries
+    )  # fmt: skip
+    for name in ("bid", "ask"):
+        before = volatilities(snapshot, getattr(snapshot.options, name))
+        after_move = volatilities(moved, getattr(moved.options, name))
+        known = [n for n, vol in before.items() if np.isfinite(vol)]
+        assert len(known) > 100
+        found = np.array([after_move[n] for n in known])
+        wanted = np.array([before[n] for n in known])
+        # Prices deep in the money hardly depend on the volatility.
+        assert np.median(np.abs(found - wanted)) < 1e-9
+        np.testing.assert_allclose(found, wanted, atol=2e-4)
+    assert at_prices_of(moved, target).id == moved.id
+    assert at_prices_of(snapshot, snapshot) is at_time_of(snapshot, snapshot) is snapshot
+    fit_smiles(moved, model_from("hs-surface"))
+
+
+def test_expiries_that_pass_before_the_later_time_are_dropped(snapshot) -> None:
+    first = min(e.expiry for e in snapshot.expiries)
+    later = replace(snapshot, time=first, expiries=(), options=quotes_of(snapshot.options, []))
+    moved = at_time_of(snapshot, later)
+    assert all(e.expiry > first and e.tenor_years > 0 for e in moved.expiries)
+    assert 0 < len(moved.expiries) < len(snapshot.expiries)
+    for name, row in moved.option_row.items():
+        was = snapshot.expiries[snapshot.options.expiry_index[snapshot.option_row[name]]]
+        now = moved.expiries[moved.options.expiry_index[row]]
+        assert (was.underlying, was.expiry) == (now.underlying, now.expiry)
+        assert was.forward_usd == now.forward_usd
+    assert set(moved.option_row) == {
+        n for n, i in snapshot.option_row.items()
+        if snapshot.expiries[snapshot.options.expiry_index[i]].expiry > first
+    }  # fmt: skip
+
+
+def test_other_accounts_of_the_member_count_in_every_step(snapshot, book) -> None:
+    sized = {"addons": {"members": {"enabled": True}, "concentration": {"enabled": True}}}
+    before, after = states(snapshot, book)
+    member = next(m for m in book.members if book.members.count(m) > 1)
+    account = book.accounts[book.members.index(member)]
+    model = model_from("hs-surface", **sized)
+    whole = [replace(s, model=model) for s in (before, after)]
+    alone = [
+        replace(
+            s,
+            book=select_account(s.book, s.book.accounts.index(account)),
+            others=other_accounts(s.book, [account]),
+        )
+        for s in whole
+    ]
+    found, expected = changes_of_margin(*alone, account), changes_of_margin(*whole, account)
+    np.testing.assert_array_equal(found.requirement_usd, expected.requirement_usd)
+    np.testing.assert_array_equal(found.components_usd, expected.components_usd)
+    lone = changes_of_margin(*(replace(s, others=None) for s in alone), account)
+    assert np.any(lone.requirement_usd != found.requirement_usd)
 
 
 def test_an_account_may_be_new_or_gone(snapshot, book) -> None:
@@ -136,7 +222,7 @@ def test_positions_that_the_old_market_does_not_list_come_after_the_market(snaps
     found = changes_of_margin(
         replace(before, snapshot=fewer, book=smaller), after, book.accounts[account]
     )
-    assert found.steps[:2] == ("market", "positions")
+    assert found.steps[:4] == ("time", "index", "volatility", "positions")
     assert found.change_usd.sum() == pytest.approx(
         found.requirement_usd[-1] - found.requirement_usd[0]
     )
@@ -148,8 +234,8 @@ def test_a_tool_that_was_switched_on_brings_its_scenarios_with_it(snapshot, book
     found = changes_of_margin(
         before, replace(after, scenarios=sections(), model=floored), book.accounts[3]
     )
-    assert found.steps == (*STEPS[:3], "parameters")
+    assert found.steps == STEPS
     back = changes_of_margin(
         replace(before, scenarios=sections(), model=floored), after, book.accounts[3]
     )
-    assert back.steps == ("positions", "market", "scenarios and parameters")
+    assert back.steps == (*STEPS[:4], "scenarios and parameters")

@@ -5,7 +5,9 @@ import gc
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import grpc
 import pytest
@@ -19,22 +21,28 @@ from margin_client import (
     MarginClient,
     MarginClientError,
     RetryPolicy,
-    ServiceStatus,
     UnavailableError,
 )
 from margin_cluster.gateway import GatewayOptions
+from margin_cluster.gateway import monitor as gateway_monitor
 from margin_cluster.gateway.caller import caller_of
+from margin_cluster.gateway.convert.stream import Ending
+from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.health import HealthMonitor
+from margin_cluster.gateway.interceptor import CallInterceptor
+from margin_cluster.gateway.messages import CallerWaits, Received
 from margin_cluster.gateway.metrics import Metrics
+from margin_cluster.gateway.monitor import Monitor
 from margin_cluster.gateway.paging import page_from_proto
 from margin_cluster.service import start_logging
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
+from margin_protos.v1 import portfolio_service_pb2 as upload_pb
 from prometheus_client import generate_latest
 from service_world import Running, World, beside, log_to_standard_error, wire
 from waiting import wait_until
 
-from margin_actors.errors import InvalidParameters, Problem
+from margin_actors.errors import InvalidParameters, LedgerUnavailable, Problem
 
 ONCE = RetryPolicy(attempts_max=1)
 
@@ -88,32 +96,68 @@ def health_of(running: Running) -> int:
         return stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
 
 
-def test_health_follows_the_ledger(running: Running, client: MarginClient) -> None:
+def test_health_follows_the_ledger(
+    running: Running, client: MarginClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Health is NOT_SERVING while the ledger cannot be used, and SERVING again afterwards."""
+    fault = LedgerUnavailable("database or disk is full")
+
+    def fail() -> None:
+        raise fault
 
     def becomes(status: int) -> None:
         wait_until(lambda: health_of(running) == status, 10)
 
-    def status_during_the_fault() -> ServiceStatus:
-        # The next check of the ledger, which is writable, ends the fault.
-        running.gateway.health.set_ledger_fault("database or disk is full")
-        return client.get_status()
-
     becomes(health_pb2.HealthCheckResponse.SERVING)
-    running.gateway.health.set_ledger_fault("database or disk is full")
-    try:
+    with monkeypatch.context() as during:
+        during.setattr(running.gateway.archive.ledger, "check_writable", fail)
+        running.gateway.health.ledger_failed(fault)
         becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
-        wait_until(lambda: not status_during_the_fault().is_ready, 10)
-        wait_until(
-            lambda: (
-                status_during_the_fault().problems
-                == ("the ledger cannot be used: database or disk is full",)
-            ),
-            10,
-        )
-    finally:
-        running.gateway.health.set_ledger_fault(None)
+        status = client.get_status()
+        assert not status.is_ready
+        assert status.problems == ("the ledger cannot be used: database or disk is full",)
     becomes(health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_a_check_that_began_before_a_failure_does_not_end_the_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ledger is checked again until a check that began after the last failure succeeds."""
+    monkeypatch.setattr(gateway_monitor, "FAILED_CHECK_SECONDS", 0.0)
+    health = HealthMonitor()
+    checks: list[list[str]] = []
+    health.accept_writes()
+
+    class Failing:
+        """A ledger on which an operation fails while its first check succeeds."""
+
+        def check_writable(self) -> None:
+            checks.append(health.problems())
+            if len(checks) == 1:
+                health.ledger_failed(LedgerUnavailable("the disk is full"))
+
+    class Quiet:
+        """Everything else that the monitor reads."""
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_, **__: asyncio.Future() if name == "control_store_answers" else None
+
+        async def run_io(self, work: Callable[[], None]) -> None:
+            work()
+
+    async def watch() -> None:
+        quiet: Any = Quiet()
+        ledger: Any = Failing()
+        monitor = Monitor(quiet, ledger, quiet, quiet, health, quiet, quiet)
+        health.ledger_failed(LedgerUnavailable("the disk is full"))
+        async with asyncio.timeout(30):
+            while health.problems()[1:]:
+                await asyncio.sleep(0.01)
+        await monitor.close()
+
+    asyncio.run(watch())
+    assert len(checks) == 2
+    assert all("the disk is full" in problems[-1] for problems in checks)
 
 
 def test_every_condition_of_health_is_listed() -> None:
@@ -147,6 +191,81 @@ def test_reflection_lists_and_describes_the_services(running: Running, version: 
     assert {"margin_protos.v1.MarginService", "grpc.health.v1.Health", own} <= services
     (file,) = described.file_descriptor_response.file_descriptor_proto
     assert f"grpc.reflection.{version}".encode() in file
+
+
+class LeftContext:
+    """The context of a call whose caller has left while it sent a stream of requests.
+
+    gRPC reports the end of the stream, and fails to send a status; it cancels the call later.
+    """
+
+    def __init__(self, *messages: object, is_gone: bool) -> None:
+        self._messages, self._is_gone = list(messages), is_gone
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:4711"
+
+    def time_remaining(self) -> float | None:
+        return None
+
+    def invocation_metadata(self) -> None:
+        return None
+
+    async def read(self) -> object:
+        return self._messages.pop(0) if self._messages else grpc.aio.EOF
+
+    async def abort(self, code: grpc.StatusCode, *_: object) -> NoReturn:
+        if self._is_gone:
+            raise grpc.aio.InternalError("the batch cannot be executed")
+        raise grpc.aio.AbortError(code.name)
+
+
+@pytest.mark.parametrize(("is_gone", "code"), [(True, "CANCELLED"), (False, "INVALID_ARGUMENT")])
+def test_the_input_of_a_caller_that_has_left_is_not_judged(
+    log: io.StringIO, is_gone: bool, code: str
+) -> None:
+    """An incomplete stream is an error of a caller that waits for its status, and no other."""
+    options, metrics = GatewayOptions(), Metrics()
+
+    async def incomplete(requests: Any, _context: object) -> None:
+        ending = Ending()
+        async for request in requests:
+            ending.note(request)
+        ending.require()
+
+    async def call() -> None:
+        interceptor = CallInterceptor(
+            Admission(
+                options.unary_limits,
+                options.streaming_limits,
+                uploads_max=1,
+                caller_uploads_max=1,
+                waiting_bytes_max=1_000,
+            ),
+            CallerWaits(first_seconds_max=9.0, stall_seconds_max=9.0, unread_seconds_max=9.0),
+            HealthMonitor(),
+            metrics,
+            unary_seconds_max=9.0,
+            streaming_seconds_max=9.0,
+            has_certificates=False,
+        )
+        details = SimpleNamespace(method="/margin_protos.v1.ScenarioService/Incomplete")
+        handler = grpc.stream_unary_rpc_method_handler(
+            incomplete, upload_pb.UploadPositionsRequest.FromString
+        )
+
+        async def continuation(_details: object) -> Any:
+            return handler
+
+        wrapped: Any = await interceptor.intercept_service(continuation, details)
+        message = Received(upload_pb.UploadPositionsRequest(), 0)
+        with pytest.raises(asyncio.CancelledError if is_gone else grpc.aio.AbortError):
+            await wrapped.stream_unary(None, LeftContext(message, is_gone=is_gone))
+
+    asyncio.run(call())
+    events = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [event["code"] for event in events if event["event"] == "call"] == [code]
+    assert f'code="{code}"' in generate_latest(metrics.registry).decode()
 
 
 def test_a_caller_that_leaves_is_logged_as_cancelled(

@@ -4,6 +4,12 @@ The comments of the .proto files define every field. Amounts are in US dollars. 
 shortfall and requirements are positive for losses; profits are negative for losses. Times are UTC.
 """
 
+from margin_client.results.changes import (
+    ChangeStep,
+    ComponentCents,
+    InputChange,
+    RequirementChange,
+)
 from margin_client.results.margin import (
     BookResult,
     Calculation,
@@ -62,17 +68,21 @@ __all__ = [
     "CalculationDetail",
     "CalculationKind",
     "ChainFinding",
+    "ChangeStep",
+    "ComponentCents",
     "Explanation",
     "ExportedFiles",
     "Generation",
+    "InputChange",
     "InputIds",
     "MarginResult",
-    "PARTS",
     "PartInput",
+    "PARTS",
     "Portfolio",
     "PositionContribution",
     "Progress",
     "PublishedSnapshot",
+    "RequirementChange",
     "RequirementPart",
     "ScenarioSetSummary",
     "ServiceStatus",

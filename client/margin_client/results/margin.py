@@ -275,6 +275,8 @@ class Calculation:
     """Version of the positions; 0 for a portfolio in the request and for old records."""
     expired_positions: int = 0
     """Number of positions that had expired at the snapshot's time and await settlement."""
+    caller: str = ""
+    """Who requested it; empty for old records."""
 
 
 @dataclass(frozen=True, slots=True)

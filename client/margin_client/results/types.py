@@ -27,6 +27,8 @@ class Generation:
     quarantined_expiries: tuple[str, ...] = ()
     """Expiries whose options are not priced, for example ``BTC 27MAR26``: they failed a quality
     gate of the model, or have too few quotes for a smile."""
+    model_approved_by: str = ""
+    """Person who approved this version of the model; empty if it is not approved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ from margin_cluster.cli.challenge import challenge
 from margin_cluster.cli.compare import compare
 from margin_cluster.cli.errors import JsonErrorGroup
 from margin_cluster.cli.explain import explain_app
+from margin_cluster.cli.explain_changes import changes_command
 from margin_cluster.cli.export import export, risk_arrays
 from margin_cluster.cli.ledger import ledger_app
 from margin_cluster.cli.market import data_app
 from margin_cluster.cli.model import model_app
 from margin_cluster.cli.model_impact import impact
+from margin_cluster.cli.model_versions import approve_model, list_versions, register_model
 from margin_cluster.cli.procyclicality import procyclicality
+from margin_cluster.cli.replay import replay_command
 from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
 from margin_cluster.cli.schema import schema_command
@@ -52,6 +55,9 @@ def main(
 
 
 app.command("run")(run)
+model_app.command("register")(register_model)
+model_app.command("approve")(approve_model)
+model_app.command("versions")(list_versions)
 model_app.command("impact")(impact)
 app.command("report")(report)
 app.command("export")(export)
@@ -61,7 +67,9 @@ app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
 app.command("challenge")(challenge)
 app.command("serve")(serve_command)
+app.command("replay")(replay_command)
 app.command("status")(status_command)
+explain_app.command("changes")(changes_command)
 app.add_typer(explain_app, name="explain")
 app.add_typer(data_app, name="data")
 app.add_typer(surface_app, name="surface")

@@ -21,9 +21,10 @@ from margin_cluster.cli.schemas import ErrorDocument, ErrorKind, ErrorProblem
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EXIT_INVALID, EXIT_QUALITY, EXIT_UNAVAILABLE, EXIT_INCOMPLETE = 2, 3, 4, 5
+EXIT_INVALID, EXIT_QUALITY, EXIT_UNAVAILABLE, EXIT_INCOMPLETE, EXIT_MISSING = 2, 3, 4, 5, 6
 """Exit codes: an input or a path cannot be used; data fail a quality limit; a data source does not
-answer; the results were written but some accounts could not be margined."""
+answer; the results were written but some accounts could not be margined; an input of a recorded
+calculation is missing."""
 EXIT_INTERRUPTED, EXIT_PIPE = 130, 141
 """Exit codes: interrupted from the keyboard; the reader of standard output has closed it. A shell
 reports SIGINT and SIGPIPE in the same way."""
@@ -50,6 +51,7 @@ KINDS: Mapping[type[MarginError], ErrorKind] = {
     errors.InvalidMarketData: "invalid_market_data",
     errors.InvalidRequest: "invalid_request",
     errors.MissingMarketData: "missing_market_data",
+    errors.MissingInput: "missing_input",
     errors.DataQualityFailure: "data_quality",
     errors.SourceUnavailable: "source_unavailable",
     errors.UnknownAccount: "unknown_account",
@@ -69,6 +71,7 @@ KINDS: Mapping[type[MarginError], ErrorKind] = {
 _EXIT_CODES: Mapping[type[MarginError], int] = {
     errors.DataQualityFailure: EXIT_QUALITY,
     errors.SourceUnavailable: EXIT_UNAVAILABLE,
+    errors.MissingInput: EXIT_MISSING,
 }
 """Exit codes other than EXIT_INVALID."""
 

@@ -5,24 +5,21 @@ from typing import Annotated, TypeAlias
 
 import numpy as np
 import typer
-from rich.table import Table
 
 from margin_actors.engine.margin import binding_components
-from margin_cluster.cli.console import amounts_in, opened_workspace, out, print_json
+from margin_cluster.cli.console import opened_workspace, print_json
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.explain_tables import show_account
 from margin_cluster.cli.options import AsJson
 from margin_cluster.cli.schemas import (
-    ChangeStep,
     ExplainAccountDocument,
-    ExplainChangesDocument,
     ExplainedPosition,
     Figure,
     TailScenario,
     TracedInstrument,
     TracedScenario,
 )
-from margin_cluster.explanation import ExplainedAccount, explain_account, explain_changes
+from margin_cluster.explanation import ExplainedAccount, explain_account
 
 explain_app = typer.Typer(
     help="Explain a requirement, or its change between two calculations.", no_args_is_help=True
@@ -127,38 +124,3 @@ def _traced(found: ExplainedAccount) -> list[TracedInstrument]:
 def _known(value: float) -> float | None:
     """Return a value, or None for NaN."""
     return None if np.isnan(value) else float(value)
-
-
-@explain_app.command("changes")
-@reporting_errors
-def changes_command(
-    before: Annotated[Path, typer.Argument(help="Folder of the earlier calculation.")],
-    after: Annotated[Path, typer.Argument(help="Folder of the later calculation.")],
-    account: Account,
-    as_json: AsJson = False,
-) -> None:
-    """Show how positions, market, scenarios and parameters changed an account's requirement."""
-    with opened_workspace(None, quiet=True) as (workspace, _):
-        found = explain_changes(workspace, before, after, account)
-    steps = [
-        ChangeStep(replaced=step, change_usd=float(change))
-        for step, change in zip(found.steps, found.change_usd, strict=True)
-    ]
-    values = [float(x) for x in found.requirement_usd]
-    if as_json:
-        print_json(
-            ExplainChangesDocument(
-                account=account, before_usd=values[0], steps=steps, after_usd=values[-1]
-            )
-        )
-        return
-    unit, shown_as = amounts_in(max(abs(x) for x in values))
-    table = Table(title=f"Requirement of {account}, {unit}", title_justify="left")
-    for name in ("", "change", "requirement"):
-        table.add_column(name, justify="right" if name else "left")
-    table.add_row("before", "", shown_as(values[0]))
-    for step, value in zip(steps, values[1:], strict=True):
-        table.add_row(step.replaced, shown_as(step.change_usd), shown_as(value))
-    table.add_section()
-    table.add_row("after", shown_as(values[-1] - values[0]), shown_as(values[-1]))
-    out.print(table)

@@ -25,7 +25,7 @@ ledger_app = typer.Typer(
 )
 
 
-def _location(ledger: str | None, state: Path | None) -> tuple[str, Path]:
+def ledger_location(ledger: str | None, state: Path | None) -> tuple[str, Path]:
     """Return (URL of the ledger, state folder), with the defaults of `margin serve`."""
     root = (state or settings().store / "service").resolve()
     return ledger or sqlite_url(root / "ledger.sqlite"), root
@@ -40,7 +40,7 @@ def backup_command(
     as_json: AsJson = False,
 ) -> None:
     """Copy the ledger and the objects to which it refers; the service may be running."""
-    url, root = _location(ledger, state)
+    url, root = ledger_location(ledger, state)
     made = create_backup(url, root, folder)
     if as_json:
         print_json(_backup_document(folder, made))
@@ -59,7 +59,7 @@ def restore_command(
     as_json: AsJson = False,
 ) -> None:
     """Verify a backup and write it into an empty ledger and state folder."""
-    url, root = _location(ledger, state)
+    url, root = ledger_location(ledger, state)
     restored = restore_backup(folder, url, root)
     if as_json:
         print_json(_backup_document(folder, restored))
@@ -89,7 +89,7 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Verify the ledger and the stored objects; exit with code 2 if there is a difference."""
-    url, root = _location(ledger, state)
+    url, root = ledger_location(ledger, state)
     expected = None if expect is None else _entry(expect)
     if accept:
         kept, lost = accept_loss(url)

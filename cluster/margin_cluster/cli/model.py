@@ -19,9 +19,7 @@ from margin_cluster.cli.schemas import (
     ModelDiffDocument,
     ModelDocument,
     ModelListDocument,
-    ModelVersionsDocument,
     ParameterChange,
-    RecordedVersion,
 )
 from margin_cluster.sources import ModelRegistry
 from margin_cluster.wiring import load_model
@@ -148,45 +146,3 @@ def find_model(name: str) -> ModelParameters:
             [Problem("model", name, "`margin model versions` lists the recorded versions")],
         )
     return record.parameters
-
-
-@model_app.command("register")
-@reporting_errors
-def register_model(
-    model: Annotated[str, typer.Argument(help="Preset or TOML file.")],
-    approved_by: Annotated[str, typer.Option("--approved-by", help="Who approved it.")] = "",
-) -> None:
-    """Record a version of a model; the parameters of a recorded version cannot change."""
-    record = ModelRegistry(settings().store).use(load_model(model), approved_by=approved_by)
-    p = record.parameters
-    who = f", approved by {record.approved_by}" if record.approved_by else ""
-    out.print(
-        f"{p.name} {p.version}: {record.model_id}, recorded since {record.first_used:%F %T}{who}"
-    )
-
-
-@model_app.command("versions")
-@reporting_errors
-def list_versions(as_json: AsJson = False) -> None:
-    """List the model versions that were used with this store."""
-    records = ModelRegistry(settings().store).records()
-    if as_json:
-        versions = [
-            RecordedVersion(
-                name=r.parameters.name,
-                version=r.parameters.version,
-                id=r.model_id,
-                first_used=r.first_used.isoformat(),
-                approved_by=r.approved_by,
-            )
-            for r in records
-        ]
-        print_json(ModelVersionsDocument(versions=versions))
-        return
-    table = Table()
-    for name in ("model", "version", "id", "first used", "approved by"):
-        table.add_column(name, overflow="fold")
-    for r in records:
-        p = r.parameters
-        table.add_row(p.name, p.version, r.model_id, f"{r.first_used:%F %T}", r.approved_by)
-    out.print(table)

@@ -52,6 +52,13 @@ def serve_command(
         typer.Option("--replace-book", help="Replace all positions of the ledger by --book."),
     ] = False,
     model: Model = DEFAULT_PRESET,
+    require_approved_model: Annotated[
+        bool,
+        typer.Option(
+            "--require-approved-model",
+            help="Start only with a version of the model that `margin model approve` approved.",
+        ),
+    ] = False,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 for any free port.")] = 50051,
     health_port: Annotated[
@@ -201,6 +208,7 @@ def serve_command(
         cpus=cpus,
         ledger_url=ledger,
         state=state,
+        require_approved_model=require_approved_model,
         layout=Layout(shards=shards),
     )
     if replace_book and book is None:

@@ -26,15 +26,16 @@ from margin_actors.engine.margin import (
 from margin_actors.engine.measures import Attribution, attribute
 from margin_actors.errors import InvalidRequest, MissingMarketData, Problem, named_input
 from margin_actors.market.books import Book, book_of_portfolios
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.calculations import FinishedCalculation, calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import Subject
-from margin_cluster.gateway.margin_records import account_margin_record
 from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import AccountMarginRecord, CalculationRecord
+from margin_cluster.margin_records import account_margin_record
 from margin_cluster.member_files import exported_files
 from margin_cluster.positions import Holding, add_quantities
 
@@ -116,8 +117,9 @@ class AccountMargins:
         portfolios: Portfolios,
         recorder: Recorder,
         threads: GatewayThreads,
+        approvals: ModelApprovals,
     ) -> None:
-        self._cluster, self._portfolios = cluster, portfolios
+        self._cluster, self._portfolios, self._approvals = cluster, portfolios, approvals
         self._recorder, self._threads = recorder, threads
 
     async def calculate(self, subject: Subject, key: str, call: Call) -> CalculationRecord:
@@ -220,7 +222,7 @@ class AccountMargins:
         inputs = input_ids(generation, held.book_id)
         finished = FinishedCalculation(
             kind="account",
-            generation=generation,
+            generation=self._approvals.summary(generation),
             inputs=inputs,
             margins=margins,
             digest=result_digest(
@@ -234,6 +236,7 @@ class AccountMargins:
             expired_positions=len(account.expired),
             account_id=holding.account_id,
             margin=account_margin(generation, margins, 0, holding, account.expired),
+            portfolio=None if holding.account_id else holding.positions,
         )
         return calculation_record(finished, call, key=key)
 

@@ -12,14 +12,15 @@ from margin_actors.engine.margin import Margins
 from margin_actors.errors import NotReady, Problem, UnknownAccount
 from margin_actors.market.books import Book, other_accounts, select_positions
 from margin_cluster.archive import StoreArchive
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.calculations import FinishedCalculation, calculation_record
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.convert.generations import input_ids
 from margin_cluster.gateway.convert.margin import BookSubject
-from margin_cluster.gateway.margin_records import account_failure_record, margins_to_table
 from margin_cluster.gateway.recorder import Recorder
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import CalculationRecord
+from margin_cluster.margin_records import account_failure_record, margins_to_table
 from margin_cluster.positions import Positions
 
 FAILURES_KEPT_MAX = 1_000
@@ -51,8 +52,10 @@ class BookMargins:
         positions: Positions,
         recorder: Recorder,
         threads: GatewayThreads,
+        approvals: ModelApprovals,
     ) -> None:
         self._cluster, self._archive, self._positions = cluster, archive, positions
+        self._approvals = approvals
         self._recorder, self._threads = recorder, threads
 
     async def calculate(
@@ -89,7 +92,7 @@ class BookMargins:
         live = done.assessment
         finished = FinishedCalculation(
             kind="book",
-            generation=generation,
+            generation=self._approvals.summary(generation),
             inputs=input_ids(generation, live.book_id),
             margins=done.margins,
             digest=done.digest,

@@ -1,5 +1,6 @@
 """Recorded calculations: the record of a new one, and the reading of stored ones."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -7,22 +8,21 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.margin import Margins
 from margin_actors.errors import Problem, UnknownAccount
 from margin_actors.market.identity import content_id
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call
-from margin_cluster.gateway.convert.generations import summary_of_generation
-from margin_cluster.gateway.margin_records import margin_record_from_row
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import (
     AccountFailureRecord,
     AccountMarginRecord,
     CalculationKind,
     CalculationRecord,
+    GenerationSummary,
     InputIds,
 )
+from margin_cluster.margin_records import margin_record_from_row
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FinishedCalculation:
     """The result of a calculation, with everything of it that its record states."""
 
     kind: CalculationKind
-    generation: ResidentGeneration
+    generation: GenerationSummary
     inputs: InputIds
     margins: Margins
     """Of all accounts that were margined."""
@@ -57,6 +57,8 @@ class FinishedCalculation:
     """Number of accounts of a book that could not be margined."""
     failures: tuple[AccountFailureRecord, ...] = ()
     """The first of these accounts, with reasons."""
+    portfolio: Mapping[str, float] | None = None
+    """The positions of a portfolio in the request; None for positions of the ledger."""
 
 
 class Calculations:
@@ -124,7 +126,7 @@ def calculation_record(finished: FinishedCalculation, call: Call, *, key: str) -
         create_time=datetime.now(UTC),
         request_id=call.request_id,
         account_id=finished.account_id,
-        generation=summary_of_generation(finished.generation),
+        generation=finished.generation,
         inputs=inputs,
         digest=finished.digest,
         accounts=margins.positions.size,
@@ -136,4 +138,6 @@ def calculation_record(finished: FinishedCalculation, call: Call, *, key: str) -
         expired_positions=finished.expired_positions,
         failures=finished.failures,
         idempotency_key=key,
+        caller=call.caller,
+        portfolio=finished.portfolio,
     )

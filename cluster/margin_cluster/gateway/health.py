@@ -12,12 +12,15 @@ class HealthMonitor:
         self._accepts_writes = self._has_generation = self._is_stopping = False
         self._ledger_fault: str | None = None
         self._cluster_fault: str | None = None
+        self.ledger_failures = 0
+        """Number of failed ledger operations so far."""
         self.on_ledger_failure: Callable[[Exception], None] | None = None
         """Called from any thread after a ledger operation has failed."""
 
     def ledger_failed(self, error: Exception) -> None:
         """Note that a ledger operation has failed; the fault remains until a check succeeds."""
         self._ledger_fault = getattr(error, "summary", str(error))
+        self.ledger_failures += 1
         if self.on_ledger_failure is not None:
             self.on_ledger_failure(error)
 

@@ -267,8 +267,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 "internal", request_id=call.request_id, method=call.method, exc_info=error
             )
         problems = getattr(error, "problems", ())[:LOGGED_PROBLEMS_MAX]
-        self._finished(call, failure.code.name, failure.message, [str(p) for p in problems])
-        await _abort(context, failure)
+        try:
+            await _abort(context, failure)
+        except asyncio.CancelledError:
+            # The error may be a consequence: gRPC ends the stream of requests of a caller that has
+            # left like any other, sometimes before it cancels the call.
+            self._finished(call, "CANCELLED")
+            raise
+        except grpc.aio.AbortError:
+            self._finished(call, failure.code.name, failure.message, [str(p) for p in problems])
+            raise
 
     def _finished(
         self, call: Call, code: str, message: str | None = None, problems: Sequence[str] = ()

@@ -13,6 +13,7 @@ import structlog
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import CoordinatorStatus
 from margin_actors.errors import LedgerUnavailable, MarginError
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.metrics import Metrics
 from margin_cluster.gateway.threads import GatewayThreads
@@ -40,9 +41,11 @@ class Monitor:
         threads: GatewayThreads,
         health: HealthMonitor,
         metrics: Metrics,
+        approvals: ModelApprovals,
     ) -> None:
         self._cluster, self._ledger, self._positions = cluster, ledger, positions
         self._threads, self._health, self._metrics = threads, health, metrics
+        self._approvals = approvals
         self._log = structlog.get_logger("gateway")
         self._failed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -70,6 +73,7 @@ class Monitor:
                 await asyncio.wait_for(self._failed.wait(), CHECK_SECONDS)
             if self._failed.is_set():
                 await asyncio.sleep(FAILED_CHECK_SECONDS)
+            failures = self._health.ledger_failures
             try:
                 await self._threads.run_io(self._ledger.check_writable)
             except LedgerUnavailable as error:
@@ -80,6 +84,10 @@ class Monitor:
                 self._health.set_ledger_fault(str(error))
                 self._failed.set()
             else:
+                # A check that began before a failure does not prove that the ledger works again.
+                if self._health.ledger_failures != failures:
+                    self._failed.set()
+                    continue
                 if self._failed.is_set():
                     self._log.info("ledger", fault=None)
                 self._failed.clear()
@@ -87,6 +95,8 @@ class Monitor:
 
     async def _read_state(self) -> None:
         while True:
+            with contextlib.suppress(LedgerUnavailable):  # the check of the ledger reports it
+                await self._threads.run_io(self._approvals.refresh)
             await self.read_state()
             await asyncio.sleep(STATE_SECONDS)
 

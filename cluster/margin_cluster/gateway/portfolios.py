@@ -4,6 +4,7 @@ Every change is validated against the market in use before anything is stored. A
 changes nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,12 +22,13 @@ from margin_actors.engine.margin import (
 )
 from margin_actors.errors import InvalidPortfolio, Problem, raise_if_any
 from margin_actors.market.books import Book
+from margin_actors.market.identity import content_id
 from margin_actors.market.portfolios import book_from_table
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.call import Call
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
-from margin_cluster.positions import Holding, Positions, trades_id
+from margin_cluster.positions import Holding, Positions
 
 _NAMES_LOGGED = 20
 
@@ -229,3 +231,11 @@ def _failures(assessment: BookAssessment) -> list[Problem]:
         for f in assessment.failures
         for p in f.problems
     ]
+
+
+def trades_id(trades: Iterable[Trade]) -> str:
+    """Return the content id of trades."""
+    return content_id(
+        "trades",
+        {"rows": [[t.account_id, t.member_id, t.instrument_name, t.quantity] for t in trades]},
+    )

@@ -42,9 +42,7 @@ def add_services(
     server: grpc.aio.Server, use_cases: UseCases, threads: GatewayThreads, admission: Admission
 ) -> None:
     """Register the services of the contract on a server, and enable reflection of them."""
-    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(
-        MarginService(use_cases.accounts, use_cases.books, use_cases.calculations), server
-    )
+    margin_service_pb2_grpc.add_MarginServiceServicer_to_server(MarginService(use_cases), server)
     market_data_service_pb2_grpc.add_MarketDataServiceServicer_to_server(
         MarketDataService(use_cases.market, threads), server
     )
@@ -55,6 +53,6 @@ def add_services(
         ScenarioService(use_cases.scenario_sets), server
     )
     operations_service_pb2_grpc.add_OperationsServiceServicer_to_server(
-        OperationsService(use_cases.operations, admission), server
+        OperationsService(use_cases.operations, admission, use_cases.approvals), server
     )
     enable_reflection(server, (*SERVICE_NAMES, health_service.SERVICE_NAME))

@@ -114,6 +114,7 @@ class Gateway:
     async def start(self) -> None:
         """Open all ports. Until `accept_writes`, changes are refused and health is NOT_SERVING."""
         o = self.options
+        await self._threads.run_io(self._use_cases.approvals.refresh)
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=_channel_options(o),
@@ -140,6 +141,7 @@ class Gateway:
             self._threads,
             self.health,
             self.metrics,
+            self._use_cases.approvals,
         )
 
     async def warm(self, *, until: float) -> None:

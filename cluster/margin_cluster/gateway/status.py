@@ -41,6 +41,7 @@ TABLE: dict[type[errors.MarginError], Row] = {
     errors.UnknownCalculation: Row(grpc.StatusCode.NOT_FOUND, "fields"),
     errors.UnknownScenarioSet: Row(grpc.StatusCode.NOT_FOUND, "fields"),
     errors.MissingMarketData: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
+    errors.MissingInput: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.DataQualityFailure: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.NotReady: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.OutdatedSnapshot: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),

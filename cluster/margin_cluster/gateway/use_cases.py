@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway.account_margins import AccountMargins
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.book_margins import BookMargins
 from margin_cluster.gateway.calculations import Calculations
 from margin_cluster.gateway.health import HealthMonitor
@@ -12,6 +13,7 @@ from margin_cluster.gateway.market_data import MarketData
 from margin_cluster.gateway.operations import Operations
 from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.recorder import Recorder
+from margin_cluster.gateway.requirement_changes import RequirementChanges
 from margin_cluster.gateway.scenario_sets import ScenarioBuilder, ScenarioSets
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.positions import Positions
@@ -24,10 +26,12 @@ class UseCases:
     accounts: AccountMargins
     books: BookMargins
     calculations: Calculations
+    requirement_changes: RequirementChanges
     market: MarketData
     portfolios: Portfolios
     scenario_sets: ScenarioSets
     operations: Operations
+    approvals: ModelApprovals
 
 
 def assemble_use_cases(
@@ -42,12 +46,15 @@ def assemble_use_cases(
 ) -> UseCases:
     """Return the use cases of a gateway with these resources."""
     portfolios = Portfolios(cluster, archive, positions, threads)
+    approvals = ModelApprovals(archive.ledger)
     return UseCases(
-        accounts=AccountMargins(cluster, portfolios, recorder, threads),
-        books=BookMargins(cluster, archive, positions, recorder, threads),
+        accounts=AccountMargins(cluster, portfolios, recorder, threads, approvals),
+        books=BookMargins(cluster, archive, positions, recorder, threads, approvals),
         calculations=Calculations(archive, threads),
+        requirement_changes=RequirementChanges(archive, threads),
         market=MarketData(cluster, archive.ledger, threads),
         portfolios=portfolios,
         scenario_sets=ScenarioSets(cluster, archive, threads, builder),
         operations=Operations(cluster, archive.ledger, positions, health, threads),
+        approvals=approvals,
     )

@@ -9,6 +9,7 @@ from margin_cluster.ledger.margin_records import (
     ComponentInputRecord,
     ComponentRecord,
 )
+from margin_cluster.ledger.models import ModelSignature, ModelVersionRecord, SignatureRole
 from margin_cluster.ledger.records import (
     CalculationKind,
     CalculationRecord,
@@ -37,9 +38,12 @@ __all__ = [
     "InputIds",
     "Ledger",
     "LedgerHead",
+    "ModelSignature",
+    "ModelVersionRecord",
     "Origin",
     "PositionChange",
     "ScenarioSetRecord",
+    "SignatureRole",
     "SnapshotRecord",
     "Trade",
     "address_from_url",

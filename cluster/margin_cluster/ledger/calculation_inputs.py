@@ -30,6 +30,8 @@ class GenerationSummary:
     """True if the snapshot or the scenarios are synthetic."""
     quarantined_expiries: tuple[str, ...] = ()
     """Expiries whose options were not priced, for example ``BTC 27MAR26``."""
+    model_approved_by: str = ""
+    """Who had approved the version of the model; empty if it was not known to be approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class InputIds:
 def generation_to_text(generation: GenerationSummary) -> str:
     """Return the stored form of a generation."""
     time, quarantined = generation.snapshot_time, generation.quarantined_expiries
+    approver = generation.model_approved_by
     return json.dumps(
         {
             "number": generation.number,
@@ -70,8 +73,9 @@ def generation_to_text(generation: GenerationSummary) -> str:
             "instruments": generation.instruments,
             "is_synthetic": generation.is_synthetic,
         }
-        # An empty list is left out, so that the text is that of earlier versions.
+        # Empty values are left out, so that the text is that of earlier versions.
         | ({"quarantined_expiries": quarantined} if quarantined else {})
+        | ({"model_approved_by": approver} if approver else {})
     )
 
 
@@ -92,6 +96,7 @@ def generation_from_text(text: str) -> GenerationSummary:
         instruments=_whole(stored, "instruments"),
         is_synthetic=stored.get("is_synthetic") is True,
         quarantined_expiries=tuple(map(str, quarantined)) if isinstance(quarantined, list) else (),
+        model_approved_by=_text(stored, "model_approved_by"),
     )
 
 

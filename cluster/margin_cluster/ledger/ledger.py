@@ -7,12 +7,12 @@ whose response was lost can be sent again, through any gateway.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import RowMapping, Select, Table, func, select
+from sqlalchemy import RowMapping, Select, Table, select
 
 from margin_actors.actors.inputs import ActiveInputs
 from margin_actors.errors import Problem, UnknownCalculation
@@ -20,6 +20,8 @@ from margin_cluster.ledger import steps
 from margin_cluster.ledger.columns import DriverRow, Value
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.failures import damaged
+from margin_cluster.ledger.models import ModelVersions
+from margin_cluster.ledger.queries import calculations_between, changes_between
 from margin_cluster.ledger.records import (
     CalculationKind,
     CalculationRecord,
@@ -31,7 +33,6 @@ from margin_cluster.ledger.records import (
     PositionChange,
     ScenarioSetRecord,
     SnapshotRecord,
-    Trade,
 )
 from margin_cluster.ledger.rows import (
     calculation_from_row,
@@ -44,12 +45,10 @@ from margin_cluster.ledger.rows import (
 )
 from margin_cluster.ledger.schema import (
     calculations,
-    changes,
     generations,
     ledger_head,
     scenario_sets,
     snapshots,
-    trades,
 )
 
 _VERSION = "SELECT portfolio_version FROM ledger_head WHERE id = 1"
@@ -58,9 +57,10 @@ _VERSION = "SELECT portfolio_version FROM ledger_head WHERE id = 1"
 class Ledger:
     """A ledger in one database. Methods block, so an event loop calls them in a thread.
 
-    Opening creates the tables of a new ledger and upgrades those of an older one. Every method
-    raises `LedgerUnavailable` if the database does not answer, and `LedgerDamaged` if it is found
-    to be damaged.
+    Opening creates the tables of a new ledger and upgrades those of an older one; with
+    `is_inspection` it changes nothing, and the ledger is only read. Every method raises
+    `LedgerUnavailable` if the database does not answer, and `LedgerDamaged` if it is found to be
+    damaged.
 
     Raises
     ------
@@ -72,9 +72,11 @@ class Ledger:
         If the URL is not valid, the password is wrong, or the ledger's version is not supported.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_inspection: bool = False) -> None:
         self._url = url
-        self._database = Database(url)
+        self._database = Database(url, is_inspection=is_inspection)
+        self.models = ModelVersions(self._database)
+        """Versions of models, with their registrations and approvals."""
         self.reads_at_once = self._database.is_sqlite
         """True if a small read takes microseconds, as from a local file (SQLite)."""
 
@@ -235,32 +237,14 @@ class Ledger:
             raise damaged(self._database.address.shown, "the head has no row")
         return version
 
-    def changes_since(self, version: int) -> list[Change]:
+    def changes_since(self, version: int, *, until: int | None = None) -> list[Change]:
         """Return the changes after a version, beginning with the latest upload if there is one.
 
-        Versions become visible in order, so no change before the last one returned is missing.
+        `until` is the last version to be returned, by default the current one. Versions become
+        visible in order, so no change before the last one returned is missing.
         """
         with self._database.reading() as connection:
-            start = connection.execute(
-                select(func.max(changes.c.version)).where(
-                    changes.c.kind == "upload", changes.c.version > version
-                )
-            ).scalar()
-            first = version + 1 if start is None else start
-            rows = connection.execute(
-                select(changes).where(changes.c.version >= first).order_by(changes.c.version)
-            ).all()
-            # Trades of changes that were committed after the first query are left out.
-            last = rows[-1].version if rows else version
-            held: dict[int, list[Trade]] = {}
-            for t in connection.execute(
-                select(trades)
-                .where(trades.c.version >= first, trades.c.version <= last)
-                .order_by(trades.c.version, trades.c.number)
-            ):
-                trade = Trade(t.account_id, t.member_id, t.instrument_name, t.quantity)
-                held.setdefault(t.version, []).append(trade)
-        return [Change(r.version, r.kind, r.content, tuple(held.get(r.version, ()))) for r in rows]
+            return changes_between(connection, version, until)
 
     def repeated_change(
         self, kind: Literal["upload", "trades"], key: str, content: str
@@ -369,6 +353,12 @@ class Ledger:
             query = query.where(calculations.c.kind == kind)
         rows, following = self._page(query, calculations, size, token)
         return [calculation_from_row(r) for r in rows], following
+
+    def calculations_between(
+        self, start: datetime | None, end: datetime | None, *, account_id: str = ""
+    ) -> Iterator[CalculationRecord]:
+        """Yield the calculations of times in [start, end], oldest first; None is an open end."""
+        return calculations_between(self._database, start, end, account_id=account_id)
 
     # ------------------------------------------------------------------------------------------
 

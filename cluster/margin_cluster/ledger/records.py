@@ -1,5 +1,6 @@
 """Records of the ledger, as frozen dataclasses."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -42,6 +43,11 @@ class CalculationRecord:
     """The first accounts that could not be margined, with reasons."""
     idempotency_key: str = ""
     """Chosen by the caller; empty if the call had none."""
+    caller: str = ""
+    """Who requested it; empty if an older version recorded it."""
+    portfolio: Mapping[str, float] | None = None
+    """The positions of a portfolio in the request: signed quantity by instrument name, long
+    positive. None for positions of the ledger, and if an older version recorded it."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Conversions between records and rows of tables."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import RowMapping
@@ -140,6 +141,8 @@ def calculation_to_row(record: CalculationRecord) -> Columns:
         "expired_positions": int(record.expired_positions),
         "failures": failures_to_text(record.failures),
         "idempotency_key": record.idempotency_key or None,
+        "caller": _printable(record.caller)[:_CALLER_MAX] or None,
+        "portfolio": None if record.portfolio is None else _portfolio_to_text(record.portfolio),
     }
 
 
@@ -163,4 +166,15 @@ def calculation_from_row(row: RowMapping) -> CalculationRecord:
         expired_positions=row["expired_positions"],
         failures=failures_from_text(row["failures"]),
         idempotency_key=row["idempotency_key"] or "",
+        caller=row["caller"] or "",
+        portfolio=None if row["portfolio"] is None else _portfolio_from_text(row["portfolio"]),
     )
+
+
+def _portfolio_to_text(portfolio: Mapping[str, float]) -> str:
+    """Return the stored form of positions: JSON, in their order, which is part of a book's id."""
+    return json.dumps({name: float(quantity) + 0.0 for name, quantity in portfolio.items()})
+
+
+def _portfolio_from_text(text: str) -> dict[str, float]:
+    return {name: float(quantity) for name, quantity in json.loads(text).items()}

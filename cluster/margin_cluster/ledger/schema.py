@@ -191,9 +191,36 @@ calculations = Table(
     Column("expired_positions", BigInteger, nullable=False),
     Column("failures", Text, nullable=False),
     Column("idempotency_key", String(160)),
+    Column("caller", String(256)),
+    Column("portfolio", Text),
     Index(None, "account_id", "sequence"),
     # A partial index, because few calculations are of books.
     Index("ix_calculations_books", "sequence", sqlite_where=_IS_BOOK, postgresql_where=_IS_BOOK),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    _logged_key(),
+    Column("model_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("create_ms", BigInteger, nullable=False),
+    UniqueConstraint("name", "version", name="uq_model_versions_name_version"),
+)
+
+model_signatures = Table(
+    "model_signatures",
+    metadata,
+    _logged_key(),
+    Column("model_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("person", String(128), nullable=False),
+    Column("create_ms", BigInteger, nullable=False),
+    UniqueConstraint("name", "version", "role", name="uq_model_signatures_name_version_role"),
 )
 
 LOGGED: dict[str, tuple[Table, str]] = {
@@ -203,5 +230,7 @@ LOGGED: dict[str, tuple[Table, str]] = {
     "unchanged_request": (unchanged_requests, "number"),
     "positions": (changes, "version"),
     "calculation": (calculations, "calculation_id"),
+    "model_version": (model_versions, "model_id"),
+    "model_signature": (model_signatures, "model_id"),
 }
 """By kind of entry: the table of its rows, and the column that identifies a row."""

@@ -23,8 +23,6 @@ class ModelRecord:
     model_id: str
     first_used: datetime
     """Aware, UTC."""
-    approved_by: str
-    """Name of the approver; empty if none was given."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class ModelRegistry:
         text = hashlib.sha256(f"{name}\n{version}".encode()).hexdigest()[:12]
         return self.root / "models" / safe[0] / f"{safe[1]}-{text}.json"
 
-    def use(self, model: ModelParameters, *, approved_by: str = "") -> ModelRecord:
+    def use(self, model: ModelParameters) -> ModelRecord:
         """Return the record of the version of `model`, creating it if it does not exist.
 
         Raises
@@ -63,7 +61,6 @@ class ModelRegistry:
             record = {
                 "id": model.id,
                 "first_used": datetime.now(UTC).isoformat(),
-                "approved_by": approved_by,
                 "parameters": model.model_dump(mode="json"),
             }
             create_atomically(path, json.dumps(record, indent=1))
@@ -87,5 +84,4 @@ class ModelRegistry:
             ModelParameters.model_validate(kept["parameters"]),
             kept["id"],
             datetime.fromisoformat(kept["first_used"]),
-            kept["approved_by"],
         )

@@ -3,6 +3,9 @@
 The account is margined with the old inputs, and again after each kind of input is replaced in turn,
 until all are new. Each step starts from the result of the previous one, so the steps sum to the
 total change; another order would give other steps with the same sum.
+
+The market is replaced in three steps: the valuation time, then index and forward prices, then all
+other data, of which the volatilities have the largest effect.
 """
 
 from collections.abc import Sequence
@@ -11,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from margin_actors.arrays import FloatArray
+from margin_actors.engine.explain.moved_markets import at_prices_of, at_time_of
 from margin_actors.engine.margin import COMPONENT_NAMES, book_content_id, calculate_margin
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
@@ -18,15 +22,24 @@ from margin_actors.errors import InvalidPortfolio, MarginError, Problem
 from margin_actors.market.books import Book, account_book, other_accounts, select_account
 from margin_actors.market.snapshots import MarketSnapshot
 
-STEPS: tuple[str, ...] = ("positions", "market", "scenarios", "parameters")
-"""Kinds of input, in the order in which they are replaced."""
-_TOGETHER = "scenarios and parameters"
-_ORDERS: tuple[tuple[str, ...], ...] = (
-    STEPS,
-    ("market", "positions", "scenarios", "parameters"),
-    ("positions", "market", _TOGETHER),
-    ("market", "positions", _TOGETHER),
+STEPS: tuple[str, ...] = (
+    "positions",
+    "time",
+    "index",
+    "volatility",
+    "scenarios",
+    "parameters",
 )
+"""Kinds of input, in the order in which they are replaced."""
+_POSITIONS, _SPLIT, _WHOLE = ("positions",), ("time", "index", "volatility"), ("market",)
+_APART, _TOGETHER = ("scenarios", "parameters"), ("scenarios and parameters",)
+_ORDERS: tuple[tuple[str, ...], ...] = tuple(
+    first + second + model
+    for model in (_APART, _TOGETHER)
+    for market in (_SPLIT, _WHOLE)
+    for first, second in ((_POSITIONS, market), (market, _POSITIONS))
+)
+"""Orders of replacement; the first in which every step can be margined is used."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,8 @@ class State:
     book: Book
     model: ModelParameters
     others: Book | None = None
-    """Further accounts of the members of `book`, which are not margined."""
+    """Further accounts of the members of `book`, which are not margined; only if `book` holds a
+    single account."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +80,10 @@ def changes_of_margin(before: State, after: State, account: str) -> Waterfall:
     """Return the contribution of each kind of input to the change of an account's requirement.
 
     Positions are replaced first; if the new positions cannot be priced in the old market (because
-    an expiry has been listed since), the market is replaced before them. Scenarios and parameters
-    are replaced in one step if the new scenarios do not fit the old parameters (a floor that was
-    switched on needs its section of the scenario set).
+    an expiry has been listed since), the market is replaced before them. The market is replaced in
+    one step if a market between the two cannot be margined, and scenarios and parameters in one
+    step if the new scenarios do not fit the old parameters (a floor that was switched on needs its
+    section of the scenario set).
 
     Parameters
     ----------
@@ -96,29 +111,45 @@ def changes_of_margin(before: State, after: State, account: str) -> Waterfall:
             ],
         )
     fault: MarginError | None = None
+    margins = _Margins()
     for order in _ORDERS:
         try:
-            return _walk(old, new, account, order)
+            return _walk(old, new, account, order, margins)
         except MarginError as error:
             fault = fault or error
     assert fault is not None
     raise fault
 
 
-def _walk(old: State, new: State, account: str, order: Sequence[str]) -> Waterfall:
-    replaced = {
-        "positions": {"book": new.book, "others": new.others},
-        "market": {"snapshot": new.snapshot},
-        "scenarios": {"scenarios": new.scenarios},
-        "parameters": {"model": new.model},
-        _TOGETHER: {"scenarios": new.scenarios, "model": new.model},
-    }
+class _Margins:
+    """Requirements by the ids of their inputs, because several orders have states in common."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, ...], tuple[float, dict[str, float]]] = {}
+
+    def of(self, state: State) -> tuple[float, dict[str, float]]:
+        """Return (requirement, components) of the account; (0, {}) if it has no positions."""
+        if state.book.n_positions == 0:
+            return 0.0, {}
+        book = book_content_id(state.book, state.others)
+        key = (state.snapshot.id, state.scenarios.id, book, state.model.id)
+        if key not in self._found:
+            result = calculate_margin(
+                state.snapshot, state.scenarios, state.book, state.model, others=state.others
+            )
+            margins = result.margins
+            self._found[key] = float(margins.initial_margin_usd[0]), margins.amounts_of(0)
+        return self._found[key]
+
+
+def _walk(
+    old: State, new: State, account: str, order: Sequence[str], margins: _Margins
+) -> Waterfall:
     state = old
-    found = [_margin(state)]
+    found = [margins.of(state)]
     for step in order:
-        following = replace(state, **replaced[step])
-        found.append(found[-1] if _same(state, following) else _margin(following))
-        state = following
+        state = _replaced(state, step, old, new)
+        found.append(margins.of(state))
     names = tuple(dict.fromkeys([*COMPONENT_NAMES, *(name for _, own in found for name in own)]))
     return Waterfall(
         account,
@@ -129,23 +160,20 @@ def _walk(old: State, new: State, account: str, order: Sequence[str]) -> Waterfa
     )
 
 
-def _same(a: State, b: State) -> bool:
-    return (
-        a.snapshot.id == b.snapshot.id
-        and a.scenarios.id == b.scenarios.id
-        and book_content_id(a.book, a.others) == book_content_id(b.book, b.others)
-        and a.model.id == b.model.id
-    )
-
-
-def _margin(state: State) -> tuple[float, dict[str, float]]:
-    """Return (requirement, components) of the only account; (0, {}) if it has no positions."""
-    if state.book.n_positions == 0:
-        return 0.0, {}
-    result = calculate_margin(
-        state.snapshot, state.scenarios, state.book, state.model, others=state.others
-    )
-    return float(result.margins.initial_margin_usd[0]), result.margins.amounts_of(0)
+def _replaced(state: State, step: str, old: State, new: State) -> State:
+    if step == "positions":
+        return replace(state, book=new.book, others=new.others)
+    if step == "time":
+        return replace(state, snapshot=at_time_of(old.snapshot, new.snapshot))
+    if step == "index":
+        return replace(state, snapshot=at_prices_of(old.snapshot, new.snapshot))
+    if step in ("volatility", "market"):
+        return replace(state, snapshot=new.snapshot)
+    if step == "scenarios":
+        return replace(state, scenarios=new.scenarios)
+    if step == "parameters":
+        return replace(state, model=new.model)
+    return replace(state, scenarios=new.scenarios, model=new.model)
 
 
 def _alone(state: State, account: str) -> State:
@@ -155,4 +183,5 @@ def _alone(state: State, account: str) -> State:
         alone = select_account(book, book.accounts.index(account))
     else:
         alone = account_book(account, "", {})
-    return replace(state, book=alone, others=other_accounts(book, [account]))
+    others = other_accounts(book, [account]) if len(book.accounts) > 1 else state.others
+    return replace(state, book=alone, others=others)

@@ -286,7 +286,7 @@ class ExplainMarginResponse(_message.Message):
     def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., positions: _Optional[_Iterable[_Union[PositionContribution, _Mapping]]] = ..., scenarios: _Optional[_Iterable[_Union[TailScenario, _Mapping]]] = ..., traced: _Optional[_Iterable[_Union[TracedPosition, _Mapping]]] = ...) -> None: ...
 
 class Calculation(_message.Message):
-    __slots__ = ("calculation_id", "kind", "create_time", "request_id", "generation", "inputs", "digest", "accounts", "positions", "initial_margin_usd", "account_id", "accounts_failed", "is_complete", "portfolio_version", "expired_positions")
+    __slots__ = ("calculation_id", "kind", "create_time", "request_id", "generation", "inputs", "digest", "accounts", "positions", "initial_margin_usd", "account_id", "accounts_failed", "is_complete", "portfolio_version", "expired_positions", "caller")
     CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -302,6 +302,7 @@ class Calculation(_message.Message):
     IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
     PORTFOLIO_VERSION_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     calculation_id: str
     kind: CalculationKind
     create_time: _timestamp_pb2.Timestamp
@@ -317,7 +318,8 @@ class Calculation(_message.Message):
     is_complete: bool
     portfolio_version: int
     expired_positions: int
-    def __init__(self, calculation_id: _Optional[str] = ..., kind: _Optional[_Union[CalculationKind, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., initial_margin_usd: _Optional[float] = ..., account_id: _Optional[str] = ..., accounts_failed: _Optional[int] = ..., is_complete: bool = ..., portfolio_version: _Optional[int] = ..., expired_positions: _Optional[int] = ...) -> None: ...
+    caller: str
+    def __init__(self, calculation_id: _Optional[str] = ..., kind: _Optional[_Union[CalculationKind, str]] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., request_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., initial_margin_usd: _Optional[float] = ..., account_id: _Optional[str] = ..., accounts_failed: _Optional[int] = ..., is_complete: bool = ..., portfolio_version: _Optional[int] = ..., expired_positions: _Optional[int] = ..., caller: _Optional[str] = ...) -> None: ...
 
 class GetCalculationRequest(_message.Message):
     __slots__ = ("calculation_id", "account_ids")
@@ -356,3 +358,63 @@ class ListCalculationsResponse(_message.Message):
     calculations: _containers.RepeatedCompositeFieldContainer[Calculation]
     next_page_token: str
     def __init__(self, calculations: _Optional[_Iterable[_Union[Calculation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExplainChangeRequest(_message.Message):
+    __slots__ = ("before_calculation_id", "after_calculation_id", "account_id")
+    BEFORE_CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    before_calculation_id: str
+    after_calculation_id: str
+    account_id: str
+    def __init__(self, before_calculation_id: _Optional[str] = ..., after_calculation_id: _Optional[str] = ..., account_id: _Optional[str] = ...) -> None: ...
+
+class ComponentCents(_message.Message):
+    __slots__ = ("name", "amount_cents")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_CENTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    amount_cents: int
+    def __init__(self, name: _Optional[str] = ..., amount_cents: _Optional[int] = ...) -> None: ...
+
+class InputChange(_message.Message):
+    __slots__ = ("name", "before_id", "after_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    before_id: str
+    after_id: str
+    def __init__(self, name: _Optional[str] = ..., before_id: _Optional[str] = ..., after_id: _Optional[str] = ...) -> None: ...
+
+class ChangeStep(_message.Message):
+    __slots__ = ("replaced", "change_cents", "components", "inputs")
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_CENTS_FIELD_NUMBER: _ClassVar[int]
+    COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    replaced: str
+    change_cents: int
+    components: _containers.RepeatedCompositeFieldContainer[ComponentCents]
+    inputs: _containers.RepeatedCompositeFieldContainer[InputChange]
+    def __init__(self, replaced: _Optional[str] = ..., change_cents: _Optional[int] = ..., components: _Optional[_Iterable[_Union[ComponentCents, _Mapping]]] = ..., inputs: _Optional[_Iterable[_Union[InputChange, _Mapping]]] = ...) -> None: ...
+
+class ExplainChangeResponse(_message.Message):
+    __slots__ = ("before", "after", "account_id", "before_cents", "before_components", "steps", "after_cents", "after_components")
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_CENTS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_CENTS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    before: Calculation
+    after: Calculation
+    account_id: str
+    before_cents: int
+    before_components: _containers.RepeatedCompositeFieldContainer[ComponentCents]
+    steps: _containers.RepeatedCompositeFieldContainer[ChangeStep]
+    after_cents: int
+    after_components: _containers.RepeatedCompositeFieldContainer[ComponentCents]
+    def __init__(self, before: _Optional[_Union[Calculation, _Mapping]] = ..., after: _Optional[_Union[Calculation, _Mapping]] = ..., account_id: _Optional[str] = ..., before_cents: _Optional[int] = ..., before_components: _Optional[_Iterable[_Union[ComponentCents, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[ChangeStep, _Mapping]]] = ..., after_cents: _Optional[int] = ..., after_components: _Optional[_Iterable[_Union[ComponentCents, _Mapping]]] = ...) -> None: ...

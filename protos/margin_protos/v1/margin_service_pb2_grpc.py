@@ -50,6 +50,11 @@ class MarginServiceStub(object):
                 request_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ListCalculationsRequest.SerializeToString,
                 response_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ListCalculationsResponse.FromString,
                 )
+        self.ExplainChange = channel.unary_unary(
+                '/margin_protos.v1.MarginService/ExplainChange',
+                request_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainChangeRequest.SerializeToString,
+                response_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainChangeResponse.FromString,
+                )
 
 
 class MarginServiceServicer(object):
@@ -107,6 +112,14 @@ class MarginServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainChange(self, request, context):
+        """Returns what changed the requirement of an account between two recorded calculations. Both are
+        computed again from their recorded inputs, which takes seconds; they may be of any age. Not recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MarginServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -144,6 +157,11 @@ def add_MarginServiceServicer_to_server(servicer, server):
                     servicer.ListCalculations,
                     request_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ListCalculationsRequest.FromString,
                     response_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ListCalculationsResponse.SerializeToString,
+            ),
+            'ExplainChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainChange,
+                    request_deserializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainChangeRequest.FromString,
+                    response_serializer=margin__protos_dot_v1_dot_margin__service__pb2.ExplainChangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -272,5 +290,22 @@ class MarginService(object):
         return grpc.experimental.unary_unary(request, target, '/margin_protos.v1.MarginService/ListCalculations',
             margin__protos_dot_v1_dot_margin__service__pb2.ListCalculationsRequest.SerializeToString,
             margin__protos_dot_v1_dot_margin__service__pb2.ListCalculationsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExplainChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/margin_protos.v1.MarginService/ExplainChange',
+            margin__protos_dot_v1_dot_margin__service__pb2.ExplainChangeRequest.SerializeToString,
+            margin__protos_dot_v1_dot_margin__service__pb2.ExplainChangeResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

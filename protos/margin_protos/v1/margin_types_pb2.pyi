@@ -37,7 +37,7 @@ class PositionColumns(_message.Message):
     def __init__(self, account_ids: _Optional[_Iterable[str]] = ..., member_ids: _Optional[_Iterable[str]] = ..., instrument_names: _Optional[_Iterable[str]] = ..., account: _Optional[_Iterable[int]] = ..., instrument: _Optional[_Iterable[int]] = ..., quantity: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("number", "snapshot_id", "snapshot_time", "scenarios_id", "scenarios", "model_id", "model_name", "instruments", "is_synthetic", "model_version", "quarantined_expiries")
+    __slots__ = ("number", "snapshot_id", "snapshot_time", "scenarios_id", "scenarios", "model_id", "model_name", "instruments", "is_synthetic", "model_version", "quarantined_expiries", "model_approved_by")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +49,7 @@ class Generation(_message.Message):
     IS_SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_EXPIRIES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_APPROVED_BY_FIELD_NUMBER: _ClassVar[int]
     number: int
     snapshot_id: str
     snapshot_time: _timestamp_pb2.Timestamp
@@ -60,7 +61,8 @@ class Generation(_message.Message):
     is_synthetic: bool
     model_version: str
     quarantined_expiries: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, number: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., snapshot_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., scenarios_id: _Optional[str] = ..., scenarios: _Optional[int] = ..., model_id: _Optional[str] = ..., model_name: _Optional[str] = ..., instruments: _Optional[int] = ..., is_synthetic: bool = ..., model_version: _Optional[str] = ..., quarantined_expiries: _Optional[_Iterable[str]] = ...) -> None: ...
+    model_approved_by: str
+    def __init__(self, number: _Optional[int] = ..., snapshot_id: _Optional[str] = ..., snapshot_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., scenarios_id: _Optional[str] = ..., scenarios: _Optional[int] = ..., model_id: _Optional[str] = ..., model_name: _Optional[str] = ..., instruments: _Optional[int] = ..., is_synthetic: bool = ..., model_version: _Optional[str] = ..., quarantined_expiries: _Optional[_Iterable[str]] = ..., model_approved_by: _Optional[str] = ...) -> None: ...
 
 class ChainFinding(_message.Message):
     __slots__ = ("gate", "underlying", "expiry", "instrument_name", "what", "value", "limit", "effect")

@@ -6,6 +6,7 @@ meaning gets a new version.
 
 from margin_cluster.cli.schemas.base import Document, Record
 from margin_cluster.cli.schemas.calculations import (
+    ChangedInput,
     ChangeStep,
     CompareDocument,
     ExplainAccountDocument,
@@ -55,6 +56,11 @@ from margin_cluster.cli.schemas.models import (
     ScenariosDocument,
     ScenariosListDocument,
 )
+from margin_cluster.cli.schemas.replays import (
+    ReplayDifference,
+    ReplayDocument,
+    ReplayedCalculation,
+)
 from margin_cluster.cli.schemas.service import (
     ErrorDocument,
     ErrorKind,
@@ -96,6 +102,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     StatusDocument: ("status",),
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
     LedgerVerifyDocument: ("ledger verify",),
+    ReplayDocument: ("replay",),
     ErrorDocument: ("every command that fails",),
 }
 """All documents, with the commands that print them."""
@@ -113,6 +120,7 @@ __all__ = [
     "ChallengedPortfolio",
     "ChainBacktestDocument",
     "ChangeStep",
+    "ChangedInput",
     "CheckedPrices",
     "CheckedSource",
     "CompareDocument",
@@ -145,6 +153,9 @@ __all__ = [
     "ProcyclicalityDocument",
     "Record",
     "RecordedVersion",
+    "ReplayDifference",
+    "ReplayDocument",
+    "ReplayedCalculation",
     "RiskArraysDocument",
     "RunDocument",
     "ScenariosDocument",

@@ -198,13 +198,26 @@ class ExplainAccountDocument(Document):
     """The scenario closest to VaR, or the one that was asked for."""
 
 
+class ChangedInput(Record):
+    """An input that differs between the two calculations."""
+
+    name: str
+    """`portfolio_version`, `book`, `snapshot`, `scenarios` or `model`."""
+    before_id: str
+    after_id: str
+
+
 class ChangeStep(Record):
     """One step from the earlier to the later calculation."""
 
     replaced: str
     """The input that is replaced in this step."""
     change_usd: float
-    """Change of the requirement in this step."""
+    """Change of the requirement in this step, in whole cents."""
+    components_usd: dict[str, float]
+    """Changes of the components that are not 0, in whole cents; they sum to the change."""
+    inputs: list[ChangedInput]
+    """The inputs that the step replaced; empty if they are equal."""
 
 
 class ExplainChangesDocument(Document):
@@ -215,9 +228,17 @@ class ExplainChangesDocument(Document):
     )
     """Name and version of this form."""
     account: str
+    before: str
+    """Id or folder of the earlier calculation."""
+    after: str
+    """Id or folder of the later calculation."""
     before_usd: float
-    """Requirement in the earlier calculation."""
+    """Requirement in the earlier calculation, rounded up to cents."""
+    before_components_usd: dict[str, float]
+    """Its components that are not 0, in whole cents; they sum to the requirement."""
     steps: list[ChangeStep]
     """The changes sum to the difference of the requirements."""
     after_usd: float
-    """Requirement in the later calculation."""
+    """Requirement in the later calculation, rounded up to cents."""
+    after_components_usd: dict[str, float]
+    """Its components that are not 0, in whole cents; they sum to the requirement."""

@@ -65,7 +65,7 @@ class ModelDiffDocument(Document):
 
 
 class RecordedVersion(Record):
-    """A version of a model that was used with the store."""
+    """A version of a model that was used with the store or by the service."""
 
     name: str
     version: str
@@ -73,8 +73,12 @@ class RecordedVersion(Record):
     """Content id of the parameters."""
     first_used: str
     """ISO 8601, UTC."""
+    registered_by: str
+    """empty if the version is not registered in the ledger."""
     approved_by: str
-    """Empty if none was given."""
+    """Another person; empty if the version is not approved."""
+    approve_time: str | None
+    """ISO 8601, UTC; null if the version is not approved."""
 
 
 class ModelVersionsDocument(Document):

@@ -144,6 +144,7 @@ ErrorKind: TypeAlias = Literal[
     "invalid_market_data",
     "invalid_request",
     "missing_market_data",
+    "missing_input",
     "data_quality",
     "source_unavailable",
     "unknown_account",

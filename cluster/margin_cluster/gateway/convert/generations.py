@@ -8,7 +8,7 @@ from margin_cluster.ledger import GenerationSummary, InputIds
 
 
 def summary_of_generation(generation: ResidentGeneration) -> GenerationSummary:
-    """Return the summary of a generation that the ledger stores."""
+    """Return the summary of a generation, without the approval of its model."""
     handle, market = generation.handle, generation.priced.market
     scenarios = generation.priced.scenarios
     return GenerationSummary(
@@ -53,6 +53,7 @@ def generation_to_proto(generation: GenerationSummary) -> pb.Generation:
         instruments=generation.instruments,
         is_synthetic=generation.is_synthetic,
         quarantined_expiries=generation.quarantined_expiries,
+        model_approved_by=generation.model_approved_by,
     )
 
 

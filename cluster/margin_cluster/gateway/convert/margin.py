@@ -298,6 +298,7 @@ def calculation_to_proto(record: CalculationRecord) -> pb.Calculation:
         is_complete=record.accounts_failed == 0,
         portfolio_version=record.portfolio_version,
         expired_positions=record.expired_positions,
+        caller=record.caller,
     )
 
 

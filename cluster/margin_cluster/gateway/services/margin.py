@@ -5,28 +5,29 @@ from contextlib import aclosing
 
 from margin_protos.v1 import margin_service_pb2 as pb
 from margin_protos.v1 import margin_service_pb2_grpc as stubs
+from margin_protos.v1 import margin_types_pb2 as types
 
 from margin_actors.actors.book_run import Failures, Progress
 from margin_actors.actors.generation import ResidentGeneration
 from margin_actors.engine.measures import tail_count
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
-from margin_cluster.gateway.account_margins import AccountMargins
-from margin_cluster.gateway.book_margins import BookEvent, BookMargins, MarginedBatch
-from margin_cluster.gateway.calculations import Calculations
+from margin_cluster.gateway.book_margins import MarginedBatch
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import margin as convert
-from margin_cluster.gateway.convert.generations import (
-    generation_to_proto,
-    inputs_to_proto,
-    summary_of_generation,
-)
+from margin_cluster.gateway.convert.generations import generation_to_proto, inputs_to_proto
 from margin_cluster.gateway.convert.margin_types import (
     failure_to_proto,
     margin_to_proto,
     margins_to_columns,
 )
-from margin_cluster.gateway.margin_records import account_failure_record
+from margin_cluster.gateway.convert.requirement_changes import (
+    change_request_from_proto,
+    requirement_change_to_proto,
+)
 from margin_cluster.gateway.paging import page_from_proto
+from margin_cluster.gateway.use_cases import UseCases
+from margin_cluster.ledger import CalculationRecord
+from margin_cluster.margin_records import account_failure_record
 
 MARGINS_MAX = 1_000
 FAILURES_A_MESSAGE = 500
@@ -37,10 +38,10 @@ EXPORT_BYTES = 2**20
 class MarginService(stubs.MarginServiceServicer):
     """See margin_service.proto."""
 
-    def __init__(
-        self, accounts: AccountMargins, books: BookMargins, calculations: Calculations
-    ) -> None:
-        self._accounts, self._books, self._calculations = accounts, books, calculations
+    def __init__(self, use_cases: UseCases) -> None:
+        self._accounts, self._books = use_cases.accounts, use_cases.books
+        self._calculations, self._changes = use_cases.calculations, use_cases.requirement_changes
+        self._approvals = use_cases.approvals
 
     async def CalculateMargin(
         self, request: pb.CalculateMarginRequest, context: object
@@ -64,6 +65,9 @@ class MarginService(stubs.MarginServiceServicer):
         subject, key = convert.book_from_proto(request)
         async with aclosing(self._books.calculate(subject, key, current.get())) as events:
             async for event in events:
+                if isinstance(event, ResidentGeneration):
+                    yield pb.CalculateBookResponse(generation=self._generation(event))
+                    continue
                 for message in _book_messages(event):
                     yield message
 
@@ -75,7 +79,7 @@ class MarginService(stubs.MarginServiceServicer):
         generation, margins = await self._accounts.simulate(subject, candidates, current.get())
         before = margins[0]
         return pb.SimulateMarginResponse(
-            generation=generation_to_proto(summary_of_generation(generation)),
+            generation=self._generation(generation),
             before=margin_to_proto(before),
             candidates=[
                 convert.simulated_to_proto(name, before, after)
@@ -94,7 +98,7 @@ class MarginService(stubs.MarginServiceServicer):
             sample = found.generation.priced.sample
             count = tail_count(sample.n_scenarios, sample.confidence)[1] + 1
         return pb.ExplainMarginResponse(
-            generation=generation_to_proto(summary_of_generation(found.generation)),
+            generation=self._generation(found.generation),
             margin=margin_to_proto(found.margin),
             positions=convert.contributions_to_proto(
                 found.book, found.values_usd, found.attribution
@@ -151,13 +155,23 @@ class MarginService(stubs.MarginServiceServicer):
             next_page_token=following,
         )
 
+    async def ExplainChange(
+        self, request: pb.ExplainChangeRequest, context: object
+    ) -> pb.ExplainChangeResponse:
+        """Return what changed a requirement between two recorded calculations."""
+        return requirement_change_to_proto(
+            await self._changes.explain(*change_request_from_proto(request))
+        )
 
-def _book_messages(event: BookEvent) -> Iterator[pb.CalculateBookResponse]:
-    """Yield the messages of one event of a book run."""
-    if isinstance(event, ResidentGeneration):
-        summary = summary_of_generation(event)
-        yield pb.CalculateBookResponse(generation=generation_to_proto(summary))
-    elif isinstance(event, Progress):
+    def _generation(self, generation: ResidentGeneration) -> types.Generation:
+        return generation_to_proto(self._approvals.summary(generation))
+
+
+def _book_messages(
+    event: Progress | Failures | MarginedBatch | CalculationRecord,
+) -> Iterator[pb.CalculateBookResponse]:
+    """Yield the messages of one event of a book run after its generation."""
+    if isinstance(event, Progress):
         progress = pb.BookProgress(done=event.done, total=event.total)
         yield pb.CalculateBookResponse(progress=progress)
     elif isinstance(event, MarginedBatch):

@@ -7,9 +7,10 @@ from margin_protos.v1 import operations_service_pb2 as pb
 from margin_protos.v1 import operations_service_pb2_grpc as stubs
 
 from margin_actors.actors.generation import CoordinatorStatus
+from margin_cluster.gateway.approvals import ModelApprovals
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert.chain_findings import findings_to_proto
-from margin_cluster.gateway.convert.generations import generation_to_proto, summary_of_generation
+from margin_cluster.gateway.convert.generations import generation_to_proto
 from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.operations import Operations
 
@@ -17,8 +18,10 @@ from margin_cluster.gateway.operations import Operations
 class OperationsService(stubs.OperationsServiceServicer):
     """See operations_service.proto."""
 
-    def __init__(self, operations: Operations, admission: Admission) -> None:
-        self._operations, self._admission = operations, admission
+    def __init__(
+        self, operations: Operations, admission: Admission, approvals: ModelApprovals
+    ) -> None:
+        self._operations, self._admission, self._approvals = operations, admission, approvals
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: object
@@ -32,7 +35,7 @@ class OperationsService(stubs.OperationsServiceServicer):
         answer = pb.GetStatusResponse(
             version=version("margin-cluster"),
             uptime_seconds=state.uptime_seconds,
-            generation=generation_to_proto(summary_of_generation(now)) if now else None,
+            generation=generation_to_proto(self._approvals.summary(now)) if now else None,
             requests_active=self._admission.active,
             requests_rejected=self._admission.rejected,
             portfolio_version=state.portfolio_version,
