@@ -7,8 +7,10 @@ are the codec of the log. The types of events are in `events`, those of commands
 
 from margin_actors.clearing.house.codec import event_of, payload_of
 from margin_actors.clearing.house.commands import Command
+from margin_actors.clearing.house.deciding import decide
 from margin_actors.clearing.house.decisions import Decision, HouseRule, Refusal
 from margin_actors.clearing.house.events import HouseEvent, Reply
+from margin_actors.clearing.house.folding import fold
 from margin_actors.clearing.house.state import EMPTY_HOUSE, HouseState
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "HouseState",
     "Refusal",
     "Reply",
+    "decide",
     "event_of",
+    "fold",
     "payload_of",
 ]

@@ -1,6 +1,7 @@
 """Parameters of the clearing house: rules of calls, of collateral and of settlement."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Annotated
@@ -53,6 +54,11 @@ class HouseParameters(ParameterSection):
         """Content id of all parameters except `version`."""
         row = self.model_dump(mode="json", exclude={"version"})
         return content_id("house", {"hash": content_hash("parameters", row)})
+
+    @property
+    def withdrawal_time(self) -> timedelta:
+        """Time after which a requested withdrawal lapses."""
+        return timedelta(minutes=self.withdrawal_minutes)
 
     @cached_property
     def rules(self) -> CollateralRules:

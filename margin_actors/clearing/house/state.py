@@ -184,6 +184,13 @@ def margin_of_row(cycle: CycleRecorded, row: int) -> AccountMargin:
     )
 
 
+def stored_call(state: HouseState, account: str, call_class: CallClass) -> CallState:
+    """Return the calls of an account and class as they last changed; of the lead, if it nets."""
+    lead = state.lead(account)
+    stored = state.calls.get(call_key(lead, call_class))
+    return CallState(lead, call_class) if stored is None else stored
+
+
 def call_key(account: str, call_class: CallClass) -> str:
     """Return the key of the state of the calls of one account and class."""
     return f"{call_class.value}:{account}"
