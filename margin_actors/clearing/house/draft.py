@@ -35,7 +35,7 @@ class RefusedCommand(Exception):  # noqa: N818  # ends a decision and never leav
 
 def refuse(rule: str, reason: str) -> NoReturn:
     """Refuse the command; what was added to the draft is discarded."""
-    raise RefusedCommand(Refusal(rule, reason))
+    raise RefusedCommand(Refusal(str(rule), reason))
 
 
 class HouseDraft:
