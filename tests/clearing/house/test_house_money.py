@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from clearing_house import BTC, MILLION, USDC, House
 
+from margin_actors.clearing.amounts import ASSETS
 from margin_actors.clearing.calls import CallStatus
 from margin_actors.clearing.house.account_events import WithdrawalStage
 from margin_actors.clearing.house.commands import (
@@ -90,7 +91,6 @@ def test_a_known_payment_with_another_content_raises_an_alarm() -> None:
 
 def test_a_payment_without_a_price_is_credited_and_raises_an_alarm() -> None:
     house = called()
-    from margin_actors.clearing.amounts import ASSETS
 
     paid = house.deposit("a", 5, asset=ASSETS["ETH"])
     assert [event.log_kind for event in paid.events] == ["group", "alarm", "command"]
