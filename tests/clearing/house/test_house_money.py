@@ -225,3 +225,11 @@ def test_what_covers_an_account_that_nets_cannot_be_withdrawn() -> None:
 
     assert house.refused(wanted(100_001)) == "not_covered"
     house.accept(wanted(100_000))
+
+
+def test_an_attestation_after_the_receipt_is_ignored() -> None:
+    house = called()
+    house.deposit("a", 500_000, payment="wire-1")
+    late = house.accept(attestation(house, "wire-1", 500_000))
+    assert [event.log_kind for event in late.events] == ["command"]
+    assert balances(house.state, "a")[0].announced == 0
