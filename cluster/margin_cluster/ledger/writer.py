@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from margin_cluster.ledger.chain import content_hash, entry_to_row, following_entry
 from margin_cluster.ledger.columns import Columns, DriverRow, Value, whole_number
+from margin_cluster.ledger.packing import PACKED, packed
 from margin_cluster.ledger.schema import LOGGED, entries
 
 _HEAD = "SELECT sequence, hash, portfolio_version, generation_number FROM ledger_head WHERE id = 1"
@@ -98,6 +99,7 @@ class Writer:
         rows: Sequence[Columns],
         *,
         also_hashed: Mapping[str, object] | None = None,
+        create_ms: int | None = None,
     ) -> None:
         """Insert rows of one kind and append an entry to the log for each.
 
@@ -106,23 +108,26 @@ class Writer:
         kind : str
             A key of `LOGGED`.
         rows : sequence of dict
-            Columns of the table except `sequence`, which is set here.
+            Columns of the table except `sequence`, which is set here. The payload of a clearing
+            event is given as text.
         also_hashed : mapping, optional
             Further content that the rows' content hash covers: the trades of a change.
+        create_ms : int, optional
+            Time of the entries, milliseconds since 1970 UTC; by default the column `create_ms`.
         """
         table, subject = LOGGED[kind]
         log: list[Columns] = []
         for row in rows:
             row["sequence"] = self.sequence + 1
             content = content_hash(kind, row if also_hashed is None else {**row, **also_hashed})
-            created = whole_number(row, "create_ms")
+            created = whole_number(row, "create_ms") if create_ms is None else create_ms
             entry = following_entry(
                 self.sequence, self.hash, kind, str(row[subject]), content, created
             )
             self.sequence, self.hash = entry.sequence, entry.hash
             log.append(entry_to_row(entry))
         self.insert(entries, log)
-        self.insert(table, rows)
+        self.insert(table, [packed(row) for row in rows] if kind in PACKED else rows)
 
     def finish(self) -> None:
         """Move the head to the last entry; the transaction can then be committed."""
