@@ -141,7 +141,9 @@ class Database:
                 connection = self._raw(self._writers)
             try:
                 with self._ours():
-                    writer = Writer(connection.cursor(), is_sqlite=self.is_sqlite)
+                    writer = Writer(
+                        connection.cursor(), is_sqlite=self.is_sqlite, busy_seconds=BUSY_SECONDS
+                    )
                 with self._ours(sockets=False):
                     yield writer
                 with self._ours():

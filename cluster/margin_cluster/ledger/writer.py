@@ -4,6 +4,8 @@ Statements are passed directly to the driver, because every calculation is writt
 compiling and binding statements in SQLAlchemy took longer than SQLite takes to execute them.
 """
 
+import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -22,6 +24,7 @@ _MOVE = (
     "UPDATE ledger_head SET sequence = ?, hash = ?, portfolio_version = ?, generation_number = ?"
     " WHERE id = 1"
 )
+_RETRY_SECONDS = 0.0005
 _PARAMETERS_MAX = 30_000
 """Values in one statement of several rows; PostgreSQL's protocol allows 65,535."""
 
@@ -37,11 +40,11 @@ class Writer:
         The last numbers assigned; the caller increments them before it appends the row.
     """
 
-    def __init__(self, cursor: DBAPICursor, *, is_sqlite: bool) -> None:
+    def __init__(self, cursor: DBAPICursor, *, is_sqlite: bool, busy_seconds: float) -> None:
         self._cursor = cursor
         self._is_sqlite = is_sqlite
         if is_sqlite:
-            cursor.execute("BEGIN IMMEDIATE")
+            _begin(cursor, busy_seconds)
         row = self.first(_HEAD if is_sqlite else f"{_HEAD} FOR UPDATE")
         assert row is not None, "the head has no row"
         self.sequence, self.hash, self.portfolio_version, self.generation_number = row
@@ -135,6 +138,27 @@ class Writer:
             self.execute(_MOVE, self._head)
         # An open cursor whose query was not read to its end would keep SQLite's read lock.
         self._cursor.close()
+
+
+def _begin(cursor: DBAPICursor, busy_seconds: float) -> None:
+    """Take SQLite's write lock as soon as it is free.
+
+    SQLite's own wait sleeps for up to 100 ms between two attempts. A process that commits without
+    pause would then exclude all others for many seconds.
+    """
+    until = time.monotonic() + busy_seconds
+    cursor.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= until:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            break
+    cursor.execute(f"PRAGMA busy_timeout = {round(1000 * busy_seconds)}")
 
 
 @cache
