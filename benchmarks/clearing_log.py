@@ -25,6 +25,7 @@ from postgres_server import running_postgres  # noqa: E402
 from small_house import SMALL_HOUSE, Deposit, Require  # noqa: E402
 
 CALLERS = 50
+PER_CALLER = 60
 ACCOUNTS = 1_000
 EVENTS = 100_000
 MEASURED = 25_000
@@ -48,7 +49,7 @@ def transitions(name: str, count: int) -> list[Require]:
 
 def grouped(log: ClearingLog, name: str) -> float:
     """Transitions per second with concurrent callers, each waiting for its own result."""
-    commands = transitions(name, 100 * CALLERS)
+    commands = transitions(name, PER_CALLER * CALLERS)
 
     def call(caller: int) -> None:
         for one in commands[caller::CALLERS]:
@@ -113,7 +114,7 @@ def measured(url: str) -> dict[str, float]:
         shares.append(share_of_a_processor())
         own = time.process_time()
         many.append(grouped(log, f"grouped-{turn}"))
-        used.append(1e6 * (time.process_time() - own) / (100 * CALLERS))
+        used.append(1e6 * (time.process_time() - own) / (PER_CALLER * CALLERS))
         one.append(single(log, f"single-{turn}"))
     figures = {
         "committed transitions per second, 50 callers, median": statistics.median(many),
