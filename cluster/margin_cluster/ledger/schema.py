@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -223,6 +224,24 @@ model_signatures = Table(
     UniqueConstraint("name", "version", "role", name="uq_model_signatures_name_version_role"),
 )
 
+clearing_events = Table(
+    "clearing_events",
+    metadata,
+    _key("number"),
+    _logged(),
+    Column("event_id", String(500), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("account", String(128), nullable=False),
+    Column("actor", String(256), nullable=False),
+    Column("payload", Text),
+    Column("packed", LargeBinary),
+    Column("payload_hash", String(128), nullable=False),
+    Column("recorded_us", BigInteger, nullable=False),
+    Column("clock_us", BigInteger, nullable=False),
+    Index(None, "account", "number"),
+    CheckConstraint("(payload IS NULL) <> (packed IS NULL)", name="one_payload"),
+)
+
 LOGGED: dict[str, tuple[Table, str]] = {
     "snapshot": (snapshots, "snapshot_id"),
     "scenario_set": (scenario_sets, "scenarios_id"),
@@ -232,5 +251,6 @@ LOGGED: dict[str, tuple[Table, str]] = {
     "calculation": (calculations, "calculation_id"),
     "model_version": (model_versions, "model_id"),
     "model_signature": (model_signatures, "model_id"),
+    "clearing_event": (clearing_events, "number"),
 }
 """By kind of entry: the table of its rows, and the column that identifies a row."""

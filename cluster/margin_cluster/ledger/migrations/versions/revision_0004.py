@@ -6,7 +6,7 @@ from alembic import op
 from margin_cluster.ledger.migrations.append_only import refuse_changes
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
