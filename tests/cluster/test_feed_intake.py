@@ -30,6 +30,8 @@ from margin_cluster.feeds import (
     UnreadableSnapshot,
 )
 from margin_cluster.feeds.recorder import chain_with_times
+from margin_cluster.gateway.metrics import Metrics
+from prometheus_client import generate_latest
 from small_chain import quotes_of, small_snapshot
 from waiting import wait_until_async
 
@@ -311,3 +313,25 @@ def test_the_board_reports_ages_and_alarms() -> None:
     assert board.reports()[0].last_problem == "gap, trades: 3 missing"
     board.stopped("deribit")
     assert board.decision() is None
+
+
+def test_the_metrics_show_the_sources() -> None:
+    clock, metrics = SteppedClock(), Metrics()
+    board = FeedBoard(clock=clock)
+    metrics.watch_feeds(board)
+    board.expect("deribit", monitored=True)
+    assert "margin_feed_age_seconds{" not in generate_latest(metrics.registry).decode()
+    board.received(StatusChange("deribit", "connected", "", "", 0))
+    board.received(IndexTick("deribit", "BTC", 0, 1.0))
+    board.received(StatusChange("deribit", "gap", "trades", "3 missing", 0))
+    board.rejected("deribit", "half a chain")
+    clock.now += 7.0
+    shown = generate_latest(metrics.registry).decode()
+    for line in (
+        'margin_feed_age_seconds{source="deribit"} 7.0',
+        'margin_feed_connected{source="deribit"} 1.0',
+        'margin_feed_snapshots_total{outcome="rejected",source="deribit"} 1.0',
+        'margin_feed_messages_total{source="deribit"} 1.0',
+        'margin_feed_faults_total{kind="gap",source="deribit"} 1.0',
+    ):
+        assert line in shown
