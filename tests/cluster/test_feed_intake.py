@@ -146,6 +146,21 @@ def test_only_the_first_snapshot_of_a_replay_may_be_older(tmp_path: Path) -> Non
     assert [older for _, _, older in service.published] == [True, False, False]
 
 
+@pytest.mark.parametrize(("is_historical", "keys"), [(False, 1), (True, 2)])
+def test_the_same_content_is_published_once_except_by_another_replay(
+    tmp_path: Path, is_historical: bool, keys: int
+) -> None:
+    service = Service()
+
+    async def run() -> None:
+        for _ in range(2):
+            await intake(service, tmp_path, is_historical=is_historical).admit(later(0.0))
+
+    asyncio.run(run())
+    assert len({key for _, key, _ in service.published}) == keys
+    assert all(len(key) <= 128 for _, key, _ in service.published)
+
+
 def test_a_published_snapshot_confirms_a_jump_of_the_index(tmp_path: Path) -> None:
     whole = small_snapshot()
     factor = 0.5
