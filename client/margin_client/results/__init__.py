@@ -32,6 +32,7 @@ from margin_client.results.market_data import (
     SurfaceSlice,
 )
 from margin_client.results.operations import (
+    FeedStatus,
     ServiceStatus,
     ShardStatus,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "RequirementPart",
     "ScenarioSetSummary",
     "ServiceStatus",
+    "FeedStatus",
     "ShardStatus",
     "SimulatedMargin",
     "Simulation",
