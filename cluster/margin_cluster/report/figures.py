@@ -323,7 +323,7 @@ def _surface_grid(surface: VolatilitySurface) -> tuple[FloatArray, FloatArray, F
 
 
 def surface_map(surface: VolatilitySurface) -> go.Figure:
-    """Return the surface as a heat map of fixed size, for printed pages."""
+    """Return the surface as a heat map of moneyness and maturity."""
     days, z, vol = _surface_grid(surface)
     figure = go.Figure(
         go.Contour(
@@ -338,8 +338,7 @@ def surface_map(surface: VolatilitySurface) -> go.Figure:
     )
     ticks = [1, 3, 7, 30, 90, 365]
     figure.update_yaxes(type="log", tickvals=ticks)
-    finish(figure, height=400, x="moneyness z, standard deviations", y="days")
-    return figure.update_layout(width=500)
+    return finish(figure, height=440, x="moneyness z, standard deviations", y="days")
 
 
 def levels_in_words(surface: VolatilitySurface) -> str:
@@ -350,45 +349,6 @@ def levels_in_words(surface: VolatilitySurface) -> str:
         f"At the money it is {vols[0]:.1f} % at {365 * ends[0]:.0f} days and {vols[1]:.1f} % at "
         f"{365 * ends[1]:.0f} days."
     )
-
-
-def surface_plot(surface: VolatilitySurface) -> go.Figure:
-    """Return the surface in three dimensions: moneyness, maturity, volatility.
-
-    Moneyness is ln(K / F) in standard deviations at the money.
-    """
-    days, z, vol = _surface_grid(surface)
-    figure = go.Figure(
-        go.Surface(
-            x=np.repeat(z[None, :], days.size, axis=0),
-            y=np.repeat(days[:, None], z.size, axis=1),
-            z=vol,
-            colorscale=_SCALE,
-            colorbar={"title": "vol, %", "thickness": 12, "len": 0.7},
-            contours={"z": {"show": True, "usecolormap": True, "width": 1}},
-            hovertemplate="z %{x:.2f}, %{y:.0f} days: %{z:.1f} %<extra></extra>",
-        )
-    )
-    figure.update_layout(
-        scene={
-            "xaxis": {"title": "moneyness z", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
-            "yaxis": {
-                "title": "days",
-                "type": "log",
-                "backgroundcolor": "#f6f8fa",
-                "gridcolor": GRID,
-                "tickvals": [1, 3, 7, 30, 90, 365],
-            },
-            "zaxis": {"title": "vol, %", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
-            "camera": {
-                "eye": {"x": -1.65, "y": -1.75, "z": 0.85},
-                "center": {"x": 0, "y": 0, "z": -0.15},
-            },
-            "aspectratio": {"x": 1.1, "y": 1.3, "z": 0.8},
-        }
-    )
-    finish(figure, height=480)
-    return figure.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 0})
 
 
 def as_json(figure: go.Figure) -> str:
