@@ -101,9 +101,7 @@ class Page:
             return [r.x + r.width / 2, r.y + r.height / 2]; }})()"""
         )
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, *, whole: bool = False) -> bytes:
         """Return the window, or the whole page, as PNG."""

@@ -33,6 +33,10 @@ def identity(*, is_synthetic: bool = True) -> ReportIdentity:
     )
 
 
+def risks_of(requirement: float) -> tuple[tuple[int, float, float], ...]:
+    return tuple((7 * k, k - 2.5, requirement / (k + 3)) for k in range(5))
+
+
 def officer_page(
     n: int, *, seed: int = 5, resources: bool = True, previous: bool = True, calls: bool = False
 ) -> OfficerPage:
@@ -73,18 +77,19 @@ def officer_page(
         dominant=tuple("concentration" if s > 0.5 else "" for s in shares[:, 4]),
         details=AccountDetails(
             figures={
-                **{name: requirement * f for name, f in zip(FIGURES, (0.8, 0.9, 1.3, 1.7))},
+                **{
+                    name: requirement * f
+                    for name, f in zip(FIGURES, (0.8, 0.9, 1.3, 1.7), strict=False)
+                },
                 "positions": rng.integers(1, 400, n).astype(np.float64),
             },
-            scenario_names=tuple(f"2024-{1 + s // 28:02d}-{1 + s % 28:02d} to +2 d" for s in range(250)),
+            scenario_names=tuple(
+                f"2024-{1 + s // 28:02d}-{1 + s % 28:02d} to +2 d" for s in range(250)
+            ),
             worst_scenario=rng.integers(0, 250, (n, n_worst)),
             worst_loss_usd=requirement[:, None] * np.array([1.2, 1.1, 1.0])[:n_worst],
             instruments=tuple(f"BTC-26JUN26-{k}000-C" for k in range(40, 140)),
-            risks={
-                a: tuple((int(i), float(k - 2), float(requirement[a] / (k + 3)))
-                         for k, i in enumerate(rng.integers(0, 100, 5)))
-                for a in range(min(n, 300))
-            },  # fmt: skip
+            risks={a: risks_of(requirement[a]) for a in range(min(n, 300))},
         ),
         resources=Resources(
             collateral_usd=total - value,
@@ -104,7 +109,7 @@ def officer_page(
                 name: float(parts[:, k].sum() * 0.97) for k, name in enumerate(COMPONENTS)
             },
             members_usd=per_member,
-            members_deficit_usd={m: 0.0 for m in per_member},
+            members_deficit_usd=dict.fromkeys(per_member, 0.0),
             accounts_gone=2,
         )
         if previous

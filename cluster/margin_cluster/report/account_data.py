@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from margin_actors.arrays import FloatArray
+from margin_actors.arrays import FloatArray, IntArray
 from margin_cluster.report.officer import OfficerPage
 
 Numbers: TypeAlias = list[int | None]
@@ -16,7 +16,10 @@ def account_data(page: OfficerPage) -> dict[str, object]:
     """Return the columns of the page in the order of its ranking, as plain types for JSON.
 
     Amounts are whole US dollars, None if not known. Repeated texts are stored once: `names` holds
-    the distinct ones and `index` one number per account.
+    the distinct ones and `index` one number per account. Columns that follow from others up to
+    rounding are stored as the remainder: the first component (requirement less the other
+    components), `deficit_rest` (requirement less resources, at least 0) and `collateral_rest`
+    (resources less option value).
     """
     order = page.ranking
     rows = order.tolist()
@@ -27,10 +30,7 @@ def account_data(page: OfficerPage) -> dict[str, object]:
         "binding": _coded([page.binding[a].replace("_", " ") for a in rows]),
         "dominant": _coded([page.dominant[a].replace("_", " ") for a in rows]),
         "requirement": whole(page.requirement_usd[order]),
-        "components": {
-            name.replace("_", " "): whole(page.components_usd[order, k])
-            for k, name in enumerate(page.components)
-        },
+        "components": _components(page, order),
         "figures": {name: whole(values[order]) for name, values in details.figures.items()},
         "scenarios": list(details.scenario_names),
         "worst": details.worst_scenario[order].tolist(),
@@ -40,10 +40,13 @@ def account_data(page: OfficerPage) -> dict[str, object]:
     }
     deficit = page.deficit_usd
     if resources is not None and deficit is not None:
-        data["deficit"] = whole(deficit[order])
-        data["resources"] = whole(resources.total_usd[order])
-        data["collateral"] = whole(resources.collateral_usd[order])
-        data["option_value"] = whole(resources.option_value_usd[order])
+        total, value = np.round(resources.total_usd[order]), resources.option_value_usd[order]
+        gap = np.maximum(np.round(page.requirement_usd[order]) - total, 0.0)
+        data["deficit_rest"] = whole(np.round(deficit[order]) - gap)
+        data["resources"] = whole(total)
+        data["option_value"] = whole(value)
+        rest = np.round(resources.collateral_usd[order]) - (total - np.round(value))
+        data["collateral_rest"] = whole(rest)
         since = [resources.short_since[a] for a in rows]
         data["since"] = _coded([f"{t:%Y-%m-%d %H:%M}" if t else _NO_SINCE for t in since])
         if previous is not None:
@@ -57,6 +60,14 @@ def account_data(page: OfficerPage) -> dict[str, object]:
             data["previous_deficit"] = whole(previous.deficit_usd[order])
     data["instruments"], data["risks"] = _risks(page, rows)
     return data
+
+
+def _components(page: OfficerPage, order: IntArray) -> dict[str, Numbers]:
+    """Return the components by name; the first one as the remainder, see `account_data`."""
+    amounts = np.round(page.components_usd[order])
+    others = amounts[:, 1:].sum(axis=1)
+    amounts[:, 0] -= np.round(page.requirement_usd[order]) - others
+    return {name.replace("_", " "): whole(amounts[:, k]) for k, name in enumerate(page.components)}
 
 
 def whole(values: FloatArray) -> Numbers:

@@ -12,7 +12,8 @@ from margin_cluster.results import CalculationOutput
 
 INK, PAPER, GRID = "#1d2733", "rgba(0,0,0,0)", "#e4e8ee"
 BLUE, RED, AMBER, GREEN, GREY = "#2563a8", "#c0392b", "#d68a1c", "#2e8b6f", "#8b97a5"
-_SCALE = [[0.0, "#173f6b"], [0.35, "#2f7fb5"], [0.6, "#7cc0a5"], [0.8, "#f2d06b"], [1.0, "#d9562f"]]
+_SCALE = [[0.0, "#173f6b"], [0.35, "#236a96"], [0.6, "#3b7f6b"], [0.8, "#966710"], [1.0, "#b0401c"]]
+"""Colours of surfaces; white text has a contrast of at least 4.5 : 1 on each."""
 _COMPONENT_COLOURS = (
     BLUE, GREY, "#6b4fa0", "#7cc0a5", "#b05a7a", "#9aa7b5", AMBER, GREEN, RED, "#c98bdb",
     "#5c7f2b", "#a06a3c", "#3f8f9c", "#d4719a", "#55606d",
@@ -331,8 +332,12 @@ def surface_map(surface: VolatilitySurface) -> go.Figure:
             y=days,
             z=vol,
             colorscale=_SCALE,
-            contours={"coloring": "heatmap", "showlabels": True},
-            line={"width": 0.7, "color": "white"},
+            contours={
+                "coloring": "heatmap",
+                "showlabels": True,
+                "labelfont": {"color": "#ffffff"},
+            },
+            line={"width": 0.7, "color": "#ffffff"},
             colorbar={"title": "vol, %", "thickness": 12},
         )
     )
@@ -352,5 +357,5 @@ def levels_in_words(surface: VolatilitySurface) -> str:
 
 
 def as_json(figure: go.Figure) -> str:
-    """Return a figure as JSON that can be embedded in a script element."""
-    return str(figure.to_json()).replace("</", "<\\/")
+    """Return a figure as JSON."""
+    return str(figure.to_json())

@@ -17,6 +17,8 @@ _FIRST = 25
 """Accounts ranked on page one; the table of accounts has all."""
 _DETAILS_MAX = 200
 """Accounts or expiries that a warning lists."""
+_MEMBERS_MAX = 200
+"""Members in the table of members."""
 _LARGE = 100e6
 """Totals from this amount on are shown in millions."""
 
@@ -51,6 +53,7 @@ def officer_values(page: OfficerPage) -> dict[str, object]:
         "previous_title": "" if page.previous is None else page.previous.title,
         "previous_time": "" if page.previous is None else _minute(page.previous.time),
         "members": _members(page),
+        "members_shown": _MEMBERS_MAX,
         "component_rows": _components(page),
         "component_names": [_words(name) for name in page.components],
         "unit": "million US dollars" if _is_large(page) else "US dollars",
@@ -205,7 +208,7 @@ def _members(page: OfficerPage) -> list[list[str]]:
     deficit, resources, previous = page.deficit_usd, page.resources, page.previous
     owed = np.zeros(n) if deficit is None else by_member(deficit)
     rows: list[list[str]] = []
-    for m in np.lexsort((-requirement, -owed)).tolist():
+    for m in np.lexsort((-requirement, -owed)).tolist()[:_MEMBERS_MAX]:
         name = str(names[m])
         row = [name, f"{int((index == m).sum()):,}"]
         if deficit is not None and resources is not None:

@@ -38,7 +38,8 @@ from margin_cluster.report.scripts import (
 )
 from margin_cluster.results import CalculationOutput, accounts_by_binding
 
-_ROWS_MAX = 1000
+_ROWS_MAX = 500
+"""Rows of the tables of accounts that are not margined and of findings on the option chain."""
 _EXTENDED = "extended_moves"
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
@@ -199,7 +200,7 @@ def failures_title(failures: Sequence[AccountFailure], margined: int) -> str:
 
 
 def failure_rows(failures: Sequence[AccountFailure]) -> list[list[str]]:
-    """Return rows (account, member, positions, instrument, reason), at most 1,000."""
+    """Return rows (account, member, positions, instrument, reason), at most 500."""
     rows = [
         [f.account_id, f.member_id, f"{f.positions:,}", p.instrument_name, p.description]
         for f in failures
