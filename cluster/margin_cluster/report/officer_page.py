@@ -190,7 +190,7 @@ def _why(page: OfficerPage, account: int) -> str:
     if others and requirement > 0.0:
         amount, name = max(others)
         if amount > 0.1 * requirement:
-            text += f" with {100 * amount / requirement:.0f} % {_words(name)}"
+            text += f" ({100 * amount / requirement:.0f} % {_words(name)})"
     return text
 
 
