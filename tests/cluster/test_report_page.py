@@ -1,5 +1,6 @@
 """The report of a run: page one, charts, previous close, in a browser and on paper."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import plotly.offline
 import pytest
 from browser import Browser, started_browser
+from margin_cluster import report
 from margin_cluster.cli.console import settings
 from margin_cluster.previous_close import read_previous_close
 from margin_cluster.report import ReportOrigin, page, report_html
@@ -157,6 +159,16 @@ def test_the_identity_names_time_data_model_software_and_command(
         *(file.sha256 for file in output.files),
     ):  # fmt: skip
         assert text in block, text
+
+
+def test_no_report_can_be_written_without_an_identity() -> None:
+    writers = [name for name in report.__all__ if name.endswith("_html")]
+    assert len(writers) >= 8
+    for name in writers:
+        given = inspect.signature(getattr(report, name)).parameters
+        # The record of the risk officer's page contains its identity.
+        wanted = {"report_html": "origin", "officer_html": "page"}.get(name, "identity")
+        assert given[wanted].default is inspect.Parameter.empty, name
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "dark")])
