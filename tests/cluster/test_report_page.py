@@ -15,6 +15,8 @@ from margin_cluster import report
 from margin_cluster.cli.console import settings
 from margin_cluster.previous_close import read_previous_close
 from margin_cluster.report import ReportOrigin, page, report_html
+from margin_cluster.report.figures import component_colour
+from margin_cluster.report.panels import COLOURS
 from margin_cluster.report.scripts import PLOTLY, vendored
 from margin_cluster.results import CalculationOutput, write_tables
 from margin_cluster.runs import RunRequest, run_margin
@@ -171,7 +173,30 @@ def test_no_report_can_be_written_without_an_identity() -> None:
         assert given[wanted].default is inspect.Parameter.empty, name
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "dark")])
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of WCAG 2.1, "contrast ratio"."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_lines_and_bars_of_charts_have_a_contrast_of_at_least_3_in_both_schemes(html: str) -> None:
+    dark = dict(re.findall(r'"(#\w{6})":"(#\w{6})"', html))
+    assert len(dark) > 5
+    for colour in {*COLOURS, *(component_colour(k) for k in range(15)), "#8793a1"}:
+        assert contrast(colour, "#ffffff") >= 3.0, colour
+        assert contrast(dark.get(colour, colour), "#18212b") >= 3.0, colour
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(1440, "light"), pytest.param(1440, "dark", marks=pytest.mark.slow), (390, "dark")],
+)
 def test_the_report_draws_every_figure_and_fits(
     browser: Browser, html: str, tmp_path: Path, width: int, scheme: str
 ) -> None:

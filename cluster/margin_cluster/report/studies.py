@@ -49,7 +49,7 @@ def backtest_html(
             y=losses.tolist(),
             name="loss",
             mode="lines",
-            line={"color": "#c5ccd6", "width": 1},
+            line={"color": "#8793a1", "width": 1},
         )
         for e, engine in enumerate(replay.engines):
             var = replay.var_usd[:, e, middle, p]
