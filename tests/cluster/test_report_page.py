@@ -14,8 +14,9 @@ from browser import Browser, started_browser
 from margin_cluster import report
 from margin_cluster.cli.console import settings
 from margin_cluster.previous_close import read_previous_close
-from margin_cluster.report import ReportOrigin, page, report_html
+from margin_cluster.report import ReportOrigin, officer_html, page, report_html
 from margin_cluster.report.figures import component_colour
+from margin_cluster.report.from_run import officer_page as page_of_run
 from margin_cluster.report.panels import COLOURS
 from margin_cluster.report.scripts import PLOTLY, vendored
 from margin_cluster.results import CalculationOutput, write_tables
@@ -64,6 +65,11 @@ def results(output: CalculationOutput, tmp_path: Path) -> Path:
     before = f"{day - timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"
     short.write_text(short.read_text().replace(written, before))
     return earlier
+
+
+def page_one(output: CalculationOutput) -> str:
+    """Return the text of the risk officer's page of a run, without the charts."""
+    return body_of(officer_html(page_of_run(output, ORIGIN)))
 
 
 def test_page_one_ranks_the_accounts_in_deficit(output: CalculationOutput, html: str) -> None:
@@ -124,14 +130,14 @@ def test_the_previous_close_gives_changes_and_since_when(
     margins = output.result.margins
     assert set(sums) == set(margins.components_used)
     assert sum(sums.values()) == pytest.approx(float(margins.initial_margin_usd.sum()))
-    body = body_of(report_html(replace(output, previous=previous), ORIGIN))
+    body = page_one(replace(output, previous=previous))
     since = output.snapshot.time - timedelta(days=3)
     assert f"short since {since:%Y-%m-%d %H:%M} UTC" in body
     assert "0 accounts became short since" in body
     assert previous.digest in body
     # An account that had enough resources at the previous close is new.
     none = replace(previous, short_since={}, excess_usd=dict.fromkeys(previous.members, 1.0))
-    body = body_of(report_html(replace(output, previous=none), ORIGIN))
+    body = page_one(replace(output, previous=none))
     assert "new since the previous close" in body
     assert "were 0 US dollars" in body
 
@@ -143,10 +149,10 @@ def test_without_a_previous_close_the_time_is_an_upper_bound(html: str) -> None:
 
 
 def test_without_collateral_resources_are_unknown(output: CalculationOutput) -> None:
-    page = body_of(report_html(replace(output, equity=None), ORIGIN))
-    assert "Resources are unknown: no collateral was given" in page
-    assert "<h2>Largest requirements</h2>" in page
-    assert "Shortfalls" not in page
+    shown = page_one(replace(output, equity=None))
+    assert "Resources are unknown: no collateral was given" in shown
+    assert "<h2>Largest requirements</h2>" in shown
+    assert "Shortfalls" not in shown
 
 
 def test_the_identity_names_time_data_model_software_and_command(
