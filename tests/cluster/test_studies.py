@@ -1,6 +1,7 @@
 """The full model and its studies from the command line, on the synthetic set and on real data."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from margin_cluster.cli.compare import equal_methods
 from margin_cluster.runs import RunRequest, run_margin
 from margin_cluster.settings import Settings
 from margin_cluster.wiring import load_model, open_workspace
+from report_parts import body_of
 from typer.testing import CliRunner
 
 from margin_actors.engine.comparison import Comparison, MethodMargins
@@ -76,7 +78,7 @@ def test_a_full_run_keeps_the_figures_of_every_part(full_run: Path) -> None:
     expected = table.column("liquidity_usd")[0].as_py()
     assert pc.sum(charges.column("value")).as_py() == pytest.approx(expected)
     html = (full_run / "report.html").read_text()
-    body = html[html.index("</script>") :]
+    body = body_of(html)
     for part in ("Components of the requirements", "How the requirement of", "Stress"):
         assert part in body
     kept = json.loads((full_run / "inputs.json").read_text())
@@ -203,7 +205,7 @@ def test_every_preset_runs(tmp_path: Path, model: str) -> None:
     found = json.loads(margin("run", "--out", tmp_path / "out", "--model", model, "--json"))
     assert found["initial_margin_usd"] > 0
     html = (tmp_path / "out" / "report.html").read_text()
-    assert "NaT" not in html[html.index("</script>") :]
+    assert "NaT" not in body_of(html)
     if model in ("span", "hybrid"):
         arrays = pq.read_table(tmp_path / "out" / "span_arrays.parquet")
         assert arrays.num_rows == found["instruments"]
@@ -231,7 +233,13 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
     assert table.column("span.requirement_usd").to_numpy().sum() == pytest.approx(
         by["span"]["account_usd"]
     )
-    assert "Offsets recognised" in (out / "report.html").read_text()
+    body = body_of(out / "report.html")
+    assert "Offsets recognised" in body
+    block = body[body.index('id="identity"') :]
+    assert "margin compare" in block
+    assert load_model("span").id in block
+    assert len(re.findall(r"<code>[0-9a-f]{64}</code>", block)) >= 3
+    assert "SYNTHETIC" in block
 
 
 def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:
@@ -258,7 +266,7 @@ def test_a_backtest_in_words(tmp_path: Path) -> None:
     said = " ".join(text.split())
     assert "The last date is 2026-01-14: its outcome is known on 2026-01-16, and " in said
     html = (tmp_path / "out" / "report.html").read_text()
-    assert "the last date is 2026-01-14" in html[html.index("</script>") :]
+    assert "the last date is 2026-01-14" in body_of(html)
 
 
 def test_equal_methods_are_named_with_the_reason() -> None:
