@@ -66,7 +66,7 @@ def test_a_what_if_equals_the_margin_after_the_trade(generation, positions, book
     subject = subject_of(positions, account)
     name = book.instruments[0]
     trades = {name: 25.0}
-    calls = AccountMargins(*(cast("None", None),) * 4)  # type: ignore[arg-type]
+    calls = AccountMargins(*(cast("None", None),) * 5)  # type: ignore[arg-type]
     before, after = calls._simulate(generation, subject, [("more", trades)])
     assert before.initial_margin_usd == generation.priced.margins(book).initial_margin_usd[place]
     held = dict(subject.holding.positions)
