@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import RowMapping
 
-Value: TypeAlias = int | float | str | bool | None
+Value: TypeAlias = int | float | str | bytes | bool | None
 """One value of a column."""
 Columns: TypeAlias = dict[str, Value]
 """The columns of one row to be written, by name."""

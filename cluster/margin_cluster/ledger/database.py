@@ -40,6 +40,7 @@ from margin_cluster.ledger.opening import (
     require_no_loss,
     require_up_to_date,
 )
+from margin_cluster.ledger.postgres_socket import use_own_sockets
 from margin_cluster.ledger.thread_connections import ThreadConnections
 from margin_cluster.ledger.writer import Writer
 
@@ -140,7 +141,9 @@ class Database:
                 connection = self._raw(self._writers)
             try:
                 with self._ours():
-                    writer = Writer(connection.cursor(), is_sqlite=self.is_sqlite)
+                    writer = Writer(
+                        connection.cursor(), is_sqlite=self.is_sqlite, busy_seconds=BUSY_SECONDS
+                    )
                 with self._ours(sockets=False):
                     yield writer
                 with self._ours():
@@ -269,6 +272,7 @@ def _engine(
     if address.is_sqlite:
         event.listen(engine, "connect", _set_up_sqlite_reader if is_inspection else _set_up_sqlite)
     else:
+        use_own_sockets(engine)
         event.listen(engine, "connect", _set_up_postgres)
         event.listen(engine, "checkout", _require_alive)
         event.listen(engine, "handle_error", _note_lost_socket)

@@ -11,7 +11,7 @@ from margin_cluster.ledger.failures import damaged, set_up_wrongly
 from margin_cluster.ledger.head_file import HeadFile
 from margin_cluster.ledger.schema import entries, ledger_head, metadata
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Known versions of the tables, the newest last; each has a module in `migrations/versions`."""
 VERSION_TABLE = "ledger_version"
 _FIRST_TABLES = ("about", "heads")

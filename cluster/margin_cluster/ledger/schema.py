@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -196,6 +197,24 @@ calculations = Table(
     Index("ix_calculations_books", "sequence", sqlite_where=_IS_BOOK, postgresql_where=_IS_BOOK),
 )
 
+clearing_events = Table(
+    "clearing_events",
+    metadata,
+    _key("number"),
+    _logged(),
+    Column("event_id", String(500), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("account", String(128), nullable=False),
+    Column("actor", String(256), nullable=False),
+    Column("payload", Text),
+    Column("packed", LargeBinary),
+    Column("payload_hash", String(128), nullable=False),
+    Column("recorded_us", BigInteger, nullable=False),
+    Column("clock_us", BigInteger, nullable=False),
+    Index(None, "account", "number"),
+    CheckConstraint("(payload IS NULL) <> (packed IS NULL)", name="one_payload"),
+)
+
 LOGGED: dict[str, tuple[Table, str]] = {
     "snapshot": (snapshots, "snapshot_id"),
     "scenario_set": (scenario_sets, "scenarios_id"),
@@ -203,5 +222,6 @@ LOGGED: dict[str, tuple[Table, str]] = {
     "unchanged_request": (unchanged_requests, "number"),
     "positions": (changes, "version"),
     "calculation": (calculations, "calculation_id"),
+    "clearing_event": (clearing_events, "number"),
 }
 """By kind of entry: the table of its rows, and the column that identifies a row."""

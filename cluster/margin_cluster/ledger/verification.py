@@ -15,8 +15,9 @@ from margin_cluster.ledger.chain import (
     entry_from_row,
     trade_content,
 )
-from margin_cluster.ledger.columns import Columns, Value, columns_of
+from margin_cluster.ledger.columns import Columns, Value, columns_of, whole_number
 from margin_cluster.ledger.database import Database
+from margin_cluster.ledger.packing import PACKED, unpacked
 from margin_cluster.ledger.records import LedgerHead
 from margin_cluster.ledger.schema import (
     LOGGED,
@@ -143,10 +144,11 @@ def _check_file(connection: Connection, findings: _Findings) -> None:
 
 def _check_log(connection: Connection, findings: _Findings) -> tuple[int, str]:
     """Check all entries and rows; return (sequence, hash) of the last entry."""
-    sequence, previous = 0, FIRST_HASH
+    sequence, previous, events = 0, FIRST_HASH, 0
     for log in _pages(connection):
         rows = _rows_between(connection, sequence + 1, log[-1].sequence)
         held = _trades_of(connection, rows["positions"].values())
+        events = _check_numbers(findings, rows["clearing_event"], events)
         for entry in log:
             if entry.sequence != sequence + 1:
                 lost = f"{sequence + 1} to {entry.sequence - 1}"
@@ -169,6 +171,16 @@ def _check_log(connection: Connection, findings: _Findings) -> tuple[int, str]:
     return sequence, previous
 
 
+def _check_numbers(findings: _Findings, rows: Mapping[int, Columns], last: int) -> int:
+    """Check that clearing events are numbered without gaps; return the last number."""
+    for sequence, row in sorted(rows.items()):
+        number = whole_number(row, "number")
+        if number != last + 1:
+            findings.add(sequence, f"clearing event {number} follows number {last}")
+        last = number
+    return last
+
+
 def _check_entry(findings: _Findings, entry: LogEntry, previous: str) -> None:
     if entry.previous_hash != previous:
         findings.add(entry.sequence, "the entry's previous hash is not that of the preceding entry")
@@ -185,11 +197,20 @@ def _check_row(
     if row is None:
         findings.add(entry.sequence, f"the row of {entry.kind} {entry.subject} is missing")
         return
-    content: Mapping[str, object] = row
-    if entry.kind == "positions":
-        content = row | {"trades": held.get(row["version"], [])}
-    if content_hash(entry.kind, content) != entry.content_hash:
+    if _hash_of(entry.kind, row, held) != entry.content_hash:
         findings.add(entry.sequence, f"the row of {entry.kind} {entry.subject} was modified")
+
+
+def _hash_of(kind: str, row: Columns, held: Mapping[Value, _Trades]) -> str:
+    """Return the content hash of a row; empty if the row cannot be read."""
+    if kind == "positions":
+        return content_hash(kind, row | {"trades": held.get(row["version"], [])})
+    if kind not in PACKED:
+        return content_hash(kind, row)
+    try:
+        return content_hash(kind, unpacked(row))
+    except ValueError:
+        return ""
 
 
 def _check_head(

@@ -4,6 +4,8 @@ Statements are passed directly to the driver, because every calculation is writt
 compiling and binding statements in SQLAlchemy took longer than SQLite takes to execute them.
 """
 
+import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -14,6 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from margin_cluster.ledger.chain import content_hash, entry_to_row, following_entry
 from margin_cluster.ledger.columns import Columns, DriverRow, Value, whole_number
+from margin_cluster.ledger.packing import PACKED, packed
 from margin_cluster.ledger.schema import LOGGED, entries
 
 _HEAD = "SELECT sequence, hash, portfolio_version, generation_number FROM ledger_head WHERE id = 1"
@@ -21,6 +24,7 @@ _MOVE = (
     "UPDATE ledger_head SET sequence = ?, hash = ?, portfolio_version = ?, generation_number = ?"
     " WHERE id = 1"
 )
+_RETRY_SECONDS = 0.0005
 _PARAMETERS_MAX = 30_000
 """Values in one statement of several rows; PostgreSQL's protocol allows 65,535."""
 
@@ -36,11 +40,11 @@ class Writer:
         The last numbers assigned; the caller increments them before it appends the row.
     """
 
-    def __init__(self, cursor: DBAPICursor, *, is_sqlite: bool) -> None:
+    def __init__(self, cursor: DBAPICursor, *, is_sqlite: bool, busy_seconds: float) -> None:
         self._cursor = cursor
         self._is_sqlite = is_sqlite
         if is_sqlite:
-            cursor.execute("BEGIN IMMEDIATE")
+            _begin(cursor, busy_seconds)
         row = self.first(_HEAD if is_sqlite else f"{_HEAD} FOR UPDATE")
         assert row is not None, "the head has no row"
         self.sequence, self.hash, self.portfolio_version, self.generation_number = row
@@ -98,6 +102,7 @@ class Writer:
         rows: Sequence[Columns],
         *,
         also_hashed: Mapping[str, object] | None = None,
+        create_ms: int | None = None,
     ) -> None:
         """Insert rows of one kind and append an entry to the log for each.
 
@@ -106,23 +111,26 @@ class Writer:
         kind : str
             A key of `LOGGED`.
         rows : sequence of dict
-            Columns of the table except `sequence`, which is set here.
+            Columns of the table except `sequence`, which is set here. The payload of a clearing
+            event is given as text.
         also_hashed : mapping, optional
             Further content that the rows' content hash covers: the trades of a change.
+        create_ms : int, optional
+            Time of the entries, milliseconds since 1970 UTC; by default the column `create_ms`.
         """
         table, subject = LOGGED[kind]
         log: list[Columns] = []
         for row in rows:
             row["sequence"] = self.sequence + 1
             content = content_hash(kind, row if also_hashed is None else {**row, **also_hashed})
-            created = whole_number(row, "create_ms")
+            created = whole_number(row, "create_ms") if create_ms is None else create_ms
             entry = following_entry(
                 self.sequence, self.hash, kind, str(row[subject]), content, created
             )
             self.sequence, self.hash = entry.sequence, entry.hash
             log.append(entry_to_row(entry))
         self.insert(entries, log)
-        self.insert(table, rows)
+        self.insert(table, [packed(row) for row in rows] if kind in PACKED else rows)
 
     def finish(self) -> None:
         """Move the head to the last entry; the transaction can then be committed."""
@@ -130,6 +138,27 @@ class Writer:
             self.execute(_MOVE, self._head)
         # An open cursor whose query was not read to its end would keep SQLite's read lock.
         self._cursor.close()
+
+
+def _begin(cursor: DBAPICursor, busy_seconds: float) -> None:
+    """Take SQLite's write lock as soon as it is free.
+
+    SQLite's own wait sleeps for up to 100 ms between two attempts. A process that commits without
+    pause would then exclude all others for many seconds.
+    """
+    until = time.monotonic() + busy_seconds
+    cursor.execute("PRAGMA busy_timeout = 0")
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= until:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            break
+    cursor.execute(f"PRAGMA busy_timeout = {round(1000 * busy_seconds)}")
 
 
 @cache
