@@ -24,6 +24,7 @@ from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.archive import StoreArchive
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.ledger import ScenarioSetRecord, sqlite_url
+from margin_cluster.live_feeds import FeedRequest, running_feeds
 from margin_cluster.raylet import child_pid, raylet_pid, watching
 from margin_cluster.seeding import seed_and_warm
 from margin_cluster.settings import Settings
@@ -62,6 +63,8 @@ class ServiceRequest:
     state: Path | None = None
     """Folder of the ledger and of stored objects; None for the folder `service` of the store."""
     layout: Layout = field(default_factory=Layout)
+    feed: FeedRequest | None = None
+    """The feed of market data; None without one."""
 
 
 def no_notice(_notice: str) -> None:
@@ -243,7 +246,12 @@ async def running_gateway(
             if before_ready is not None:
                 await before_ready(gateway)
             gateway.accept_writes()
-            yield gateway
+            async with contextlib.AsyncExitStack() as feeds:
+                if request.feed is not None:
+                    await feeds.enter_async_context(
+                        running_feeds(gateway, request.feed, request.model)
+                    )
+                yield gateway
         finally:
             await gateway.drain()
     finally:

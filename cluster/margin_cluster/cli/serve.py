@@ -13,15 +13,17 @@ from margin_actors.errors import InvalidParameters, Problem
 from margin_cluster.cli.console import err, out, settings, stages, synthetic_banner
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import Data, LedgerUrl, Model, StateFolder
+from margin_cluster.feeds import feed_from_text
 from margin_cluster.gateway import Gateway, GatewayOptions
 from margin_cluster.gateway.tls import load_server_tls
 from margin_cluster.ledger import address_from_url
+from margin_cluster.live_feeds import FeedRequest, require_feed_library
 from margin_cluster.service import ServiceRequest, ray_session, serve, start_logging
 from margin_cluster.streams import protect_standard_streams
 from margin_cluster.wiring import load_model
 
 _DEFAULTS = GatewayOptions()
-_TLS, _LIMITS, _TIMES = "TLS", "Limits", "Time limits"
+_TLS, _LIMITS, _TIMES, _FEED = "TLS", "Limits", "Time limits", "Feed"
 """Groups of options in the help."""
 
 
@@ -51,6 +53,29 @@ def serve_command(
         bool,
         typer.Option("--replace-book", help="Replace all positions of the ledger by --book."),
     ] = False,
+    feed: Annotated[
+        str,
+        typer.Option(
+            help="Source of market data: none, deribit, deribit:URL, or replay:DIR@60x for "
+            "recorded snapshots at 60 times real time (@max without pauses).",
+            rich_help_panel=_FEED,
+        ),
+    ] = "none",
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data folder that --feed deribit extends; default 'recorded' in --state.",
+            rich_help_panel=_FEED,
+        ),
+    ] = None,
+    feed_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1.0,
+            help="Seconds between two snapshots that --feed deribit requests.",
+            rich_help_panel=_FEED,
+        ),
+    ] = 60.0,
     model: Model = DEFAULT_PRESET,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="gRPC port; 0 for any free port.")] = 50051,
@@ -189,6 +214,9 @@ def serve_command(
     )
     # Checked before Ray starts, so that a mistake is reported at once.
     load_server_tls(tls_certificate, tls_key, tls_client_ca)
+    here = settings()
+    choice = feed_from_text(feed, default_url=here.deribit_url)
+    require_feed_library(choice)
     request = ServiceRequest(
         model=load_model(model),
         data=data,
@@ -202,6 +230,7 @@ def serve_command(
         ledger_url=ledger,
         state=state,
         layout=Layout(shards=shards),
+        feed=None if choice is None else FeedRequest(choice, record, feed_seconds),
     )
     if replace_book and book is None:
         raise InvalidParameters(
@@ -212,7 +241,6 @@ def serve_command(
         address_from_url(ledger)  # a mistake in it is reported before anything starts
     protect_standard_streams()
     start_logging()
-    here = settings()
     with stages(quiet=False) as progress:
         progress("Starting Ray", 0, 0)
 

@@ -50,6 +50,8 @@ def status_command(
     for name, value in _facts(document).items():
         facts.add_row(f"[dim]{name}[/]", escape(value))
     out.print(facts)
+    if document.feeds:
+        out.print(_feed_table(document))
     out.print(_shard_table(document))
     show_findings(document.chain_findings)
 
@@ -83,6 +85,29 @@ def _facts(s: StatusDocument) -> dict[str, str]:
     if s.last_fault:
         rows["fault"] = s.last_fault
     return rows
+
+
+def _feed_table(status: StatusDocument) -> Table:
+    table = Table(title="Feeds", title_justify="left")
+    for name in ("source", "state", "last message", "last good snapshot", "good", "bad"):
+        table.add_column(name, justify="left" if name in ("source", "state") else "right")
+    for s in status.feeds:
+        state = "ended" if s.is_stopped else "connected" if s.is_connected else "not connected"
+        table.add_row(
+            s.source,
+            state,
+            _age(s.age_seconds),
+            _age(s.snapshot_age_seconds),
+            f"{s.snapshots_accepted:,}",
+            f"{s.snapshots_rejected:,}",
+        )
+    problems = [f"{s.source}: {s.last_problem}" for s in status.feeds if s.last_problem]
+    table.caption = escape("\n".join(problems)) or None
+    return table
+
+
+def _age(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{timedelta(seconds=round(seconds))} ago"
 
 
 def _shard_table(status: StatusDocument) -> Table:

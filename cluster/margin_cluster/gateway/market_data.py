@@ -1,5 +1,6 @@
 """Use cases of MarketDataService: publish and list snapshots, and read a fitted surface."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from margin_actors.actors.cluster import Cluster
@@ -29,6 +30,8 @@ class MarketData:
 
     def __init__(self, cluster: Cluster, ledger: Ledger, threads: GatewayThreads) -> None:
         self._cluster, self._ledger, self._threads = cluster, ledger, threads
+        self.on_published: Callable[[MarketSnapshot], None] | None = None
+        """Called with each snapshot that a caller of the service has published."""
 
     async def publish(
         self, snapshot: MarketSnapshot, *, key: str, allow_older: bool, call: Call
@@ -60,6 +63,11 @@ class MarketData:
             until=call.until,
         )
         return published, screened.findings if isinstance(screened, ScreenedSnapshot) else ()
+
+    def announce(self, snapshot: MarketSnapshot) -> None:
+        """Pass a snapshot that a caller has published to the feeds."""
+        if self.on_published is not None:
+            self.on_published(snapshot)
 
     async def list_snapshots(self, size: int, token: str) -> Listing[SnapshotRecord]:
         """Return a page of published snapshots, latest first.

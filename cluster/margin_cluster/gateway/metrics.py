@@ -1,7 +1,7 @@
 """Metrics for Prometheus."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Thread
 from typing import Protocol, Unpack
 from wsgiref.simple_server import WSGIServer
@@ -14,7 +14,10 @@ from prometheus_client import (
     ProcessCollector,
     start_http_server,
 )
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from margin_cluster.feeds import FeedBoard
 from margin_cluster.gateway.admission import PriorityClass, Reason
 from margin_cluster.gateway.tls import HttpTls
 
@@ -28,6 +31,33 @@ class QueueLengths(Protocol):
     """Active calls."""
     pending: int
     """Admitted calls that are not active."""
+
+
+class _FeedCollector(Collector):
+    """The metrics of the sources of market data."""
+
+    def __init__(self, board: FeedBoard) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; a source without messages has no age."""
+        gauge, counter = GaugeMetricFamily, CounterMetricFamily
+        age = gauge("margin_feed_age_seconds", "Seconds since the last message", labels=["source"])
+        connected = gauge("margin_feed_connected", "1 if connected, else 0", labels=["source"])
+        snapshots = counter("margin_feed_snapshots", "Snapshots", labels=["source", "outcome"])
+        messages = counter("margin_feed_messages", "Messages with data", labels=["source"])
+        faults = counter("margin_feed_faults", "Faults by kind", labels=["source", "kind"])
+        for report in self._board.reports():
+            name = report.source
+            if report.age_seconds is not None:
+                age.add_metric([name], report.age_seconds)
+            connected.add_metric([name], float(report.is_connected))
+            snapshots.add_metric([name, "accepted"], report.accepted)
+            snapshots.add_metric([name, "rejected"], report.rejected)
+            messages.add_metric([name], report.messages)
+            for kind, count in sorted(report.faults.items()):
+                faults.add_metric([name, kind], count)
+        yield from (age, connected, snapshots, messages, faults)
 
 
 class Metrics:
@@ -108,6 +138,10 @@ class Metrics:
     def watch_ready(self, is_ready: Callable[[], bool]) -> None:
         """Read whether changes are accepted whenever the metrics are collected."""
         self._ready.set_function(lambda: float(is_ready()))
+
+    def watch_feeds(self, board: FeedBoard) -> None:
+        """Read the states of the sources of market data whenever the metrics are collected."""
+        self.registry.register(_FeedCollector(board))
 
     def listen(self, host: str, port: int, **tls: Unpack[HttpTls]) -> tuple[WSGIServer, Thread]:
         """Serve the metrics over HTTP, or HTTPS with TLS options, and return (server, thread)."""

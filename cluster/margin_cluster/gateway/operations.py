@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import CoordinatorStatus, ResidentGeneration
 from margin_actors.errors import MarginError
+from margin_cluster.feeds import FeedBoard, FeedReport
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import Ledger, LedgerHead
@@ -31,6 +32,10 @@ class ServiceState:
     positions: int
     cluster: CoordinatorStatus | None
     ledger: LedgerHead
+    feeds: tuple[FeedReport, ...]
+    """Sources of market data, by name."""
+    feed_margin_factor: float | None
+    """Factor on margins that the age of the market data calls for; None without a feed."""
     problems: tuple[str, ...]
 
 
@@ -44,9 +49,10 @@ class Operations:
         positions: Positions,
         health: HealthMonitor,
         threads: GatewayThreads,
+        feeds: FeedBoard,
     ) -> None:
         self._cluster, self._ledger, self._positions = cluster, ledger, positions
-        self._health, self._threads = health, threads
+        self._health, self._threads, self._feeds = health, threads, feeds
         self._started = time.monotonic()
 
     async def state(self, *, until: float) -> ServiceState:
@@ -59,6 +65,9 @@ class Operations:
         if status is not None and status.fault:
             problems.append(f"the market in use cannot be priced: {status.fault}")
         accounts, positions = self._positions.counts()
+        decision = self._feeds.decision()
+        if decision is not None:
+            problems += decision.alarms
         return ServiceState(
             is_ready=self._health.is_ready,
             uptime_seconds=time.monotonic() - self._started,
@@ -68,6 +77,8 @@ class Operations:
             positions=positions,
             cluster=status,
             ledger=head,
+            feeds=self._feeds.reports(),
+            feed_margin_factor=None if decision is None else decision.factor,
             problems=tuple(problems),
         )
 

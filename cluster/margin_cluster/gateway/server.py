@@ -12,9 +12,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
+from margin_cluster.feeds import FeedBoard
 from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.interceptor import CallInterceptor
+from margin_cluster.gateway.market_data import MarketData
 from margin_cluster.gateway.messages import CallerWaits
 from margin_cluster.gateway.metrics import Metrics
 from margin_cluster.gateway.monitor import Monitor
@@ -81,6 +83,8 @@ class Gateway:
         )
         for gate in self.admission.gates:
             self.metrics.watch_queue(gate.priority, gate.queue)
+        self.feeds = FeedBoard()
+        self.metrics.watch_feeds(self.feeds)
         self.metrics.watch_ready(lambda: self.health.is_ready)
         self._log = structlog.get_logger("gateway")
         self._use_cases = assemble_use_cases(
@@ -91,6 +95,7 @@ class Gateway:
             threads=self._threads,
             health=self.health,
             builder=builder,
+            feeds=self.feeds,
         )
         # `aio` is added to the module at import time.
         self._health = health_service.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
@@ -100,6 +105,16 @@ class Gateway:
         self._watcher: asyncio.Task[None] | None = None
         self._monitor: Monitor | None = None
         self._metrics_server: tuple[WSGIServer, Thread] | None = None
+
+    @property
+    def market(self) -> MarketData:
+        """The use cases of market data."""
+        return self._use_cases.market
+
+    @property
+    def threads(self) -> GatewayThreads:
+        """The threads of this gateway."""
+        return self._threads
 
     @property
     def is_ready(self) -> bool:

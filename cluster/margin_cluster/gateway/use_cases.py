@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
+from margin_cluster.feeds import FeedBoard
 from margin_cluster.gateway.account_margins import AccountMargins
 from margin_cluster.gateway.book_margins import BookMargins
 from margin_cluster.gateway.calculations import Calculations
@@ -39,6 +40,7 @@ def assemble_use_cases(
     threads: GatewayThreads,
     health: HealthMonitor,
     builder: ScenarioBuilder,
+    feeds: FeedBoard,
 ) -> UseCases:
     """Return the use cases of a gateway with these resources."""
     portfolios = Portfolios(cluster, archive, positions, threads)
@@ -49,5 +51,5 @@ def assemble_use_cases(
         market=MarketData(cluster, archive.ledger, threads),
         portfolios=portfolios,
         scenario_sets=ScenarioSets(cluster, archive, threads, builder),
-        operations=Operations(cluster, archive.ledger, positions, health, threads),
+        operations=Operations(cluster, archive.ledger, positions, health, threads, feeds),
     )

@@ -1,7 +1,8 @@
-"""Names of price sources and of the archives that Binance publishes.
+"""Names of price sources and of archives, as Binance publishes and feeds record them.
 
 An archive holds the candles of one contract over one month or day, for example
-``BTCUSDT-1d-2024-01.zip``. All archives of one contract, interval and market form one source.
+``BTCUSDT-1d-2024-01.zip``. All archives of one contract, interval and market form one source. The
+months of a recorded feed are archives too.
 """
 
 import re
@@ -14,6 +15,8 @@ _ARCHIVE = re.compile(
     r"(?P<symbol>[A-Z0-9_]+)-(?P<interval>\d+[smhdw])-(?P<period>\d{4}-\d{2}(-\d{2})?)"
     r"\.(zip|csv|csv\.gz)"
 )
+_RECORDED = re.compile(r"(?P<source>[a-z]\w*_\d+(?:s|min|m|h|d))-(?P<period>\d{4}-\d{2})\.parquet")
+"""One month of a recorded feed, for example ``deribit_perp_BTCUSD_1min-2026-05.parquet``."""
 _MARKETS = {"markPriceKlines": "perp_mark_", "indexPriceKlines": "index_", "futures": "perp_"}
 """Folders of the published layout and the corresponding part of a source's name; the first folder
 in this order decides. Other archives are of the spot market."""
@@ -42,6 +45,10 @@ def archive_name(path: Path) -> ArchiveName | None:
 
     `path` is relative to the folder of prices: its folders distinguish spot and futures.
     """
+    recorded = _RECORDED.fullmatch(path.name)
+    if recorded is not None:
+        seconds = interval_of_name(recorded["source"])
+        return None if seconds is None else ArchiveName(recorded["source"], seconds, recorded[2])
     found = _ARCHIVE.fullmatch(path.name)
     if found is None or _NOT_PRICES in path.parts:
         return None

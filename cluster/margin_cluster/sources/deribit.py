@@ -22,7 +22,8 @@ from margin_actors.backoff import Backoff
 from margin_actors.errors import InvalidMarketData, Problem, SourceUnavailable
 from margin_cluster.atomic import write_atomically
 
-_TOO_MANY_REQUESTS = 10028
+TOO_MANY_REQUESTS = 10028
+"""Error code of a response to a caller that has reached its rate limit."""
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 Fields: TypeAlias = Mapping[str, object]
 """An object of a response, by field."""
@@ -114,7 +115,7 @@ class DeribitClient:
         error = body.get("error") if isinstance(body, dict) else None
         if isinstance(error, dict):
             code, message = error.get("code"), error.get("message")
-            if code == _TOO_MANY_REQUESTS or status == 429 or status >= 500:
+            if code == TOO_MANY_REQUESTS or status == 429 or status >= 500:
                 return True, f"{message} ({code})", None
             raise InvalidMarketData(
                 "the exchange rejected the request",
@@ -153,7 +154,7 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
             for summary in client.book_summaries(currency, "option"):
                 if summary["instrument_name"] in live:
                     stamps.append(int(_required(summary, "creation_timestamp")))
-                    rows.append(_chain_row(summary, index, currency))
+                    rows.append(chain_row(summary, index, currency))
         except (KeyError, TypeError, ValueError) as fault:
             raise InvalidMarketData(
                 "the response of the exchange cannot be read",
@@ -165,10 +166,7 @@ def fetch_chain(client: DeribitClient, currencies: Sequence[str], target: Path) 
             [Problem(client.base_url, f"no unexpired options of {', '.join(currencies)}")],
         )
     time_of = datetime.fromtimestamp(max(stamps) // 1000, UTC)
-    table = pa.Table.from_pylist([{"snapshot": time_of, **row} for row in rows])
-    table = table.set_column(
-        0, "snapshot", table.column("snapshot").cast(pa.timestamp("us", "UTC"))
-    )
+    table = chain_table(rows, time_of)
     path = target / "options" / f"deribit_chain_{time_of:%Y-%m-%dT%H%M%SZ}.parquet"
     write_atomically(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
     return path, len(rows)
@@ -186,7 +184,17 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _chain_row(summary: Fields, index: float, currency: str) -> dict[str, object]:
+def chain_table(rows: Sequence[Mapping[str, object]], time_of: datetime) -> pa.Table:
+    """Return a chain table with rows as from `chain_row` and the time of its snapshot."""
+    table = pa.Table.from_pylist([{"snapshot": time_of, **row} for row in rows])
+    return table.set_column(0, "snapshot", table.column("snapshot").cast(pa.timestamp("us", "UTC")))
+
+
+def chain_row(summary: Fields, index: float, currency: str) -> dict[str, object]:
+    """Return a row of a chain table from one entry of the book summary.
+
+    `index` is the index price in US dollars. KeyError if the entry has no name.
+    """
     vol = _number(summary.get("mark_iv"))
     return {
         "instrument_name": str(summary["instrument_name"]),

@@ -24,8 +24,39 @@ class ShardStatus(_message.Message):
     slabs_priced: int
     def __init__(self, shard: _Optional[int] = ..., first_scenario: _Optional[int] = ..., scenarios: _Optional[int] = ..., node_id: _Optional[str] = ..., slabs_priced: _Optional[int] = ...) -> None: ...
 
+class FeedStatus(_message.Message):
+    __slots__ = ("source", "is_connected", "is_stopped", "age_seconds", "snapshot_age_seconds", "messages", "snapshots_accepted", "snapshots_rejected", "faults", "last_problem")
+    class FaultsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    IS_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    IS_STOPPED_FIELD_NUMBER: _ClassVar[int]
+    AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_REJECTED_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    is_connected: bool
+    is_stopped: bool
+    age_seconds: float
+    snapshot_age_seconds: float
+    messages: int
+    snapshots_accepted: int
+    snapshots_rejected: int
+    faults: _containers.ScalarMap[str, int]
+    last_problem: str
+    def __init__(self, source: _Optional[str] = ..., is_connected: bool = ..., is_stopped: bool = ..., age_seconds: _Optional[float] = ..., snapshot_age_seconds: _Optional[float] = ..., messages: _Optional[int] = ..., snapshots_accepted: _Optional[int] = ..., snapshots_rejected: _Optional[int] = ..., faults: _Optional[_Mapping[str, int]] = ..., last_problem: _Optional[str] = ...) -> None: ...
+
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault", "is_ready", "problems", "run_slots", "run_slots_taken", "snapshot_age_seconds", "ledger_sequence", "ledger_hash", "chain_findings")
+    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault", "is_ready", "problems", "run_slots", "run_slots_taken", "snapshot_age_seconds", "ledger_sequence", "ledger_hash", "chain_findings", "feeds", "feed_margin_factor")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +77,8 @@ class GetStatusResponse(_message.Message):
     LEDGER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LEDGER_HASH_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    FEEDS_FIELD_NUMBER: _ClassVar[int]
+    FEED_MARGIN_FACTOR_FIELD_NUMBER: _ClassVar[int]
     version: str
     uptime_seconds: float
     generation: _margin_types_pb2.Generation
@@ -66,4 +99,6 @@ class GetStatusResponse(_message.Message):
     ledger_sequence: int
     ledger_hash: str
     chain_findings: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.ChainFinding]
-    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ..., is_ready: bool = ..., problems: _Optional[_Iterable[str]] = ..., run_slots: _Optional[int] = ..., run_slots_taken: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., ledger_sequence: _Optional[int] = ..., ledger_hash: _Optional[str] = ..., chain_findings: _Optional[_Iterable[_Union[_margin_types_pb2.ChainFinding, _Mapping]]] = ...) -> None: ...
+    feeds: _containers.RepeatedCompositeFieldContainer[FeedStatus]
+    feed_margin_factor: float
+    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ..., is_ready: bool = ..., problems: _Optional[_Iterable[str]] = ..., run_slots: _Optional[int] = ..., run_slots_taken: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., ledger_sequence: _Optional[int] = ..., ledger_hash: _Optional[str] = ..., chain_findings: _Optional[_Iterable[_Union[_margin_types_pb2.ChainFinding, _Mapping]]] = ..., feeds: _Optional[_Iterable[_Union[FeedStatus, _Mapping]]] = ..., feed_margin_factor: _Optional[float] = ...) -> None: ...

@@ -41,6 +41,29 @@ class ScenarioShard(Record):
     """Number of slices of the risk cube that it has priced since it was started."""
 
 
+class FeedState(Document):
+    """A source of market data."""
+
+    source: str
+    """Name of the source."""
+    is_connected: bool
+    is_stopped: bool
+    """True if the source has ended, as a replay does."""
+    age_seconds: float | None = None
+    """Seconds since the last message; null before the first."""
+    snapshot_age_seconds: float | None = None
+    """Seconds since the last snapshot that came into use; null before the first."""
+    messages: int
+    """Number of messages with data."""
+    snapshots_accepted: int
+    snapshots_rejected: int
+    """Number of snapshots that failed the quality gates and are not used."""
+    faults: dict[str, int]
+    """Number of faults by kind."""
+    last_problem: str
+    """The last fault or the reason of the last rejection; empty if there was none."""
+
+
 class StatusDocument(Document):
     """The state of a running service."""
 
@@ -81,6 +104,10 @@ class StatusDocument(Document):
     chain_findings: list[FoundInChain]
     """Findings on the option chain in use: quotes and expiries that fail a quality gate of the
     model, and expiries with too few quotes for a smile."""
+    feeds: list[FeedState] = Field(default_factory=list[FeedState])
+    """Sources of market data of this gateway; empty without a feed."""
+    feed_margin_factor: float | None = None
+    """Factor on margins that the age of the market data calls for; null without a feed."""
 
 
 class LedgerBackupDocument(Document):

@@ -31,6 +31,8 @@ class MarketDataService(stubs.MarketDataServiceServicer):
         published, findings = await self._market.publish(
             snapshot, key=builder.key, allow_older=builder.allow_older, call=call
         )
+        if not published.was_repeated:
+            self._market.announce(snapshot)
         return pb.PublishSnapshotResponse(
             snapshot_id=snapshot.id,
             generation=published.number,

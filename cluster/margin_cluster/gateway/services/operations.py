@@ -7,6 +7,7 @@ from margin_protos.v1 import operations_service_pb2 as pb
 from margin_protos.v1 import operations_service_pb2_grpc as stubs
 
 from margin_actors.actors.generation import CoordinatorStatus
+from margin_cluster.feeds import FeedReport
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert.chain_findings import findings_to_proto
 from margin_cluster.gateway.convert.generations import generation_to_proto, summary_of_generation
@@ -47,9 +48,27 @@ class OperationsService(stubs.OperationsServiceServicer):
             age = datetime.now(UTC) - now.priced.market.snapshot.time
             answer.snapshot_age_seconds = age.total_seconds()
             answer.chain_findings.extend(findings_to_proto(now.priced.market.findings))
+        answer.feeds.extend(map(_feed, state.feeds))
+        if state.feed_margin_factor is not None:
+            answer.feed_margin_factor = state.feed_margin_factor
         if state.cluster is not None:
             answer.MergeFrom(_cluster_fields(state.cluster))
         return answer
+
+
+def _feed(report: FeedReport) -> pb.FeedStatus:
+    return pb.FeedStatus(
+        source=report.source,
+        is_connected=report.is_connected,
+        is_stopped=report.is_stopped,
+        age_seconds=report.age_seconds,
+        snapshot_age_seconds=report.snapshot_age_seconds,
+        messages=report.messages,
+        snapshots_accepted=report.accepted,
+        snapshots_rejected=report.rejected,
+        faults=report.faults,
+        last_problem=report.last_problem,
+    )
 
 
 def _cluster_fields(status: CoordinatorStatus) -> pb.GetStatusResponse:
