@@ -135,7 +135,10 @@ class Gateway:
         self._refresh.set()
 
     async def start(self) -> None:
-        """Read the log of the clearing house and open all ports. Until `accept_writes`, changes are refused and health is NOT_SERVING."""
+        """Read the log of the clearing house and open all ports.
+
+        Until `accept_writes`, changes are refused and health is NOT_SERVING.
+        """
         o = self.options
         await self.clearing.open()
         self._call_feed.start()

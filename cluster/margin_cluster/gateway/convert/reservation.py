@@ -1,4 +1,4 @@
-"""Conversions for reservation_service.proto, and for the cleared trades of portfolio_service.proto."""
+"""Conversions for reservation_service.proto and for cleared trades of portfolio_service.proto."""
 
 from margin_protos.v1 import portfolio_service_pb2 as portfolio
 from margin_protos.v1 import reservation_service_pb2 as pb
@@ -49,7 +49,7 @@ def quote_from_proto(request: pb.ReserveMarginRequest) -> Quote:
 
 
 def cancellation_from_proto(request: pb.CancelReservationRequest, actor: str) -> CancelReservation:
-    """Return the command that cancels a reservation; raises InvalidRequest as `quote_from_proto`."""
+    """Return the command of a cancellation; raises InvalidRequest as `quote_from_proto`."""
     problems: list[Problem] = []
     key = check_key(request.idempotency_key, problems, is_required=True)
     check_id(request.account_id, "account_id", problems)
