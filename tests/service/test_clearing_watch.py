@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 import grpc
 import pytest
@@ -51,9 +52,8 @@ class CutReader(threading.Thread):
             self.connections += 1
             with grpc.insecure_channel(self.chance.choice(self.targets)) as channel:
                 request = pb.WatchMarginCallsRequest(resume_token=self.token)
-                stream = stubs.MarginCallServiceStub(channel).WatchMarginCalls(request, timeout=30)
-                for _ in range(self.chance.randint(1, 6)):
-                    message = next(stream)
+                stream = stubs.MarginCallServiceStub(channel).WatchMarginCalls(request, timeout=1)
+                for message in islice(stream, self.chance.randint(1, 6)):
                     if message.HasField("change"):
                         self.numbers.append(message.change.log_number)
                     self.token = message.resume_token
