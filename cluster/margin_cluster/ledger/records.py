@@ -1,10 +1,11 @@
 """Records of the ledger, as frozen dataclasses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from margin_actors.market.identity import content_id
 from margin_cluster.ledger.calculation_inputs import GenerationSummary, InputIds
 from margin_cluster.ledger.margin_records import AccountFailureRecord, AccountMarginRecord
 
@@ -161,3 +162,11 @@ class GenerationRecord:
     request_id: str
     caller: str
     create_time: datetime
+
+
+def trades_id(trades: Iterable[Trade]) -> str:
+    """Return the content id of trades."""
+    return content_id(
+        "trades",
+        {"rows": [[t.account_id, t.member_id, t.instrument_name, t.quantity] for t in trades]},
+    )

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from margin_protos.v1 import margin_service_pb2 as pb
 
 from margin_actors.arrays import FloatArray
+from margin_actors.clearing.amounts import requirement_units
 from margin_actors.engine.explain import TracedPosition
 from margin_actors.engine.margin import Margins
 from margin_actors.engine.measures import Attribution
@@ -27,6 +28,7 @@ from margin_cluster.gateway.convert.margin_types import (
     timestamp_from_stamp,
     timestamp_from_time,
 )
+from margin_cluster.gateway.resources import AccountStanding
 from margin_cluster.ledger import AccountMarginRecord, CalculationKind, CalculationRecord
 
 CANDIDATES_MAX = 100
@@ -326,10 +328,16 @@ def kind_from_proto(number: int, problems: list[Problem]) -> CalculationKind | N
 
 
 def simulated_to_proto(
-    candidate_id: str, before: AccountMarginRecord, after: AccountMarginRecord
+    candidate_id: str,
+    before: AccountMarginRecord,
+    after: AccountMarginRecord,
+    now: AccountStanding | None,
 ) -> pb.SimulatedMargin:
-    """Return the margin after a candidate and its changes, after less before, in US dollars."""
-    return pb.SimulatedMargin(
+    """Return the margin after a candidate and its changes, after less before, in US dollars.
+
+    `now` has the resources of the account; None if it has no clearing account.
+    """
+    message = pb.SimulatedMargin(
         candidate_id=candidate_id,
         after=margin_to_proto(after),
         initial_margin_change_usd=after.initial_margin_usd - before.initial_margin_usd,
@@ -337,3 +345,7 @@ def simulated_to_proto(
         es_change_usd=after.es_usd - before.es_usd,
         value_change_usd=after.value_usd - before.value_usd,
     )
+    if now is not None:
+        message.headroom_cents = now.headroom_after(requirement_units(after.initial_margin_usd))
+        message.can_carry = message.headroom_cents >= 0 and not now.is_frozen
+    return message
