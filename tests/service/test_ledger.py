@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from margin_cluster.archive import StoreArchive
-from margin_cluster.gateway.portfolios import trades_id
-from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade
+from margin_cluster.ledger import ChangeResult, Origin, PositionChange, Trade, trades_id
 from margin_cluster.positions import Positions, add_quantities
 
 from margin_actors.errors import InvalidPortfolio, UnknownAccount
