@@ -55,7 +55,7 @@ def fill(world: World, *, expiring: bool = True) -> None:
         world.trade(OPTION, "b", "a", "3", "15900")
 
 
-def until_eight(world: World, marks: dict[str, str] = MARKS, step: int = 300) -> None:
+def until_eight(world: World, marks: dict[str, str] = MARKS, step: int = 240) -> None:
     while world.now < EIGHT - timedelta(seconds=step):
         world.now += timedelta(seconds=step)
         world.record_cycle(marks)
@@ -183,7 +183,7 @@ def test_a_settlement_that_is_cut_off_anywhere_is_completed_to_the_same_cash(
         folder.mkdir()
         with opened_world(folder, start=EIGHT - timedelta(minutes=40)) as world:
             fill(world)
-            until_eight(world, step=1_000)
+            until_eight(world, step=270)
             cut: Any = _CutOff(world.log, at, after=after)
             try:
                 Procedures(cut, MadeTicks()).carry_out(world.now)

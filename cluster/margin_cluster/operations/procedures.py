@@ -22,6 +22,7 @@ from margin_actors.clearing.house.commands import (
     RecordDeliveryPrice,
 )
 from margin_actors.clearing.house.events import HouseAlarm
+from margin_actors.clearing.house.folding import clock_reading
 from margin_actors.clearing.house.valuing import contract_of
 from margin_actors.clearing.settlement import (
     Cutoff,
@@ -103,6 +104,7 @@ class Procedures:
     def is_due(self, now: datetime) -> bool:
         """Return whether anything is due at a time (UTC), by the state in memory."""
         state = self._log.state
+        now = clock_reading(state, now).clock.now
         return (
             self._settlement_due(state, now) is not None
             or bool(expiries_to_price(state, now))
@@ -123,7 +125,7 @@ class Procedures:
         Parameters
         ----------
         now : datetime
-            UTC.
+            The wall clock, UTC. While the ledger clock does not follow it, nothing becomes due.
 
         Raises
         ------
@@ -132,7 +134,8 @@ class Procedures:
         """
         state = self._log.refresh().state
         done: list[str] = []
-        if not self._has_begun(now) or state.clock is None:
+        now = clock_reading(state, now).clock.now
+        if not self._has_begun(now):
             return done
         steps: list[Callable[[datetime], list[str]]] = [
             self._price_expiries,

@@ -7,12 +7,13 @@ from fractions import Fraction
 from clearing_house import MILLION, PERPETUAL, USDC, House
 from house_days import CALL_OPTION, EXPIRY, FUTURE, book, daily, delivery, expiry, held, settle
 
-from margin_actors.clearing.house.acts import DecidePrice
+from margin_actors.clearing.house.acts import CancelTrades, DecidePrice
 from margin_actors.clearing.house.commands import (
     ArchiveContract,
     BookSettlement,
     RecordDeliveryPrice,
 )
+from margin_actors.clearing.house.people_commands import ProposeAct
 from margin_actors.clearing.house.queries import balances, quantities, resources_of
 from margin_actors.clearing.journal import AccountKind
 from margin_actors.clearing.settlement import (
@@ -173,3 +174,12 @@ def test_a_corrected_price_reverses_and_books_again_in_one_group() -> None:
     fee = Decimal("0.00015") * 2 * 46_000
     (one,) = balances(house.state, "a")
     assert one.collateral == (1_000_000 - 12_000 - 4 * 4_000 + 2 * 2_000 - fee) * MILLION
+
+
+def test_trades_in_an_expired_contract_are_not_cancelled() -> None:
+    house = traded()
+    (name, *_) = house.state.trades
+    house.step((EXPIRY - house.now) / timedelta(minutes=1))
+    house.accept(RecordDeliveryPrice(house.id(), "loop", delivery(45_000)))
+    act = ProposeAct(house.id(), "ann", CancelTrades((name,), "error"))
+    assert house.refused(act) == "invalid"
