@@ -82,10 +82,10 @@ def test_the_daily_settlement_pays_variation_and_funding(world: World) -> None:
     assert procedures.is_due(world.now)
     assert settlement_id(EIGHT) in procedures.carry_out(world.now)
     after = cash(world.state, "a")
-    # 10 coins from 60,000 to 60,100. Premium 1/600 per 8 hours, less the damper of 0.025 %; the
-    # first of 39 minutes that follow the trade with a cycle is the fifth.
+    # 10 coins from 60,000 to 60,100. Premium 1/600 per 8 hours, less the damper of 0.025 %. The
+    # trade is at 07:20; the first cycle, four minutes later, has the first prices.
     rate = (Decimal(100) / 60_000 - Decimal("0.00025")).quantize(Decimal("1e-12"))
-    minutes = 35
+    minutes = 36
     funding = 10 * rate * 60_000 * minutes / 480
     expected = 1_000 - funding
     assert abs(Decimal(after["USDC"] - before["USDC"]) / 10**6 - expected) < Decimal("0.000002")
