@@ -1,7 +1,7 @@
 """A clearing house in a SQLite ledger with a small market, for tests of the loop."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -175,7 +175,7 @@ class WorldClock:
 
 
 @contextmanager
-def opened_world(folder: Path, *, start: datetime | None = None) -> Iterator[World]:
+def opened_world(folder: Path, *, start: datetime | None = None) -> Generator[World]:
     first = start or small_snapshot().time
     url = sqlite_url(folder / "house.db")
     margining = EmbeddedMargining(small_model(), small_scenarios(), threads=2)

@@ -213,6 +213,7 @@ def test_scenario_sets_are_due_after_a_close_once_and_again_after_a_failure() ->
     assert close_due(state, midnight + timedelta(hours=24, seconds=119), rules) is None
     now = midnight + timedelta(hours=24, seconds=120)
     close = close_due(state, now, rules)
+    assert close is not None
     assert close == midnight + timedelta(days=1)
     state = started(state, close)
     assert close_due(state, now + timedelta(days=3), rules) is None, "one build at a time"

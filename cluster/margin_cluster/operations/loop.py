@@ -16,20 +16,18 @@ from typing import Any
 
 import structlog
 
-from margin_actors.clearing.house import Command, HouseRule, HouseState
-from margin_actors.clearing.house.commands import FireTimers, RaiseAlarm, ReadClock
+from margin_actors.clearing.house import HouseRule
 from margin_actors.clearing.house.events import HouseAlarm
-from margin_actors.clearing.house.folding import clock_reading
 from margin_actors.clearing.house.schedule import next_timer
 from margin_actors.clearing.settlement.exact import utc_text
 from margin_actors.engine.scenarios import ScenarioSet
-from margin_actors.errors import KeyReused, MarginError
+from margin_actors.errors import MarginError
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_cluster.feeds.events import FeedEvent, IndexTick, VolatilityTick
 from margin_cluster.feeds.interface import Clock
 from margin_cluster.feeds.rules import SilenceRule
 from margin_cluster.operations.activity import booked_trades_usd
-from margin_cluster.operations.cycle import ACTOR, CycleInputs, CycleOutcome, CycleRunner
+from margin_cluster.operations.cycle import CycleInputs, CycleOutcome, CycleRunner
 from margin_cluster.operations.machine import HouseLog
 from margin_cluster.operations.margining import Margining
 from margin_cluster.operations.market import CYCLE_SILENCE, LoopMarket
@@ -60,6 +58,7 @@ from margin_cluster.operations.schedule import (
     step,
 )
 from margin_cluster.operations.ticks import TickFiles
+from margin_cluster.operations.upkeep import Upkeep
 
 BuildScenarios = Callable[[datetime], ScenarioSet]
 """Builds and stores the scenario set up to a close (UTC); blocks."""
@@ -126,6 +125,7 @@ class ClearingLoop:
         self.metrics = self.runner.metrics
         self._ticks, self._build, self._refresh = ticks, build, refresh
         self._procedures = Procedures(log, ticks, self.options.procedures)
+        self._upkeep = Upkeep(log)
         self._schedule = ScheduleState()
         self._rebuild = RebuildState(active=scenarios_close)
         self._has_succeeded = False
@@ -212,7 +212,7 @@ class ClearingLoop:
             If the ledger does not answer; what was due is done the next time.
         """
         await asyncio.to_thread(self._log.refresh)
-        await self._clock_and_timers()
+        await self._upkeep.clock_and_timers(self.market, self.now)
         await self._others()
         await self._silence()
         await asyncio.to_thread(self._ticks.flush)
@@ -294,57 +294,15 @@ class ClearingLoop:
             if traded > 0.0:
                 self._step(TradeBooked(traded))
 
-    # -- clock and timers ----------------------------------------------------------------------
-
-    async def _clock_and_timers(self) -> None:
-        state, now = self._log.state, self.now
-        if state.clock is None:
-            return
-        reading = clock_reading(state, now)
-        if reading.clock.is_suspended or state.clock.is_suspended:
-            second = self.market.second_clock(now)
-            await self._commit(ReadClock(f"clock:{utc_text(now)}", ACTOR, second))
-            state = self._log.state
-        timer = next_timer(state)
-        limit = state.parameters.calls.clock.jump_seconds_max
-        is_quiet = state.clock is not None and now - state.clock.now > timedelta(seconds=limit / 2)
-        if is_quiet or (timer is not None and timer.at <= now):
-            await self._commit(FireTimers(f"timers:{utc_text(now)}", ACTOR))
-
-    # -- silence -------------------------------------------------------------------------------
-
     async def _silence(self) -> None:
+        """Allow cycles only on usable data, and raise alarms about old data."""
         now = self.now
         decision = self.market.silence(now)
         has_market = self.market.snapshot is not None and bool(self._margining.scenarios_id)
         is_usable = has_market and decision.action != "stop_calls"
         if is_usable != self._schedule.is_ready:
             self._step(MarketReady() if is_usable else MarketLost())
-        for source in decision.silent:
-            since = self.market.silent_since(source)
-            limit = self.market.rule.silent_seconds
-            await self._alarm_silence(source, since, now, limit, f"the source {source} is silent")
-        if self.market.snapshot is not None and decision.action != "use":
-            rule = self.market.rule
-            is_stopped = decision.action == "stop_calls"
-            limit = rule.stop_seconds if is_stopped else rule.keep_seconds
-            what = "no cycle runs" if is_stopped else "the last snapshot is kept, margins widen"
-            name = f"snapshot:{decision.action}"
-            await self._alarm_silence(name, self.market.snapshot.time, now, limit, what)
-
-    async def _alarm_silence(
-        self, subject: str, since: datetime, now: datetime, limit: float, what: str
-    ) -> None:
-        """Raise an alarm when an age passes its limit, and again whenever it has doubled."""
-        age = (now - since).total_seconds()
-        passed = limit
-        while 2.0 * passed < age:
-            passed *= 2.0
-        name = f"silence:{subject}:{utc_text(since)}:{passed:g}"
-        if age <= limit or name in self._log.state.commands or not self._log.state.number:
-            return
-        text = f"{what}: nothing since {utc_text(since)}, for more than {passed:g} seconds"
-        await self._commit(RaiseAlarm(name, ACTOR, HouseAlarm.SILENT_SOURCE, subject, text))
+        await self._upkeep.silence_alarms(self.market, decision, now)
 
     # -- procedures and scenario sets ----------------------------------------------------------
 
@@ -383,10 +341,8 @@ class ClearingLoop:
             self._events.error("scenario set not built", close=utc_text(close), error=str(error))
             what = f"not built, the set in use stays in use: {error}"[:_WHAT_MAX]
             name = f"scenarios:{utc_text(close)}:failed"
-            if name not in self._log.state.commands:
-                with contextlib.suppress(MarginError):
-                    alarm = RaiseAlarm(name, ACTOR, HouseAlarm.OTHER, "scenario set", what)
-                    await self._commit(alarm)
+            with contextlib.suppress(MarginError):
+                await self._upkeep.alarm(name, HouseAlarm.OTHER, "scenario set", what)
         finally:
             self._rebuild = finished(
                 self._rebuild, self.now, self.options.rebuild, has_succeeded=has_succeeded
@@ -412,15 +368,6 @@ class ClearingLoop:
         if name == "cycle":
             self._step(CycleFinished(self._has_succeeded))
         self._wake.set()
-
-    async def _commit(self, command: Command) -> HouseState:
-        try:
-            decision = (await asyncio.to_thread(self._log.commit, [command]))[0]
-        except KeyReused:
-            return self._log.state
-        if decision.refusal is not None:
-            self._events.error("refused", command=command.id, why=decision.refusal.reason)
-        return decision.state
 
 
 def _number_of(token: int | str) -> int:
