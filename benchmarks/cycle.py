@@ -164,7 +164,7 @@ class FixedBook:
     def __init__(self, book: Book, empty: HouseBook) -> None:
         self._book = replace(empty, book=book)
 
-    def read(self, state: object) -> HouseBook:
+    def read(self, _state: object) -> HouseBook:
         return self._book
 
 
@@ -177,7 +177,7 @@ def large(house: House, snapshot: MarketSnapshot, margining: EmbeddedMargining) 
     for name in book.accounts:
         account = ClearingAccount(name, name, AccountType.CLIENT)
         house.do(OpenAccount(f"open {name}", "setup", account))
-        units = 10**9 * 10**USDC.decimals
+        units = 5 * 10**8 * 10**USDC.decimals
         house.do(Deposit(f"deposit {name}", "bank", name, name, USDC, units, "bank", house.now))
     house.flush()
     runner = CycleRunner(house.log, margining)
@@ -199,14 +199,14 @@ def main() -> None:
     place = open_workspace(settings_from_environment(), given.data)
     full = load_model("ccp-default")
     snapshot, _ = load_market(place, SNAPSHOT, full)
-    scenarios, _ = build_scenarios(place, full, snapshot.time)
+    core = full.core_only().model_copy(
+        update={"measure": full.measure.model_copy(update={"core": "var"})}
+    )
+    scenarios, _ = build_scenarios(place, core if given.large else full, snapshot.time)
     print(f"{processor()}, {THREADS} threads; load {os.getloadavg()[0]:.1f} before the start")
     print(f"{full.name} {full.version}: {len(scenarios):,} scenario rows")
     with opened_house(snapshot.time) as house:
         if given.large:
-            core = full.core_only().model_copy(
-                update={"measure": full.measure.model_copy(update={"core": "var"})}
-            )
             large(house, snapshot, EmbeddedMargining(core, scenarios, threads=THREADS))
             return
         import pyarrow.parquet as pq

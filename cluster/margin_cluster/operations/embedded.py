@@ -27,7 +27,7 @@ from margin_actors.errors import InvalidPortfolio, NotReady, Problem
 from margin_actors.market.identity import content_id
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
-from margin_cluster.operations.margining import MarginRequest, MarginRun, QuotedPositions
+from margin_cluster.operations.margining import MarginRequest, MarginRun
 from margin_cluster.operations.marks import marks_of
 from margin_cluster.operations.quoted import cumulative_margins
 
@@ -110,7 +110,9 @@ class EmbeddedMargining:
         cumulative: dict[str, tuple[float, ...]] = {}
         if request.quotes:
             with _timed(stages, "reservations"):
-                cumulative = self._quoted(market, scenarios, result, request.quotes)
+                cumulative = cumulative_margins(
+                    market, scenarios, result.book, request.quotes, threads=self._threads
+                )
         return self._run(result, market, cumulative, stages, request)
 
     def _run(
@@ -194,15 +196,6 @@ class EmbeddedMargining:
                 if not error.too_large:
                     raise
                 assessment = assessment.excluding(error.too_large, TOO_LARGE)
-
-    def _quoted(
-        self,
-        market: PreparedMarket,
-        scenarios: ScenarioSet,
-        result: MarginResult,
-        quotes: Mapping[str, Sequence[QuotedPositions]],
-    ) -> dict[str, tuple[float, ...]]:
-        return cumulative_margins(market, scenarios, result, quotes, threads=self._threads)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from margin_actors.engine.addons import netted_book
 from margin_actors.engine.margin import (
     BookAssessment,
-    MarginResult,
     PreparedMarket,
     margin_from_slice,
     model_faults,
@@ -30,7 +29,7 @@ from margin_cluster.operations.margining import QuotedPositions
 def cumulative_margins(
     market: PreparedMarket,
     scenarios: ScenarioSet,
-    result: MarginResult,
+    book: Book,
     quotes: Mapping[str, Sequence[QuotedPositions]],
     *,
     threads: int = 1,
@@ -42,8 +41,8 @@ def cumulative_margins(
     market : PreparedMarket
         Any contracts; those of the accounts and quotes are priced here.
     scenarios : ScenarioSet
-    result : MarginResult
-        The margins of the whole book without quotes.
+    book : Book
+        All accounts that were margined, without quotes.
     quotes : mapping of account to sequence of QuotedPositions
     threads : int
 
@@ -53,27 +52,28 @@ def cumulative_margins(
         US dollars. It ends before the first quote that cannot be priced; accounts that were not
         margined, or cannot be with their quotes, are left out.
     """
-    place = {account: row for row, account in enumerate(result.book.accounts)}
+    place = {account: row for row, account in enumerate(book.accounts)}
     usable = _priceable(market, scenarios, quotes)
     alternatives = {
-        account: _alternatives(result.book, place[account], usable[account])
+        account: _alternatives(book, place[account], usable[account])
         for account in sorted(usable)
         if account in place and usable[account]
     }
     if not alternatives:
         return {}
-    others = {account: _others(result, account) for account in alternatives}
-    books = (*alternatives.values(), *(book for book in others.values() if book is not None))
-    names = sorted({name for book in books for name in book.instruments})
+    uses_members = market.model.addons.members.enabled
+    others = {a: _others(book, place[a]) if uses_members else None for a in alternatives}
+    books = (*alternatives.values(), *(one for one in others.values() if one is not None))
+    names = sorted({name for one in books for name in one.instruments})
     own = market.with_contracts(names or market.contracts.names[:1])
     n_core = scenarios.section(CORE).count
     priced = price_own_slice(own, scenarios, 0, n_core=n_core, threads=threads)
     found: dict[str, tuple[float, ...]] = {}
-    for account, book in alternatives.items():
+    for account, some in alternatives.items():
         further = others[account]
         if further is not None:
-            further = netted_book(own.contracts, further, book.members)
-        assessment = BookAssessment(book, book, others=further)
+            further = netted_book(own.contracts, further, some.members)
+        assessment = BookAssessment(some, some, others=further)
         try:
             margins = margin_from_slice(own, priced, scenarios, assessment, threads=threads).margins
         except MarginError:
@@ -97,12 +97,9 @@ def _alternatives(book: Book, row: int, quotes: Sequence[QuotedPositions]) -> Bo
     return book_of_portfolios(portfolios)
 
 
-def _others(result: MarginResult, account: str) -> Book | None:
-    """Return the further accounts of the account's member, if the model measures by member."""
-    if not result.market.model.addons.members.enabled:
-        return None
-    row = result.book.accounts.index(account)
-    return other_accounts(result.book, [account]) if result.book.members[row] else None
+def _others(book: Book, row: int) -> Book | None:
+    """Return the further accounts of the member of an account; None if there are none."""
+    return other_accounts(book, [book.accounts[row]]) if book.members[row] else None
 
 
 def _priceable(
