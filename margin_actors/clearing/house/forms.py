@@ -8,7 +8,7 @@ have one form, and reading refuses everything that writing does not produce.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from fractions import Fraction
@@ -79,7 +79,7 @@ def _moment(value: Any) -> datetime:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         _refuse(f"{value!r} is not a time")
-    if utc_text(found) != value:
+    if found.utcoffset() != timedelta(0) or utc_text(found) != value:
         _refuse(f"{value!r} is not a time in UTC as it is written")
     return found
 

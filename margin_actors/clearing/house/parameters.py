@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
@@ -49,7 +48,7 @@ class HouseParameters(ParameterSection):
     withdrawal_minutes: int = Field(default=24 * 60, gt=0)
     """Minutes after which a requested withdrawal without approval lapses."""
 
-    @cached_property
+    @property
     def id(self) -> str:
         """Content id of all parameters except `version`."""
         row = self.model_dump(mode="json", exclude={"version"})
@@ -60,7 +59,7 @@ class HouseParameters(ParameterSection):
         """Time after which a requested withdrawal lapses."""
         return timedelta(minutes=self.withdrawal_minutes)
 
-    @cached_property
+    @property
     def rules(self) -> CollateralRules:
         """The rules by which resources are computed."""
         section = self.collateral
