@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,10 @@ class BookComparison:
     """Accounts that cannot be margined under at least one method, in the order of account ids."""
     expired_positions: int
     """Number of positions that had expired; they carry no margin."""
+    time: datetime
+    """Valuation time, UTC."""
+    scenarios: Mapping[str, str]
+    """Id of the scenario set of each method."""
 
 
 def run_comparison(
@@ -90,7 +95,8 @@ def run_comparison(
         raise InvalidPortfolio("no position can be margined by every method", problems)
     threads = workspace.settings.threads
     compared = compare_methods(market, margined, sets, threads=threads, progress=progress)
-    return BookComparison(compared, failures, expired)
+    ids = {name: found.id for name, (_, found) in sets.items()}
+    return BookComparison(compared, failures, expired, market.time, ids)
 
 
 def _margined_by_all(

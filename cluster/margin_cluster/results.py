@@ -29,6 +29,7 @@ from margin_actors.engine.span import risk_arrays_to_table
 from margin_actors.market.cleansing import QualityReport
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.surfaces import VolatilitySurface
+from margin_cluster.previous_close import PreviousClose
 from margin_cluster.sources import UsedFile
 
 _EXPIRED_SHOWN = 10
@@ -56,6 +57,8 @@ class CalculationOutput:
     """Accounts with collateral that are not in the book; their collateral is left out."""
     remarks: tuple[str, ...] = ()
     """Sentences on data that were left out."""
+    previous: PreviousClose | None = None
+    """An earlier run with which the report compares."""
 
     @property
     def is_synthetic(self) -> bool:

@@ -23,6 +23,7 @@ from margin_actors.market.surfaces import VolatilitySurface, fit_surfaces
 from margin_actors.progress import ProgressCallback, no_progress
 from margin_cluster.archive import book_to_table
 from margin_cluster.holdings import Holdings, UnknownAccounts, read_book, with_collateral_file
+from margin_cluster.previous_close import PreviousClose, require_earlier
 from margin_cluster.results import CalculationOutput
 from margin_cluster.sources import (
     ModelRegistry,
@@ -55,6 +56,8 @@ class RunRequest:
     """Keep every profit; None: keep them for books of up to 1,000 accounts."""
     unknown_accounts: UnknownAccounts = "refuse"
     """Treatment of collateral of accounts that are not in the book's file."""
+    previous: PreviousClose | None = None
+    """An earlier run with which the report compares; it must be before the snapshot."""
 
 
 KEEP_PNL_ACCOUNTS_MAX = 1000
@@ -68,6 +71,8 @@ def run_margin(
     ModelRegistry(workspace.store.root).use(model)
     progress("Reading the snapshot", 0, 0)
     published, used = load_market(workspace, request.snapshot, model)
+    if request.previous is not None:
+        require_earlier(request.previous, published.time)
     snapshot = screened_snapshot(published, model)
     progress("Reading the book", 0, 0)
     held = load_holdings(workspace, request, snapshot)
@@ -116,6 +121,7 @@ def run_margin(
         files=(*used, *held.used, *history.used),
         unknown_accounts=held.unknown_accounts,
         remarks=tuple(history.remarks),
+        previous=request.previous,
     )
 
 
@@ -150,6 +156,7 @@ def load_book(
     """
     path = request.book or workspace.data.default_book()[0]
     found = read_book(workspace.store, path, as_of=as_of)
+    workspace.reads.extend(found.used)
     return found.book, found.path, list(found.used)
 
 
@@ -158,9 +165,11 @@ def load_holdings(workspace: Workspace, request: RunRequest, snapshot: MarketSna
     book, collateral = workspace.data.default_book()
     held = read_book(workspace.store, request.book or book)
     path = request.collateral or (collateral if request.book is None else None)
-    if path is None:
-        return held
-    return with_collateral_file(held, path, snapshot, unknown_accounts=request.unknown_accounts)
+    if path is not None:
+        unknown = request.unknown_accounts
+        held = with_collateral_file(held, path, snapshot, unknown_accounts=unknown)
+    workspace.reads.extend(held.used)
+    return held
 
 
 __all__ = [

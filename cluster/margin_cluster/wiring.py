@@ -56,6 +56,8 @@ class Workspace:
     settings: Settings
     store: ParquetStore
     data: DataFolder
+    reads: list[UsedFile] = field(default_factory=list[UsedFile], compare=False)
+    """Files read since the workspace was opened, for the identity of reports; may repeat."""
 
 
 def open_workspace(
@@ -120,6 +122,7 @@ def load_market(
         used = UsedFile("option chain", loaded.origin, file_sha256(Path(loaded.origin)))
     market, rates = with_recorded_rates(loaded, model, workspace.data.root)
     workspace.store.put("market_snapshots", market.id, snapshot_to_table(market))
+    workspace.reads.extend([used, *rates])
     return market, [used, *rates]
 
 
@@ -172,6 +175,7 @@ def load_history(
         progress("Cleansing prices", i, len(model.scenarios.underlyings))
         candles, used = workspace.data.candles(model.history.sources, u, interval)
         history.used += used
+        workspace.reads.extend(used)
         history.grids[u], report = aggregate_prices(
             candles,
             underlying=u,
@@ -228,11 +232,14 @@ def build_scenarios(
             workspace.data.chains, model.addons.bucket_days, until=time, store=workspace.store
         )
     if model.scenarios.surface_moves == "history" or depth is not None:
-        history.used += workspace.data.chain_history(stamp_of(time))
+        chains = workspace.data.chain_history(stamp_of(time))
+        history.used += chains
+        workspace.reads.extend(chains)
     if model.scenarios.surface_moves != "none":
         index = load_volatility_indices(workspace, model, history)
     basis, used = workspace.data.perpetual_bases(model.scenarios)
     history.used += used
+    workspace.reads.extend(used)
     progress("Building scenarios", 0, 0)
     scenarios = build_model_scenarios(
         history.grids,
@@ -258,6 +265,7 @@ def load_volatility_indices(
         if found is not None:
             out[u] = found[0]
             history.used.append(found[1])
+            workspace.reads.append(found[1])
     return out
 
 

@@ -28,6 +28,7 @@ from margin_cluster.cli.console import (
     print_json,
 )
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.provenance import study_identity
 from margin_cluster.cli.schemas.chain_backtest import (
     ChainBacktestDocument,
     CoverageTest,
@@ -39,7 +40,8 @@ from margin_cluster.cli.schemas.chain_backtest import (
     RequirementException,
     SkippedDay,
 )
-from margin_cluster.report import chain_backtest_html
+from margin_cluster.report import ReportIdentity, chain_backtest_html
+from margin_cluster.wiring import Workspace
 
 _EXCEPTIONS_SHOWN = 20
 
@@ -59,6 +61,7 @@ def backtest_chains(
         page = chain_backtest_html(
             found.history,
             found.model,
+            identity=_identity(workspace, found),
             verdict=document.verdict,
             remarks=document.remarks,
             coverage=found.coverage,
@@ -69,6 +72,21 @@ def backtest_chains(
         print_json(document)
     else:
         _show(document)
+
+
+def _identity(workspace: Workspace, found: ChainBacktest) -> ReportIdentity:
+    """Return the identity of the report; the dates are read by several processes."""
+    first, last = found.history.time[[0, -1]]
+    return study_identity(
+        workspace,
+        [found.model],
+        valuation=f"{_day(first)} to {_day(last)}",
+        files=workspace.data.chain_history(last),
+    )
+
+
+def _day(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[D]"))
 
 
 def _known(value: float) -> float | None:

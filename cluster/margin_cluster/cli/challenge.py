@@ -25,6 +25,7 @@ from margin_cluster.cli.console import count_of, opened_workspace, out, print_js
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, Force, Model, Scenarios, Snapshot
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.provenance import study_identity
 from margin_cluster.cli.schemas import (
     ChallengedFamily,
     ChallengeDocument,
@@ -111,7 +112,17 @@ def challenge(
         document = _document(found, out_dir)
         _write_tables(found, folder)
         progress("Drawing the report", 0, 0)
-        page = challenge_html(found, earlier=kept.records())
+        identity = study_identity(
+            workspace,
+            [parameters],
+            valuation=f"{found.snapshot.time:%Y-%m-%d %H:%M:%S} UTC",
+            inputs=[
+                ("snapshot", found.snapshot.id),
+                ("scenario set", found.scenarios_id),
+                ("challenge", found.id),
+            ],
+        )
+        page = challenge_html(found, identity=identity, earlier=kept.records())
         (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:
         print_json(document)

@@ -25,6 +25,7 @@ from margin_cluster.cli.console import (
 from margin_cluster.cli.errors import EXIT_INCOMPLETE, reporting_errors
 from margin_cluster.cli.options import AsJson, BookFile, Data, Force, OutDir, Snapshot
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.provenance import study_identity
 from margin_cluster.cli.schemas import CompareDocument, MethodTotals
 from margin_cluster.cli.summary import show_failures
 from margin_cluster.comparison import METHODS, BookComparison, run_comparison
@@ -63,8 +64,21 @@ def compare(
         write_failures(folder, compared.failures)
         progress("Drawing the report", 0, 0)
         document = _document(compared, out_dir, models)
+        identity = study_identity(
+            workspace,
+            models.values(),
+            valuation=f"{compared.time:%Y-%m-%d %H:%M:%S} UTC",
+            inputs=[
+                ("snapshot", compared.methods.snapshot_id),
+                ("book", compared.methods.book.id),
+                *((f"scenario set {name}", found) for name, found in compared.scenarios.items()),
+            ],
+        )
         page = comparison_html(
-            compared.methods, failures=compared.failures, remarks=document.remarks
+            compared.methods,
+            identity=identity,
+            failures=compared.failures,
+            remarks=document.remarks,
         )
         (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:

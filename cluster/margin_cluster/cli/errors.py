@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -66,6 +67,8 @@ KINDS: Mapping[type[MarginError], ErrorKind] = {
     errors.DeadlinePassed: "deadline_passed",
 }
 """Code of each error in JSON documents."""
+ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
+"""Arguments of the command line, for the identity of reports."""
 _EXIT_CODES: Mapping[type[MarginError], int] = {
     errors.DataQualityFailure: EXIT_QUALITY,
     errors.SourceUnavailable: EXIT_UNAVAILABLE,
@@ -144,7 +147,8 @@ class JsonErrorGroup(TyperGroup):
     def parse_args(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, ctx: typer.Context, args: list[str]
     ) -> list[str]:
-        """Note whether JSON was requested, and parse the options of the group."""
+        """Record the arguments and whether JSON was requested; parse the group's options."""
+        ARGUMENTS.set(tuple(args))
         ctx.obj = "--json" in args
         return super().parse_args(ctx, args)
 

@@ -16,6 +16,7 @@ from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.model import find_model
 from margin_cluster.cli.options import AsJson, CollateralFile, Data, Force, OutDir
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.provenance import study_identity
 from margin_cluster.cli.schemas import ModelImpactDocument, ParameterChange
 from margin_cluster.cli.schemas.model_impact import (
     AccountImpact,
@@ -31,7 +32,7 @@ from margin_cluster.model_impact import (
     snapshot_list,
 )
 from margin_cluster.report import ImpactPage, impact_html
-from margin_cluster.wiring import time_from_text
+from margin_cluster.wiring import Workspace, time_from_text
 
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _MOVERS_SHOWN = 10
@@ -92,7 +93,7 @@ def impact(
             document.model_dump_json(by_alias=True, indent=1) + "\n", encoding="utf-8"
         )
         progress("Drawing the report", 0, 0)
-        (folder / "report.html").write_text(_page(study, document), encoding="utf-8")
+        (folder / "report.html").write_text(_page(workspace, study, document), encoding="utf-8")
     if as_json:
         print_json(document)
     else:
@@ -233,12 +234,8 @@ def _write_tables(folder: Path, study: ImpactStudy) -> None:
     write_table(folder, "accounts", pa.table(columns))
 
 
-def _page(study: ImpactStudy, document: ModelImpactDocument) -> str:
-    ids = [
-        ("old model", document.old.id),
-        ("new model", document.new.id),
-        ("book", document.book_id),
-    ]
+def _page(workspace: Workspace, study: ImpactStudy, document: ModelImpactDocument) -> str:
+    ids = [("book", document.book_id)]
     for date in document.dates:
         ids += [
             (f"snapshot {date.time}", date.snapshot_id),
@@ -249,7 +246,13 @@ def _page(study: ImpactStudy, document: ModelImpactDocument) -> str:
         study.impact,
         ImpactPage(
             _title(study.request.old), _title(study.request.new), document.verdict, study.changes,
-            study.response, study.challenge, ids,
+            study.response, study.challenge,
+        ),
+        identity=study_identity(
+            workspace,
+            [study.request.old, study.request.new],
+            valuation=", ".join(date.time for date in document.dates),
+            inputs=ids,
         ),
     )  # fmt: skip
 

@@ -34,6 +34,13 @@ ListUnknown: TypeAlias = Annotated[
         help="List and omit collateral of accounts that are not in the book; by default an error.",
     ),
 ]
+Previous: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--previous",
+        help="Results of an earlier run, the previous close; the report compares with it.",
+    ),
+]
 Scenarios: TypeAlias = Annotated[
     str | None, typer.Option("--scenarios", help="Id of a built scenario set.")
 ]
@@ -79,6 +86,7 @@ __all__ = [
     "ListUnknown",
     "Model",
     "OutDir",
+    "Previous",
     "Scenarios",
     "Snapshot",
     "StateFolder",

@@ -14,6 +14,7 @@ from margin_cluster.cli.console import opened_workspace, out, percent, print_jso
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.provenance import study_identity
 from margin_cluster.cli.schemas import ProcyclicalityDocument, ToolResponse
 from margin_cluster.cli.studies import (
     begin_time,
@@ -68,7 +69,9 @@ def procyclicality(
         tools = _tools_table(series, margins)
         pq.write_table(tools, folder / "series.parquet", compression="zstd")
         progress("Drawing the report", 0, 0)
-        page = procyclicality_html(series, margins, rows, parameters)
+        dates = (date_text(t) for t in series.time[[0, -1]])
+        identity = study_identity(workspace, [parameters], valuation=" to ".join(dates))
+        page = procyclicality_html(series, margins, rows, parameters, identity=identity)
         (folder / "report.html").write_text(page, encoding="utf-8")
         end = end_of_replay(workspace, parameters, series.time, until)
     document = ProcyclicalityDocument(

@@ -18,15 +18,19 @@ from margin_cluster.cli.options import (
     ListUnknown,
     Model,
     OutDir,
+    Previous,
     Scenarios,
     Snapshot,
 )
 from margin_cluster.cli.outputs import output_file, output_folder
+from margin_cluster.cli.provenance import report_origin
 from margin_cluster.cli.schemas import RunDocument
 from margin_cluster.cli.summary import show_calculation, show_failures
+from margin_cluster.previous_close import read_previous_close
 from margin_cluster.report import report_html
 from margin_cluster.results import CalculationOutput, collateral_totals, totals, write_tables
 from margin_cluster.runs import RunRequest, run_margin
+from margin_cluster.shortfalls import write_shortfalls
 from margin_cluster.sources import written_market_hint
 from margin_cluster.wiring import load_model
 
@@ -40,6 +44,7 @@ def run(
     collateral: CollateralFile = None,
     model: Model = DEFAULT_PRESET,
     scenarios: Scenarios = None,
+    previous: Previous = None,
     list_unknown_collateral: ListUnknown = False,
     pnl: Annotated[
         bool | None,
@@ -56,17 +61,22 @@ def run(
     If accounts cannot be margined, they are listed in not_margined.csv and the exit code is 5.
     """
     parameters = load_model(model)
+    earlier = None if previous is None else read_previous_close(previous)
     with (
         output_folder(out_dir, command="run", replace=force) as folder,
         opened_workspace(data, quiet=as_json) as (workspace, progress),
     ):
         unknown = "list" if list_unknown_collateral else "refuse"
-        request = RunRequest(snapshot, book, collateral, parameters, scenarios, pnl, unknown)
+        request = RunRequest(
+            snapshot, book, collateral, parameters, scenarios, pnl, unknown, earlier
+        )
         output = run_margin(workspace, request, progress=progress)
         progress("Writing results", 0, 0)
         write_tables(folder, output)
+        write_shortfalls(folder, output)
         progress("Drawing the report", 0, 0)
-        (folder / "report.html").write_text(report_html(output), encoding="utf-8")
+        page = report_html(output, report_origin())
+        (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:
         print_json(run_document(output, out_dir))
     else:
@@ -126,6 +136,7 @@ def report(
     collateral: CollateralFile = None,
     model: Model = DEFAULT_PRESET,
     scenarios: Scenarios = None,
+    previous: Previous = None,
     list_unknown_collateral: ListUnknown = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report.")] = False,
 ) -> None:
@@ -134,15 +145,18 @@ def report(
     If accounts cannot be margined, they are listed in the report and the exit code is 5.
     """
     parameters = load_model(model)
+    earlier = None if previous is None else read_previous_close(previous)
     with (
         output_file(target, replace=force) as file,
         opened_workspace(data, quiet=False) as (workspace, progress),
     ):
         unknown = "list" if list_unknown_collateral else "refuse"
-        request = RunRequest(snapshot, book, collateral, parameters, scenarios, True, unknown)
+        request = RunRequest(
+            snapshot, book, collateral, parameters, scenarios, True, unknown, earlier
+        )
         output = run_margin(workspace, request, progress=progress)
         progress("Drawing the report", 0, 0)
-        file.write_text(report_html(output), encoding="utf-8")
+        file.write_text(report_html(output, report_origin()), encoding="utf-8")
     err.print(f"Report in {target}")
     if not output.is_complete:
         margined = len(output.result.book.accounts)

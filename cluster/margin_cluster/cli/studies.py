@@ -25,6 +25,7 @@ from margin_cluster.cli.console import count_of, opened_workspace, out, percent,
 from margin_cluster.cli.errors import reporting_errors
 from margin_cluster.cli.options import AsJson, Data, First, Force, Last, Model, OutDir
 from margin_cluster.cli.outputs import output_folder
+from margin_cluster.cli.provenance import study_identity
 from margin_cluster.cli.schemas import (
     BacktestDocument,
     BacktestTest,
@@ -160,7 +161,10 @@ def backtest(
         pa_csv.write_csv(tests, folder / "tests.csv")
         pq.write_table(_series_table(found), folder / "series.parquet", compression="zstd")
         progress("Drawing the report", 0, 0)
-        page = backtest_html(found, parameters, remark=_clauses(document.remarks))
+        dates = (date_text(t) for t in found.replay.time[[0, -1]])
+        identity = study_identity(workspace, [parameters], valuation=" to ".join(dates))
+        remarks = _clauses(document.remarks)
+        page = backtest_html(found, parameters, identity=identity, remark=remarks)
         (folder / "report.html").write_text(page, encoding="utf-8")
     if as_json:
         print_json(document)

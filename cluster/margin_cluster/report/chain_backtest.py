@@ -22,7 +22,8 @@ from margin_actors.engine.backtest.portfolios import DEFINITIONS
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.report import figures
 from margin_cluster.report.formats import millions, minute, percent, usd
-from margin_cluster.report.panels import COLOURS, Cell, Panel, embedded, study_page
+from margin_cluster.report.identity import ReportIdentity
+from margin_cluster.report.panels import COLOURS, Cell, Panel, study_page
 
 _ROWS_SHOWN = 300
 _SIGNIFICANT = 0.05
@@ -36,6 +37,7 @@ def chain_backtest_html(
     history: RequirementHistory,
     model: ModelParameters,
     *,
+    identity: ReportIdentity,
     verdict: Sequence[str],
     remarks: Sequence[str],
     coverage: Sequence[CoverageRow],
@@ -47,6 +49,7 @@ def chain_backtest_html(
     ----------
     history : RequirementHistory
     model : ModelParameters
+    identity : ReportIdentity
     verdict, remarks : sequences of str
         Sentences at the top of the page, and on the choice of dates.
     coverage : sequence of CoverageRow
@@ -74,6 +77,7 @@ def chain_backtest_html(
         f"{model.name} {model.version}, {len(history.dates):,} recorded chains from {first} to "
         f"{last}; each date uses only the data available on it",
         [p for p in panels if p.rows or p.figure],
+        identity=identity,
         verdict=verdict,
     )
 
@@ -144,7 +148,7 @@ def _group(group: str, days: Sequence[GroupDay]) -> Panel:
         f"{group}: requirement, losses and default fund",
         "Realised cover-2: losses above requirement of the two members with the largest. Default "
         "fund: the largest stress loss above requirement of two members in the last 30 days.",
-        embedded(figures.finish(figure, height=380, y="million USD")),
+        figures.finish(figure, height=380, y="million USD"),
     )
 
 
@@ -164,7 +168,7 @@ def _shares(group: str, days: Sequence[GroupDay]) -> Panel:
     return Panel(
         f"{group}: shares of the components",
         "Each component's share of the sum of the requirements.",
-        embedded(figures.finish(figure, height=360, y="% of the requirement")),
+        figures.finish(figure, height=360, y="% of the requirement"),
     )
 
 
@@ -196,7 +200,7 @@ def _portfolios(history: RequirementHistory) -> list[Panel]:
             Panel(
                 name,
                 f"Holds: {DEFINITIONS[name]}.",
-                embedded(figures.finish(figure, height=300, y="USD")),
+                figures.finish(figure, height=300, y="USD"),
             )
         )
     return panels

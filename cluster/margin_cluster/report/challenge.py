@@ -6,13 +6,19 @@ import plotly.graph_objects as go
 
 from margin_actors.engine.challenge import ChallengeResult
 from margin_cluster.report import figures
-from margin_cluster.report.panels import COLOURS, Cell, Panel, embedded, study_page
+from margin_cluster.report.identity import ReportIdentity
+from margin_cluster.report.panels import COLOURS, Cell, Panel, study_page
 from margin_cluster.sources import ChallengeRecord
 
 _LEGS_SHOWN = 200
 
 
-def challenge_html(found: ChallengeResult, *, earlier: Sequence[ChallengeRecord] = ()) -> str:
+def challenge_html(
+    found: ChallengeResult,
+    *,
+    identity: ReportIdentity,
+    earlier: Sequence[ChallengeRecord] = (),
+) -> str:
     """Return the HTML page of a challenge; its title is the verdict.
 
     `earlier` are the recorded challenges, of which those of the same snapshot and limits are shown.
@@ -30,6 +36,7 @@ def challenge_html(found: ChallengeResult, *, earlier: Sequence[ChallengeRecord]
         f"Challenge of {found.model.name} version {found.model.version} on the market of "
         f"{found.snapshot.time:%Y-%m-%d %H:%M} UTC{synthetic}",
         panels,
+        identity=identity,
     )
 
 
@@ -97,7 +104,7 @@ def _components(found: ChallengeResult) -> Panel:
         "The worst portfolios and what missed their losses",
         "Components of the requirement as a share of the largest plausible loss, by rank; amounts "
         "in US dollars.",
-        embedded(figures.finish(figure, height=340, x="rank", y="% of the loss")),
+        figures.finish(figure, height=340, x="rank", y="% of the loss"),
         ("rank", "ratio", "requirement", "loss", "gross", "legs", "method", "move", "what missed"),
         rows,
     )

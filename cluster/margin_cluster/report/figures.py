@@ -12,7 +12,8 @@ from margin_cluster.results import CalculationOutput
 
 INK, PAPER, GRID = "#1d2733", "rgba(0,0,0,0)", "#e4e8ee"
 BLUE, RED, AMBER, GREEN, GREY = "#2563a8", "#c0392b", "#d68a1c", "#2e8b6f", "#8b97a5"
-_SCALE = [[0.0, "#173f6b"], [0.35, "#2f7fb5"], [0.6, "#7cc0a5"], [0.8, "#f2d06b"], [1.0, "#d9562f"]]
+_SCALE = [[0.0, "#173f6b"], [0.35, "#236a96"], [0.6, "#3b7f6b"], [0.8, "#966710"], [1.0, "#b0401c"]]
+"""Colours of surfaces; white text has a contrast of at least 4.5 : 1 on each."""
 _COMPONENT_COLOURS = (
     BLUE, GREY, "#6b4fa0", "#7cc0a5", "#b05a7a", "#9aa7b5", AMBER, GREEN, RED, "#c98bdb",
     "#5c7f2b", "#a06a3c", "#3f8f9c", "#d4719a", "#55606d",
@@ -323,7 +324,7 @@ def _surface_grid(surface: VolatilitySurface) -> tuple[FloatArray, FloatArray, F
 
 
 def surface_map(surface: VolatilitySurface) -> go.Figure:
-    """Return the surface as a heat map of fixed size, for printed pages."""
+    """Return the surface as a heat map of moneyness and maturity."""
     days, z, vol = _surface_grid(surface)
     figure = go.Figure(
         go.Contour(
@@ -331,15 +332,18 @@ def surface_map(surface: VolatilitySurface) -> go.Figure:
             y=days,
             z=vol,
             colorscale=_SCALE,
-            contours={"coloring": "heatmap", "showlabels": True},
-            line={"width": 0.7, "color": "white"},
+            contours={
+                "coloring": "heatmap",
+                "showlabels": True,
+                "labelfont": {"color": "#ffffff"},
+            },
+            line={"width": 0.7, "color": "#ffffff"},
             colorbar={"title": "vol, %", "thickness": 12},
         )
     )
     ticks = [1, 3, 7, 30, 90, 365]
     figure.update_yaxes(type="log", tickvals=ticks)
-    finish(figure, height=400, x="moneyness z, standard deviations", y="days")
-    return figure.update_layout(width=500)
+    return finish(figure, height=440, x="moneyness z, standard deviations", y="days")
 
 
 def levels_in_words(surface: VolatilitySurface) -> str:
@@ -352,45 +356,6 @@ def levels_in_words(surface: VolatilitySurface) -> str:
     )
 
 
-def surface_plot(surface: VolatilitySurface) -> go.Figure:
-    """Return the surface in three dimensions: moneyness, maturity, volatility.
-
-    Moneyness is ln(K / F) in standard deviations at the money.
-    """
-    days, z, vol = _surface_grid(surface)
-    figure = go.Figure(
-        go.Surface(
-            x=np.repeat(z[None, :], days.size, axis=0),
-            y=np.repeat(days[:, None], z.size, axis=1),
-            z=vol,
-            colorscale=_SCALE,
-            colorbar={"title": "vol, %", "thickness": 12, "len": 0.7},
-            contours={"z": {"show": True, "usecolormap": True, "width": 1}},
-            hovertemplate="z %{x:.2f}, %{y:.0f} days: %{z:.1f} %<extra></extra>",
-        )
-    )
-    figure.update_layout(
-        scene={
-            "xaxis": {"title": "moneyness z", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
-            "yaxis": {
-                "title": "days",
-                "type": "log",
-                "backgroundcolor": "#f6f8fa",
-                "gridcolor": GRID,
-                "tickvals": [1, 3, 7, 30, 90, 365],
-            },
-            "zaxis": {"title": "vol, %", "backgroundcolor": "#f6f8fa", "gridcolor": GRID},
-            "camera": {
-                "eye": {"x": -1.65, "y": -1.75, "z": 0.85},
-                "center": {"x": 0, "y": 0, "z": -0.15},
-            },
-            "aspectratio": {"x": 1.1, "y": 1.3, "z": 0.8},
-        }
-    )
-    finish(figure, height=480)
-    return figure.update_layout(margin={"l": 0, "r": 0, "t": 10, "b": 0})
-
-
 def as_json(figure: go.Figure) -> str:
-    """Return a figure as JSON that can be embedded in a script element."""
-    return str(figure.to_json()).replace("</", "<\\/")
+    """Return a figure as JSON."""
+    return str(figure.to_json())

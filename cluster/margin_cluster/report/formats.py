@@ -24,3 +24,8 @@ def percent(fraction: float) -> str:
 def minute(time: np.datetime64) -> str:
     """Return a UTC time to the minute, for example ``2026-05-15 11:27``."""
     return str(time.astype("datetime64[m]")).replace("T", " ")
+
+
+def signed(fraction: float) -> str:
+    """Return a change in percent with its sign and one decimal, for example ``+12.3 %``."""
+    return f"{100 * fraction:+.1f} %".replace("-", _MINUS) if np.isfinite(fraction) else ""

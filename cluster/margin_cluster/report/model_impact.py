@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from margin_actors.engine.backtest import ImpactResponse, ModelImpact
 from margin_actors.engine.parameters.versions import Change
 from margin_cluster.report import figures
-from margin_cluster.report.formats import millions, minute, percent, usd
-from margin_cluster.report.panels import Cell, Panel, embedded, study_page
+from margin_cluster.report.formats import millions, minute, percent, signed, usd
+from margin_cluster.report.identity import ReportIdentity
+from margin_cluster.report.panels import Cell, Panel, study_page
 
 SIGNATORIES = ("Head of model validation", "Chief risk officer", "Chair of the risk committee")
 """Roles of those who sign the page."""
@@ -29,11 +30,9 @@ class ImpactPage:
     changes: Sequence[Change]
     response: ImpactResponse | None
     challenge: tuple[float | None, float | None]
-    ids: Sequence[tuple[str, str]]
-    """Pairs (input, id)."""
 
 
-def impact_html(impact: ModelImpact, page: ImpactPage) -> str:
+def impact_html(impact: ModelImpact, page: ImpactPage, *, identity: ReportIdentity) -> str:
     """Return the page of a model impact report."""
     last = impact.time.size - 1
     panels = [
@@ -45,8 +44,6 @@ def impact_html(impact: ModelImpact, page: ImpactPage) -> str:
         _deficits(impact, last),
         _response(page),
         _changes(page),
-        Panel("Inputs", "Content ids: equal ids mean equal inputs.", None, ("input", "id"),
-              [[Cell(name), Cell(text, "l long")] for name, text in page.ids]),
     ]  # fmt: skip
     first = minute(impact.time[0])
     span = first if impact.time.size == 1 else f"{first} to {minute(impact.time[last])}"
@@ -54,6 +51,7 @@ def impact_html(impact: ModelImpact, page: ImpactPage) -> str:
         "Impact of a model change",
         f"{page.old} to {page.new}; {len(impact.accounts):,} accounts, {span}",
         [p for p in panels if p.rows or p.figure],
+        identity=identity,
         verdict=page.verdict,
         signatures=SIGNATORIES,
     )
@@ -68,7 +66,7 @@ def _totals(impact: ModelImpact, page: ImpactPage) -> Panel:
             Cell(millions(old)),
             Cell(millions(new)),
             Cell(millions(new - old)),
-            Cell(_signed(new / old - 1.0) if old else ""),
+            Cell(signed(new / old - 1.0) if old else ""),
         ]
         for d, (old, new) in enumerate(sums)
     ]
@@ -79,7 +77,7 @@ def _totals(impact: ModelImpact, page: ImpactPage) -> Panel:
         for k, (name, colour) in enumerate(((page.old, figures.GREY), (page.new, figures.BLUE))):
             y = [s[k] / 1e6 for s in sums]
             drawn.add_scatter(x=x, y=y, name=name, mode="lines+markers", line={"color": colour})
-        figure = embedded(figures.finish(drawn, height=320, y="million USD"))
+        figure = figures.finish(drawn, height=320, y="million USD")
     return Panel(
         "Requirements of all accounts",
         "Million US dollars.",
@@ -111,7 +109,7 @@ def _components(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
         f"Change by component on {minute(impact.time[date])}",
         "Sums over all accounts, million US dollars. The changes add up to the change of the "
         "requirements; a component that only one model has counts as 0 in the other.",
-        embedded(figure),
+        figure,
         ("component", page.old, page.new, "change"),
         rows,
     )
@@ -133,7 +131,7 @@ def _movers(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
                 Cell(usd(old)),
                 Cell(usd(new)),
                 Cell(usd(new - old), "red" if new > old else "green"),
-                Cell(_signed(new / old - 1.0) if old > 0.0 else ""),
+                Cell(signed(new / old - 1.0) if old > 0.0 else ""),
                 Cell(cause.replace("_", " "), "l"),
                 Cell(usd(amount)),
             ]
@@ -155,7 +153,7 @@ def _members(impact: ModelImpact, date: int, page: ImpactPage) -> Panel:
         old, new = (float(np.nansum(v[date, own])) for v in (impact.old_usd, impact.new_usd))
         cells = [Cell(member), Cell(f"{int(own.sum()):,}"), Cell(usd(old)), Cell(usd(new)),
                  Cell(usd(new - old), "red" if new > old else "green"),
-                 Cell(_signed(new / old - 1.0) if old > 0.0 else "")]  # fmt: skip
+                 Cell(signed(new / old - 1.0) if old > 0.0 else "")]  # fmt: skip
         rows.append((-abs(new - old), cells))
     return Panel(
         "Members",
@@ -181,9 +179,7 @@ def _distribution(impact: ModelImpact) -> Panel:
         "Distribution of relative changes",
         f"{values.size:,} pairs of account and date. Percentiles {shown}. Values beyond 0.5 % and "
         "99.5 % are drawn at these.",
-        embedded(
-            figures.finish(figure, height=300, x="change of the requirement, %", y="account-dates")
-        ),
+        figures.finish(figure, height=300, x="change of the requirement, %", y="account-dates"),
     )
 
 
@@ -241,7 +237,3 @@ def _changes(page: ImpactPage) -> Panel:
         f"Changed parameters: {len(rows):,}", "All that differ.", None,
         ("parameter", page.old, page.new), rows,
     )  # fmt: skip
-
-
-def _signed(fraction: float) -> str:
-    return f"{100 * fraction:+.1f} %".replace("-", "−")

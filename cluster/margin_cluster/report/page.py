@@ -1,15 +1,14 @@
 """HTML report of a calculation."""
 
+import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from margin_actors.engine.margin import (
     AccountFailure,
@@ -20,32 +19,33 @@ from margin_actors.engine.margin import (
 from margin_actors.market.cleansing import QualityReport
 from margin_cluster.report import figures
 from margin_cluster.report.formats import usd
-from margin_cluster.results import (
-    CalculationOutput,
-    accounts_by_binding,
-    collateral_totals,
-    totals,
+from margin_cluster.report.from_run import officer_page
+from margin_cluster.report.identity import (
+    SOFTWARE,
+    ReportIdentity,
+    ReportOrigin,
+    identity_rows,
 )
+from margin_cluster.report.officer import OfficerPage
+from margin_cluster.report.officer_page import officer_values
+from margin_cluster.report.scripts import (
+    PLOTLY,
+    TABULATOR,
+    TABULATOR_STYLES,
+    packed_json,
+    packed_script,
+    vendored,
+)
+from margin_cluster.results import CalculationOutput, accounts_by_binding
 
-_ROWS_MAX = 1000
+_ROWS_MAX = 500
+"""Rows of the tables of accounts that are not margined and of findings on the option chain."""
 _EXTENDED = "extended_moves"
 _DISTRIBUTIONS_MAX = 12
 _REPAIRS_MAX = 200
-_DEFICITS_FIRST = 15
-"""Deficits shown before the reader asks for all; a printed page has all of them."""
 _STRESS_ROWS = 25
 _SIDE = 6
 """Positions shown from each end of the ranking by contribution."""
-
-
-_MEASURES = {
-    "var": "VaR",
-    "es": "expected shortfall",
-    "blend": "VaR blended with the stress period",
-    "span": "SPAN",
-    "venue_grid": "the venue's grid",
-    "hybrid": "SPAN from VaR",
-}
 
 
 def environment() -> Environment:
@@ -57,63 +57,77 @@ def environment() -> Environment:
     )
 
 
-def report_html(output: CalculationOutput) -> str:
-    """Return the report of a calculation as one self-contained HTML document."""
+def base_values(identity: ReportIdentity, drawn: Mapping[str, go.Figure]) -> dict[str, object]:
+    """Return the values of the template ``base.html.j2``; `drawn` are the figures by element id."""
+    packed = {name: json.loads(figures.as_json(figure)) for name, figure in drawn.items()}
+    return {
+        "version": version("margin-cluster"),
+        "identity": identity,
+        "identity_rows": identity_rows(identity),
+        "identity_software": SOFTWARE,
+        "figures": packed_json(packed) if packed else "",
+        "plotly_packed": packed_script(PLOTLY) if packed else "",
+    }
+
+
+def officer_html(page: OfficerPage) -> str:
+    """Return the risk officer's page as one self-contained HTML document."""
+    return environment().get_template("officer_page.html.j2").render(**_officer_values(page, {}))
+
+
+def _officer_values(page: OfficerPage, drawn: Mapping[str, go.Figure]) -> dict[str, object]:
+    return {
+        **base_values(page.identity, drawn),
+        **officer_values(page),
+        "tabulator_packed": packed_script(TABULATOR),
+        "tabulator_styles": Markup(vendored(TABULATOR_STYLES)),  # noqa: S704 - no data in it
+    }
+
+
+def report_html(output: CalculationOutput, origin: ReportOrigin) -> str:
+    """Return the report of a calculation as one self-contained HTML document.
+
+    The risk officer's page comes first, then charts, stress, the option surfaces and data quality.
+    """
     r = output.result
     top = np.argsort(-r.margins.initial_margin_usd, kind="stable")
-    drawn = [
+    profits = [
         (r.book.accounts[a], figures.distribution(output, int(a))) for a in top[:_DISTRIBUTIONS_MAX]
     ]
-    kept = [(name, figure) for name, figure in drawn if figure is not None]
+    kept = [(name, figure) for name, figure in profits if figure is not None]
+    drawn = {
+        "accounts": figures.requirements_and_resources(output),
+        "risk": figures.risk_of_accounts(output),
+        "tail": figures.tail_by_date(output),
+        **{f"distribution-{i}": figure for i, (_, figure) in enumerate(kept)},
+    }
+    components = figures.components_of_accounts(output)
+    if components is not None:
+        drawn["components"] = components
+    for u, surface in output.surfaces.items():
+        drawn[f"smile-{u}"] = figures.smiles(output, u)
+        drawn[f"map-{u}"] = figures.surface_map(surface)
+    values = _officer_values(officer_page(output, origin), drawn)
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            time=f"{output.snapshot.time:%Y-%m-%d %H:%M:%S}",
-            synthetic=output.is_synthetic,
-            model=output.model,
-            measure=_MEASURES[output.model.measure.core],
-            components_figure=_optional(figures.components_of_accounts(output)),
+            **values,
+            components_figure=components is not None,
             binding=_binding(output),
             component_inputs=_component_inputs(output, int(top[0])),
             stress=_stress(output),
-            confidence=f"{100 * output.model.measure.confidence:g} %",
-            horizon=f"{output.scenarios.horizon_hours:g}",
-            n_scenarios=f"{len(output.scenarios):,}",
-            cards=_cards(output),
-            plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
-            accounts_figure=_script(figures.requirements_and_resources(output)),
-            risk_figure=_script(figures.risk_of_accounts(output)),
             failures=failure_rows(output.result.failures),
             failures_title=failures_title(output.result.failures, len(r.book.accounts)),
-            deficits=_deficits(output),
-            deficits_first=_DEFICITS_FIRST,
-            tail_figure=_script(figures.tail_by_date(output)),
-            distributions=[_script(figure) for _, figure in kept],
             distribution_names=[name for name, _ in kept],
             surfaces=[_surface(output, u) for u in output.surfaces],
-            rows=[_row(output, int(a)) for a in top[:_ROWS_MAX]],
             contributors=_contributors(output, int(top[0])),
-            accounts_note=f"The {_ROWS_MAX:,} largest of {top.size:,}."
-            if top.size > _ROWS_MAX
-            else "",
             has_collateral=output.collateral_usd is not None,
             quality=[_quality(q) for q in output.quality],
             chain_findings=_chain_findings(output),
             notes=output.notes,
-            inputs=_inputs(output),
-            files=[asdict(f) for f in output.files],
-            version=version("margin-cluster"),
         )
     )
-
-
-def _script(figure: go.Figure) -> Markup:
-    return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped
-
-
-def _optional(figure: go.Figure | None) -> Markup | None:
-    return None if figure is None else _script(figure)
 
 
 def _component_inputs(output: CalculationOutput, account: int) -> dict[str, object] | None:
@@ -175,35 +189,6 @@ def _stress(output: CalculationOutput) -> list[list[str]]:
     ]
 
 
-def _millions(value: float) -> str:
-    shown = f"${value / 1e9:,.2f}\u00a0B" if abs(value) >= 1e9 else f"${value / 1e6:,.1f}\u00a0M"
-    return shown.replace("$-", "−$")
-
-
-def _cards(output: CalculationOutput) -> list[tuple[str, str]]:
-    t = totals(output)
-    cards = [
-        ("initial margin of all accounts", _millions(t["initial_margin_usd"])),
-        ("sum of VaR", _millions(t["var_usd"])),
-        ("sum of expected shortfall", _millions(t["es_usd"])),
-        ("accounts", f"{t['accounts']:,}"),
-        (f"positions in {t['instruments']:,} instruments", f"{t['positions']:,}"),
-    ]
-    collateral = collateral_totals(output)
-    if collateral is not None:
-        short = collateral["accounts_in_deficit"]
-        noun = "account" if short == 1 else "accounts"
-        cards.append(
-            (f"sum of the deficits of {short:,} {noun}", _millions(collateral["deficit_usd"]))
-        )
-    if t["accounts_with_dominant_add_on"]:
-        flagged = f"{t['accounts_with_dominant_add_on']:,}"
-        cards.append(("accounts with an add-on above half of their requirement", flagged))
-    if t["accounts_failed"]:
-        cards.append(("accounts that could not be margined", f"{t['accounts_failed']:,}"))
-    return cards
-
-
 def failures_title(failures: Sequence[AccountFailure], margined: int) -> str:
     """Return a title with the number of accounts that could not be margined.
 
@@ -215,52 +200,13 @@ def failures_title(failures: Sequence[AccountFailure], margined: int) -> str:
 
 
 def failure_rows(failures: Sequence[AccountFailure]) -> list[list[str]]:
-    """Return rows (account, member, positions, instrument, reason), at most 1,000."""
+    """Return rows (account, member, positions, instrument, reason), at most 500."""
     rows = [
         [f.account_id, f.member_id, f"{f.positions:,}", p.instrument_name, p.description]
         for f in failures
         for p in f.problems
     ]
     return rows[:_ROWS_MAX]
-
-
-def _deficits(output: CalculationOutput) -> list[list[str]]:
-    """Return rows (account, member, *resources) of all accounts in deficit, the largest first."""
-    r, excess = output.result, output.excess_usd
-    if excess is None:
-        return []
-    order = np.argsort(excess, kind="stable")
-    return [
-        [r.book.accounts[a], r.book.members[a], *_resources(output, int(a))]
-        for a in order
-        if excess[a] < 0.0
-    ]
-
-
-def _resources(output: CalculationOutput, a: int) -> list[str]:
-    """Return (excess, requirement, collateral, option value) of account `a`, in US dollars.
-
-    Without collateral: (requirement, option value).
-    """
-    value, requirement = output.option_value_usd[a], output.result.margins.initial_margin_usd[a]
-    excess = output.excess_usd
-    if excess is None or output.collateral_usd is None:
-        return [usd(requirement), usd(value)]
-    return [usd(excess[a]), usd(requirement), usd(output.collateral_usd[a]), usd(value)]
-
-
-def _row(output: CalculationOutput, a: int) -> list[str]:
-    r = output.result
-    return [
-        r.book.accounts[a],
-        r.book.members[a],
-        *_resources(output, a),
-        f"{r.margins.positions[a]:,}",
-        usd(r.margins.var_usd[a]),
-        usd(r.margins.es_usd[a]),
-        usd(r.margins.worst_usd[a]),
-        output.scenarios.row_name(int(r.margins.worst_scenario[a])),
-    ]
 
 
 def _contributors(output: CalculationOutput, account: int) -> dict[str, object] | None:
@@ -292,7 +238,7 @@ def _contributors(output: CalculationOutput, account: int) -> dict[str, object] 
     return {"account": r.book.accounts[account], "rows": rows, "total": total, "shown": shown}
 
 
-def _surface(output: CalculationOutput, underlying: str) -> dict[str, str | Markup]:
+def _surface(output: CalculationOutput, underlying: str) -> dict[str, str]:
     surface = output.surfaces[underlying]
     free = sum(d.is_arbitrage_free for d in surface.diagnostics)
     n = len(surface.diagnostics)
@@ -302,9 +248,6 @@ def _surface(output: CalculationOutput, underlying: str) -> dict[str, str | Mark
         "quotes": f"{sum(d.quotes for d in surface.diagnostics):,}",
         "arbitrage": f"No butterfly or calendar arbitrage in {free} of {n} expiries; "
         f"{surface.model.upper()}, z in standard deviations at the money.",
-        "smile_figure": _script(figures.smiles(output, underlying)),
-        "surface_figure": _script(figures.surface_plot(surface)),
-        "map_figure": _script(figures.surface_map(surface)),
         "levels": figures.levels_in_words(surface),
     }
 
@@ -359,16 +302,3 @@ def _chain_findings(output: CalculationOutput) -> list[list[str]]:
     return [
         [f.where, f.gate.replace("_", " "), f.what, f.effect.replace("_", " ")] for f in ordered
     ][:_ROWS_MAX]
-
-
-def _inputs(output: CalculationOutput) -> list[tuple[str, str]]:
-    r = output.result
-    surfaces = [(f"surface {u}", s.id) for u, s in output.surfaces.items()]
-    return [
-        ("snapshot", r.snapshot_id),
-        ("scenario set", r.scenarios_id),
-        ("model", r.model_id),
-        ("book", r.assessment.book_id),
-        *surfaces,
-        ("result digest", r.digest),
-    ]

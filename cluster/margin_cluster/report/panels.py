@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
 import plotly.graph_objects as go
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from margin_cluster.report import figures
-from margin_cluster.report.page import environment
+from margin_cluster.report.identity import ReportIdentity
+from margin_cluster.report.page import base_values, environment
 
 COLOURS = (figures.BLUE, figures.RED, figures.AMBER, figures.GREEN, "#6b4fa0", figures.GREY)
 
@@ -29,7 +27,7 @@ class Panel:
 
     title: str
     text: str
-    figure: Markup | None = None
+    figure: go.Figure | None = None
     columns: tuple[str, ...] = ()
     rows: list[list[Cell]] = field(default_factory=list[list[Cell]])
 
@@ -39,6 +37,7 @@ def study_page(
     subtitle: str,
     panels: Sequence[Panel],
     *,
+    identity: ReportIdentity,
     verdict: Sequence[str] = (),
     signatures: Sequence[str] = (),
 ) -> str:
@@ -48,11 +47,13 @@ def study_page(
     ----------
     title, subtitle : str
     panels : sequence of Panel
+    identity : ReportIdentity
     verdict : sequence of str
         Sentences at the top of the page: the result first.
     signatures : sequence of str
         Roles of those who sign the page; each has a line for name, date and signature at its end.
     """
+    drawn = {f"figure-{i}": p.figure for i, p in enumerate(panels, 1) if p.figure is not None}
     return (
         environment()
         .get_template("study.html.j2")
@@ -62,12 +63,6 @@ def study_page(
             panels=panels,
             verdict=verdict,
             signatures=signatures,
-            version=version("margin-cluster"),
-            plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - our own dependency's script
+            **base_values(identity, drawn),
         )
     )
-
-
-def embedded(figure: go.Figure) -> Markup:
-    """Return a figure as JSON for a panel."""
-    return Markup(figures.as_json(figure))  # noqa: S704 - JSON with its closing tags escaped

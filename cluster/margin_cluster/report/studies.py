@@ -16,15 +16,18 @@ from margin_actors.engine.comparison import LEVELS, Comparison
 from margin_actors.engine.margin import AccountFailure
 from margin_actors.engine.parameters import ModelParameters
 from margin_cluster.report import figures
+from margin_cluster.report.identity import ReportIdentity
 from margin_cluster.report.page import failure_rows, failures_title
-from margin_cluster.report.panels import COLOURS, Cell, Panel, embedded, study_page
+from margin_cluster.report.panels import COLOURS, Cell, Panel, study_page
 
 _ACCOUNTS_SHOWN = 400
 _PORTFOLIOS_DRAWN = 12
 _ROWS_SHOWN = 1500
 
 
-def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "") -> str:
+def backtest_html(
+    backtest: Backtest, model: ModelParameters, *, identity: ReportIdentity, remark: str = ""
+) -> str:
     """Return the HTML page of a backtest.
 
     At most 12 portfolios, those with the largest mean VaR, are drawn. `remark` is added to the
@@ -68,7 +71,7 @@ def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "
                 portfolio,
                 f"VaR at {100 * level:g} % and the loss over the following margin period, US "
                 "dollars; crosses are exceptions.",
-                embedded(figures.finish(figure, height=330, y="USD")),
+                figures.finish(figure, height=330, y="USD"),
             )
         )
     return study_page(
@@ -76,6 +79,7 @@ def backtest_html(backtest: Backtest, model: ModelParameters, *, remark: str = "
         f"{model.name}, {replay.time.size:,} dates from {first} to {last}; each date uses only "
         f"the data available on it{'; ' + remark if remark else ''}",
         panels,
+        identity=identity,
     )
 
 
@@ -138,6 +142,8 @@ def procyclicality_html(
     margins: Mapping[str, FloatArray],
     rows: Sequence[ResponsivenessRow],
     model: ModelParameters,
+    *,
+    identity: ReportIdentity,
 ) -> str:
     """Return the HTML page of a procyclicality study.
 
@@ -148,6 +154,7 @@ def procyclicality_html(
         Tool to margin, float64 (n_dates, n_portfolios), fractions of the index.
     rows : sequence of ResponsivenessRow
     model : ModelParameters
+    identity : ReportIdentity
     """
     days = [str(t.astype("datetime64[D]")) for t in series.time]
     panels: list[Panel] = []
@@ -168,7 +175,7 @@ def procyclicality_html(
             Panel(
                 portfolio,
                 "Margin as a share of the index, day by day.",
-                embedded(figures.finish(figure, height=340, y="% of the index")),
+                figures.finish(figure, height=340, y="% of the index"),
                 ("tool", "mean", "peak to trough", "1 day", "5 days", "30 days"),
                 [
                     [
@@ -189,6 +196,7 @@ def procyclicality_html(
         f"{model.name}, {days[0]} to {days[-1]}; largest rises over 1, 5, 30 days. Stress period "
         f"calibrated each year: confidence {100 * levels.min():.2f} to {100 * levels.max():.2f} %",
         panels,
+        identity=identity,
     )
 
 
@@ -249,6 +257,7 @@ def _totals_figure(names: list[str], totals: FloatArray) -> go.Figure:
 def comparison_html(
     comparison: Comparison,
     *,
+    identity: ReportIdentity,
     failures: Sequence[AccountFailure] = (),
     remarks: Sequence[str] = (),
 ) -> str:
@@ -278,7 +287,7 @@ def comparison_html(
                 "Of whole accounts, and summed over their sub-portfolios. Offset recognised = sum "
                 "of the requirements of the sub-portfolios - requirement of the account. "
                 + " ".join(remarks),
-                embedded(figures.finish(figure, height=380, y="million USD")),
+                figures.finish(figure, height=380, y="million USD"),
             ),
             Panel(
                 "Offsets recognised",
@@ -303,4 +312,5 @@ def comparison_html(
                 rows,
             ),
         ],
+        identity=identity,
     )

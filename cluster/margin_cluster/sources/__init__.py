@@ -1,5 +1,6 @@
 """Data sources: files, the store of converted data, the embedded data set, exchange APIs."""
 
+from margin_cluster.sources.candle_files import is_marked_synthetic
 from margin_cluster.sources.chain_files import (
     ChainFile,
     chain_files,
@@ -34,6 +35,7 @@ __all__ = [
     "UsedFile",
     "chain_files",
     "file_sha256",
+    "is_marked_synthetic",
     "is_written_by_hand",
     "load_depth_history",
     "load_rate_curve",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from margin_actors.errors import named_input
 from margin_actors.market.candles import (
@@ -195,3 +196,10 @@ def _parse(path: Path, item: PriceSource, underlying: str) -> Candles:
         where=where,
         is_synthetic=SYNTHETIC_KEY in (table.schema.metadata or {}),
     )
+
+
+def is_marked_synthetic(path: Path) -> bool:
+    """Return whether a file is a Parquet file that the synthetic data generator wrote."""
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
+    return SYNTHETIC_KEY in (pq.read_schema(path).metadata or {})
