@@ -77,7 +77,16 @@ def house(count: int) -> HouseState:
     state = run(
         state,
         (
-            Deposit(f"d{name}", "x", name, name, USDC, 10**12, "bank", T0, )
+            Deposit(
+                f"d{name}",
+                "x",
+                name,
+                name,
+                USDC,
+                10**12,
+                "bank",
+                T0,
+            )
             for name in names
         ),
         T0,
@@ -124,11 +133,19 @@ def of_cycles(count: int) -> None:
     recorded = [event for event in decision.events if event.log_kind == "cycle"]
     text = payload_of(recorded[0])
     print(f"{count} accounts")
-    print(f"  cycle without calls      {1e3 * median(lambda: seconds(lambda: decide(state, fresh(calm), T0))):8.1f} ms")
-    print(f"  cycle with {issued} calls   {1e3 * median(lambda: seconds(lambda: decide(state, fresh(calls), T0))):8.1f} ms")
-    print(f"  payload of the cycle     {len(text) / 1e3:8.1f} kB, read and folded in "
-          f"{1e3 * median(lambda: seconds(lambda: fold(state, event_of('cycle', text), T0))):.1f} ms")
-    print(f"  timers of {issued} calls    {1e3 * median(lambda: seconds(lambda: decide(decision.state, FireTimers('f', 'x'), T0 + timedelta(seconds=60)))):8.1f} ms")
+    print(
+        f"  cycle without calls      {1e3 * median(lambda: seconds(lambda: decide(state, fresh(calm), T0))):8.1f} ms"
+    )
+    print(
+        f"  cycle with {issued} calls   {1e3 * median(lambda: seconds(lambda: decide(state, fresh(calls), T0))):8.1f} ms"
+    )
+    print(
+        f"  payload of the cycle     {len(text) / 1e3:8.1f} kB, read and folded in "
+        f"{1e3 * median(lambda: seconds(lambda: fold(state, event_of('cycle', text), T0))):.1f} ms"
+    )
+    print(
+        f"  timers of {issued} calls    {1e3 * median(lambda: seconds(lambda: decide(decision.state, FireTimers('f', 'x'), T0 + timedelta(seconds=60)))):8.1f} ms"
+    )
 
 
 def fresh(command: RecordCycle) -> RecordCycle:
@@ -143,10 +160,22 @@ def of_commands() -> None:
     calm = decide(state, cycle(state, 1, 50_000_000, T0), T0).state
     expires = T0 + timedelta(minutes=5)
     rows: list[tuple[str, HouseState, list[Command]]] = [
-        ("deposit", calm, [Deposit(f"e{n}", "x", n, f"e{n}", USDC, 10**6, "bank", T0) for n in names]),
-        ("deposit that meets a call", called, [Deposit(f"e{n}", "x", n, f"e{n}", USDC, 10**12, "bank", T0) for n in names]),
+        (
+            "deposit",
+            calm,
+            [Deposit(f"e{n}", "x", n, f"e{n}", USDC, 10**6, "bank", T0) for n in names],
+        ),
+        (
+            "deposit that meets a call",
+            called,
+            [Deposit(f"e{n}", "x", n, f"e{n}", USDC, 10**12, "bank", T0) for n in names],
+        ),
         ("trade", calm, trades(names, "u") * 1),
-        ("reservation", calm, [Reserve(f"r{n}", "x", n, Reservation("q", 1000, expires)) for n in names]),
+        (
+            "reservation",
+            calm,
+            [Reserve(f"r{n}", "x", n, Reservation("q", 1000, expires)) for n in names],
+        ),
     ]
     print("commands, microseconds each: decide; write; read and fold")
     for name, before, commands in rows:
@@ -171,7 +200,9 @@ def of_commands() -> None:
         payloads = [(event.log_kind, payload_of(event)) for event in events]
         read = median(lambda: seconds(lambda: folded(payloads)))
         each = 1e6 / len(commands)
-        print(f"  {name:28}{took * each:8.0f}{written * each:8.0f}{read * each:8.0f}   {len(events) / len(commands):.1f} entries")
+        print(
+            f"  {name:28}{took * each:8.0f}{written * each:8.0f}{read * each:8.0f}   {len(events) / len(commands):.1f} entries"
+        )
 
 
 if __name__ == "__main__":

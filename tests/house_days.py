@@ -96,7 +96,9 @@ def settle(house: House, *groups: SettlementGroup) -> BookSettlement:
 
 
 def daily(state: HouseState, instrument: str, price: int) -> SettlementGroup:
-    return daily_group(held(state, instrument), Decimal(price), Cutoff(EXPIRY, state.number))
+    """Return the settlement of a future one hour before its expiry."""
+    cutoff = Cutoff(EXPIRY - timedelta(hours=1), state.number)
+    return daily_group(held(state, instrument), Decimal(price), cutoff)
 
 
 def full_day() -> House:

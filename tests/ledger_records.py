@@ -126,12 +126,16 @@ def execute_all(url: str, statements: list[str]) -> None:
     engine.dispose()
 
 
-def first_version(url: str) -> list[str]:
-    """Return the statements with which the first version created its tables."""
-    name = "ledger_0001_sqlite.sql" if url.startswith("sqlite") else "ledger_0001_postgresql.sql"
-    text = (GOLDEN / name).read_text()
+def created_by(version: str, url: str) -> list[str]:
+    """Return the statements with which a version created its tables."""
+    database = "sqlite" if url.startswith("sqlite") else "postgresql"
+    text = (GOLDEN / f"ledger_{version}_{database}.sql").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     return [s for s in "\n".join(lines).split(";\n") if s.strip()]
+
+
+def first_version(url: str) -> list[str]:
+    return created_by("0001", url)
 
 
 def rows_of_the_first_version() -> list[str]:

@@ -98,8 +98,11 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Run a server until the end of the block; skip or fail the test if none is installed."""
+def running_postgres(*, flushes: bool = False) -> Iterator[PostgresServer]:
+    """Run a server until the end of the block; skip or fail the test if none is installed.
+
+    It flushes commits to disk only for benchmarks: a failure of the machine itself is not tested.
+    """
     tools = binaries()
     if tools is None:
         if os.environ.get("CI") == "true":
@@ -120,15 +123,17 @@ def running_postgres() -> Iterator[PostgresServer]:
             cwd=folder,
             **as_user,
         )
-        yield from _served(tools, folder, as_user)
+        yield from _served(tools, folder, as_user, flushes=flushes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _served(tools: Path, folder: Path, as_user: dict[str, object]) -> Iterator[PostgresServer]:
+def _served(
+    tools: Path, folder: Path, as_user: dict[str, object], *, flushes: bool
+) -> Iterator[PostgresServer]:
     port = free_port()
-    # A failure of the machine itself is not tested, so flushing to disk is unnecessary.
-    options = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
+    options = ["listen_addresses=127.0.0.1", "unix_socket_directories="]
+    options += [f"fsync={'on' if flushes else 'off'}"]
     command = [tools / "postgres", "-D", folder / "data", "-p", str(port)]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

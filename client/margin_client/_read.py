@@ -62,6 +62,8 @@ def _field_reader(hint: Any) -> FieldReader | None:
             return lambda message, name: tuple(getattr(message, name))
         one = _reader(item)
         return lambda message, name: tuple(one(m) for m in getattr(message, name))
+    if origin is dict:
+        return lambda message, name: dict(getattr(message, name))
     if origin is types.UnionType:  # a message that may be unset
         (inner,) = (a for a in arguments if a is not types.NoneType)
         set_reader: FieldReader = _field_reader(inner) or getattr

@@ -35,14 +35,24 @@ from margin_cluster.ledger import (
     Trade,
     sqlite_url,
 )
+from margin_cluster.ledger.clearing_log import ClearingLog
 from postgres_server import PostgresServer
+from small_house import SMALL_HOUSE, Deposit, Require
 from typer.testing import CliRunner, Result
 
 from margin_actors.market.books import Book
 from margin_actors.market.portfolios import book_from_table
 from margin_actors.market.synthetic import SyntheticMarket
 
-TABLES = ("snapshots", "scenario_sets", "portfolio_changes", "trades", "calculations", "entries")
+TABLES = (
+    "snapshots",
+    "scenario_sets",
+    "portfolio_changes",
+    "trades",
+    "calculations",
+    "entries",
+    "clearing_events",
+)
 
 
 @dataclass
@@ -94,6 +104,8 @@ def state(tmp_path: Path, ledger_url: str, market: SyntheticMarket) -> Served:
     )
     for i in range(10):
         trade(archive.ledger, f"k{i}", Trade("A", "M", "BTC-PERPETUAL", i / 10 + 0.1))
+    log = ClearingLog(archive.ledger.database, SMALL_HOUSE)
+    log.commit([Deposit("d" * 300, "A", 900), Require("r1", "A", 1), Require("r2", "B", 2)])
     head = archive.ledger.head()
     archive.ledger.close()
     return Served(url, root, head)
@@ -143,6 +155,8 @@ def test_a_backup_restores_every_row_and_object(
         "objects",
     }
     expected = rows_of(state.url)
+    events = expected["clearing_events"]
+    assert any(isinstance(value, bytes) for row in events for value in row)  # one is compressed
     targets = [
         (tmp_path / "new", sqlite_url(tmp_path / "new" / "ledger.sqlite")),
         (tmp_path / "other", postgres_server.new_database()),
@@ -155,6 +169,10 @@ def test_a_backup_restores_every_row_and_object(
         assert "4 stored objects" in verified.stdout
         ledger = Ledger(url)
         assert ledger.head() == state.head
+        log = ClearingLog(ledger.database, SMALL_HOUSE)
+        assert log.state.resources_cents("A") == 900
+        assert log.commit([Require("r2", "B", 2)])[0].is_repeat
+        assert not log.commit([Require("r3", "B", 2)])[0].is_repeat
         before = ledger.portfolio_version()
         assert trade(ledger, "k3", Trade("A", "M", "BTC-PERPETUAL", 0.4)).was_repeated
         assert trade(ledger, "", Trade("A", "M", "BTC-PERPETUAL", 1.0)).version == before + 1

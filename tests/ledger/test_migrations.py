@@ -8,6 +8,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from ledger_records import (
+    MS,
+    created_by,
     execute_all,
     fill,
     first_version,
@@ -24,10 +26,19 @@ from margin_cluster.ledger import (
     sqlite_url,
 )
 from margin_cluster.ledger.address import address_from_url
+from margin_cluster.ledger.chain import (
+    FIRST_HASH,
+    content_hash,
+    entry_to_row,
+    following_entry,
+)
+from margin_cluster.ledger.clearing_log import ClearingLog
+from margin_cluster.ledger.columns import Columns
 from margin_cluster.ledger.margin_records import margin_from_values
 from margin_cluster.ledger.opening import REVISIONS, VERSION_TABLE
 from margin_cluster.ledger.schema import metadata
 from margin_cluster.ledger.verification import verify_ledger
+from small_house import SMALL_HOUSE, Deposit
 from sqlalchemy import create_engine, inspect
 
 from margin_actors.actors.inputs import ActiveInputs
@@ -97,6 +108,39 @@ def assert_calculations(ledger: Ledger) -> None:
         initial_margin_usd=700.1,
         margin=margin_from_values({"var_usd": 0.1}, components=()),
     )
+
+
+def test_a_ledger_of_the_second_version_is_upgraded_with_every_row(ledger_url: str) -> None:
+    execute_all(ledger_url, created_by("0002", ledger_url) + rows_of_the_second_version())
+    ledger = Ledger(ledger_url)
+    assert ledger.head().sequence == 1
+    assert [s.snapshot_id for s in ledger.list_snapshots(9, "")[0]] == ["s1"]
+    log = ClearingLog(ledger.database, SMALL_HOUSE)
+    log.commit([Deposit("d1", "A", 7)])
+    assert log.state.resources_cents("A") == 7
+    assert ledger.head().sequence == 3
+    assert verify_ledger(ledger.database).findings == ()
+    with pytest.raises(Exception, match="never changed"), ledger.database.writing() as writer:
+        writer.execute("DELETE FROM clearing_events")
+    ledger.close()
+
+
+def rows_of_the_second_version() -> list[str]:
+    row: Columns = {
+        "sequence": 1,
+        "snapshot_id": "s1",
+        "time_ms": MS,
+        "options": 10,
+        "is_synthetic": True,
+        "create_ms": MS,
+    }
+    entry = following_entry(0, FIRST_HASH, "snapshot", "s1", content_hash("snapshot", row), MS)
+    columns = ", ".join(repr(value) for value in entry_to_row(entry).values())
+    return [
+        f"INSERT INTO entries VALUES ({columns})",
+        f"INSERT INTO snapshots VALUES (1, 's1', {MS}, 10, TRUE, {MS})",
+        f"UPDATE ledger_head SET sequence = 1, hash = '{entry.hash}'",
+    ]
 
 
 def test_an_empty_ledger_of_the_first_version_is_upgraded(ledger_url: str) -> None:

@@ -26,6 +26,7 @@ from margin_client.results.market_data import (
     SurfaceSlice,
 )
 from margin_client.results.operations import (
+    FeedStatus,
     ServiceStatus,
     ShardStatus,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "RequirementPart",
     "ScenarioSetSummary",
     "ServiceStatus",
+    "FeedStatus",
     "ShardStatus",
     "SimulatedMargin",
     "Simulation",

@@ -22,6 +22,30 @@ class ShardStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """The state of one source of market data."""
+
+    source: str
+    """Name of the source, for example deribit, replay or published."""
+    is_connected: bool
+    is_stopped: bool
+    """True if the source has ended, as a replay does."""
+    age_seconds: float | None
+    """Seconds since its last message; None before the first."""
+    snapshot_age_seconds: float | None
+    """Seconds since its last snapshot that came into use; None before the first."""
+    messages: int
+    """Number of messages with data."""
+    snapshots_accepted: int
+    snapshots_rejected: int
+    """Number of snapshots that failed the quality gates and are not used."""
+    faults: dict[str, int]
+    """Number of faults by kind."""
+    last_problem: str
+    """The last fault or the reason of the last rejection; empty if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceStatus:
     """The state of the gateway that answered and of its cluster."""
 
@@ -62,3 +86,7 @@ class ServiceStatus:
     chain_findings: tuple[ChainFinding, ...] = ()
     """Findings on the option chain in use, at most 1,000: quotes and expiries that fail a quality
     gate of the model, and expiries with too few quotes for a smile."""
+    feeds: tuple[FeedStatus, ...] = ()
+    """Sources of market data of this gateway; empty without a feed."""
+    feed_margin_factor: float | None = None
+    """Factor on margins that the age of the market data calls for; None without a feed."""

@@ -56,6 +56,9 @@ def minute_bars(time_ms: IntArray, price: FloatArray, coins: FloatArray) -> pa.T
     )
 
 
+_NO_BARS = BAR_SCHEMA.empty_table()
+
+
 @dataclass
 class OpenMinutes:
     """The trades or ticks of one series in minutes that are not complete.
@@ -101,6 +104,8 @@ class OpenMinutes:
     def close_before(self, time_ms: int) -> pa.Table:
         """Return the bars of the minutes that ended by a time; they accept no more values."""
         end = time_ms // MINUTE_MS
+        if end * MINUTE_MS <= self._closed_ms:
+            return _NO_BARS
         self._closed_ms = max(self._closed_ms, end * MINUTE_MS)
         rows: list[tuple[int, int, float, float]] = []
         for minute in sorted(m for m in self._minutes if m < end):

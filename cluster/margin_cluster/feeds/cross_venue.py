@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from margin_actors.clearing.settlement import (
-    IndexParameters,
-    IndexPrice,
-    SourcePrice,
-    index_price,
-)
+from margin_actors.clearing.settlement import IndexPrice, SourcePrice, index_price
+from margin_actors.clearing.settlement.parameters import IndexParameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def add_rows(path: Path, rows: pa.Table, *, key: str) -> int:
     else:
         table = rows
     if rows.num_rows:
-        table = table.take(pc.sort_indices(table, [(key, "ascending")]))
+        table = table.sort_by(key)
         write_atomically(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
     return rows.num_rows
 

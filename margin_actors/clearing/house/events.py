@@ -136,6 +136,7 @@ class AlarmRaised(Recorded):
 
 @recorded(
     "clock",
+    after=INTEGER,
     wall=MOMENT,
     second=optional(MOMENT),
 )
@@ -143,6 +144,8 @@ class AlarmRaised(Recorded):
 class ClockRead(Recorded):
     """The clock was read; `second` is an independent clock that confirms a jump."""
 
+    after: int
+    """Number of the entry before."""
     wall: datetime
     """UTC."""
     second: datetime | None = None
@@ -151,8 +154,7 @@ class ClockRead(Recorded):
     @property
     def id(self) -> str:
         """Id of the event."""
-        second = "" if self.second is None else f"{self.second:%Y%m%dT%H%M%S.%f}"
-        return f"clock/{self.wall:%Y%m%dT%H%M%S.%f}/{second}"
+        return f"clock/{self.after}"
 
 
 @recorded(

@@ -8,7 +8,7 @@ have one form, and reading refuses everything that writing does not produce.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from fractions import Fraction
@@ -195,6 +195,17 @@ def variant(**kinds: tuple[type[Any], Form[Any]]) -> Form[Any]:
     return Form(write, read)
 
 
+def _plain(value: Any) -> Any:
+    """Return the JSON value of a dumped section; decimals in their one form."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return canonical(value)
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
 def section(kind: type[BaseModel]) -> Form[Any]:
     """Return the form of a section of parameters: the JSON of the section."""
 
@@ -204,4 +215,4 @@ def section(kind: type[BaseModel]) -> Form[Any]:
         except ValidationError as error:
             _refuse(f"it is not a {kind.__name__}: {error}")
 
-    return Form(lambda value: value.model_dump(mode="json"), read)
+    return Form(lambda value: _plain(value.model_dump()), read)

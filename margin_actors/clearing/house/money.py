@@ -47,13 +47,15 @@ from margin_actors.clearing.journal.movements import (
     withdrawable,
 )
 from margin_actors.clearing.journal.resources import resources
-from margin_actors.errors import MissingMarketData
+from margin_actors.errors import InvalidRequest, MissingMarketData
 
 
 def on_attestation(draft: HouseDraft, command: AttestPayment) -> tuple[str, ...]:
     """Show a payment under way; it is not credited."""
     movement = _movement(draft, command)
     movement = replace(movement, valid_time=command.attested_at)
+    if f"deposit:{command.payment_id}:received" in draft.state.journal.groups:
+        return (command.payment_id,)
     group = announced_deposit(movement, expires_at=command.expires)
     if (changed := _changed_payment(draft, command, group)) or not draft.group(group):
         return changed or (command.payment_id,)
@@ -140,12 +142,11 @@ def on_withdrawal_approval(draft: HouseDraft, command: ApproveWithdrawal) -> tup
         refuse(HouseRule.SAME_PERSON, f"{draft.actor} requested withdrawal {request.id!r}")
     _usable(draft, request.owner)
     covered = coverage(draft, request.owner)
-    remaining = account_resources(draft.state, request.owner).settled_cents
-    if remaining < covered.requirement_cents:
-        what = f"{remaining} cents would remain, {covered.requirement_cents} are required"
-        refuse(HouseRule.NOT_COVERED, what)
-    journal = draft.state.journal
-    draft.group(approved_withdrawal(journal, request, covered, valid_time=draft.time))
+    try:
+        group = approved_withdrawal(draft.state.journal, request, covered, valid_time=draft.time)
+    except InvalidRequest as error:
+        refuse(HouseRule.NOT_COVERED, str(error))
+    draft.group(group)
     draft.log(WithdrawalChanged(request, WithdrawalStage.APPROVED, draft.actor))
     return (request.id,)
 

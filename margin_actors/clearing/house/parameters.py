@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from margin_actors.clearing.calls import CallParameters
+from margin_actors.clearing.house.forms import section, written
 from margin_actors.clearing.journal.resources import CollateralRules
 from margin_actors.clearing.settlement import SettlementParameters
 from margin_actors.clearing.settlement.exact import canonical
-from margin_actors.hash_chain import content_hash
 from margin_actors.market.identity import content_id
 from margin_actors.parameter_section import ParameterSection
 
@@ -51,8 +51,7 @@ class HouseParameters(ParameterSection):
     @property
     def id(self) -> str:
         """Content id of all parameters except `version`."""
-        row = self.model_dump(mode="json", exclude={"version"})
-        return content_id("house", {"hash": content_hash("parameters", row)})
+        return content_id("house", {"content": written(_CONTENT, self.model_copy(update=_UNNAMED))})
 
     @property
     def withdrawal_time(self) -> timedelta:
@@ -66,6 +65,10 @@ class HouseParameters(ParameterSection):
         return CollateralRules(
             section.haircuts, section.depeg, frozenset(section.simulated), section.simulated_lot
         )
+
+
+_CONTENT = section(HouseParameters)
+_UNNAMED = {"version": ""}
 
 
 def collateral_parameters(rules: CollateralRules) -> CollateralParameters:

@@ -7,7 +7,7 @@ that remain are open until the next settlement, which pays the difference back.
 from datetime import datetime
 
 from margin_actors.clearing.house.acts import CancelTrades
-from margin_actors.clearing.house.state import HouseState
+from margin_actors.clearing.house.state import TRADED, HouseState
 from margin_actors.clearing.journal import Group, Phase, PositionEntry, Transfer, TransferKind
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 
@@ -31,7 +31,7 @@ def cancellation(state: HouseState, act: CancelTrades, time: datetime, *, name: 
     Raises
     ------
     InvalidRequest
-        If a trade is not known or is cancelled already.
+        If a trade is not known or is cancelled already, or its contract has expired.
     """
     unknown = [
         trade
@@ -40,6 +40,7 @@ def cancellation(state: HouseState, act: CancelTrades, time: datetime, *, name: 
     ]
     problems = [Problem(f"trade {t!r}", "is not booked, or cancelled") for t in unknown[:_NAMED]]
     raise_if_any(problems, InvalidRequest, f"{len(unknown)} trades cannot be cancelled")
+    _require_alive(state, act)
     transfers: list[Transfer] = []
     entries: list[PositionEntry] = []
     for trade in act.trades:
@@ -60,6 +61,18 @@ def cancellation(state: HouseState, act: CancelTrades, time: datetime, *, name: 
             for entry in group.positions
         ]
     return Group(f"cancellation:{name}", tuple(transfers), tuple(entries))
+
+
+def _require_alive(state: HouseState, act: CancelTrades) -> None:
+    traded = {
+        entry.instrument for trade in act.trades for entry in state.trades[trade].group.positions
+    }
+    problems = [
+        Problem(name, f"is {life.state}; correct its delivery price or settlement instead")
+        for name in sorted(traded)
+        if (life := state.contracts[name].life) is not None and life.state not in TRADED
+    ]
+    raise_if_any(problems, InvalidRequest, "trades in expired contracts cannot be cancelled")
 
 
 def _reversed(transfer: Transfer, time: datetime) -> Transfer:

@@ -17,6 +17,9 @@ from margin_actors.clearing.house.parameters import HouseParameters
 from margin_actors.clearing.journal import Group, JournalState
 from margin_actors.clearing.journal.maps import PersistentMap
 
+TRADED = ("listed", "averaging")
+"""Stages of a contract in which it can be traded."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountMargin:

@@ -38,12 +38,12 @@ def on_timers(draft: HouseDraft, _: FireTimers) -> tuple[str, ...]:
     reading = clock_reading(draft.state, draft.now)
     is_new = before is not None and not before.is_suspended
     if is_new and reading.alarm is ClockAlarm.JUMPED:
-        draft.log(ClockRead(draft.now))
+        draft.log(ClockRead(draft.state.number, draft.now))
     for timer in timers_due(draft.state, draft.time):
         _fire(draft, timer)
     limit = timedelta(seconds=draft.state.parameters.calls.clock.jump_seconds_max)
     if not draft.events and before is not None and draft.time - before.now > limit / 2:
-        draft.log(ClockRead(draft.now))
+        draft.log(ClockRead(draft.state.number, draft.now))
     return ()
 
 
@@ -52,9 +52,10 @@ def on_clock(draft: HouseDraft, command: ReadClock) -> tuple[str, ...]:
     before = draft.state.clock
     reading = clock_reading(draft.state, draft.now, command.second)
     if before is not None and reading.clock != before:
-        draft.log(ClockRead(draft.now, command.second))
+        draft.log(ClockRead(draft.state.number, draft.now, command.second))
     if reading.outage is not None:
-        _extend(draft, "the clearing house", reading.outage)
+        cause = f"clock:{draft.state.number}"
+        _extend(draft, "the clearing house", reading.outage, cause)
     return ()
 
 
@@ -63,12 +64,12 @@ def on_outage(draft: HouseDraft, command: ReportOutage) -> tuple[str, ...]:
     if command.outage.ended > draft.time:
         what = f"the outage ends at {command.outage.ended}, after {draft.time}"
         refuse(HouseRule.NOT_ENDED, what)
-    return _extend(draft, command.source, command.outage)
+    return _extend(draft, command.source, command.outage, command.id)
 
 
-def _extend(draft: HouseDraft, source: str, outage: Outage) -> tuple[str, ...]:
+def _extend(draft: HouseDraft, source: str, outage: Outage, cause: str) -> tuple[str, ...]:
     what = f"unavailable from {utc_text(outage.began)} to {utc_text(outage.ended)}"
-    draft.log(AlarmRaised(HouseAlarm.OUTAGE, source, what, draft.command_id, outage))
+    draft.log(AlarmRaised(HouseAlarm.OUTAGE, source, what, cause, outage))
     changed: list[str] = []
     for key, account in draft.state.timed_calls.items():
         call = draft.state.calls[key]

@@ -16,6 +16,7 @@ from margin_actors.clearing.house.commands import (
 from margin_actors.clearing.house.decisions import HouseRule
 from margin_actors.clearing.house.draft import HouseDraft, refuse
 from margin_actors.clearing.house.money import coverage
+from margin_actors.clearing.house.state import TRADED
 from margin_actors.clearing.house.valuing import contract_of, excess_cents, included_cents
 from margin_actors.clearing.journal import (
     MARGIN,
@@ -34,9 +35,6 @@ from margin_actors.clearing.journal.reservations import (
     reserved,
 )
 from margin_actors.clearing.settlement import contract_from_name, listed, trade_group
-
-_TRADED = ("listed", "averaging")
-"""Stages of a contract in which it can be traded."""
 
 
 def on_listing(draft: HouseDraft, command: ListContract) -> tuple[str, ...]:
@@ -102,7 +100,7 @@ def _book(draft: HouseDraft, one: TradeBooking) -> None:
     if one.instrument not in draft.state.contracts:
         _list(draft, one.instrument, Decimal(1))
     life = draft.state.contracts[one.instrument].life
-    if life is not None and life.state not in _TRADED:
+    if life is not None and life.state not in TRADED:
         refuse(HouseRule.WRONG_STAGE, f"{one.instrument} is {life.state} and cannot be traded")
     for party in one.executions:
         if party.owner not in (trade.buyer, trade.seller):

@@ -19,6 +19,7 @@ from margin_actors.clearing.house.codec import FORMS
 from margin_actors.clearing.house.events import AlarmRaised, HouseAlarm
 from margin_actors.clearing.house.forms import DECIMAL, FRACTION, MOMENT
 from margin_actors.clearing.house.parameters import (
+    CollateralParameters,
     HouseParameters,
     collateral_parameters,
 )
@@ -127,9 +128,15 @@ def test_the_hash_of_an_event_depends_on_its_whole_content() -> None:
     assert len(hashes) == 2
 
 
+def section(share: str) -> CollateralParameters:
+    return CollateralParameters(haircuts={"BTC": Decimal(share)})
+
+
 def test_the_id_of_parameters_does_not_depend_on_their_version() -> None:
     one = HouseParameters()
     assert one.id == HouseParameters(version="2").id
     assert one.id != HouseParameters(withdrawal_minutes=5).id
     assert HouseParameters(collateral=collateral_parameters(one.rules)) == one
+    written = HouseParameters(withdrawal_minutes=5, collateral=section("0.10"))
+    assert written.id == HouseParameters(withdrawal_minutes=5, collateral=section("0.1")).id
     assert one.withdrawal_time == timedelta(days=1)

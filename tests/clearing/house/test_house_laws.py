@@ -5,10 +5,17 @@
 
 from datetime import timedelta
 
+import pytest
 from clearing_house import MILLION, USDC, House
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from margin_actors.clearing.calls import (
     CallClass,
@@ -280,7 +287,13 @@ class RandomDay(RuleBasedStateMachine):
 
 
 TestRandomDay = RandomDay.TestCase
-TestRandomDay.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestRandomDay.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.slow
+def test_many_random_days() -> None:
+    longer = settings(max_examples=500, stateful_step_count=60, deadline=None)
+    run_state_machine_as_test(RandomDay, settings=longer)
 
 
 def test_the_log_has_the_same_hashes_when_it_is_read_again() -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from clearing_house import BTC, MILLION, USDC, House
 
+from margin_actors.clearing.amounts import ASSETS
 from margin_actors.clearing.calls import CallStatus
 from margin_actors.clearing.house.account_events import WithdrawalStage
 from margin_actors.clearing.house.commands import (
@@ -90,7 +91,6 @@ def test_a_known_payment_with_another_content_raises_an_alarm() -> None:
 
 def test_a_payment_without_a_price_is_credited_and_raises_an_alarm() -> None:
     house = called()
-    from margin_actors.clearing.amounts import ASSETS
 
     paid = house.deposit("a", 5, asset=ASSETS["ETH"])
     assert [event.log_kind for event in paid.events] == ["group", "alarm", "command"]
@@ -225,3 +225,11 @@ def test_what_covers_an_account_that_nets_cannot_be_withdrawn() -> None:
 
     assert house.refused(wanted(100_001)) == "not_covered"
     house.accept(wanted(100_000))
+
+
+def test_an_attestation_after_the_receipt_is_ignored() -> None:
+    house = called()
+    house.deposit("a", 500_000, payment="wire-1")
+    late = house.accept(attestation(house, "wire-1", 500_000))
+    assert [event.log_kind for event in late.events] == ["command"]
+    assert balances(house.state, "a")[0].announced == 0

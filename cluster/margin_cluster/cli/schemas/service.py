@@ -41,7 +41,7 @@ class ScenarioShard(Record):
     """Number of slices of the risk cube that it has priced since it was started."""
 
 
-class FeedState(Document):
+class FeedState(Record):
     """A source of market data."""
 
     source: str
