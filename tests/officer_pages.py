@@ -19,7 +19,6 @@ COMPONENTS = (
     "core", "diversification_cap", "buffer", "extended_moves", "concentration", "liquidity",
     "wrong_way", "model_risk",
 )  # fmt: skip
-FIGURES = ("VaR", "expected shortfall", "worst loss", "stress loss", "positions")
 
 
 def identity(*, is_synthetic: bool = True) -> ReportIdentity:
@@ -77,15 +76,13 @@ def officer_page(
         dominant=tuple("concentration" if s > 0.5 else "" for s in shares[:, 4]),
         details=AccountDetails(
             figures={
-                **{
-                    name: requirement * f
-                    for name, f in zip(FIGURES, (0.8, 0.9, 1.3, 1.7), strict=False)
-                },
+                "VaR": 0.8 * requirement,
+                "expected shortfall": 0.9 * requirement,
+                "worst loss": 1.3 * requirement,
+                "stress loss": 1.7 * requirement,
                 "positions": rng.integers(1, 400, n).astype(np.float64),
             },
-            scenario_names=tuple(
-                f"2024-{1 + s // 28:02d}-{1 + s % 28:02d} to +2 d" for s in range(250)
-            ),
+            scenario_names=tuple(f"day {s}" for s in range(250)),
             worst_scenario=rng.integers(0, 250, (n, n_worst)),
             worst_loss_usd=requirement[:, None] * np.array([1.2, 1.1, 1.0])[:n_worst],
             instruments=tuple(f"BTC-26JUN26-{k}000-C" for k in range(40, 140)),

@@ -16,6 +16,7 @@ from margin_cluster.recorded_margins import KIND, date_from_table, date_to_table
 from margin_cluster.recorded_markets import snapshot_pairs
 from margin_cluster.settings import Settings
 from margin_cluster.wiring import Workspace, load_model, open_workspace, time_from_text
+from report_parts import body_of
 from typer.testing import CliRunner
 
 from margin_actors.engine.backtest import group_of, is_unchanged
@@ -95,7 +96,7 @@ def test_the_verdict_comes_first_and_counts_every_account(tested: dict) -> None:
     html = (Path(tested["out"]) / "report.html").read_text()
     body = html[html.index("</header>") :]
     assert body.index("The requirement covered") < body.index("Coverage")
-    assert "NaN" not in body.split("<script>")[0]
+    assert "NaN" not in body_of(html)
 
 
 def test_the_accounts_file_reproduces_the_coverage(tested: dict) -> None:

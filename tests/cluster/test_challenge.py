@@ -18,6 +18,7 @@ from margin_cluster.report import challenge_html
 from margin_cluster.settings import Settings
 from margin_cluster.sources import ChallengeHistory
 from margin_cluster.wiring import load_market, load_model, load_scenarios, open_workspace
+from officer_pages import identity
 from small_chain import small_snapshot
 from typer.testing import CliRunner
 
@@ -69,16 +70,16 @@ def test_the_report_begins_with_the_verdict(tmp_path: Path) -> None:
     result = found()
     history = ChallengeHistory(tmp_path)
     history.append(result, recorded_at=NOON)
-    page = challenge_html(result, earlier=history.records())
-    body = page[page.index("</script>") :]
+    page = challenge_html(result, identity=identity(), earlier=history.records())
+    body = page[page.index("<body>") :]
     assert f"<h1>{result.verdict}</h1>" in body
     assert "SYNTHETIC DATA" in body
     for title in ("what missed their losses", "Known families", "Plausible moves"):
         assert title in body
     assert "Recorded challenges" in body
-    assert "Recorded challenges" not in challenge_html(result)
+    assert "Recorded challenges" not in challenge_html(result, identity=identity())
     others = [r.model_copy(update={"loss_min_usd": 1.0}) for r in history.records()]
-    assert "Recorded challenges" not in challenge_html(result, earlier=others)
+    assert "Recorded challenges" not in challenge_html(result, identity=identity(), earlier=others)
 
 
 def test_a_recorded_result_is_never_replaced(tmp_path: Path) -> None:

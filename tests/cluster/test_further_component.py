@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from margin_cluster.cli import app
+from report_parts import body_of
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -49,7 +50,7 @@ def test_the_files_of_a_run_have_the_component(run: Path) -> None:
     assert {"account_id": "A", "part": "gap_risk", "of": "", "figure": "gross_delta_coins",
             "value": 2.0} in inputs  # fmt: skip
     html = (run / "report.html").read_text()
-    assert html[html.index("</script>") :].count("gap risk") >= 3
+    assert body_of(html).count("gap risk") >= 3
 
 
 def test_explain_has_the_component(run: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from margin_cluster.cli import app
+from report_parts import body_of, unpacked
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.usefixtures("environment")
@@ -20,11 +21,6 @@ def margin(*arguments: object, code: int = 0) -> str:
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     assert result.exit_code == code, result.output
     return result.output
-
-
-def body_of(report: Path) -> str:
-    html = report.read_text()
-    return html[html.index("</script>") :]
 
 
 @pytest.fixture(scope="module")
@@ -250,11 +246,10 @@ def test_the_excess_follows_from_the_columns_beside_it(
     )
     assert "Excess = option value + collateral after haircut - requirement" in text
     body = body_of(out / "report.html")
-    assert "Excess = option value + collateral after haircut − requirement; negative" in body
-    heads = body[body.index("Accounts in deficit") :]
+    assert "Deficit = requirement − resources, where resources are collateral" in body
+    heads = body[body.index("<h2>Shortfalls</h2>") :]
     heads = heads[heads.index("<thead>") : heads.index("</thead>")]
-    order = [heads.index(f">{name}<") for name in
-             ("excess", "requirement", "collateral after haircut", "option value")]  # fmt: skip
+    order = [heads.index(f">{name}<") for name in ("deficit", "resources", "requirement", "why")]
     assert order == sorted(order)
 
 
@@ -262,9 +257,7 @@ def test_the_chart_in_order_of_the_requirement_shows_the_requirement(
     collateralised: tuple[Path, str, dict[str, object]],
 ) -> None:
     out, _, _ = collateralised
-    body = body_of(out / "report.html")
-    start = body.index('draw("accounts", ') + len('draw("accounts", ')
-    figure, _ = json.JSONDecoder().raw_decode(body[start:])
+    figure = unpacked(out / "report.html", "figures")["accounts"]
     assert [t["name"] for t in figure["data"]] == [
         "requirement", "resources, sufficient", "resources, in deficit",
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from margin_cluster.cli.compare import equal_methods
 from margin_cluster.runs import RunRequest, run_margin
 from margin_cluster.settings import Settings
 from margin_cluster.wiring import load_model, open_workspace
+from report_parts import body_of
 from typer.testing import CliRunner
 
 from margin_actors.engine.comparison import Comparison, MethodMargins
@@ -76,7 +77,7 @@ def test_a_full_run_keeps_the_figures_of_every_part(full_run: Path) -> None:
     expected = table.column("liquidity_usd")[0].as_py()
     assert pc.sum(charges.column("value")).as_py() == pytest.approx(expected)
     html = (full_run / "report.html").read_text()
-    body = html[html.index("</script>") :]
+    body = body_of(html)
     for part in ("Components of the requirements", "How the requirement of", "Stress"):
         assert part in body
     kept = json.loads((full_run / "inputs.json").read_text())
@@ -186,7 +187,7 @@ def test_every_preset_runs(tmp_path: Path, model: str) -> None:
     found = json.loads(margin("run", "--out", tmp_path / "out", "--model", model, "--json"))
     assert found["initial_margin_usd"] > 0
     html = (tmp_path / "out" / "report.html").read_text()
-    assert "NaT" not in html[html.index("</script>") :]
+    assert "NaT" not in body_of(html)
     if model in ("span", "hybrid"):
         arrays = pq.read_table(tmp_path / "out" / "span_arrays.parquet")
         assert arrays.num_rows == found["instruments"]
@@ -241,7 +242,7 @@ def test_a_backtest_in_words(tmp_path: Path) -> None:
     said = " ".join(text.split())
     assert "The last date is 2026-01-14: its outcome is known on 2026-01-16, and " in said
     html = (tmp_path / "out" / "report.html").read_text()
-    assert "the last date is 2026-01-14" in html[html.index("</script>") :]
+    assert "the last date is 2026-01-14" in body_of(html)
 
 
 def test_equal_methods_are_named_with_the_reason() -> None:

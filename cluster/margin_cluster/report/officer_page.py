@@ -190,7 +190,7 @@ def _why(page: OfficerPage, account: int) -> str:
     if others and requirement > 0.0:
         amount, name = max(others)
         if amount > 0.1 * requirement:
-            text += f" with {100 * amount / requirement:.0f} % {_words(name)}"
+            text += f" ({100 * amount / requirement:.0f} % {_words(name)})"
     return text
 
 
@@ -201,7 +201,7 @@ def _members(page: OfficerPage) -> list[list[str]]:
     n = names.size
 
     def by_member(values: FloatArray) -> FloatArray:
-        return np.bincount(index, weights=values, minlength=n)
+        return np.bincount(index, weights=values, minlength=n).astype(np.float64)
 
     requirement = by_member(page.requirement_usd)
     parts = [by_member(page.components_usd[:, k]) for k in range(len(page.components))]
@@ -214,16 +214,16 @@ def _members(page: OfficerPage) -> list[list[str]]:
         if deficit is not None and resources is not None:
             row += [
                 f"{int((deficit[index == m] > 0.0).sum()):,}",
-                shown(owed[m]),
+                shown(float(owed[m])),
                 shown(float(resources.total_usd[index == m].sum())),
             ]
-        row.append(shown(requirement[m]))
+        row.append(shown(float(requirement[m])))
         if previous is not None:
             before = previous.members_usd.get(name)
             known = before is not None
             row += [shown(before) if known else "new"]
-            row += [shown(requirement[m] - before) if known else "new"]
-        rows.append(row + [shown(values[m]) for values in parts])
+            row += [shown(float(requirement[m]) - before) if known else "new"]
+        rows.append(row + [shown(float(values[m])) for values in parts])
     return rows
 
 
