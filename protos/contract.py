@@ -64,7 +64,7 @@ def generate(target: Path) -> list[Path]:
     require_installed(_GENERATOR_ENV / "ready")
     outputs = [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
     run(_GENERATOR_ENV / "bin/python", "-m", "grpc_tools.protoc", "-I.", *outputs, *sources())
-    for path in target.rglob("margin_types_pb2_grpc.py"):
+    for path in target.rglob("*_types_pb2_grpc.py"):
         path.unlink()  # messages only: there is nothing in it
     return sorted(p for p in target.rglob("*_pb2*") if p.suffix in (".py", ".pyi"))
 

@@ -2,6 +2,7 @@
 
 from margin_cluster.ledger.address import address_from_url, sqlite_url
 from margin_cluster.ledger.calculation_inputs import GenerationSummary, InputIds
+from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.ledger import Ledger
 from margin_cluster.ledger.margin_records import (
     AccountFailureRecord,
@@ -32,6 +33,7 @@ __all__ = [
     "ChangeResult",
     "ComponentInputRecord",
     "ComponentRecord",
+    "Database",
     "GenerationRecord",
     "GenerationSummary",
     "InputIds",

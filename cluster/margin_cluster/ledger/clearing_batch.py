@@ -13,7 +13,6 @@ from margin_cluster.ledger.clearing_rows import (
     time_of,
 )
 from margin_cluster.ledger.columns import Columns
-from margin_cluster.ledger.writer import Writer
 
 S = TypeVar("S")
 
@@ -52,6 +51,8 @@ class Batch(Generic[S, E, C, D]):
         """Rows of the events, in order."""
         self.decided: list[D] = []
         """Decisions, in the order of the commands that were not refused."""
+        self.events: list[E] = []
+        """The events, in order."""
         self.refused: dict[int, Exception] = {}
         """Exceptions by the index of the command."""
 
@@ -68,6 +69,7 @@ class Batch(Generic[S, E, C, D]):
                 self.refused[index] = error
                 continue
             self.decided.append(decision)
+            self.events += decision.events
             self.rows += rows
             self._state = decision.state
 
@@ -78,12 +80,17 @@ class Batch(Generic[S, E, C, D]):
             for number, event in enumerate(decision.events, first)
         ]
 
-    def committed(self, writer: Writer) -> Committed[S]:
-        """Return the state after the rows, which `writer` has appended last."""
+    @property
+    def state(self) -> S:
+        """The state after the rows."""
+        return self._state
+
+    def committed(self, last_hash: str) -> Committed[S]:
+        """Return the state after the rows; `last_hash` is that of the entry of the last row."""
         if not self.rows:
             return self._base
         number = self._base.at.number + len(self.rows)
-        return Committed(self._state, LogPosition(number, writer.hash, time_of(self.now_us)))
+        return Committed(self._state, LogPosition(number, last_hash, time_of(self.now_us)))
 
 
 __all__ = ["Batch"]

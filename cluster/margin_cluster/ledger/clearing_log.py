@@ -25,12 +25,17 @@ from margin_cluster.ledger.clearing_rows import (
     folded,
     repeated_id,
     rows_after,
+    time_of,
 )
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.failures import DRIVER_ERRORS
 from margin_cluster.ledger.writer import Writer
 
 S = TypeVar("S")
+Projection = Callable[[Writer, S, Sequence[E], datetime], None]
+"""Writes what follows from new events to other tables, in the transaction that records them; takes
+the writer, the state after the events, the events (at least one) and the time of their recording,
+UTC."""
 Clock = Callable[[], datetime]
 """Returns the wall clock, UTC."""
 
@@ -60,6 +65,8 @@ class ClearingLog(Generic[S, E, C, D]):
         Returns the wall clock, UTC.
     pending_max, together_max : int
         Limits of the queue of `submit`, see `GroupCommit`.
+    projection : callable, optional
+        See `Projection`. Every process that opens the log must use the same one.
     poll_seconds : float
         Time between two looks for commits of other processes while a caller waits for one.
 
@@ -77,11 +84,13 @@ class ClearingLog(Generic[S, E, C, D]):
         machine: Machine[S, E, C, D],
         *,
         clock: Clock = wall_clock,
+        projection: Projection[S, E] | None = None,
         pending_max: int = 2_000,
         together_max: int = 200,
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
         self._database, self._machine, self._clock = database, machine, clock
+        self._projection = projection
         self._where = database.address.shown
         self._reader = LogReader(database, machine)
         self._committed = Committed(machine.empty)
@@ -164,7 +173,13 @@ class ClearingLog(Generic[S, E, C, D]):
 
     # -- committing ----------------------------------------------------------------------------
 
-    def commit(self, commands: Sequence[C], clock: Clock | None = None) -> list[D]:
+    def commit(
+        self,
+        commands: Sequence[C],
+        clock: Clock | None = None,
+        *,
+        check: Callable[[S], None] | None = None,
+    ) -> list[D]:
         """Decide commands in order and commit their events in one transaction.
 
         Parameters
@@ -173,6 +188,10 @@ class ClearingLog(Generic[S, E, C, D]):
             Each is decided on the state that the preceding ones leave.
         clock : callable, optional
             Returns the wall clock instead of the log's own.
+        check : callable, optional
+            Called with the state of everything that is committed, before the first decision. The
+            head of the ledger is locked; it may read the ledger and must not write to it. An
+            exception that it raises refuses all commands.
 
         Returns
         -------
@@ -191,7 +210,7 @@ class ClearingLog(Generic[S, E, C, D]):
         Exception
             Any that `decide` raises. Nothing was committed.
         """
-        decided, _ = self._transact(commands, clock or self._clock)
+        decided, _ = self._transact(commands, clock or self._clock, check=check)
         return decided
 
     def submit(self, command: C, *, wait_seconds: float = 0.0) -> "Future[D]":
@@ -229,18 +248,28 @@ class ClearingLog(Generic[S, E, C, D]):
         return results
 
     def _transact(
-        self, commands: Sequence[C], clock: Clock, *, skips_refused: bool = False
+        self,
+        commands: Sequence[C],
+        clock: Clock,
+        *,
+        check: Callable[[S], None] | None = None,
+        skips_refused: bool = False,
     ) -> tuple[list[D], dict[int, Exception]]:
         """Return (decisions, what refused the other commands by their index)."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 with self._database.writing() as writer:
                     base = self._caught_up(writer, is_last_try=tries_left == 0)
+                    if check is not None:
+                        check(base.state)
                     batch = Batch(self._machine, base, clock(), skips_refused=skips_refused)
                     batch.decide(commands)
                     at_ms = batch.now_us // 1000
                     writer.append("clearing_event", batch.rows, create_ms=at_ms)
-                    after = batch.committed(writer)
+                    appended = writer.hash
+                    if self._projection is not None and batch.events:
+                        self._projection(writer, batch.state, batch.events, time_of(batch.now_us))
+                    after = batch.committed(appended)
             except _FarBehind:
                 self.refresh()
                 continue

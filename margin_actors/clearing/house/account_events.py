@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from margin_actors.clearing.calls import CallClass, CallEvent, CallState, Effect
 from margin_actors.clearing.house.call_forms import CALL_CLASS, CALL_EVENT, CALL_STATE, EFFECT
 from margin_actors.clearing.house.forms import (
     BOOLEAN,
+    DECIMAL,
     INTEGER,
     MOMENT,
     TEXT,
@@ -139,3 +141,32 @@ class ReminderSent(Recorded):
     def id(self) -> str:
         """Id of the event."""
         return f"reminder/{self.minutes}/{self.due:%Y%m%dT%H%M%S.%f}/{self.tranche_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedTrade:
+    """One position change of a quoted block trade, from the view of one account."""
+
+    instrument: str
+    quantity: Decimal
+    """Bought positive, in the unit of the contract; not 0."""
+
+
+QUOTED_TRADE = record(QuotedTrade, instrument=TEXT, quantity=DECIMAL)
+
+
+@recorded("quote", account=TEXT, quote=TEXT, trades=many(QUOTED_TRADE), cause=TEXT)
+@dataclass(frozen=True)
+class ReservationQuoted(Recorded):
+    """What a reservation is for, so that it can be priced again with those before it."""
+
+    account: str
+    quote: str
+    trades: tuple[QuotedTrade, ...]
+    cause: str
+    """Id of the command."""
+
+    @property
+    def id(self) -> str:
+        """Id of the event."""
+        return f"quote/{self.cause}"

@@ -7,6 +7,7 @@ from margin_actors.clearing.house.account_events import (
     AccountOpened,
     CallChanged,
     ReminderSent,
+    ReservationQuoted,
     WithdrawalChanged,
 )
 from margin_actors.clearing.house.book_events import ContractChanged, CycleRecorded
@@ -36,6 +37,7 @@ _EVENTS = (
     ExemptionChanged,
     ParametersRecorded,
     ReminderSent,
+    ReservationQuoted,
     WithdrawalChanged,
 )
 FORMS: Mapping[str, Form[Any]] = {"group": GROUP} | {kind.log_kind: kind.form for kind in _EVENTS}

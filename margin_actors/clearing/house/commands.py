@@ -11,7 +11,12 @@ from typing import Any
 
 from margin_actors.clearing.amounts import Asset
 from margin_actors.clearing.calls import CallClass, Outage
-from margin_actors.clearing.house.account_events import CLEARING_ACCOUNT, ClearingAccount
+from margin_actors.clearing.house.account_events import (
+    CLEARING_ACCOUNT,
+    QUOTED_TRADE,
+    ClearingAccount,
+    QuotedTrade,
+)
 from margin_actors.clearing.house.call_forms import CALL_CLASS, OUTAGE
 from margin_actors.clearing.house.cycle_command import RecordCycle
 from margin_actors.clearing.house.events import HouseAlarm
@@ -203,7 +208,28 @@ class BookTrades(Recorded):
     trades: tuple[TradeBooking, ...]
 
 
-@recorded("reserve", id=TEXT, actor=TEXT, account=TEXT, reservation=RESERVATION)
+@dataclass(frozen=True, slots=True)
+class PricingBasis:
+    """On what a reservation was priced."""
+
+    read_number: int
+    """Number of the entry up to which positions were read."""
+    quotes: tuple[str, ...]
+    """Open reservations that were included, in their order."""
+
+
+PRICING_BASIS = record(PricingBasis, read_number=INTEGER, quotes=many(TEXT))
+
+
+@recorded(
+    "reserve",
+    id=TEXT,
+    actor=TEXT,
+    account=TEXT,
+    reservation=RESERVATION,
+    trades=many(QUOTED_TRADE),
+    basis=optional(PRICING_BASIS),
+)
 @dataclass(frozen=True)
 class Reserve(Recorded):
     """Set the incremental margin of a quote aside; subject of the reply: the quote."""
@@ -213,6 +239,10 @@ class Reserve(Recorded):
     account: str
     reservation: Reservation
     """Priced on the book with all open reservations of the account."""
+    trades: tuple[QuotedTrade, ...] = ()
+    """What is quoted, so that the reservation can be priced again."""
+    basis: PricingBasis | None = None
+    """On what it was priced; the command is refused if that has changed. None: not checked."""
 
 
 @recorded("cancel_reservation", id=TEXT, actor=TEXT, account=TEXT, quote=TEXT)

@@ -34,6 +34,8 @@ class HouseRule(StrEnum):
     """The withdrawal or contract is in another stage."""
     REQUIREMENT_OUTDATED = "requirement_outdated"
     """Positions changed after the last requirement; the next cycle includes them."""
+    PRICE_OUTDATED = "price_outdated"
+    """Positions or reservations changed after the reservation was priced; price it again."""
     OLD_CYCLE = "old_cycle"
     """The cycle is not later than the last one."""
     TWO_PEOPLE = "two_people"

@@ -14,6 +14,7 @@ from margin_actors.clearing.house.account_events import (
     AccountOpened,
     CallChanged,
     ReminderSent,
+    ReservationQuoted,
     WithdrawalChanged,
 )
 from margin_actors.clearing.house.acts import ACT, Act, ExemptionKind
@@ -238,6 +239,7 @@ HouseEvent = (
     | ContractChanged
     | WithdrawalChanged
     | ReminderSent
+    | ReservationQuoted
     | AlarmRaised
     | ClockRead
     | ExemptionChanged

@@ -17,6 +17,7 @@ from margin_actors.clearing.house.account_events import (
     AccountOpened,
     CallChanged,
     ReminderSent,
+    ReservationQuoted,
     WithdrawalChanged,
     WithdrawalStage,
 )
@@ -43,6 +44,7 @@ from margin_actors.clearing.house.state import (
     margin_of_row,
 )
 from margin_actors.clearing.journal import Group, Refused, apply
+from margin_actors.clearing.journal.reservations import open_reservations
 from margin_actors.errors import LedgerDamaged, Problem
 
 
@@ -114,6 +116,8 @@ def _changed(state: HouseState, event: HouseEvent) -> HouseState:
             key = call_key(event.account, event.call_class)
             sent = (*state.reminders.get(key, ()), event)
             return replace(state, reminders=state.reminders.with_items({key: sent}))
+        case ReservationQuoted():
+            return _after_quote(state, event)
         case AlarmRaised():
             key = f"{event.alarm.value}:{event.subject}"
             return replace(state, alarms=state.alarms.with_items({key: event}))
@@ -178,6 +182,13 @@ def _after_command(state: HouseState, event: CommandDecided) -> HouseState:
     reply = Reply(event.subjects, first, last) if event.count else Reply(event.subjects)
     known = CommandRecord(event.command_hash, reply)
     return replace(state, commands=state.commands.with_items({event.command_id: known}))
+
+
+def _after_quote(state: HouseState, event: ReservationQuoted) -> HouseState:
+    is_open = {one.quote for one in open_reservations(state.journal, event.account)}
+    known = state.quotes.get(event.account, ())
+    kept = (one for one in known if one.quote in is_open and one.quote != event.quote)
+    return replace(state, quotes=state.quotes.with_items({event.account: (*kept, event)}))
 
 
 def _after_opening(state: HouseState, event: AccountOpened) -> HouseState:

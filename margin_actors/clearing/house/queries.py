@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from margin_actors.clearing.amounts import ASSETS, Asset
 from margin_actors.clearing.calls import CallClass, CallState
+from margin_actors.clearing.house.account_events import QuotedTrade
 from margin_actors.clearing.house.state import HouseState, stored_call
 from margin_actors.clearing.house.valuing import (
     account_resources,
@@ -13,6 +14,7 @@ from margin_actors.clearing.house.valuing import (
     reserved_cents,
 )
 from margin_actors.clearing.journal import AccountKind, Position
+from margin_actors.clearing.journal.reservations import Reservation, open_reservations
 from margin_actors.clearing.journal.resources import Resources
 from margin_actors.errors import Problem, UnknownAccount
 
@@ -137,6 +139,15 @@ def positions(state: HouseState, account: str) -> tuple[Position, ...]:
 def quantities(state: HouseState, account: str) -> dict[str, Decimal]:
     """Return the net quantities of an account by instrument, without zeros."""
     return {p.instrument: p.quantity for p in positions(state, account) if p.quantity}
+
+
+def quoted_reservations(
+    state: HouseState, account: str
+) -> tuple[tuple[Reservation, tuple[QuotedTrade, ...]], ...]:
+    """Return the open reservations of an account with what they are for, the oldest first."""
+    trades = {one.quote: one.trades for one in state.quotes.get(account, ())}
+    opened = open_reservations(state.journal, account)
+    return tuple((one, trades.get(one.quote, ())) for one in opened)
 
 
 def call_state(state: HouseState, account: str, call_class: CallClass) -> CallState:

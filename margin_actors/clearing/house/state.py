@@ -8,6 +8,7 @@ from margin_actors.clearing.calls import Approval, CallClass, CallState, LedgerC
 from margin_actors.clearing.house.account_events import (
     ClearingAccount,
     ReminderSent,
+    ReservationQuoted,
     WithdrawalChanged,
 )
 from margin_actors.clearing.house.acts import Act
@@ -114,6 +115,11 @@ class HouseState:
     )
     """(number of the entry, all reserved margin credited up to it in US cents), ascending; only of
     accounts that have reserved margin which a requirement may not include yet."""
+    quotes: PersistentMap[tuple[ReservationQuoted, ...]] = field(
+        default_factory=PersistentMap[tuple[ReservationQuoted, ...]]
+    )
+    """What the reservations of an account are for, in their order; quotes that are no longer open
+    remain until the next one of the account."""
     contracts: PersistentMap[ContractChanged] = field(
         default_factory=PersistentMap[ContractChanged]
     )

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from margin_actors.clearing.bookings import booking
 from margin_actors.clearing.calls import Activity, Treatment, frozen_treatment
+from margin_actors.clearing.house.account_events import ReservationQuoted
 from margin_actors.clearing.house.book_events import ContractChanged
 from margin_actors.clearing.house.commands import (
     BookTrades,
@@ -62,6 +63,7 @@ def on_reservation(draft: HouseDraft, command: Reserve) -> tuple[str, ...]:
     _require_active(draft, command.account, Activity.RESERVATION)
     coverage(draft, command.account)
     state = draft.state
+    _require_current(draft, command)
     status = MarginStatus(
         command.account,
         command.id,
@@ -70,7 +72,24 @@ def on_reservation(draft: HouseDraft, command: Reserve) -> tuple[str, ...]:
         draft.time,
     )
     draft.group(reserved(state.journal, status, command.reservation))
-    return (command.reservation.quote,)
+    quote = command.reservation.quote
+    draft.log(ReservationQuoted(command.account, quote, command.trades, command.id))
+    return (quote,)
+
+
+def _require_current(draft: HouseDraft, command: Reserve) -> None:
+    """Refuse a reservation that was priced on other positions or reservations than those now."""
+    basis = command.basis
+    if basis is None:
+        return
+    changed = draft.state.last_change(command.account).quantities
+    if changed > basis.read_number:
+        what = f"positions of {command.account} changed at entry {changed}"
+        refuse(HouseRule.PRICE_OUTDATED, f"{what}, after {basis.read_number}")
+    quotes = tuple(one.quote for one in open_reservations(draft.state.journal, command.account))
+    if quotes != basis.quotes:
+        what = f"open are the quotes {', '.join(quotes) or 'none'}"
+        refuse(HouseRule.PRICE_OUTDATED, f"{what}; priced on {', '.join(basis.quotes) or 'none'}")
 
 
 def on_cancellation(draft: HouseDraft, command: CancelReservation) -> tuple[str, ...]:

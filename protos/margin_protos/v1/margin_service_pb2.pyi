@@ -1,4 +1,5 @@
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from margin_protos.v1 import clearing_types_pb2 as _clearing_types_pb2
 from margin_protos.v1 import margin_types_pb2 as _margin_types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -30,20 +31,22 @@ class CalculateMarginRequest(_message.Message):
     def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., snapshot_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class CalculateMarginResponse(_message.Message):
-    __slots__ = ("calculation_id", "generation", "inputs", "digest", "margin", "portfolio_version")
+    __slots__ = ("calculation_id", "generation", "inputs", "digest", "margin", "portfolio_version", "resources")
     CALCULATION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     MARGIN_FIELD_NUMBER: _ClassVar[int]
     PORTFOLIO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
     calculation_id: str
     generation: _margin_types_pb2.Generation
     inputs: _margin_types_pb2.InputIds
     digest: str
     margin: _margin_types_pb2.AccountMargin
     portfolio_version: int
-    def __init__(self, calculation_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., portfolio_version: _Optional[int] = ...) -> None: ...
+    resources: _clearing_types_pb2.AccountResources
+    def __init__(self, calculation_id: _Optional[str] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., inputs: _Optional[_Union[_margin_types_pb2.InputIds, _Mapping]] = ..., digest: _Optional[str] = ..., margin: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., portfolio_version: _Optional[int] = ..., resources: _Optional[_Union[_clearing_types_pb2.AccountResources, _Mapping]] = ...) -> None: ...
 
 class CalculateBookRequest(_message.Message):
     __slots__ = ("account_ids", "member_ids", "snapshot_id", "idempotency_key")
@@ -130,30 +133,36 @@ class SimulateMarginRequest(_message.Message):
     def __init__(self, account_id: _Optional[str] = ..., portfolio: _Optional[_Union[_margin_types_pb2.Portfolio, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
 
 class SimulatedMargin(_message.Message):
-    __slots__ = ("candidate_id", "after", "initial_margin_change_usd", "var_change_usd", "es_change_usd", "value_change_usd")
+    __slots__ = ("candidate_id", "after", "initial_margin_change_usd", "var_change_usd", "es_change_usd", "value_change_usd", "can_carry", "headroom_cents")
     CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MARGIN_CHANGE_USD_FIELD_NUMBER: _ClassVar[int]
     VAR_CHANGE_USD_FIELD_NUMBER: _ClassVar[int]
     ES_CHANGE_USD_FIELD_NUMBER: _ClassVar[int]
     VALUE_CHANGE_USD_FIELD_NUMBER: _ClassVar[int]
+    CAN_CARRY_FIELD_NUMBER: _ClassVar[int]
+    HEADROOM_CENTS_FIELD_NUMBER: _ClassVar[int]
     candidate_id: str
     after: _margin_types_pb2.AccountMargin
     initial_margin_change_usd: float
     var_change_usd: float
     es_change_usd: float
     value_change_usd: float
-    def __init__(self, candidate_id: _Optional[str] = ..., after: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., initial_margin_change_usd: _Optional[float] = ..., var_change_usd: _Optional[float] = ..., es_change_usd: _Optional[float] = ..., value_change_usd: _Optional[float] = ...) -> None: ...
+    can_carry: bool
+    headroom_cents: int
+    def __init__(self, candidate_id: _Optional[str] = ..., after: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., initial_margin_change_usd: _Optional[float] = ..., var_change_usd: _Optional[float] = ..., es_change_usd: _Optional[float] = ..., value_change_usd: _Optional[float] = ..., can_carry: bool = ..., headroom_cents: _Optional[int] = ...) -> None: ...
 
 class SimulateMarginResponse(_message.Message):
-    __slots__ = ("generation", "before", "candidates")
+    __slots__ = ("generation", "before", "candidates", "resources")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
     generation: _margin_types_pb2.Generation
     before: _margin_types_pb2.AccountMargin
     candidates: _containers.RepeatedCompositeFieldContainer[SimulatedMargin]
-    def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., before: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[SimulatedMargin, _Mapping]]] = ...) -> None: ...
+    resources: _clearing_types_pb2.AccountResources
+    def __init__(self, generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., before: _Optional[_Union[_margin_types_pb2.AccountMargin, _Mapping]] = ..., candidates: _Optional[_Iterable[_Union[SimulatedMargin, _Mapping]]] = ..., resources: _Optional[_Union[_clearing_types_pb2.AccountResources, _Mapping]] = ...) -> None: ...
 
 class ExplainMarginRequest(_message.Message):
     __slots__ = ("account_id", "portfolio", "scenarios_max", "snapshot_id", "traced_scenario")

@@ -199,7 +199,7 @@ class ComponentColumn(_message.Message):
     def __init__(self, name: _Optional[str] = ..., amount_usd: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class AccountMarginColumns(_message.Message):
-    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "diversification_cap_usd", "correlation_stress_usd", "buffer_usd", "stressed_weight_usd", "floor_usd", "concentration_usd", "liquidity_usd", "model_risk_usd", "expiry_risk_usd", "expired_positions", "other_components", "dominant_add_on")
+    __slots__ = ("account_id", "member_id", "positions", "value_usd", "var_usd", "var_low_usd", "var_high_usd", "es_usd", "es_standard_error_usd", "worst_usd", "worst_scenario", "core_usd", "initial_margin_usd", "rounding_bound_usd", "diversification_cap_usd", "correlation_stress_usd", "buffer_usd", "stressed_weight_usd", "floor_usd", "concentration_usd", "liquidity_usd", "model_risk_usd", "expiry_risk_usd", "expired_positions", "other_components", "dominant_add_on", "has_resources", "resources_cents", "excess_cents")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +226,9 @@ class AccountMarginColumns(_message.Message):
     EXPIRED_POSITIONS_FIELD_NUMBER: _ClassVar[int]
     OTHER_COMPONENTS_FIELD_NUMBER: _ClassVar[int]
     DOMINANT_ADD_ON_FIELD_NUMBER: _ClassVar[int]
+    HAS_RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_CENTS_FIELD_NUMBER: _ClassVar[int]
+    EXCESS_CENTS_FIELD_NUMBER: _ClassVar[int]
     account_id: _containers.RepeatedScalarFieldContainer[str]
     member_id: _containers.RepeatedScalarFieldContainer[str]
     positions: _containers.RepeatedScalarFieldContainer[int]
@@ -252,4 +255,7 @@ class AccountMarginColumns(_message.Message):
     expired_positions: _containers.RepeatedScalarFieldContainer[int]
     other_components: _containers.RepeatedCompositeFieldContainer[ComponentColumn]
     dominant_add_on: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, account_id: _Optional[_Iterable[str]] = ..., member_id: _Optional[_Iterable[str]] = ..., positions: _Optional[_Iterable[int]] = ..., value_usd: _Optional[_Iterable[float]] = ..., var_usd: _Optional[_Iterable[float]] = ..., var_low_usd: _Optional[_Iterable[float]] = ..., var_high_usd: _Optional[_Iterable[float]] = ..., es_usd: _Optional[_Iterable[float]] = ..., es_standard_error_usd: _Optional[_Iterable[float]] = ..., worst_usd: _Optional[_Iterable[float]] = ..., worst_scenario: _Optional[_Iterable[int]] = ..., core_usd: _Optional[_Iterable[float]] = ..., initial_margin_usd: _Optional[_Iterable[float]] = ..., rounding_bound_usd: _Optional[_Iterable[float]] = ..., diversification_cap_usd: _Optional[_Iterable[float]] = ..., correlation_stress_usd: _Optional[_Iterable[float]] = ..., buffer_usd: _Optional[_Iterable[float]] = ..., stressed_weight_usd: _Optional[_Iterable[float]] = ..., floor_usd: _Optional[_Iterable[float]] = ..., concentration_usd: _Optional[_Iterable[float]] = ..., liquidity_usd: _Optional[_Iterable[float]] = ..., model_risk_usd: _Optional[_Iterable[float]] = ..., expiry_risk_usd: _Optional[_Iterable[float]] = ..., expired_positions: _Optional[_Iterable[int]] = ..., other_components: _Optional[_Iterable[_Union[ComponentColumn, _Mapping]]] = ..., dominant_add_on: _Optional[_Iterable[str]] = ...) -> None: ...
+    has_resources: _containers.RepeatedScalarFieldContainer[bool]
+    resources_cents: _containers.RepeatedScalarFieldContainer[int]
+    excess_cents: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, account_id: _Optional[_Iterable[str]] = ..., member_id: _Optional[_Iterable[str]] = ..., positions: _Optional[_Iterable[int]] = ..., value_usd: _Optional[_Iterable[float]] = ..., var_usd: _Optional[_Iterable[float]] = ..., var_low_usd: _Optional[_Iterable[float]] = ..., var_high_usd: _Optional[_Iterable[float]] = ..., es_usd: _Optional[_Iterable[float]] = ..., es_standard_error_usd: _Optional[_Iterable[float]] = ..., worst_usd: _Optional[_Iterable[float]] = ..., worst_scenario: _Optional[_Iterable[int]] = ..., core_usd: _Optional[_Iterable[float]] = ..., initial_margin_usd: _Optional[_Iterable[float]] = ..., rounding_bound_usd: _Optional[_Iterable[float]] = ..., diversification_cap_usd: _Optional[_Iterable[float]] = ..., correlation_stress_usd: _Optional[_Iterable[float]] = ..., buffer_usd: _Optional[_Iterable[float]] = ..., stressed_weight_usd: _Optional[_Iterable[float]] = ..., floor_usd: _Optional[_Iterable[float]] = ..., concentration_usd: _Optional[_Iterable[float]] = ..., liquidity_usd: _Optional[_Iterable[float]] = ..., model_risk_usd: _Optional[_Iterable[float]] = ..., expiry_risk_usd: _Optional[_Iterable[float]] = ..., expired_positions: _Optional[_Iterable[int]] = ..., other_components: _Optional[_Iterable[_Union[ComponentColumn, _Mapping]]] = ..., dominant_add_on: _Optional[_Iterable[str]] = ..., has_resources: _Optional[_Iterable[bool]] = ..., resources_cents: _Optional[_Iterable[int]] = ..., excess_cents: _Optional[_Iterable[int]] = ...) -> None: ...

@@ -12,10 +12,12 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from margin_protos.v1 import clearing_types_pb2 as margin__protos_dot_v1_dot_clearing__types__pb2
+from margin_protos.v1 import margin_call_service_pb2 as margin__protos_dot_v1_dot_margin__call__service__pb2
 from margin_protos.v1 import margin_types_pb2 as margin__protos_dot_v1_dot_margin__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)margin_protos/v1/operations_service.proto\x12\x10margin_protos.v1\x1a#margin_protos/v1/margin_types.proto\"\x12\n\x10GetStatusRequest\"n\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x16\n\x0e\x66irst_scenario\x18\x02 \x01(\x05\x12\x11\n\tscenarios\x18\x03 \x01(\x05\x12\x0f\n\x07node_id\x18\x04 \x01(\t\x12\x14\n\x0cslabs_priced\x18\x05 \x01(\x03\"\xf5\x02\n\nFeedStatus\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x14\n\x0cis_connected\x18\x02 \x01(\x08\x12\x12\n\nis_stopped\x18\x03 \x01(\x08\x12\x18\n\x0b\x61ge_seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12!\n\x14snapshot_age_seconds\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08messages\x18\x06 \x01(\x03\x12\x1a\n\x12snapshots_accepted\x18\x07 \x01(\x03\x12\x1a\n\x12snapshots_rejected\x18\x08 \x01(\x03\x12\x38\n\x06\x66\x61ults\x18\t \x03(\x0b\x32(.margin_protos.v1.FeedStatus.FaultsEntry\x12\x14\n\x0clast_problem\x18\n \x01(\t\x1a-\n\x0b\x46\x61ultsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x0e\n\x0c_age_secondsB\x17\n\x15_snapshot_age_seconds\"\xa7\x05\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x02 \x01(\x01\x12\x30\n\ngeneration\x18\x03 \x01(\x0b\x32\x1c.margin_protos.v1.Generation\x12\x1a\n\x12generation_pending\x18\x04 \x01(\x03\x12-\n\x06shards\x18\x05 \x03(\x0b\x32\x1d.margin_protos.v1.ShardStatus\x12\r\n\x05nodes\x18\x06 \x01(\x05\x12\x17\n\x0frequests_active\x18\x07 \x01(\x05\x12\x19\n\x11requests_rejected\x18\x08 \x01(\x03\x12\x19\n\x11portfolio_version\x18\t \x01(\x03\x12\x10\n\x08\x61\x63\x63ounts\x18\n \x01(\x05\x12\x11\n\tpositions\x18\x0b \x01(\x03\x12\x12\n\nlast_fault\x18\x0c \x01(\t\x12\x10\n\x08is_ready\x18\r \x01(\x08\x12\x10\n\x08problems\x18\x0e \x03(\t\x12\x11\n\trun_slots\x18\x0f \x01(\x05\x12\x17\n\x0frun_slots_taken\x18\x10 \x01(\x05\x12!\n\x14snapshot_age_seconds\x18\x11 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\x0fledger_sequence\x18\x12 \x01(\x03\x12\x13\n\x0bledger_hash\x18\x13 \x01(\t\x12\x36\n\x0e\x63hain_findings\x18\x14 \x03(\x0b\x32\x1e.margin_protos.v1.ChainFinding\x12+\n\x05\x66\x65\x65\x64s\x18\x15 \x03(\x0b\x32\x1c.margin_protos.v1.FeedStatus\x12\x1f\n\x12\x66\x65\x65\x64_margin_factor\x18\x16 \x01(\x01H\x01\x88\x01\x01\x42\x17\n\x15_snapshot_age_secondsB\x15\n\x13_feed_margin_factor2i\n\x11OperationsService\x12T\n\tGetStatus\x12\".margin_protos.v1.GetStatusRequest\x1a#.margin_protos.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)margin_protos/v1/operations_service.proto\x12\x10margin_protos.v1\x1a%margin_protos/v1/clearing_types.proto\x1a*margin_protos/v1/margin_call_service.proto\x1a#margin_protos/v1/margin_types.proto\"\x12\n\x10GetStatusRequest\"n\n\x0bShardStatus\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x16\n\x0e\x66irst_scenario\x18\x02 \x01(\x05\x12\x11\n\tscenarios\x18\x03 \x01(\x05\x12\x0f\n\x07node_id\x18\x04 \x01(\t\x12\x14\n\x0cslabs_priced\x18\x05 \x01(\x03\"\xf5\x02\n\nFeedStatus\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x14\n\x0cis_connected\x18\x02 \x01(\x08\x12\x12\n\nis_stopped\x18\x03 \x01(\x08\x12\x18\n\x0b\x61ge_seconds\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12!\n\x14snapshot_age_seconds\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x10\n\x08messages\x18\x06 \x01(\x03\x12\x1a\n\x12snapshots_accepted\x18\x07 \x01(\x03\x12\x1a\n\x12snapshots_rejected\x18\x08 \x01(\x03\x12\x38\n\x06\x66\x61ults\x18\t \x03(\x0b\x32(.margin_protos.v1.FeedStatus.FaultsEntry\x12\x14\n\x0clast_problem\x18\n \x01(\t\x1a-\n\x0b\x46\x61ultsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x0e\n\x0c_age_secondsB\x17\n\x15_snapshot_age_seconds\"\xad\x06\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x02 \x01(\x01\x12\x30\n\ngeneration\x18\x03 \x01(\x0b\x32\x1c.margin_protos.v1.Generation\x12\x1a\n\x12generation_pending\x18\x04 \x01(\x03\x12-\n\x06shards\x18\x05 \x03(\x0b\x32\x1d.margin_protos.v1.ShardStatus\x12\r\n\x05nodes\x18\x06 \x01(\x05\x12\x17\n\x0frequests_active\x18\x07 \x01(\x05\x12\x19\n\x11requests_rejected\x18\x08 \x01(\x03\x12\x19\n\x11portfolio_version\x18\t \x01(\x03\x12\x10\n\x08\x61\x63\x63ounts\x18\n \x01(\x05\x12\x11\n\tpositions\x18\x0b \x01(\x03\x12\x12\n\nlast_fault\x18\x0c \x01(\t\x12\x10\n\x08is_ready\x18\r \x01(\x08\x12\x10\n\x08problems\x18\x0e \x03(\t\x12\x11\n\trun_slots\x18\x0f \x01(\x05\x12\x17\n\x0frun_slots_taken\x18\x10 \x01(\x05\x12!\n\x14snapshot_age_seconds\x18\x11 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\x0fledger_sequence\x18\x12 \x01(\x03\x12\x13\n\x0bledger_hash\x18\x13 \x01(\t\x12\x36\n\x0e\x63hain_findings\x18\x14 \x03(\x0b\x32\x1e.margin_protos.v1.ChainFinding\x12+\n\x05\x66\x65\x65\x64s\x18\x15 \x03(\x0b\x32\x1c.margin_protos.v1.FeedStatus\x12\x1f\n\x12\x66\x65\x65\x64_margin_factor\x18\x16 \x01(\x01H\x01\x88\x01\x01\x12\x38\n\x11\x63learing_position\x18\x17 \x01(\x0b\x32\x1d.margin_protos.v1.LogPosition\x12\x30\n\nopen_calls\x18\x18 \x03(\x0b\x32\x1c.margin_protos.v1.MarginCall\x12\x18\n\x10open_calls_total\x18\x19 \x01(\x05\x42\x17\n\x15_snapshot_age_secondsB\x15\n\x13_feed_margin_factor2i\n\x11OperationsService\x12T\n\tGetStatus\x12\".margin_protos.v1.GetStatusRequest\x1a#.margin_protos.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,16 +26,16 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_FEEDSTATUS_FAULTSENTRY']._options = None
   _globals['_FEEDSTATUS_FAULTSENTRY']._serialized_options = b'8\001'
-  _globals['_GETSTATUSREQUEST']._serialized_start=100
-  _globals['_GETSTATUSREQUEST']._serialized_end=118
-  _globals['_SHARDSTATUS']._serialized_start=120
-  _globals['_SHARDSTATUS']._serialized_end=230
-  _globals['_FEEDSTATUS']._serialized_start=233
-  _globals['_FEEDSTATUS']._serialized_end=606
-  _globals['_FEEDSTATUS_FAULTSENTRY']._serialized_start=520
-  _globals['_FEEDSTATUS_FAULTSENTRY']._serialized_end=565
-  _globals['_GETSTATUSRESPONSE']._serialized_start=609
-  _globals['_GETSTATUSRESPONSE']._serialized_end=1288
-  _globals['_OPERATIONSSERVICE']._serialized_start=1290
-  _globals['_OPERATIONSSERVICE']._serialized_end=1395
+  _globals['_GETSTATUSREQUEST']._serialized_start=183
+  _globals['_GETSTATUSREQUEST']._serialized_end=201
+  _globals['_SHARDSTATUS']._serialized_start=203
+  _globals['_SHARDSTATUS']._serialized_end=313
+  _globals['_FEEDSTATUS']._serialized_start=316
+  _globals['_FEEDSTATUS']._serialized_end=689
+  _globals['_FEEDSTATUS_FAULTSENTRY']._serialized_start=603
+  _globals['_FEEDSTATUS_FAULTSENTRY']._serialized_end=648
+  _globals['_GETSTATUSRESPONSE']._serialized_start=692
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1505
+  _globals['_OPERATIONSSERVICE']._serialized_start=1507
+  _globals['_OPERATIONSSERVICE']._serialized_end=1612
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,5 @@
+from margin_protos.v1 import clearing_types_pb2 as _clearing_types_pb2
+from margin_protos.v1 import margin_call_service_pb2 as _margin_call_service_pb2
 from margin_protos.v1 import margin_types_pb2 as _margin_types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -56,7 +58,7 @@ class FeedStatus(_message.Message):
     def __init__(self, source: _Optional[str] = ..., is_connected: bool = ..., is_stopped: bool = ..., age_seconds: _Optional[float] = ..., snapshot_age_seconds: _Optional[float] = ..., messages: _Optional[int] = ..., snapshots_accepted: _Optional[int] = ..., snapshots_rejected: _Optional[int] = ..., faults: _Optional[_Mapping[str, int]] = ..., last_problem: _Optional[str] = ...) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault", "is_ready", "problems", "run_slots", "run_slots_taken", "snapshot_age_seconds", "ledger_sequence", "ledger_hash", "chain_findings", "feeds", "feed_margin_factor")
+    __slots__ = ("version", "uptime_seconds", "generation", "generation_pending", "shards", "nodes", "requests_active", "requests_rejected", "portfolio_version", "accounts", "positions", "last_fault", "is_ready", "problems", "run_slots", "run_slots_taken", "snapshot_age_seconds", "ledger_sequence", "ledger_hash", "chain_findings", "feeds", "feed_margin_factor", "clearing_position", "open_calls", "open_calls_total")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +81,9 @@ class GetStatusResponse(_message.Message):
     CHAIN_FINDINGS_FIELD_NUMBER: _ClassVar[int]
     FEEDS_FIELD_NUMBER: _ClassVar[int]
     FEED_MARGIN_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    CLEARING_POSITION_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CALLS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     version: str
     uptime_seconds: float
     generation: _margin_types_pb2.Generation
@@ -101,4 +106,7 @@ class GetStatusResponse(_message.Message):
     chain_findings: _containers.RepeatedCompositeFieldContainer[_margin_types_pb2.ChainFinding]
     feeds: _containers.RepeatedCompositeFieldContainer[FeedStatus]
     feed_margin_factor: float
-    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ..., is_ready: bool = ..., problems: _Optional[_Iterable[str]] = ..., run_slots: _Optional[int] = ..., run_slots_taken: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., ledger_sequence: _Optional[int] = ..., ledger_hash: _Optional[str] = ..., chain_findings: _Optional[_Iterable[_Union[_margin_types_pb2.ChainFinding, _Mapping]]] = ..., feeds: _Optional[_Iterable[_Union[FeedStatus, _Mapping]]] = ..., feed_margin_factor: _Optional[float] = ...) -> None: ...
+    clearing_position: _clearing_types_pb2.LogPosition
+    open_calls: _containers.RepeatedCompositeFieldContainer[_margin_call_service_pb2.MarginCall]
+    open_calls_total: int
+    def __init__(self, version: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., generation: _Optional[_Union[_margin_types_pb2.Generation, _Mapping]] = ..., generation_pending: _Optional[int] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., nodes: _Optional[int] = ..., requests_active: _Optional[int] = ..., requests_rejected: _Optional[int] = ..., portfolio_version: _Optional[int] = ..., accounts: _Optional[int] = ..., positions: _Optional[int] = ..., last_fault: _Optional[str] = ..., is_ready: bool = ..., problems: _Optional[_Iterable[str]] = ..., run_slots: _Optional[int] = ..., run_slots_taken: _Optional[int] = ..., snapshot_age_seconds: _Optional[float] = ..., ledger_sequence: _Optional[int] = ..., ledger_hash: _Optional[str] = ..., chain_findings: _Optional[_Iterable[_Union[_margin_types_pb2.ChainFinding, _Mapping]]] = ..., feeds: _Optional[_Iterable[_Union[FeedStatus, _Mapping]]] = ..., feed_margin_factor: _Optional[float] = ..., clearing_position: _Optional[_Union[_clearing_types_pb2.LogPosition, _Mapping]] = ..., open_calls: _Optional[_Iterable[_Union[_margin_call_service_pb2.MarginCall, _Mapping]]] = ..., open_calls_total: _Optional[int] = ...) -> None: ...

@@ -12,30 +12,37 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from margin_protos.v1 import clearing_types_pb2 as margin__protos_dot_v1_dot_clearing__types__pb2
 from margin_protos.v1 import margin_types_pb2 as margin__protos_dot_v1_dot_margin__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(margin_protos/v1/portfolio_service.proto\x12\x10margin_protos.v1\x1a#margin_protos/v1/margin_types.proto\"x\n\x16UploadPositionsRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x34\n\tpositions\x18\x02 \x01(\x0b\x32!.margin_protos.v1.PositionColumns\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\"\x91\x01\n\x17UploadPositionsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0f\n\x07\x62ook_id\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x03 \x01(\x05\x12\x11\n\tpositions\x18\x04 \x01(\x03\x12\x14\n\x0cwas_repeated\x18\x05 \x01(\x08\x12\x19\n\x11\x65xpired_positions\x18\x06 \x01(\x03\"Y\n\x05Trade\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x17\n\x0finstrument_name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x01\"V\n\x12\x41pplyTradesRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\'\n\x06trades\x18\x02 \x03(\x0b\x32\x17.margin_protos.v1.Trade\"<\n\x13\x41pplyTradesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0cwas_repeated\x18\x02 \x01(\x08\")\n\x13GetPortfolioRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x8e\x01\n\x14GetPortfolioResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12-\n\tpositions\x18\x03 \x03(\x0b\x32\x1a.margin_protos.v1.Position\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x0f\n\x07\x62ook_id\x18\x05 \x01(\t2\xb7\x02\n\x10PortfolioService\x12h\n\x0fUploadPositions\x12(.margin_protos.v1.UploadPositionsRequest\x1a).margin_protos.v1.UploadPositionsResponse(\x01\x12Z\n\x0b\x41pplyTrades\x12$.margin_protos.v1.ApplyTradesRequest\x1a%.margin_protos.v1.ApplyTradesResponse\x12]\n\x0cGetPortfolio\x12%.margin_protos.v1.GetPortfolioRequest\x1a&.margin_protos.v1.GetPortfolioResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(margin_protos/v1/portfolio_service.proto\x12\x10margin_protos.v1\x1a%margin_protos/v1/clearing_types.proto\x1a#margin_protos/v1/margin_types.proto\"x\n\x16UploadPositionsRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x34\n\tpositions\x18\x02 \x01(\x0b\x32!.margin_protos.v1.PositionColumns\x12\x0f\n\x07is_last\x18\x03 \x01(\x08\"\x91\x01\n\x17UploadPositionsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0f\n\x07\x62ook_id\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x03 \x01(\x05\x12\x11\n\tpositions\x18\x04 \x01(\x03\x12\x14\n\x0cwas_repeated\x18\x05 \x01(\x08\x12\x19\n\x11\x65xpired_positions\x18\x06 \x01(\x03\"Y\n\x05Trade\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12\x17\n\x0finstrument_name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x01\"V\n\x12\x41pplyTradesRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\'\n\x06trades\x18\x02 \x03(\x0b\x32\x17.margin_protos.v1.Trade\"<\n\x13\x41pplyTradesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0cwas_repeated\x18\x02 \x01(\x08\"\xc0\x01\n\x0c\x43learedTrade\x12\x10\n\x08trade_id\x18\x01 \x01(\t\x12\x17\n\x0finstrument_name\x18\x02 \x01(\t\x12\x18\n\x10\x62uyer_account_id\x18\x03 \x01(\t\x12\x19\n\x11seller_account_id\x18\x04 \x01(\t\x12\x10\n\x08quantity\x18\x05 \x01(\t\x12\r\n\x05price\x18\x06 \x01(\t\x12\x16\n\x0e\x62uyer_quote_id\x18\x07 \x01(\t\x12\x17\n\x0fseller_quote_id\x18\x08 \x01(\t\"\\\n\x11\x42ookTradesRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12.\n\x06trades\x18\x02 \x03(\x0b\x32\x1e.margin_protos.v1.ClearedTrade\"[\n\x12\x42ookTradesResponse\x12/\n\x08position\x18\x01 \x01(\x0b\x32\x1d.margin_protos.v1.LogPosition\x12\x14\n\x0cwas_repeated\x18\x02 \x01(\x08\")\n\x13GetPortfolioRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\"\x8e\x01\n\x14GetPortfolioResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tmember_id\x18\x02 \x01(\t\x12-\n\tpositions\x18\x03 \x03(\x0b\x32\x1a.margin_protos.v1.Position\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x0f\n\x07\x62ook_id\x18\x05 \x01(\t2\x90\x03\n\x10PortfolioService\x12h\n\x0fUploadPositions\x12(.margin_protos.v1.UploadPositionsRequest\x1a).margin_protos.v1.UploadPositionsResponse(\x01\x12Z\n\x0b\x41pplyTrades\x12$.margin_protos.v1.ApplyTradesRequest\x1a%.margin_protos.v1.ApplyTradesResponse\x12W\n\nBookTrades\x12#.margin_protos.v1.BookTradesRequest\x1a$.margin_protos.v1.BookTradesResponse\x12]\n\x0cGetPortfolio\x12%.margin_protos.v1.GetPortfolioRequest\x1a&.margin_protos.v1.GetPortfolioResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'margin_protos.v1.portfolio_service_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_UPLOADPOSITIONSREQUEST']._serialized_start=99
-  _globals['_UPLOADPOSITIONSREQUEST']._serialized_end=219
-  _globals['_UPLOADPOSITIONSRESPONSE']._serialized_start=222
-  _globals['_UPLOADPOSITIONSRESPONSE']._serialized_end=367
-  _globals['_TRADE']._serialized_start=369
-  _globals['_TRADE']._serialized_end=458
-  _globals['_APPLYTRADESREQUEST']._serialized_start=460
-  _globals['_APPLYTRADESREQUEST']._serialized_end=546
-  _globals['_APPLYTRADESRESPONSE']._serialized_start=548
-  _globals['_APPLYTRADESRESPONSE']._serialized_end=608
-  _globals['_GETPORTFOLIOREQUEST']._serialized_start=610
-  _globals['_GETPORTFOLIOREQUEST']._serialized_end=651
-  _globals['_GETPORTFOLIORESPONSE']._serialized_start=654
-  _globals['_GETPORTFOLIORESPONSE']._serialized_end=796
-  _globals['_PORTFOLIOSERVICE']._serialized_start=799
-  _globals['_PORTFOLIOSERVICE']._serialized_end=1110
+  _globals['_UPLOADPOSITIONSREQUEST']._serialized_start=138
+  _globals['_UPLOADPOSITIONSREQUEST']._serialized_end=258
+  _globals['_UPLOADPOSITIONSRESPONSE']._serialized_start=261
+  _globals['_UPLOADPOSITIONSRESPONSE']._serialized_end=406
+  _globals['_TRADE']._serialized_start=408
+  _globals['_TRADE']._serialized_end=497
+  _globals['_APPLYTRADESREQUEST']._serialized_start=499
+  _globals['_APPLYTRADESREQUEST']._serialized_end=585
+  _globals['_APPLYTRADESRESPONSE']._serialized_start=587
+  _globals['_APPLYTRADESRESPONSE']._serialized_end=647
+  _globals['_CLEAREDTRADE']._serialized_start=650
+  _globals['_CLEAREDTRADE']._serialized_end=842
+  _globals['_BOOKTRADESREQUEST']._serialized_start=844
+  _globals['_BOOKTRADESREQUEST']._serialized_end=936
+  _globals['_BOOKTRADESRESPONSE']._serialized_start=938
+  _globals['_BOOKTRADESRESPONSE']._serialized_end=1029
+  _globals['_GETPORTFOLIOREQUEST']._serialized_start=1031
+  _globals['_GETPORTFOLIOREQUEST']._serialized_end=1072
+  _globals['_GETPORTFOLIORESPONSE']._serialized_start=1075
+  _globals['_GETPORTFOLIORESPONSE']._serialized_end=1217
+  _globals['_PORTFOLIOSERVICE']._serialized_start=1220
+  _globals['_PORTFOLIOSERVICE']._serialized_end=1620
 # @@protoc_insertion_point(module_scope)

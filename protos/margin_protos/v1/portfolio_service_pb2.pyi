@@ -1,3 +1,4 @@
+from margin_protos.v1 import clearing_types_pb2 as _clearing_types_pb2
 from margin_protos.v1 import margin_types_pb2 as _margin_types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -59,6 +60,42 @@ class ApplyTradesResponse(_message.Message):
     version: int
     was_repeated: bool
     def __init__(self, version: _Optional[int] = ..., was_repeated: bool = ...) -> None: ...
+
+class ClearedTrade(_message.Message):
+    __slots__ = ("trade_id", "instrument_name", "buyer_account_id", "seller_account_id", "quantity", "price", "buyer_quote_id", "seller_quote_id")
+    TRADE_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTRUMENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    BUYER_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    SELLER_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    BUYER_QUOTE_ID_FIELD_NUMBER: _ClassVar[int]
+    SELLER_QUOTE_ID_FIELD_NUMBER: _ClassVar[int]
+    trade_id: str
+    instrument_name: str
+    buyer_account_id: str
+    seller_account_id: str
+    quantity: str
+    price: str
+    buyer_quote_id: str
+    seller_quote_id: str
+    def __init__(self, trade_id: _Optional[str] = ..., instrument_name: _Optional[str] = ..., buyer_account_id: _Optional[str] = ..., seller_account_id: _Optional[str] = ..., quantity: _Optional[str] = ..., price: _Optional[str] = ..., buyer_quote_id: _Optional[str] = ..., seller_quote_id: _Optional[str] = ...) -> None: ...
+
+class BookTradesRequest(_message.Message):
+    __slots__ = ("idempotency_key", "trades")
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    TRADES_FIELD_NUMBER: _ClassVar[int]
+    idempotency_key: str
+    trades: _containers.RepeatedCompositeFieldContainer[ClearedTrade]
+    def __init__(self, idempotency_key: _Optional[str] = ..., trades: _Optional[_Iterable[_Union[ClearedTrade, _Mapping]]] = ...) -> None: ...
+
+class BookTradesResponse(_message.Message):
+    __slots__ = ("position", "was_repeated")
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    WAS_REPEATED_FIELD_NUMBER: _ClassVar[int]
+    position: _clearing_types_pb2.LogPosition
+    was_repeated: bool
+    def __init__(self, position: _Optional[_Union[_clearing_types_pb2.LogPosition, _Mapping]] = ..., was_repeated: bool = ...) -> None: ...
 
 class GetPortfolioRequest(_message.Message):
     __slots__ = ("account_id",)

@@ -25,6 +25,11 @@ class PortfolioServiceStub(object):
                 request_serializer=margin__protos_dot_v1_dot_portfolio__service__pb2.ApplyTradesRequest.SerializeToString,
                 response_deserializer=margin__protos_dot_v1_dot_portfolio__service__pb2.ApplyTradesResponse.FromString,
                 )
+        self.BookTrades = channel.unary_unary(
+                '/margin_protos.v1.PortfolioService/BookTrades',
+                request_serializer=margin__protos_dot_v1_dot_portfolio__service__pb2.BookTradesRequest.SerializeToString,
+                response_deserializer=margin__protos_dot_v1_dot_portfolio__service__pb2.BookTradesResponse.FromString,
+                )
         self.GetPortfolio = channel.unary_unary(
                 '/margin_protos.v1.PortfolioService/GetPortfolio',
                 request_serializer=margin__protos_dot_v1_dot_portfolio__service__pb2.GetPortfolioRequest.SerializeToString,
@@ -48,7 +53,16 @@ class PortfolioServiceServicer(object):
         """Adds trades to positions, all or none. A repeated idempotency key changes nothing. On the current
         market every position after the trades must be priceable, a whole number of lots and within the
         limits, and an account's profits small enough to be summed exactly. A position that does not
-        satisfy this (for example because it has expired) may still be reduced.
+        satisfy this (for example because it has expired) may still be reduced. Positions of an account that
+        has traded through BookTrades are changed by the clearing house only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BookTrades(self, request, context):
+        """Books trades between clearing accounts, all or none: positions, premiums and fees of both sides in
+        the clearing house, and the same positions here, in one transaction.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,6 +88,11 @@ def add_PortfolioServiceServicer_to_server(servicer, server):
                     servicer.ApplyTrades,
                     request_deserializer=margin__protos_dot_v1_dot_portfolio__service__pb2.ApplyTradesRequest.FromString,
                     response_serializer=margin__protos_dot_v1_dot_portfolio__service__pb2.ApplyTradesResponse.SerializeToString,
+            ),
+            'BookTrades': grpc.unary_unary_rpc_method_handler(
+                    servicer.BookTrades,
+                    request_deserializer=margin__protos_dot_v1_dot_portfolio__service__pb2.BookTradesRequest.FromString,
+                    response_serializer=margin__protos_dot_v1_dot_portfolio__service__pb2.BookTradesResponse.SerializeToString,
             ),
             'GetPortfolio': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPortfolio,
@@ -122,6 +141,23 @@ class PortfolioService(object):
         return grpc.experimental.unary_unary(request, target, '/margin_protos.v1.PortfolioService/ApplyTrades',
             margin__protos_dot_v1_dot_portfolio__service__pb2.ApplyTradesRequest.SerializeToString,
             margin__protos_dot_v1_dot_portfolio__service__pb2.ApplyTradesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def BookTrades(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/margin_protos.v1.PortfolioService/BookTrades',
+            margin__protos_dot_v1_dot_portfolio__service__pb2.BookTradesRequest.SerializeToString,
+            margin__protos_dot_v1_dot_portfolio__service__pb2.BookTradesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
