@@ -1,0 +1,160 @@
+"""A clearing house in a SQLite ledger with a small market, for tests of the loop."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from itertools import count
+from pathlib import Path
+
+from made import made_scenarios, model
+from margin_cluster.ledger import Ledger, sqlite_url
+from margin_cluster.operations.cycle import CycleInputs, CycleRunner
+from margin_cluster.operations.embedded import EmbeddedMargining
+from margin_cluster.operations.machine import HouseLog, clearing_log
+from small_chain import small_snapshot
+
+from margin_actors.clearing.amounts import ASSETS
+from margin_actors.clearing.house import Command, Decision, HouseState
+from margin_actors.clearing.house.account_events import ClearingAccount
+from margin_actors.clearing.house.commands import (
+    BookTrades,
+    Deposit,
+    FireTimers,
+    OpenAccount,
+    RecordParameters,
+    TradeBooking,
+)
+from margin_actors.clearing.house.parameters import CollateralParameters, HouseParameters
+from margin_actors.clearing.journal.deficits import AccountType
+from margin_actors.clearing.settlement import Trade
+from margin_actors.engine.parameters import ModelParameters
+from margin_actors.engine.scenarios import ScenarioSet
+from margin_actors.market.snapshots import MarketSnapshot
+
+USDC = ASSETS["USDC"]
+PARAMETERS = HouseParameters(
+    collateral=CollateralParameters(haircuts={"USDC": Decimal(0), "BTC": Decimal("0.1")})
+)
+INVERSE, LINEAR = "BTC-PERPETUAL", "BTC_USDC-PERPETUAL"
+
+
+@cache
+def small_model() -> ModelParameters:
+    return model()
+
+
+@cache
+def small_scenarios(seed: int = 0) -> ScenarioSet:
+    return made_scenarios(130, seed)
+
+
+def snapshot_at(time: datetime, *, index: float = 1.0) -> MarketSnapshot:
+    """The small market at a time: all prices as they are, the index of all coins scaled."""
+    base = small_snapshot()
+    expiries = tuple(
+        replace(e, forward_usd=index * e.forward_usd, tenor_years=years)
+        for e in base.expiries
+        if (years := (e.expiry - time).total_seconds() / (365.0 * 86_400.0)) > 0
+    )
+    assert len(expiries) == len(base.expiries)
+    return replace(
+        base,
+        time=time,
+        index_usd={u: index * p for u, p in base.index_usd.items()},
+        perpetual_usd={u: index * p for u, p in base.perpetual_usd.items()},
+        expiries=expiries,
+    )
+
+
+def prices_of(snapshot: MarketSnapshot) -> dict[str, Decimal]:
+    return {u: Decimal(f"{p:.4f}") for u, p in snapshot.index_usd.items()}
+
+
+@dataclass
+class World:
+    """A house with its log and a clock that a test advances."""
+
+    log: HouseLog
+    url: str
+    now: datetime
+    margining: EmbeddedMargining
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def state(self) -> HouseState:
+        return self.log.state
+
+    def id(self) -> str:
+        return f"c{next(self.numbers)}"
+
+    def commit(self, *commands: Command) -> list[Decision]:
+        decisions = self.log.commit(commands)
+        for decision in decisions:
+            assert decision.refusal is None, decision.refusal
+        return decisions
+
+    def open(self, *accounts: str, deposit: int = 0, member: str = "") -> None:
+        if not self.state.are_parameters_recorded:
+            self.commit(RecordParameters(self.id(), "setup", PARAMETERS))
+        for name in accounts:
+            account = ClearingAccount(name, member or f"M{name}", AccountType.CLIENT)
+            self.commit(OpenAccount(self.id(), "setup", account))
+            if deposit:
+                self.deposit(name, deposit)
+
+    def deposit(self, account: str, whole: int) -> None:
+        name = self.id()
+        units = whole * 10**USDC.decimals
+        self.commit(Deposit(name, "bank", account, name, USDC, units, "bank", self.now))
+
+    def trade(
+        self, instrument: str, buyer: str, seller: str, quantity: object, price: object
+    ) -> None:
+        name = self.id()
+        given = Decimal(str(price))
+        index = Decimal(str(small_snapshot().index_usd["BTC"])).quantize(Decimal("0.01"))
+        trade = Trade(name, buyer, seller, Decimal(str(quantity)), given, index, self.now)
+        self.commit(BookTrades(self.id(), "matching", (TradeBooking(instrument, trade),)))
+
+    def pass_time(self, seconds: float) -> None:
+        """Advance the clock in steps that the house does not take for a jump."""
+        until = self.now + timedelta(seconds=seconds)
+        while self.now < until:
+            self.now = min(until, self.now + timedelta(minutes=4))
+            self.commit(FireTimers(self.id(), "loop"))
+
+    def inputs(self, *, index: float = 1.0, factor: float = 1.0) -> CycleInputs:
+        snapshot = snapshot_at(self.now, index=index)
+        return CycleInputs(snapshot, prices_of(snapshot), factor)
+
+    def runner(self) -> CycleRunner:
+        return CycleRunner(self.log, self.margining)
+
+
+@contextmanager
+def opened_world(folder: Path, *, start: datetime | None = None) -> Iterator[World]:
+    first = start or small_snapshot().time
+    url = sqlite_url(folder / "house.db")
+    margining = EmbeddedMargining(small_model(), small_scenarios(), threads=2)
+    times: list[World] = []
+    ledger = Ledger(url)
+    try:
+        log = clearing_log(ledger.database, lambda: times[0].now if times else first)
+        times.append(World(log, url, first, margining))
+        yield times[0]
+        log.close()
+    finally:
+        ledger.close()
+
+
+def option_names(count_of: int = 4) -> list[str]:
+    """Options of both kinds that the small chain lists, of the latest expiries."""
+    names = [n for n in small_snapshot().options.names if n.startswith("BTC")]
+    return sorted(names)[:: max(1, len(names) // count_of)][:count_of]
+
+
+def accounts(prefix: str, number: int) -> Iterable[str]:
+    return [f"{prefix}{k}" for k in range(number)]
