@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from margin_cluster.cli.audit import audit
 from margin_cluster.cli.challenge import challenge
 from margin_cluster.cli.compare import compare
 from margin_cluster.cli.errors import JsonErrorGroup
@@ -60,6 +61,7 @@ app.command("compare")(compare)
 app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
 app.command("challenge")(challenge)
+app.command("audit")(audit)
 app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.add_typer(explain_app, name="explain")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import assert_never
 
 from margin_actors.clearing.amounts import value_of
 from margin_actors.clearing.calls import Action, CallClass
@@ -11,6 +12,7 @@ from margin_actors.clearing.house.account_events import (
     AccountOpened,
     CallChanged,
     ReminderSent,
+    ReservationQuoted,
     WithdrawalChanged,
 )
 from margin_actors.clearing.house.book_events import ContractChanged, CycleRecorded
@@ -98,8 +100,10 @@ class _Teller:
                 return _some(exemption_line(event, self.account))
             case AlarmRaised():
                 return _some(alarm_line(event, self.account))
-            case ClockRead() | CommandDecided():
+            case ClockRead() | CommandDecided() | ReservationQuoted():
                 return []
+            case _:
+                assert_never(event)
 
     def _on_cycle(self, event: CycleRecorded) -> list[Told]:
         view = cycle_view(self.state, event, self.account)

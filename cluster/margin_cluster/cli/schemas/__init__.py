@@ -27,6 +27,12 @@ from margin_cluster.cli.schemas.challenge import (
     ChallengeHistoryEntry,
     ChallengeSectionLoss,
 )
+from margin_cluster.cli.schemas.clearing import (
+    AuditDocument,
+    AuditLine,
+    AuditPosition,
+    AuditReference,
+)
 from margin_cluster.cli.schemas.exports import (
     ArrayError,
     ExportDocument,
@@ -96,6 +102,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     StatusDocument: ("status",),
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
     LedgerVerifyDocument: ("ledger verify",),
+    AuditDocument: ("audit",),
     ErrorDocument: ("every command that fails",),
 }
 """All documents, with the commands that print them."""
@@ -103,6 +110,10 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
 __all__ = [
     "COMMANDS",
     "ArrayError",
+    "AuditDocument",
+    "AuditLine",
+    "AuditPosition",
+    "AuditReference",
     "BacktestDocument",
     "BacktestTest",
     "ChallengeDocument",
