@@ -114,43 +114,38 @@ def cycle(state: HouseState, number: int, requirement: int, now: datetime) -> Re
     )  # fmt: skip
 
 
-def median(measured: Callable[[], float]) -> float:
-    return statistics.median(measured() for _ in range(REPEATS))
-
-
 def seconds(action: Callable[[], object]) -> float:
     began = process_time()
     action()
     return process_time() - began
 
 
-def of_cycles(count: int) -> None:
-    state = house(count)
-    calm = cycle(state, 1, 50_000_000, T0)
-    calls = cycle(state, 1, 150_000_000, T0)
-    decision = decide(state, calls, T0)
-    issued = sum(event.log_kind == "call" for event in decision.events)
-    recorded = [event for event in decision.events if event.log_kind == "cycle"]
-    text = payload_of(recorded[0])
-    print(f"{count} accounts")
-    print(
-        f"  cycle without calls      {1e3 * median(lambda: seconds(lambda: decide(state, fresh(calm), T0))):8.1f} ms"
-    )
-    print(
-        f"  cycle with {issued} calls   {1e3 * median(lambda: seconds(lambda: decide(state, fresh(calls), T0))):8.1f} ms"
-    )
-    print(
-        f"  payload of the cycle     {len(text) / 1e3:8.1f} kB, read and folded in "
-        f"{1e3 * median(lambda: seconds(lambda: fold(state, event_of('cycle', text), T0))):.1f} ms"
-    )
-    print(
-        f"  timers of {issued} calls    {1e3 * median(lambda: seconds(lambda: decide(decision.state, FireTimers('f', 'x'), T0 + timedelta(seconds=60)))):8.1f} ms"
-    )
-
-
 def fresh(command: RecordCycle) -> RecordCycle:
     """Return an equal command without cached payload and hash."""
     return RecordCycle(**{name: getattr(command, name) for name in command.__dataclass_fields__})
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    """Return the median of the processor time of some runs."""
+    return 1e3 * statistics.median(seconds(action) for _ in range(REPEATS))
+
+
+def of_cycles(count: int) -> None:
+    state = house(count)
+    calm = cycle(state, 1, 50_000_000, T0)
+    calling = cycle(state, 1, 150_000_000, T0)
+    decision = decide(state, calling, T0)
+    calls = sum(event.log_kind == "call" for event in decision.events)
+    text = payload_of(decision.events[0])
+    later = T0 + timedelta(seconds=60)
+    for name, action in (
+        ("cycle without calls", lambda: decide(state, fresh(calm), T0)),
+        (f"cycle with {calls} calls", lambda: decide(state, fresh(calling), T0)),
+        ("cycle, read and folded", lambda: fold(state, event_of("cycle", text), T0)),
+        (f"timers of {calls} calls", lambda: decide(decision.state, FireTimers("f", "x"), later)),
+    ):
+        print(f"| {count:,} | {name} | {milliseconds(action):.1f} |")
+    print(f"| {count:,} | payload of the cycle, kB | {len(text) / 1e3:.0f} |")
 
 
 def of_commands() -> None:
@@ -159,54 +154,56 @@ def of_commands() -> None:
     called = decide(state, cycle(state, 1, 150_000_000, T0), T0).state
     calm = decide(state, cycle(state, 1, 50_000_000, T0), T0).state
     expires = T0 + timedelta(minutes=5)
-    rows: list[tuple[str, HouseState, list[Command]]] = [
-        (
-            "deposit",
-            calm,
-            [Deposit(f"e{n}", "x", n, f"e{n}", USDC, 10**6, "bank", T0) for n in names],
-        ),
-        (
-            "deposit that meets a call",
-            called,
-            [Deposit(f"e{n}", "x", n, f"e{n}", USDC, 10**12, "bank", T0) for n in names],
-        ),
-        ("trade", calm, trades(names, "u") * 1),
-        (
-            "reservation",
-            calm,
-            [Reserve(f"r{n}", "x", n, Reservation("q", 1000, expires)) for n in names],
-        ),
+
+    def deposits(units: int) -> list[Command]:
+        return [Deposit(f"e{n}", "x", n, f"e{n}", USDC, units, "bank", T0) for n in names]
+
+    quotes: list[Command] = [
+        Reserve(f"r{n}", "x", n, Reservation("q", 1000, expires)) for n in names
     ]
-    print("commands, microseconds each: decide; write; read and fold")
+    rows: list[tuple[str, HouseState, list[Command]]] = [
+        ("deposit", calm, deposits(10**6)),
+        ("deposit that meets a call", called, deposits(10**12)),
+        ("trade", calm, trades(names, "u")),
+        ("reservation", calm, quotes),
+    ]
+    print("\n| command | decide, µs | write, µs | read and fold, µs | entries |")
+    print("|---|---:|---:|---:|---:|")
     for name, before, commands in rows:
-        events: list[HouseEvent] = []
+        of_command(name, before, commands)
 
-        def decided() -> None:
-            state = before
-            events.clear()
-            for command in commands:
-                decision = decide(state, command, T0)
-                assert decision.refusal is None, decision.refusal
-                state = decision.state
-                events.extend(decision.events)
 
-        def folded(payloads: list[tuple[str, str]]) -> None:
-            state = before
-            for kind, payload in payloads:
-                state = fold(state, event_of(kind, payload), T0)
+def of_command(name: str, before: HouseState, commands: list[Command]) -> None:
+    events: list[HouseEvent] = []
 
-        took = median(lambda: seconds(decided))
-        written = seconds(lambda: [payload_of(event) for event in events])
-        payloads = [(event.log_kind, payload_of(event)) for event in events]
-        read = median(lambda: seconds(lambda: folded(payloads)))
-        each = 1e6 / len(commands)
-        print(
-            f"  {name:28}{took * each:8.0f}{written * each:8.0f}{read * each:8.0f}   {len(events) / len(commands):.1f} entries"
-        )
+    def decided() -> None:
+        state = before
+        events.clear()
+        for command in commands:
+            decision = decide(state, command, T0)
+            assert decision.refusal is None, decision.refusal
+            state = decision.state
+            events.extend(decision.events)
+
+    took = milliseconds(decided)
+    payloads = [(event.log_kind, payload_of(event)) for event in events]
+
+    def folded() -> None:
+        state = before
+        for kind, payload in payloads:
+            state = fold(state, event_of(kind, payload), T0)
+
+    # Events cache their payloads, so that those of one decision are written once.
+    read = [event_of(kind, payload) for kind, payload in payloads]
+    write = 1e3 * seconds(lambda: [payload_of(event) for event in read])
+    each = 1e3 / len(commands)
+    columns = " | ".join(f"{x * each:.0f}" for x in (took, write, milliseconds(folded)))
+    print(f"| {name} | {columns} | {len(events) / len(commands):.0f} |")
 
 
 if __name__ == "__main__":
     print(processor())
+    print("\n| accounts | what | ms |\n|---:|---|---:|")
     of_cycles(1_000)
     of_cycles(10_000)
     of_commands()

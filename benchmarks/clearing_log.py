@@ -1,4 +1,4 @@
-# pyright: basic
+# pyright: basic, reportMissingImports=false
 """Speed of the log of the clearing house on SQLite and PostgreSQL; writes CLEARING.md.
 
 Run as ``python benchmarks/clearing_log.py``. PostgreSQL is started from the installed binaries and

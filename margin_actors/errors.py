@@ -157,6 +157,10 @@ class KeyReused(MarginError):  # noqa: N818
     """An idempotency key was reused with different content; choose a new key."""
 
 
+class RefusedByRule(MarginError):  # noqa: N818
+    """The clearing house refuses a request in its present state; the problem names the rule."""
+
+
 class NotReady(MarginError):  # noqa: N818
     """The required market, scenario set or book is not in use; load it.
 

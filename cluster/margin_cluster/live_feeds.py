@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import structlog
 
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.errors import InvalidParameters, Problem
@@ -25,6 +27,7 @@ from margin_cluster.feeds import (
     RunningFeed,
 )
 from margin_cluster.feeds.deribit import DeribitOptions
+from margin_cluster.feeds.recording_lock import recording_lock
 from margin_cluster.gateway import Gateway
 from margin_cluster.gateway.call import Call
 
@@ -52,7 +55,8 @@ async def running_feeds(
     """Run the feed of a gateway until the end of the block.
 
     Published snapshots are a source too: they are dated and join the chain history. A replay is not
-    recorded, because its data are recorded already.
+    recorded, because its data are recorded already; nor is a feed into a folder into which another
+    process records.
 
     Raises
     ------
@@ -60,8 +64,23 @@ async def running_feeds(
         If there is nothing to replay.
     """
     root = gateway.archive.root
-    is_replay = not isinstance(request.choice, DeribitChoice)
-    recorder = None if is_replay else Recorder(request.record or root / RECORDED_FOLDER)
+    folder = None
+    if isinstance(request.choice, DeribitChoice):
+        folder = request.record or root / RECORDED_FOLDER
+    with ExitStack() as locks:
+        may_record = folder is not None and locks.enter_context(recording_lock(folder))
+        if folder is not None and not may_record:
+            structlog.get_logger("feeds").info("another process records", folder=str(folder))
+        recorder = Recorder(folder) if folder is not None and may_record else None
+        async with _run(gateway, request, model, recorder):
+            yield
+
+
+@asynccontextmanager
+async def _run(
+    gateway: Gateway, request: FeedRequest, model: ModelParameters, recorder: Recorder | None
+) -> AsyncGenerator[None]:
+    root = gateway.archive.root
     feed = _feed(request, model, recorder)
     gates = model.chain_quality if model.chain_quality.enabled else ChainQualityLimits(enabled=True)
     intake = Intake(

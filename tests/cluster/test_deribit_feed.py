@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -27,7 +26,6 @@ from margin_cluster.feeds import (
 )
 from margin_cluster.feeds.deribit import DeribitOptions
 from margin_cluster.feeds.deribit.feed import DeribitFeed
-from margin_cluster.feeds.deribit.messages import events_of, parse_frame
 from small_chain import small_snapshot
 
 from margin_actors.backoff import Backoff
@@ -387,25 +385,3 @@ def test_an_empty_chain_is_an_unreadable_snapshot() -> None:
             assert not s.all(SnapshotArrived)
 
     asyncio.run(run())
-
-
-@pytest.mark.data
-def test_recorded_messages_are_read(data_root: Path) -> None:
-    folder = data_root / "api_samples" / "deribit"
-
-    def events(name: str) -> list[FeedEvent]:
-        frame = parse_frame((folder / f"fixture_ws_{name}.json").read_text())
-        return events_of("deribit", frame.channel, frame.data)
-
-    first, second = events("trades")
-    assert isinstance(first, Trade)
-    assert isinstance(second, Trade)
-    assert (first.sequence, second.sequence) == (271252854, 271252855)
-    assert second.coins == pytest.approx(750.0 / 92288.5)
-    assert events("volatility_index") == [VolatilityTick("deribit", "BTC", 1619777946007, 129.36)]
-    [quote] = events("ticker")
-    assert isinstance(quote, Quote)
-    assert (quote.bid, quote.ask, quote.mark) == (92283.5, 92284.0, 92281.78)
-    assert events("quote") == []
-    refused = parse_frame((folder / "fixture_ws_error.json").read_text())
-    assert (refused.error_code, refused.error) == (10028, "too_many_requests (10028)")

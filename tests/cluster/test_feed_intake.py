@@ -30,6 +30,8 @@ from margin_cluster.feeds import (
     UnreadableSnapshot,
 )
 from margin_cluster.feeds.recorder import chain_with_times
+from margin_cluster.gateway.metrics import Metrics
+from prometheus_client import generate_latest
 from small_chain import quotes_of, small_snapshot
 from waiting import wait_until_async
 
@@ -142,6 +144,21 @@ def test_only_the_first_snapshot_of_a_replay_may_be_older(tmp_path: Path) -> Non
 
     asyncio.run(run())
     assert [older for _, _, older in service.published] == [True, False, False]
+
+
+@pytest.mark.parametrize(("is_historical", "keys"), [(False, 1), (True, 2)])
+def test_the_same_content_is_published_once_except_by_another_replay(
+    tmp_path: Path, is_historical: bool, keys: int
+) -> None:
+    service = Service()
+
+    async def run() -> None:
+        for _ in range(2):
+            await intake(service, tmp_path, is_historical=is_historical).admit(later(0.0))
+
+    asyncio.run(run())
+    assert len({key for _, key, _ in service.published}) == keys
+    assert all(len(key) <= 128 for _, key, _ in service.published)
 
 
 def test_a_published_snapshot_confirms_a_jump_of_the_index(tmp_path: Path) -> None:
@@ -311,3 +328,25 @@ def test_the_board_reports_ages_and_alarms() -> None:
     assert board.reports()[0].last_problem == "gap, trades: 3 missing"
     board.stopped("deribit")
     assert board.decision() is None
+
+
+def test_the_metrics_show_the_sources() -> None:
+    clock, metrics = SteppedClock(), Metrics()
+    board = FeedBoard(clock=clock)
+    metrics.watch_feeds(board)
+    board.expect("deribit", monitored=True)
+    assert "margin_feed_age_seconds{" not in generate_latest(metrics.registry).decode()
+    board.received(StatusChange("deribit", "connected", "", "", 0))
+    board.received(IndexTick("deribit", "BTC", 0, 1.0))
+    board.received(StatusChange("deribit", "gap", "trades", "3 missing", 0))
+    board.rejected("deribit", "half a chain")
+    clock.now += 7.0
+    shown = generate_latest(metrics.registry).decode()
+    for line in (
+        'margin_feed_age_seconds{source="deribit"} 7.0',
+        'margin_feed_connected{source="deribit"} 1.0',
+        'margin_feed_snapshots_total{outcome="rejected",source="deribit"} 1.0',
+        'margin_feed_messages_total{source="deribit"} 1.0',
+        'margin_feed_faults_total{kind="gap",source="deribit"} 1.0',
+    ):
+        assert line in shown

@@ -11,16 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from margin_cluster.feeds import (
     DeribitChoice,
+    FeedEvent,
     IntakeLimits,
+    Quote,
     ReplayChoice,
     SilenceRule,
+    Trade,
     VenuePrice,
+    VolatilityTick,
     cross_venue_price,
     decide_on_silence,
     feed_from_text,
     judge_snapshot,
 )
 from margin_cluster.feeds.channels import ChannelWatch
+from margin_cluster.feeds.deribit.messages import events_of, parse_frame
 from margin_cluster.feeds.rate_limit import TokenBucket
 from margin_cluster.feeds.sequences import BookReplica, TradeSequence, ranges
 from small_chain import quotes_of, small_snapshot
@@ -231,3 +236,25 @@ def test_a_missing_underlying_and_a_time_ahead_of_the_clock_are_bad() -> None:
     now = whole.time - timedelta(seconds=61)
     found = judge_snapshot(whole, None, IntakeLimits(), now=now)
     assert "is 61 s after the clock" in str(found.problems[0])
+
+
+@pytest.mark.data
+def test_recorded_messages_are_read(data_root: Path) -> None:
+    folder = data_root / "api_samples" / "deribit"
+
+    def events(name: str) -> list[FeedEvent]:
+        frame = parse_frame((folder / f"fixture_ws_{name}.json").read_text())
+        return events_of("deribit", frame.channel, frame.data)
+
+    first, second = events("trades")
+    assert isinstance(first, Trade)
+    assert isinstance(second, Trade)
+    assert (first.sequence, second.sequence) == (271252854, 271252855)
+    assert second.coins == pytest.approx(750.0 / 92288.5)
+    assert events("volatility_index") == [VolatilityTick("deribit", "BTC", 1619777946007, 129.36)]
+    [quote] = events("ticker")
+    assert isinstance(quote, Quote)
+    assert (quote.bid, quote.ask, quote.mark) == (92283.5, 92284.0, 92281.78)
+    assert events("quote") == []
+    refused = parse_frame((folder / "fixture_ws_error.json").read_text())
+    assert (refused.error_code, refused.error) == (10028, "too_many_requests (10028)")

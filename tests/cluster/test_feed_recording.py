@@ -27,6 +27,7 @@ from margin_cluster.feeds.bars import OpenMinutes, minute_bars
 from margin_cluster.feeds.deribit.messages import trade_of
 from margin_cluster.feeds.minute_files import MinuteFiles
 from margin_cluster.feeds.recorder import RecordingRules
+from margin_cluster.feeds.recording_lock import recording_lock
 from margin_cluster.feeds.trade_archives import record_archive, trades_from_archive
 from margin_cluster.sources import DataFolder, chain_files, load_snapshot
 from small_chain import small_snapshot
@@ -244,6 +245,13 @@ def test_a_batch_that_could_not_be_written_is_not_lost(tmp_path: Path) -> None:
     blocked.unlink()
     recorder.write(recorder.take())
     assert len(rows(blocked / "prices" / f"{SERIES}-2026-01.parquet")) == 2
+
+
+def test_one_process_records_into_a_folder(tmp_path: Path) -> None:
+    with recording_lock(tmp_path) as first, recording_lock(tmp_path) as second:
+        assert (first, second) == (True, False)
+    with recording_lock(tmp_path) as again:
+        assert again
 
 
 SPOT = "1,{p},2.0,0,{us},True,True\n"

@@ -13,6 +13,7 @@ from margin_cluster.ledger.clearing_history import StateHistory
 from margin_cluster.ledger.clearing_log import ClearingLog
 from margin_cluster.ledger.clearing_rows import Committed, LogPosition
 from margin_cluster.ledger.verification import verify_ledger
+from margin_cluster.ledger.writer import Writer
 from small_house import (
     SMALL_HOUSE,
     CallChanged,
@@ -347,6 +348,28 @@ def test_events_are_never_changed_deleted_or_renumbered(
         ]
         with pytest.raises(LedgerDamaged, match="clearing event 3 follows number 1"):
             ClearingLog(ledger.database, SMALL_HOUSE)
+
+
+def test_the_state_is_visible_only_after_the_commit(
+    log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(log_url) as log:
+        log.commit([Deposit("d1", "A", 1)])
+        before, finish = log.committed, Writer.finish
+
+        def failing(writer: Writer) -> None:  # the last step before the commit
+            assert log.committed is before
+            finish(writer)
+            raise OSError("no answer")
+
+        monkeypatch.setattr(Writer, "finish", failing)
+        with pytest.raises(LedgerUnavailable, match="no answer"):
+            log.commit([Deposit("d2", "A", 1)])
+        assert isinstance(log.submit(Deposit("d2", "A", 1)).exception(30), LedgerUnavailable)
+        monkeypatch.undo()
+        assert log.committed is before
+        assert log.refresh() is before
+        assert not log.commit([Deposit("d2", "A", 1)])[0].is_repeat
 
 
 def test_a_full_disk_changes_nothing_and_the_command_can_be_repeated(tmp_path: Any) -> None:

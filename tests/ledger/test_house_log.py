@@ -126,7 +126,8 @@ def test_another_process_continues_after_a_change_of_the_margin_book(booked: Boo
         again = clearing_log(other.database, lambda: T0 + timedelta(seconds=1))
         assert again.state == booked.log.state
         assert again.committed.at == booked.log.committed.at
-        assert [e.number for e in again.events_after(token).events][0] == int(token.split(":")[0]) + 1
+        first = again.events_after(token).events[0]
+        assert first.number == int(token.split(":")[0]) + 1
     finally:
         other.close()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, ParamSpec, Protocol, TypeAlias, TypeVar
+from uuid import uuid4
 
 from margin_actors.errors import (
     InvalidMarketData,
@@ -87,6 +88,9 @@ class Intake:
         self._publish, self._quarantine, self._threads = publish, quarantine, threads
         self._limits, self._required = limits or IntakeLimits(), required
         self._is_historical, self._clock = is_historical, clock or SystemClock()
+        # Gateways that read the same source publish the same content once; a replay that is started
+        # again publishes again what an earlier one has published.
+        self._run = f"{uuid4().hex[:12]}:" if is_historical else ""
         self._previous: MarketSnapshot | None = None
 
     async def admit(self, event: SnapshotArrived | UnreadableSnapshot) -> Admission:
@@ -116,8 +120,7 @@ class Intake:
         return await self._use(event.source, snapshot, judgement)
 
     async def _use(self, source: str, snapshot: MarketSnapshot, judgement: Judgement) -> Admission:
-        # Gateways that read the same source publish the same content once.
-        key = f"feed:{source}:{snapshot.id}"
+        key = f"feed:{source}:{self._run}{snapshot.id}"
         allow_older = self._is_historical and self._previous is None
         try:
             number = await self._publish(snapshot, key=key, allow_older=allow_older)

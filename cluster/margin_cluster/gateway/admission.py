@@ -50,6 +50,8 @@ class Reason(Enum):
     """This caller has too many calls waiting."""
     UPLOAD_LIMIT = "upload limit"
     """Too many request streams are open."""
+    WATCH_LIMIT = "watch limit"
+    """Too many streams of events are open."""
     BYTES_LIMIT = "bytes limit"
     """The requests that wait hold too much memory."""
 

@@ -20,6 +20,8 @@ class Call:
     caller: str
     """Identity in the caller's certificate, or without one the caller's address without the port;
     printable, at most 128 characters."""
+    is_authenticated: bool = False
+    """Whether `caller` is the identity in a verified certificate."""
 
     @property
     def seconds(self) -> float:

@@ -149,6 +149,8 @@ class Admission:
         uploads_max: int,
         caller_uploads_max: int,
         waiting_bytes_max: int,
+        watches_max: int = 512,
+        caller_watches_max: int = 128,
         backlog: Backlog | None = None,
     ) -> None:
         self.backlog = backlog or Backlog()
@@ -157,6 +159,8 @@ class Admission:
         self.control_active = 0
         self._uploads: Counter[str] = Counter()
         self._uploads_max, self._caller_uploads_max = uploads_max, caller_uploads_max
+        self._watches: Counter[str] = Counter()
+        self._watches_max, self._caller_watches_max = watches_max, caller_watches_max
         self._bytes, self._bytes_max = 0, waiting_bytes_max
 
     @property
@@ -178,6 +182,11 @@ class Admission:
     def uploads(self) -> int:
         """Return the number of open request streams."""
         return self._uploads.total()
+
+    @property
+    def watches(self) -> int:
+        """Return the number of open streams of events."""
+        return self._watches.total()
 
     @property
     def rejected(self) -> int:
@@ -213,6 +222,25 @@ class Admission:
             self._uploads[caller] -= 1
             if not self._uploads[caller]:
                 del self._uploads[caller]
+
+    @contextmanager
+    def watch(self, caller: str) -> Generator[None]:
+        """Count an open stream of events while the block runs.
+
+        Raises
+        ------
+        Rejected
+            If the caller, or all callers together, have too many open streams.
+        """
+        if self.watches >= self._watches_max or self._watches[caller] >= self._caller_watches_max:
+            self.streaming.reject(Reason.WATCH_LIMIT)
+        self._watches[caller] += 1
+        try:
+            yield
+        finally:
+            self._watches[caller] -= 1
+            if not self._watches[caller]:
+                del self._watches[caller]
 
     async def enter(self, gate: AdmissionGate, caller: str, size: int) -> None:
         """Wait for the turn of an admitted call whose request has `size` bytes.

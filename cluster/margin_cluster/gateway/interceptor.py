@@ -36,8 +36,24 @@ from margin_cluster.gateway.status import REQUEST_ID_KEY, Failure, failure_of, r
 _REQUEST_ID = re.compile(r"[\w.:\-]{1,128}")
 _PACKAGE = "/margin_protos.v1."
 _CONTROL = frozenset({"OperationsService/GetStatus"})
+_WATCHING = frozenset({"MarginCallService/WatchMarginCalls"})
+"""Streams that wait for events and calculate nothing; they take no slot of a gate."""
 _CHANGING = frozenset(
     {
+        "CollateralService/ApproveWithdrawal",
+        "CollateralService/AttestDeposit",
+        "CollateralService/ConfirmWithdrawal",
+        "CollateralService/Deposit",
+        "CollateralService/OpenAccount",
+        "CollateralService/ReturnWithdrawal",
+        "CollateralService/Withdraw",
+        "MarginCallService/AcknowledgeMarginCall",
+        "MarginCallService/ApproveAction",
+        "MarginCallService/ProposeAction",
+        "MarginCallService/ReleaseHold",
+        "PortfolioService/BookTrades",
+        "ReservationService/CancelReservation",
+        "ReservationService/ReserveMargin",
         "MarginService/CalculateMargin",
         "MarginService/CalculateBook",
         "MarketDataService/PublishSnapshot",
@@ -151,7 +167,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         started, remaining = time.monotonic(), context.time_remaining()
         seconds = method.seconds_max if remaining is None else min(remaining, method.seconds_max)
         caller = caller_of(context, has_certificates=self._has_certificates)
-        call = Call(method.name, _request_id(context), started, started + seconds, caller.name)
+        is_known = self._has_certificates and caller.key.startswith("tls:")
+        call = Call(
+            method.name, _request_id(context), started, started + seconds, caller.name, is_known
+        )
         current.set(call)
         running = _Running(method, call, caller, context, number)
         self._in_progress += 1
@@ -181,6 +200,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         deadline = asyncio.timeout_at(_loop_time(running.call.until))
         if method.priority is PriorityClass.CONTROL:
             with admission.control():
+                async with deadline:
+                    return await self._run(running, (await self._read_one(running)).message)
+        if method.name in _WATCHING:
+            with admission.watch(running.caller.key):
                 async with deadline:
                     return await self._run(running, (await self._read_one(running)).message)
         if method.name in _CHANGING:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from margin_actors.actors.cluster import Cluster
 from margin_actors.actors.generation import CoordinatorStatus, ResidentGeneration
+from margin_actors.clearing.house import HouseState
 from margin_actors.errors import MarginError
 from margin_cluster.feeds import FeedBoard, FeedReport
+from margin_cluster.gateway.clearing import Clearing
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.threads import GatewayThreads
 from margin_cluster.ledger import Ledger, LedgerHead
+from margin_cluster.ledger.clearing_rows import Committed
 from margin_cluster.positions import Positions
 
 CLUSTER_SECONDS_MAX = 3.0
@@ -37,6 +40,8 @@ class ServiceState:
     feed_margin_factor: float | None
     """Factor on margins that the age of the market data calls for; None without a feed."""
     problems: tuple[str, ...]
+    clearing: Committed[HouseState]
+    """The clearing house as this gateway has read it."""
 
 
 class Operations:
@@ -50,7 +55,9 @@ class Operations:
         health: HealthMonitor,
         threads: GatewayThreads,
         feeds: FeedBoard,
+        clearing: Clearing,
     ) -> None:
+        self._clearing = clearing
         self._cluster, self._ledger, self._positions = cluster, ledger, positions
         self._health, self._threads, self._feeds = health, threads, feeds
         self._started = time.monotonic()
@@ -80,6 +87,7 @@ class Operations:
             feeds=self._feeds.reports(),
             feed_margin_factor=None if decision is None else decision.factor,
             problems=tuple(problems),
+            clearing=self._clearing.committed,
         )
 
     async def _cluster_status(self, problems: list[str], until: float) -> CoordinatorStatus | None:

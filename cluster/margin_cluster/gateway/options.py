@@ -19,6 +19,8 @@ _COUNTS = (
     "streaming_caller_waiting_max",
     "uploads_max",
     "caller_uploads_max",
+    "watches_max",
+    "caller_watches_max",
     "connection_streams_max",
     "message_bytes_max",
     "waiting_bytes_max",
@@ -72,6 +74,10 @@ class GatewayOptions:
     """Open streams of requests (uploads and snapshots) of all callers."""
     caller_uploads_max: int = 4
     """Open streams of requests of one caller."""
+    watches_max: int = 512
+    """Open streams of events of all callers."""
+    caller_watches_max: int = 128
+    """Open streams of events of one caller."""
     message_bytes_max: int = 16 * 2**20
     """Largest request message; a response message may have four times as many bytes."""
     waiting_bytes_max: int = 128 * 2**20

@@ -44,7 +44,7 @@ def page_from_proto(request: ListRequest, problems: list[Problem]) -> tuple[int,
 
     The token is empty for the first page, otherwise a decimal number of at most 18 digits.
     """
-    size, token = _size(request.page_size, problems), request.page_token
+    size, token = size_from_proto(request.page_size, problems), request.page_token
     if token and not _TOKEN.fullmatch(token):
         remedy = "send back next_page_token unchanged"
         problems.append(Problem("page_token", repr(token[:64]), remedy))
@@ -66,7 +66,8 @@ def page_of(request: ListRequest) -> tuple[int, str]:
     return page
 
 
-def _size(asked: int, problems: list[Problem]) -> int:
+def size_from_proto(asked: int, problems: list[Problem]) -> int:
+    """Return the rows to return for a requested page size; append its fault to `problems`."""
     if 0 <= asked <= PAGE_MAX:
         return asked or PAGE_DEFAULT
     remedy = f"0 for {PAGE_DEFAULT}, or 1 to {PAGE_MAX:,}"

@@ -4,9 +4,11 @@ Every change is validated against the market in use before anything is stored. A
 changes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 
 import pyarrow as pa
 import structlog
@@ -41,6 +43,18 @@ class Upload:
     """Uploaded positions that have expired; 0 if the upload was a repetition."""
 
 
+class PositionGuard(Protocol):
+    """Protects positions that the clearing house records, while the writer's lock is held."""
+
+    def require_unchanged(self, book: Book) -> None:
+        """Raise InvalidPortfolio if an upload would change one of them."""
+        ...
+
+    def require_outside(self, trades: Sequence[Trade]) -> None:
+        """Raise InvalidPortfolio if a trade would change one of them."""
+        ...
+
+
 class Portfolios:
     """Use cases of positions; belongs to one event loop."""
 
@@ -50,9 +64,11 @@ class Portfolios:
         archive: StoreArchive,
         positions: Positions,
         threads: GatewayThreads,
+        cleared: PositionGuard,
     ) -> None:
         self._cluster, self._archive = cluster, archive
         self._positions, self._threads = positions, threads
+        self._cleared = cleared
 
     async def held(self, account: str) -> tuple[Holding, int]:
         """Return an account's positions after all changes committed so far, and their version.
@@ -68,6 +84,11 @@ class Portfolios:
         """
         await self._follow()
         return self._positions.held(account)
+
+    async def is_known(self, account: str) -> bool:
+        """Return whether an account is in the last upload or in a later trade."""
+        await self._follow()
+        return self._positions.is_known(account)
 
     async def held_with_fellows(self, account: str) -> tuple[Holding, Book | None, int]:
         """Return an account's positions, the other accounts of its member, and their version.
@@ -104,7 +125,16 @@ class Portfolios:
         generation = await self._cluster.generation(until=call.until)
         origin = Origin(call.request_id, call.caller)
         return await run_io(
-            replace_positions, self._archive, self._positions, generation.priced, book, key, origin
+            partial(
+                replace_positions,
+                self._archive,
+                self._positions,
+                generation.priced,
+                book,
+                key,
+                origin,
+                cleared=self._cleared,
+            )
         )
 
     async def apply_trades(self, key: str, trades: tuple[Trade, ...], call: Call) -> ChangeResult:
@@ -136,6 +166,7 @@ class Portfolios:
     ) -> ChangeResult:
         def decide() -> PositionChange:
             eligibility = partial(ineligible_positions, generation.priced)
+            self._cleared.require_outside(trades)
             checked = self._positions.check_trades(trades, eligibility)
             return PositionChange(accounts=0, positions=0, trades=checked)
 
@@ -177,6 +208,8 @@ def replace_positions(
     book: Book,
     key: str,
     origin: Origin,
+    *,
+    cleared: PositionGuard | None = None,
 ) -> Upload:
     """Validate a book, store it, make it the positions of all accounts, and take it in.
 
@@ -185,7 +218,8 @@ def replace_positions(
     Raises
     ------
     InvalidPortfolio
-        If positions cannot be margined; names every one.
+        If positions cannot be margined, or differ from those that the clearing house records; names
+        every one.
     KeyReused
         If the key was used with other positions.
     """
@@ -194,13 +228,19 @@ def replace_positions(
     _warn_of_overdue(assessment, priced)
     archive.save_book(book)
     held = PositionChange(accounts=len(book.accounts), positions=book.n_positions, trades=())
+
+    def decide() -> PositionChange:
+        if cleared is not None:
+            cleared.require_unchanged(book)
+        return held
+
     change = archive.ledger.change_positions(
         "upload",
         key=key,
         content=book.id,
         origin=origin,
         now=datetime.now(UTC),
-        decide=lambda: held,
+        decide=decide,
     )
     if not change.was_repeated:
         positions.take_in(change.version, book)

@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from margin_actors.actors.cluster import Cluster
 from margin_cluster.archive import StoreArchive
 from margin_cluster.feeds import FeedBoard
+from margin_cluster.gateway.call_feed import CallFeed
+from margin_cluster.gateway.clearing import Clearing
 from margin_cluster.gateway.gate import Admission
 from margin_cluster.gateway.health import HealthMonitor
 from margin_cluster.gateway.interceptor import CallInterceptor
@@ -66,6 +68,8 @@ class Gateway:
             uploads_max=o.uploads_max,
             caller_uploads_max=o.caller_uploads_max,
             waiting_bytes_max=o.waiting_bytes_max,
+            watches_max=o.watches_max,
+            caller_watches_max=o.caller_watches_max,
         )
         self._waits = CallerWaits(
             first_seconds_max=o.first_message_seconds_max,
@@ -87,6 +91,8 @@ class Gateway:
         self.metrics.watch_feeds(self.feeds)
         self.metrics.watch_ready(lambda: self.health.is_ready)
         self._log = structlog.get_logger("gateway")
+        self.clearing = Clearing(archive.ledger.database)
+        self._call_feed = CallFeed(self.clearing)
         self._use_cases = assemble_use_cases(
             cluster=cluster,
             archive=archive,
@@ -96,6 +102,8 @@ class Gateway:
             health=self.health,
             builder=builder,
             feeds=self.feeds,
+            clearing=self.clearing,
+            call_feed=self._call_feed,
         )
         # `aio` is added to the module at import time.
         self._health = health_service.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
@@ -127,8 +135,13 @@ class Gateway:
         self._refresh.set()
 
     async def start(self) -> None:
-        """Open all ports. Until `accept_writes`, changes are refused and health is NOT_SERVING."""
+        """Read the log of the clearing house and open all ports.
+
+        Until `accept_writes`, changes are refused and health is NOT_SERVING.
+        """
         o = self.options
+        await self.clearing.open()
+        self._call_feed.start()
         self._server = grpc.aio.server(
             interceptors=[self._interceptor],
             options=_channel_options(o),
@@ -173,6 +186,7 @@ class Gateway:
         await self._set_health(_NOT_SERVING)
         self._log.info("draining", seconds_max=self.options.drain_seconds_max)
         self._waits.drain()
+        self._call_feed.end_watches()
         await self._server.stop(self.options.drain_seconds_max)
         with contextlib.suppress(TimeoutError):
             # gRPC has cancelled the remaining calls, whose tasks still run their clean-up.
@@ -183,6 +197,7 @@ class Gateway:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
+        await self._call_feed.close()
         await self._health_server.stop(None)
         if self._metrics_server is not None:
             server, thread = self._metrics_server
@@ -196,6 +211,7 @@ class Gateway:
         """Finish pending work and writes, and release the ledger."""
         self._threads.close()
         self._recorder.close()
+        self.clearing.close()
         self.archive.ledger.close()
 
     def _listen(self, server: grpc.aio.Server, port: int) -> int:

@@ -43,6 +43,7 @@ TABLE: dict[type[errors.MarginError], Row] = {
     errors.MissingMarketData: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.DataQualityFailure: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.NotReady: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
+    errors.RefusedByRule: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.OutdatedSnapshot: Row(grpc.StatusCode.FAILED_PRECONDITION, "precondition"),
     errors.KeyReused: Row(grpc.StatusCode.ALREADY_EXISTS, "fields"),
     errors.Overloaded: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "retry"),

@@ -15,7 +15,7 @@ from margin_actors.clearing.house.commands import (
 from margin_actors.clearing.house.decisions import HouseRule
 from margin_actors.clearing.house.draft import HouseDraft, refuse
 from margin_actors.clearing.house.valuing import contract_of
-from margin_actors.clearing.journal import AccountKind, Group, Transfer
+from margin_actors.clearing.journal import Account, AccountKind, Group, Transfer, open_account
 from margin_actors.clearing.journal.movements import sweep
 from margin_actors.clearing.settlement import (
     ContractLife,
@@ -155,10 +155,13 @@ def _cash_owners(draft: HouseDraft, group: Group) -> set[tuple[str, str]]:
 
 def _sweep(draft: HouseDraft, owners: Iterable[tuple[str, str]], event: str) -> None:
     transfers: list[Transfer] = []
+    opened: list[Account] = []
     for owner, asset in sorted(owners):
         journal = draft.state.journal
         moved = sweep(journal, owner, ASSETS[asset], event=event, valid_time=draft.time)
         if moved is not None:
             transfers.append(moved)
+            # An account may receive cash in an asset that it never deposited.
+            opened.append(open_account(AccountKind.COLLATERAL, ASSETS[asset], owner))
     if transfers:
-        draft.group(Group(f"sweep:{event}", tuple(transfers)))
+        draft.group(Group(f"sweep:{event}", tuple(transfers), accounts=tuple(opened)))

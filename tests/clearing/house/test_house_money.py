@@ -5,7 +5,7 @@ from datetime import timedelta
 from clearing_house import BTC, MILLION, USDC, House
 
 from margin_actors.clearing.amounts import ASSETS
-from margin_actors.clearing.calls import CallStatus
+from margin_actors.clearing.calls import CallStatus, DeclareDefault
 from margin_actors.clearing.house.account_events import WithdrawalStage
 from margin_actors.clearing.house.commands import (
     ApproveWithdrawal,
@@ -233,3 +233,15 @@ def test_an_attestation_after_the_receipt_is_ignored() -> None:
     late = house.accept(attestation(house, "wire-1", 500_000))
     assert [event.log_kind for event in late.events] == ["command"]
     assert balances(house.state, "a")[0].announced == 0
+
+
+def test_an_overdue_call_and_a_default_concern_all_accounts_that_net() -> None:
+    house = netting()
+    house.cycle({"h1": 300_000, "h2": 1_200_000, "client": 0})
+    house.step(60)
+    wanted = RequestWithdrawal(house.id(), "ann", "w1", "h2", USDC, 1, "bank")
+    assert set(house.state.blocked) == {"h1", "h2"}
+    assert house.refused(wanted) == "blocked"
+    call = house.call("h1")
+    house.four_eyes("h2", DeclareDefault(call.call_id, "not paid"))
+    assert set(house.state.frozen) == {"h1", "h2"}

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from clearing_house import MILLION, T0, USDC, House
+from clearing_house import MILLION, PARAMETERS, T0, USDC, House
 
 from margin_actors.clearing.calls import CallStatus, Outage
 from margin_actors.clearing.house.account_events import ReminderSent
@@ -13,6 +13,7 @@ from margin_actors.clearing.house.commands import (
     ReportOutage,
     Reserve,
 )
+from margin_actors.clearing.house.parameters import HouseParameters
 from margin_actors.clearing.house.schedule import TimerTask, next_timer, timers_due
 from margin_actors.clearing.journal.reservations import Reservation
 
@@ -180,3 +181,42 @@ def test_time_never_runs_backwards() -> None:
     assert house.state.clock is not None
     assert house.state.clock.now == now
     assert house.call("a").changed_at == now
+
+
+def test_no_reminder_is_sent_at_or_after_the_due_time() -> None:
+    house = called()
+    house.step(28, every=4)
+    house.now += timedelta(minutes=4)
+    house.do(ReadClock(house.id(), "loop", house.now))
+    for _ in range(7):
+        house.now += timedelta(minutes=4)
+        house.do(ReadClock(house.id(), "loop", house.now))
+    house.accept(FireTimers(house.id(), "loop"))
+    assert house.call("a").status is CallStatus.OVERDUE
+    assert reminders(house) == []
+
+
+def test_a_tranche_that_is_due_soon_after_its_issue_has_no_early_reminder() -> None:
+    house = House().open("a", parameters=short_deadlines(20))
+    house.deposit("a", MILLION)
+    house.cycle({"a": 1_500_000})
+    house.step(19, every=1)
+    assert reminders(house) == [(10, 500_000)]
+    house = House().open("a", parameters=short_deadlines(10))
+    house.deposit("a", MILLION)
+    house.cycle({"a": 1_500_000})
+    house.step(9, every=1)
+    assert reminders(house) == []
+
+
+def short_deadlines(minutes: int) -> HouseParameters:
+    calls = PARAMETERS.calls.model_copy(update={"payment_minutes": minutes})
+    return PARAMETERS.model_copy(update={"calls": calls})
+
+
+def test_reminders_of_a_call_that_ended_are_forgotten() -> None:
+    house = called()
+    house.step(31)
+    assert len(house.state.reminders) == 1
+    house.deposit("a", 500_000)
+    assert not house.state.reminders

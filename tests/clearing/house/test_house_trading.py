@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from clearing_house import MILLION, PERPETUAL, House
 
+from margin_actors.clearing.house import fold
 from margin_actors.clearing.house.commands import (
     BookTrades,
     CancelReservation,
@@ -168,3 +169,16 @@ def test_a_contract_is_listed_once_with_one_multiplier() -> None:
     assert [event.log_kind for event in again.events] == ["command"]
     assert house.refused(ListContract(house.id(), "ops", PERPETUAL, Decimal(5))) == "known"
     assert house.refused(ListContract(house.id(), "ops", "BTC-", Decimal(1))) == "invalid"
+
+
+def test_reserved_margin_that_a_requirement_includes_is_not_needed_twice() -> None:
+    """The release is booked with the next cycle or reservation that concerns the account."""
+    house = funded()
+    house.accept(reserve(house, "q1", 300_000))
+    house.trade("a", "b", 10, executions=[Execution("a", "q1")])
+    included = house.state
+    command = house.cycle({"a": 250_000, "b": 0}).events
+    (cycle,) = (event for event in command if event.log_kind == "cycle")
+    before_release = fold(included, cycle, house.now)
+    assert before_release.journal.balance(AccountKind.RESERVED, MARGIN, "a").net == 30_000_000
+    assert reserved_cents(before_release, "a") == 0

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from margin_protos.v1 import margin_service_pb2 as pb
 
 from margin_actors.arrays import FloatArray
+from margin_actors.clearing.amounts import requirement_units
 from margin_actors.engine.explain import TracedPosition
 from margin_actors.engine.margin import Margins
 from margin_actors.engine.measures import Attribution
@@ -27,6 +28,7 @@ from margin_cluster.gateway.convert.margin_types import (
     timestamp_from_stamp,
     timestamp_from_time,
 )
+from margin_cluster.gateway.resources import AccountStanding
 from margin_cluster.ledger import AccountMarginRecord, CalculationKind, CalculationRecord
 
 CANDIDATES_MAX = 100
@@ -325,10 +327,21 @@ def kind_from_proto(number: int, problems: list[Problem]) -> CalculationKind | N
 
 
 def simulated_to_proto(
-    candidate_id: str, before: AccountMarginRecord, after: AccountMarginRecord
+    candidate_id: str,
+    before: AccountMarginRecord,
+    after: AccountMarginRecord,
+    now: AccountStanding | None,
 ) -> pb.SimulatedMargin:
-    """Return the margin after a candidate and its changes, after less before, in US dollars."""
+    """Return the margin after a candidate and its changes, after less before, in US dollars.
+
+    `now` has the resources of the account; None if it has no clearing account.
+    """
+    left = None
+    if now is not None:
+        left = now.headroom_after(requirement_units(after.initial_margin_usd))
     return pb.SimulatedMargin(
+        can_carry=None if now is None or left is None else left >= 0 and not now.is_frozen,
+        headroom_cents=left,
         candidate_id=candidate_id,
         after=margin_to_proto(after),
         initial_margin_change_usd=after.initial_margin_usd - before.initial_margin_usd,

@@ -8,13 +8,16 @@ from margin_protos.v1 import margin_service_pb2_grpc as stubs
 
 from margin_actors.actors.book_run import Failures, Progress
 from margin_actors.actors.generation import ResidentGeneration
+from margin_actors.clearing.house import HouseState
 from margin_actors.engine.measures import tail_count
 from margin_actors.errors import InvalidRequest, Problem, raise_if_any
 from margin_cluster.gateway.account_margins import AccountMargins
 from margin_cluster.gateway.book_margins import BookEvent, BookMargins, MarginedBatch
 from margin_cluster.gateway.calculations import Calculations
 from margin_cluster.gateway.call import current
+from margin_cluster.gateway.clearing import Clearing
 from margin_cluster.gateway.convert import margin as convert
+from margin_cluster.gateway.convert.clearing_types import resources_to_proto
 from margin_cluster.gateway.convert.generations import (
     generation_to_proto,
     inputs_to_proto,
@@ -27,6 +30,10 @@ from margin_cluster.gateway.convert.margin_types import (
 )
 from margin_cluster.gateway.margin_records import account_failure_record
 from margin_cluster.gateway.paging import page_from_proto
+from margin_cluster.gateway.resources import AccountStanding, standing, standings
+from margin_cluster.gateway.threads import GatewayThreads
+from margin_cluster.ledger import AccountMarginRecord
+from margin_cluster.ledger.clearing_rows import Committed
 
 MARGINS_MAX = 1_000
 FAILURES_A_MESSAGE = 500
@@ -38,9 +45,15 @@ class MarginService(stubs.MarginServiceServicer):
     """See margin_service.proto."""
 
     def __init__(
-        self, accounts: AccountMargins, books: BookMargins, calculations: Calculations
+        self,
+        accounts: AccountMargins,
+        books: BookMargins,
+        calculations: Calculations,
+        clearing: Clearing,
+        threads: GatewayThreads,
     ) -> None:
         self._accounts, self._books, self._calculations = accounts, books, calculations
+        self._clearing, self._threads = clearing, threads
 
     async def CalculateMargin(
         self, request: pb.CalculateMarginRequest, context: object
@@ -55,7 +68,14 @@ class MarginService(stubs.MarginServiceServicer):
             digest=record.digest,
             margin=None if record.margin is None else margin_to_proto(record.margin),
             portfolio_version=record.portfolio_version,
+            resources=resources_to_proto(self._standing(record.margin)),
         )
+
+    def _standing(self, margin: AccountMarginRecord | None) -> AccountStanding | None:
+        """Return the resources of an account against a margin; None without a clearing account."""
+        if margin is None:
+            return None
+        return standing(self._clearing.committed, margin.account_id, margin.initial_margin_usd)
 
     async def CalculateBook(
         self, request: pb.CalculateBookRequest, context: object
@@ -64,6 +84,11 @@ class MarginService(stubs.MarginServiceServicer):
         subject, key = convert.book_from_proto(request)
         async with aclosing(self._books.calculate(subject, key, current.get())) as events:
             async for event in events:
+                if isinstance(event, MarginedBatch):
+                    yield await self._threads.compute(
+                        _batch_message, event, self._clearing.committed
+                    )
+                    continue
                 for message in _book_messages(event):
                     yield message
 
@@ -74,13 +99,15 @@ class MarginService(stubs.MarginServiceServicer):
         subject, candidates = convert.simulate_from_proto(request)
         generation, margins = await self._accounts.simulate(subject, candidates, current.get())
         before = margins[0]
+        now = self._standing(before)
         return pb.SimulateMarginResponse(
             generation=generation_to_proto(summary_of_generation(generation)),
             before=margin_to_proto(before),
             candidates=[
-                convert.simulated_to_proto(name, before, after)
+                convert.simulated_to_proto(name, before, after, now)
                 for (name, _), after in zip(candidates, margins[1:], strict=True)
             ],
+            resources=resources_to_proto(now),
         )
 
     async def ExplainMargin(
@@ -152,21 +179,35 @@ class MarginService(stubs.MarginServiceServicer):
         )
 
 
+def _batch_message(
+    event: MarginedBatch, committed: Committed[HouseState]
+) -> pb.CalculateBookResponse:
+    """Return the message of some margins, with the resources of the accounts."""
+    columns = margins_to_columns(event.margins, event.accounts, event.members, event.expired)
+    found = standings(committed, event.accounts, columns.initial_margin_usd)
+    if any(found):
+        columns.has_resources.extend(one is not None for one in found)
+        columns.resources_cents.extend(
+            0 if one is None else one.headroom.resources_cents for one in found
+        )
+        columns.excess_cents.extend(
+            0 if one is None else one.headroom.excess_cents for one in found
+        )
+    return pb.CalculateBookResponse(batch=columns)
+
+
 def _book_messages(event: BookEvent) -> Iterator[pb.CalculateBookResponse]:
-    """Yield the messages of one event of a book run."""
+    """Yield the messages of one event of a book run, other than margins."""
     if isinstance(event, ResidentGeneration):
         summary = summary_of_generation(event)
         yield pb.CalculateBookResponse(generation=generation_to_proto(summary))
     elif isinstance(event, Progress):
         progress = pb.BookProgress(done=event.done, total=event.total)
         yield pb.CalculateBookResponse(progress=progress)
-    elif isinstance(event, MarginedBatch):
-        columns = margins_to_columns(event.margins, event.accounts, event.members, event.expired)
-        yield pb.CalculateBookResponse(batch=columns)
     elif isinstance(event, Failures):
         for first in range(0, len(event.failures), FAILURES_A_MESSAGE):
             chunk = event.failures[first : first + FAILURES_A_MESSAGE]
             failures = [failure_to_proto(account_failure_record(f)) for f in chunk]
             yield pb.CalculateBookResponse(failures=pb.AccountFailures(failures=failures))
-    else:
+    elif not isinstance(event, MarginedBatch):
         yield pb.CalculateBookResponse(summary=convert.summary_to_proto(event))

@@ -10,9 +10,15 @@ from margin_actors.actors.generation import CoordinatorStatus
 from margin_cluster.feeds import FeedReport
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert.chain_findings import findings_to_proto
+from margin_cluster.gateway.convert.clearing_types import position_to_proto
 from margin_cluster.gateway.convert.generations import generation_to_proto, summary_of_generation
+from margin_cluster.gateway.convert.margin_calls import call_to_proto
 from margin_cluster.gateway.gate import Admission
+from margin_cluster.gateway.margin_calls import CallQuery, listed_calls
 from margin_cluster.gateway.operations import Operations
+
+OPEN_CALLS_MAX = 1_000
+"""Most open calls in one answer."""
 
 
 class OperationsService(stubs.OperationsServiceServicer):
@@ -51,6 +57,10 @@ class OperationsService(stubs.OperationsServiceServicer):
         answer.feeds.extend(map(_feed, state.feeds))
         if state.feed_margin_factor is not None:
             answer.feed_margin_factor = state.feed_margin_factor
+        opened = listed_calls(state.clearing.state, CallQuery(is_open_only=True))
+        answer.open_calls.extend(map(call_to_proto, opened[:OPEN_CALLS_MAX]))
+        answer.open_calls_total = len(opened)
+        answer.clearing_position.CopyFrom(position_to_proto(state.clearing.at))
         if state.cluster is not None:
             answer.MergeFrom(_cluster_fields(state.cluster))
         return answer

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from margin_protos.v1 import portfolio_service_pb2 as pb
 from margin_protos.v1 import portfolio_service_pb2_grpc as stubs
 
+from margin_cluster.gateway.bookings import Bookings
 from margin_cluster.gateway.call import current
 from margin_cluster.gateway.convert import portfolio as convert
+from margin_cluster.gateway.convert.clearing_types import position_to_proto
 from margin_cluster.gateway.convert.margin_types import positions_to_proto
+from margin_cluster.gateway.convert.reservation import cleared_trades_from_proto
 from margin_cluster.gateway.portfolios import Portfolios
 from margin_cluster.gateway.threads import GatewayThreads
 
@@ -15,8 +18,8 @@ from margin_cluster.gateway.threads import GatewayThreads
 class PortfolioService(stubs.PortfolioServiceServicer):
     """See portfolio_service.proto."""
 
-    def __init__(self, portfolios: Portfolios, threads: GatewayThreads) -> None:
-        self._portfolios, self._threads = portfolios, threads
+    def __init__(self, portfolios: Portfolios, bookings: Bookings, threads: GatewayThreads) -> None:
+        self._portfolios, self._bookings, self._threads = portfolios, bookings, threads
 
     async def UploadPositions(
         self, request_iterator: AsyncIterator[pb.UploadPositionsRequest], context: object
@@ -42,6 +45,15 @@ class PortfolioService(stubs.PortfolioServiceServicer):
         key, trades = convert.trades_from_proto(request)
         done = await self._portfolios.apply_trades(key, trades, current.get())
         return pb.ApplyTradesResponse(version=done.version, was_repeated=done.was_repeated)
+
+    async def BookTrades(
+        self, request: pb.BookTradesRequest, context: object
+    ) -> pb.BookTradesResponse:
+        """Book trades between clearing accounts in the clearing house and the margin book."""
+        key, trades = cleared_trades_from_proto(request)
+        done = await self._bookings.book(key, trades, current.get())
+        position = position_to_proto(done.committed.at)
+        return pb.BookTradesResponse(position=position, was_repeated=done.was_repeated)
 
     async def GetPortfolio(
         self, request: pb.GetPortfolioRequest, context: object
