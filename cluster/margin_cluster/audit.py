@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from margin_actors.clearing.house import HouseEvent, HouseState
-from margin_actors.clearing.story import Story, StoryRules, account_story
+from margin_actors.clearing.house import HouseState
+from margin_actors.clearing.story import Logged, Story, StoryRules, account_story
 from margin_actors.errors import InvalidRequest, Problem, UnknownAccount
-from margin_cluster.ledger.clearing_rows import RecordedEvent
 from margin_cluster.operations.machine import HouseLog
 
 _PAGE = 500
@@ -76,9 +75,7 @@ def _require_open(state: HouseState, account: str) -> None:
     raise UnknownAccount("the account is not open", [problem])
 
 
-def _events(
-    log: HouseLog, number: int, until: int, last: datetime | None
-) -> Iterator[RecordedEvent[HouseEvent]]:
+def _events(log: HouseLog, number: int, until: int, last: datetime | None) -> Iterator[Logged]:
     """Yield the events after `number` up to the event `until` and the time `last`, in pages."""
     while number < until:
         page = log.events_after(number, limit=_PAGE)

@@ -20,6 +20,7 @@ from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
 from margin_cluster.cli.schema import schema_command
 from margin_cluster.cli.serve import serve_command
+from margin_cluster.cli.simulate_day import simulate_day
 from margin_cluster.cli.status import status_command
 from margin_cluster.cli.studies import backtest
 from margin_cluster.cli.surface import surface_app
@@ -62,6 +63,7 @@ app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
 app.command("challenge")(challenge)
 app.command("audit")(audit)
+app.command("simulate-day")(simulate_day)
 app.command("serve")(serve_command)
 app.command("status")(status_command)
 app.add_typer(explain_app, name="explain")

@@ -8,20 +8,17 @@ the clearing house: the market, the members and the clock.
 from margin_cluster.simulation.inputs import DayInputs, prepare_day
 from margin_cluster.simulation.members import MemberRules
 from margin_cluster.simulation.opening import InitialCollateral
-from margin_cluster.simulation.outcome import DayOutcome, day_outcome
 from margin_cluster.simulation.plan import DayPlan
 from margin_cluster.simulation.running import DayRun, VirtualClock
 from margin_cluster.simulation.tally import DayView
 
 __all__ = [
     "DayInputs",
-    "DayOutcome",
     "DayPlan",
     "DayRun",
     "DayView",
     "InitialCollateral",
     "MemberRules",
     "VirtualClock",
-    "day_outcome",
     "prepare_day",
 ]

@@ -1,8 +1,9 @@
 """The inputs of a simulated day: market, positions and collateral from files, or synthetic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from margin_actors.clearing.house.parameters import HouseParameters
 from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import MarginError, MissingMarketData, Problem
-from margin_actors.market.books import Book, select_instruments
+from margin_actors.market.books import Book, accounts_of_positions, select_instruments
+from margin_actors.market.instruments import Kind, instrument_from_name
 from margin_actors.market.portfolios import Collateral
 from margin_actors.market.snapshots import MarketSnapshot
 from margin_actors.market.synthetic import END, SEED
@@ -85,7 +87,8 @@ class DayInputs:
         noun = "chain" if chains == 1 else "chains"
         rule = (
             f"Market: {chains} recorded {noun}; in between, the surface is kept as a function of "
-            f"moneyness, and index, forwards and perpetuals move with the {self.market.path.description}."
+            "moneyness, and index, forwards and perpetuals move with the "
+            f"{self.market.path.description}."
         )
         initial = InitialCollateral(self.plan.multiple, self.plan.usdc_share)
         held = (
@@ -123,13 +126,12 @@ def prepare_day(
     market = _market(workspace, request.model, start, end, is_synthetic=is_synthetic)
     first = market.snapshot_at(start)
     progress("Reading the book", 0, 0)
-    default_book, default_collateral = workspace.data.default_book()
+    default_book, _ = workspace.data.default_book()
     held = read_book(workspace.store, request.book or default_book)
     if request.collateral is not None:
         held = with_collateral_file(held, request.collateral, first, unknown_accounts="list")
     priced, omitted = tradable_positions(held.book, first)
     kept = np.isin(np.array(held.book.instruments, np.str_), np.array(priced, np.str_))
-    del default_collateral
     plan = DayPlan(
         start=start,
         hours=request.hours,
@@ -176,9 +178,25 @@ async def opening_of(
     await margining.activate(inputs.scenarios_at(inputs.plan.start))
     run = await margining.calculate(MarginRequest(first, inputs.book))
     usd = dict(zip(run.accounts, run.requirement_usd.tolist(), strict=True))
+    options = _option_values(inputs.book, first, run.marks)
     initial = InitialCollateral(inputs.plan.multiple, inputs.plan.usdc_share)
-    deposits = collateral_from_requirements(usd, initial, inputs.rules, first)
+    deposits = collateral_from_requirements(usd, options, initial, inputs.rules, first)
     return _in_order(opened, deposits)
+
+
+def _option_values(
+    book: Book, snapshot: MarketSnapshot, marks: Mapping[str, Decimal]
+) -> dict[str, float]:
+    """Return the net option value of each account, US dollars."""
+    unit: list[float] = []
+    for name in book.instruments:
+        item = instrument_from_name(name)
+        is_valued = item.kind is Kind.OPTION and name in marks
+        scale = snapshot.index_usd[item.underlying] if item.is_inverse else 1.0
+        unit.append(float(marks[name]) * scale if is_valued else 0.0)
+    values = book.quantity * np.array(unit)[book.instrument_index]
+    sums = np.bincount(accounts_of_positions(book), values, len(book.accounts))
+    return dict(zip(book.accounts, sums.tolist(), strict=True))
 
 
 def _in_order(opened: Iterator[Command], deposits: Iterator[Command]) -> Iterator[Command]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
-from margin_cluster.simulation.path import PricePath
 
 from margin_actors.arrays import BoolArray, FloatArray
 from margin_actors.errors import MissingMarketData, Problem
@@ -23,6 +22,7 @@ from margin_actors.market.snapshots import (
     tenor_years,
 )
 from margin_actors.numerics.black76 import black76_price
+from margin_cluster.simulation.path import PricePath
 
 _DECIMALS_USD = 2
 _DECIMALS_COINS = 8
@@ -162,7 +162,7 @@ def _moved_options(
         bid=_positive(options.bid[rows] * ratio),
         ask=_positive(options.ask[rows] * ratio),
         mark=mark,
-        mark_vol=np.round(vol, 6),
+        mark_vol=np.asarray(np.round(vol, 6), np.float64),
         open_interest=options.open_interest[rows],
         volume=options.volume[rows],
     )

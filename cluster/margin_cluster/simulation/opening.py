@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from margin_cluster.simulation.members import CUSTODIAN
-
 from margin_actors.clearing.amounts import ASSETS, requirement_units, units_of
 from margin_actors.clearing.calls import CallParameters
 from margin_actors.clearing.house import Command
@@ -33,6 +31,7 @@ from margin_actors.market.books import Book, accounts_of_positions
 from margin_actors.market.instruments import Kind, instrument_from_name
 from margin_actors.market.portfolios import Collateral
 from margin_actors.market.snapshots import MarketSnapshot
+from margin_cluster.simulation.members import CUSTODIAN
 
 ACTOR = "opening"
 _TRADES_TOGETHER = 250
@@ -44,17 +43,22 @@ class InitialCollateral:
     """Collateral of accounts if no file of collateral is given."""
 
     multiple: Decimal = Decimal("1.15")
-    """Collateral after haircut as a multiple of the first requirement without collateral."""
+    """Resources at the start as a multiple of the first requirement: collateral after haircuts and
+    the value of the options."""
     usdc_share: Decimal = Decimal("0.7")
     """Share of it in USDC; the rest is in BTC."""
 
     def sentence(self) -> str:
         """Return the rule in words."""
         return (
-            f"Each account begins with collateral worth {100 * self.multiple:g} % of its first "
-            f"requirement after haircuts, {100 * self.usdc_share:g} % of it in USDC and the rest "
-            "in BTC."
+            f"Each account begins with resources of {_percent(self.multiple)} of its first "
+            "requirement: the value of its options and, after haircuts, collateral, of which "
+            f"{_percent(self.usdc_share)} is USDC and the rest BTC."
         )
+
+
+def _percent(share: Decimal) -> str:
+    return f"{(100 * share).normalize():f} %"
 
 
 def house_parameters(model: ModelParameters, calls: CallParameters) -> HouseParameters:
@@ -169,6 +173,7 @@ def _matched(pairs: Sequence[tuple[str, Decimal]]) -> Iterator[tuple[str, str, D
 
 def collateral_from_requirements(
     requirement_usd: Mapping[str, float],
+    option_usd: Mapping[str, float],
     rule: InitialCollateral,
     rules: HouseParameters,
     snapshot: MarketSnapshot,
@@ -179,6 +184,8 @@ def collateral_from_requirements(
     ----------
     requirement_usd : mapping of account to float
         US dollars, at least 0.
+    option_usd : mapping of account to float
+        Net option value, US dollars.
     rule : InitialCollateral
     rules : HouseParameters
         Haircuts.
@@ -188,10 +195,11 @@ def collateral_from_requirements(
     price = {"USDC": Decimal(1), "BTC": Decimal(repr(snapshot.index_usd["BTC"]))}
     shares = {"USDC": rule.usdc_share, "BTC": 1 - rule.usdc_share}
     for account, usd in requirement_usd.items():
-        value = Decimal(requirement_units(usd)) / 100 * rule.multiple
+        options = Decimal(f"{option_usd.get(account, 0.0):.2f}")
+        value = Decimal(requirement_units(usd)) / 100 * rule.multiple - options
         for asset, part in shares.items():
             counted = _counted(asset, rules)
-            if counted > 0 and part > 0:
+            if value > 0 and counted > 0 and part > 0:
                 yield from _deposit(
                     account, asset, value * part / counted / price[asset], snapshot.time
                 )

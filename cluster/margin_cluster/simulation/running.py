@@ -103,6 +103,11 @@ class DayRun:
         self._rules = ScheduleParameters(interval_seconds=parts.plan.every_seconds)
         self._scenarios_of: datetime | None = None
 
+    @property
+    def end(self) -> datetime:
+        """End of the day, UTC."""
+        return self._parts.plan.end
+
     async def open(self, commands: Iterator[Command]) -> None:
         """Record the opening of the day; what is recorded already is passed over.
 
@@ -197,6 +202,9 @@ class DayRun:
         if self._scenarios_of != day:
             await self._parts.margining.activate(self._parts.scenarios_at(day))
             self._scenarios_of = day
+        if time == self._parts.plan.start:
+            # The first session of funding begins with the opening and reads the entries after it.
+            self._clock.time = time + _SETTLING
         snapshot = self._parts.market.snapshot_at(time)
         prices = {name: Decimal(repr(price)) for name, price in snapshot.index_usd.items()}
         causes = tuple(str(reason) for reason in reasons)

@@ -1,6 +1,6 @@
 """What a simulated day shows while it runs: read from the committed state and log."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +14,7 @@ from margin_cluster.operations.machine import HouseLog
 _PAGE = 1_000
 SHOWN = 8
 """Accounts and messages that a view lists."""
+_COUNTED = (News.ISSUED, News.MET, News.OVERDUE, News.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,11 @@ class DayView:
     issued: int
     """Calls issued so far."""
     met: int
+    """Calls met so far, also late."""
     late: int
-    """Deadlines missed so far."""
+    """Calls that became overdue so far."""
     cancelled: int
-    defaults: int
+    """Calls that were cancelled, because the deficit disappeared."""
     open: int
     """Calls that are open now."""
     out_cents: int
@@ -71,7 +73,8 @@ class CallTally:
 
     number: int = 0
     """Number of the last event that was read."""
-    counts: Counter[News] = field(default_factory=Counter[News])
+    calls: dict[News, set[str]] = field(default_factory=lambda: defaultdict[News, set[str]](set))
+    """Ids of the calls of which something was announced."""
     messages: list[str] = field(default_factory=list[str])
 
     def read(self, log: HouseLog) -> None:
@@ -88,7 +91,7 @@ class CallTally:
     def _add(self, event: CallChanged, at: datetime) -> None:
         for effect in event.effects:
             if isinstance(effect, Announcement):
-                self.counts[effect.news] += 1
+                self.calls[effect.news].add(effect.call_id)
                 out = f"USD {effect.out_cents / 100:,.0f} unpaid"
                 words = effect.news.value.replace("_", " ")
                 self.messages.append(f"{at:%H:%M}  {event.account}: {words}, {out}")
@@ -117,7 +120,6 @@ def view_of(
     state = log.state
     cycle = state.cycle
     short = _short(state)
-    counts = tally.counts
     opened = open_calls(state)
     required = 0 if cycle is None else sum(cycle.requirement_cents)
     excess = 0 if cycle is None else sum(map(cycle.excess_cents, range(len(cycle.accounts))))
@@ -132,11 +134,7 @@ def view_of(
         required + excess,
         short,
         sum(one.deficit_cents for one in short),
-        counts[News.ISSUED],
-        counts[News.MET],
-        counts[News.OVERDUE],
-        counts[News.CANCELLED],
-        counts[News.DEFAULT_DECLARED],
+        *(len(tally.calls[news]) for news in _COUNTED),
         len(opened),
         sum(call.out_cents for call in opened),
         tuple(tally.messages[-SHOWN:]),

@@ -96,7 +96,7 @@ def cycle_line(now: CycleView, last: CycleView | None) -> Told:
         ("cycle", str(cycle.number)),
         ("calculation", cycle.calculation_id),
         ("market snapshot", cycle.snapshot_id),
-        ("scenario set", cycle.generation_id),
+        ("market and scenarios", cycle.generation_id),
         ("model", cycle.model_id),
     )
     was_short = last is not None and last.excess < 0
@@ -138,10 +138,6 @@ def _inputs(now: CycleView, last: CycleView) -> str:
         found.append(f"positions changed, last by entry {now.positions_number}")
     else:
         found.append("positions are unchanged")
-    for name, one, other in (
-        ("the model", now.cycle.model_id, last.cycle.model_id),
-        ("the scenario set", now.cycle.generation_id, last.cycle.generation_id),
-    ):
-        if one != other:
-            found.append(f"{name} was replaced")
+    if now.cycle.model_id != last.cycle.model_id:
+        found.append("the model was replaced")
     return ", ".join(found)

@@ -1,9 +1,10 @@
 """The story of one account: which events have a line, in which order, from where to where."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import groupby
 from typing import assert_never
 
 from margin_actors.clearing.amounts import value_of
@@ -50,6 +51,9 @@ from margin_actors.clearing.story.other_lines import (
     withdrawal_line,
 )
 from margin_actors.errors import MissingMarketData
+
+_TRADES_MAX = 5
+"""Largest number of trades of one time and actor that have a line each."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +170,32 @@ def account_story(
         "" if known is None else known.member,
         after.lead(account),
         opening,
-        tuple(lines),
+        tuple(_with_trades_joined(lines)),
         _position(after, account),
         teller.cycles,
         tuple(teller.models),
     )
+
+
+def _with_trades_joined(lines: Sequence[StoryLine]) -> Iterator[StoryLine]:
+    """Yield the lines; more than `_TRADES_MAX` trades of one time and actor become one line."""
+    for (is_trade, _, _), run in groupby(lines, _trade_key):
+        some = list(run)
+        if not is_trade or len(some) <= _TRADES_MAX:
+            yield from some
+            continue
+        first, last = some[0], some[-1]
+        text = (
+            f"{len(some):,} trades were booked, in entries {first.number:,} to {last.number:,}. "
+            f"The first: {first.told.text} The last: {last.told.text}"
+        )
+        references = (("first", first.event_id), ("last", last.event_id))
+        yield replace(last, told=replace(last.told, title="Trades booked", text=text,
+                                         references=references))  # fmt: skip
+
+
+def _trade_key(line: StoryLine) -> tuple[bool, datetime, str]:
+    return line.told.title == "Trade booked", line.at, line.actor
 
 
 def _position(state: HouseState, account: str) -> AccountPosition:

@@ -32,6 +32,7 @@ from margin_cluster.cli.schemas.clearing import (
     AuditLine,
     AuditPosition,
     AuditReference,
+    SimulateDayDocument,
 )
 from margin_cluster.cli.schemas.exports import (
     ArrayError,
@@ -103,6 +104,7 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
     LedgerVerifyDocument: ("ledger verify",),
     AuditDocument: ("audit",),
+    SimulateDayDocument: ("simulate-day",),
     ErrorDocument: ("every command that fails",),
 }
 """All documents, with the commands that print them."""
@@ -160,6 +162,7 @@ __all__ = [
     "RunDocument",
     "ScenariosDocument",
     "ScenariosListDocument",
+    "SimulateDayDocument",
     "StatusDocument",
     "SurfaceDocument",
     "TailScenario",

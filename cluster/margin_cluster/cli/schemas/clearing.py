@@ -91,3 +91,59 @@ class AuditDocument(Document):
     """Number of the last event of the log when it was read."""
     head_hash: str
     """Hash of the last entry, which covers all entries before it."""
+
+
+class SimulateDayDocument(Document):
+    """Result of a simulated day; amounts in US dollars."""
+
+    form_id: Literal["margin.simulate-day/1"] = Field(
+        default="margin.simulate-day/1", alias="schema"
+    )
+    """Name and version of this form."""
+    out: str
+    """Folder with ledger.sqlite, report.html and plan.json."""
+    plan_id: str
+    """Content id of everything that determines the log."""
+    start: datetime
+    """First minute of the day, UTC."""
+    end: datetime
+    """Last minute of the day, UTC."""
+    rules: list[str]
+    """The rules of the market, the collateral and the members in words."""
+    cycles: int
+    """Number of requirement cycles."""
+    accounts: int
+    """Number of clearing accounts."""
+    contracts_omitted: int
+    """Contracts of the book that the market does not price at the start."""
+    calls_issued: int
+    """Number of margin calls."""
+    calls_met: int
+    """Calls that are paid in full at the end."""
+    calls_overdue: int
+    """Calls that missed a deadline."""
+    calls_unpaid_usd: float
+    """Called and not paid at the end."""
+    accounts_short: int
+    """Accounts in deficit at the last cycle."""
+    deficit_usd: float
+    """Sum of their deficits, at least 0."""
+    requirement_usd: float
+    """Sum of the requirements at the last cycle."""
+    resources_usd: float
+    """Sum of the resources at the last cycle."""
+    settlements: list[str]
+    """Ids of the settlements that were booked."""
+    is_sound: bool
+    """True if the hash chain is intact and nothing was created or lost; otherwise the exit code is
+    2."""
+    findings: list[str]
+    """What is not sound."""
+    head_sequence: int
+    """Number of the last entry of the ledger."""
+    head_hash: str
+    """Its hash; equal plans on equal files give equal hashes."""
+    seconds: float
+    """Duration of the command's run, with opening and verification."""
+    synthetic: bool
+    """True if the market is synthetic."""

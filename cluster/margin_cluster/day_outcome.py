@@ -1,5 +1,6 @@
 """What a simulated day leaves: the timeline, the calls, and the checks of the ledger."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,12 +9,17 @@ from margin_actors.clearing.calls import Announcement, CallStatus, News, Tranche
 from margin_actors.clearing.house import HouseState
 from margin_actors.clearing.house.account_events import CallChanged
 from margin_actors.clearing.house.book_events import CycleRecorded
-from margin_actors.clearing.journal.integrity import held_at_custodians, position_sums, violations
+from margin_actors.clearing.journal.integrity import (
+    held_at_custodians,
+    integrity_findings,
+    position_sums,
+)
 from margin_cluster.ledger.database import Database
 from margin_cluster.ledger.verification import verify_ledger
 from margin_cluster.operations.machine import HouseLog
 
 _PAGE = 500
+_SETTLEMENT = re.compile(r"settlement:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(:.*:v\d+)?")
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,13 @@ def day_outcome(log: HouseLog, database: Database) -> DayOutcome:
             _note_call(calls, number, at, event)
     verified = verify_ledger(database)
     findings = [f"entry {one.sequence}: {one.what}" for one in verified.findings]
-    findings += violations(state.journal)
+    findings += integrity_findings(state.journal)
     findings += [
         f"positions in {name} sum to {total}"
         for name, total in position_sums(state.journal).items()
         if total
     ]
-    settled = tuple(name for name in state.commands if name.startswith("settlement:"))
+    settled = [name for name in state.commands if _SETTLEMENT.fullmatch(name)]
     return DayOutcome(
         tuple(points),
         tuple(calls.values()),
@@ -129,9 +135,7 @@ def _events(log: HouseLog) -> Iterator[tuple[int, datetime, CycleRecorded | Call
         token = page.token
 
 
-def _point(
-    number: int, cycle: CycleRecorded, short_since: dict[str, datetime]
-) -> TimelinePoint:
+def _point(number: int, cycle: CycleRecorded, short_since: dict[str, datetime]) -> TimelinePoint:
     excesses = list(map(cycle.excess_cents, range(len(cycle.accounts))))
     for account, excess in zip(cycle.accounts, excesses, strict=True):
         if excess < 0:
@@ -150,15 +154,11 @@ def _point(
     )
 
 
-def _note_call(
-    calls: dict[str, CallRecord], number: int, at: datetime, event: CallChanged
-) -> None:
+def _note_call(calls: dict[str, CallRecord], number: int, at: datetime, event: CallChanged) -> None:
     after = event.after
     if after.number == 0:
         return
-    record = calls.setdefault(
-        after.call_id, CallRecord(event.account, after.call_id, at, number)
-    )
+    record = calls.setdefault(after.call_id, CallRecord(event.account, after.call_id, at, number))
     for effect in event.effects:
         if isinstance(effect, TrancheIssued):
             record.called_cents += effect.amount_cents
