@@ -94,7 +94,7 @@ def _timeline(points: Sequence[TimelinePoint]) -> Panel:
             y=[100 * (point.index_usd[name] / start - 1) for point in points],
             customdata=[point.index_usd[name] for point in points],
             name=f"{name} index",
-            line={"color": COLOURS[2 + number], "width": 1.6},
+            line={"color": COLOURS[2 + 2 * (number % 2)], "width": 1.6},
             hovertemplate=f"{name} %{{customdata:,.2f}} (%{{y:+.1f}} %)<extra></extra>",
             row=1,
             col=1,
@@ -165,7 +165,7 @@ def _short_accounts(outcome: DayOutcome) -> Panel:
                 Cell(usd(cycle.option_cents[row] / 100)),
                 Cell(usd(cycle.unsettled_cents[row] / 100)),
                 Cell(f"{outcome.short_since[account]:%m-%d %H:%M}", "l"),
-                Cell(_why(outcome, call), "l long"),
+                Cell(_why(outcome, row, call), "l long"),
             ]
         )
     text = (
@@ -185,18 +185,29 @@ def _short_accounts(outcome: DayOutcome) -> Panel:
     )  # fmt: skip
 
 
-def _why(outcome: DayOutcome, call: CallRecord | None) -> str:
-    rules = outcome.state.parameters.calls
-    if call is None or call.status in (CallStatus.MET, CallStatus.CANCELLED, CallStatus.NONE):
-        return (
-            f"not called: below the minimum transfer of {usd(rules.minimum_transfer_usd)} or the "
-            f"trigger of {rules.trigger_basis_points / 100:g} %"
-        )
+def _why(outcome: DayOutcome, row: int, call: CallRecord | None) -> str:
+    if call is None or not call.out_cents:
+        return _not_called(outcome, row)
     unpaid = usd(call.out_cents / 100)
     if call.overdue is not None:
         return f"call of {call.issued:%m-%d %H:%M} overdue since {call.overdue:%H:%M}, {unpaid} out"
     due = "" if call.due is None else f", due {call.due:%H:%M}"
     return f"call of {call.issued:%m-%d %H:%M} is {_words(call.status)}, {unpaid} out{due}"
+
+
+def _not_called(outcome: DayOutcome, row: int) -> str:
+    """Return the rule by which a deficit is not called."""
+    rules, cycle = outcome.state.parameters.calls, outcome.state.cycle
+    assert cycle is not None
+    deficit = -cycle.excess_cents(row)
+    if deficit < rules.minimum_transfer_cents:
+        return f"not called: below the minimum transfer of {usd(rules.minimum_transfer_usd)}"
+    resources = cycle.requirement_cents[row] - deficit
+    used = 100 * cycle.requirement_cents[row] / resources if resources > 0 else float("inf")
+    return (
+        f"not called: the requirement is {used:.1f} % of the resources, at or below the trigger "
+        f"of {rules.trigger_basis_points / 100:g} %"
+    )
 
 
 def _calls(outcome: DayOutcome) -> Panel:
@@ -218,8 +229,8 @@ def _calls(outcome: DayOutcome) -> Panel:
     more = len(outcome.calls) - _CALLS_MAX
     return Panel(
         "Every call of the day",
-        "US dollars, times in UTC; called: with all increases, before reductions. `margin audit "
-        "ACCOUNT` tells the whole story of an account."
+        "US dollars, times in UTC; called: with all increases, before reductions. The command "
+        "margin audit ACCOUNT shows the whole story of an account."
         + (f" The first {_CALLS_MAX:,}; {more:,} more are in the ledger." if more > 0 else ""),
         None,
         (

@@ -16,6 +16,7 @@ from margin_actors.engine.parameters import ModelParameters
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import MarginError, MissingMarketData, Problem
 from margin_actors.market.books import Book, accounts_of_positions, select_instruments
+from margin_actors.market.candles import Candles
 from margin_actors.market.instruments import Kind, instrument_from_name
 from margin_actors.market.portfolios import Collateral
 from margin_actors.market.snapshots import MarketSnapshot
@@ -249,32 +250,36 @@ def _closes(
     workspace: Workspace, underlying: str, start: datetime, end: datetime
 ) -> tuple[list[tuple[int, float]], str]:
     """Return (end of the candle in ms, close) of the finest recorded prices, and their name."""
-    sources = [
-        source
-        for source in workspace.data.prices
-        if underlying in source.name
-        and source.interval_seconds
-        and source.interval_seconds <= _INTERVAL_MAX
-    ]
-    for item in sorted(sources, key=lambda s: (s.interval_seconds, "perp" in s.name, s.name)):
+    found: list[tuple[int, bool, str, list[tuple[int, float]]]] = []
+    for item in workspace.data.prices:
+        if underlying not in item.name or (item.interval_seconds or 0) > _INTERVAL_MAX:
+            continue
         try:
             candles, _ = load_candles(item, underlying, workspace.store)
         except MarginError:
             continue  # `margin data check` reports it; other prices may be readable
-        known = np.isfinite(candles.close) & ~np.isnat(candles.open_time)
-        time = candles.close_time
-        first = _stamp(start - timedelta(seconds=2 * _INTERVAL_MAX))
-        inside = known & (time >= first) & (time <= _stamp(end))
-        if inside.any() and time[inside].min() <= _stamp(start) and _covers(time[inside], end):
-            order = np.argsort(time[inside], kind="stable")
-            stamps = time[inside][order].astype(np.int64).tolist()
-            return list(zip(stamps, candles.close[inside][order].tolist(), strict=True)), item.name
+        pairs = _pairs_within(candles, start, end)
+        if pairs and candles.interval_seconds <= _INTERVAL_MAX:
+            found.append((candles.interval_seconds, "perp" in item.name, item.name, pairs))
+    if found:
+        _, _, name, pairs = min(found)
+        return pairs, name
     problem = Problem(underlying, "no recorded prices of an hour or less cover the day")
     raise MissingMarketData("the index of the day is not known", [problem])
 
 
-def _covers(time: TimeArray, end: datetime) -> bool:
-    return bool(time.max() >= _stamp(end - timedelta(seconds=2 * _INTERVAL_MAX)))
+def _pairs_within(candles: Candles, start: datetime, end: datetime) -> list[tuple[int, float]]:
+    """Return (end of the candle in ms, close) of a period; empty if it is not covered."""
+    known = np.isfinite(candles.close) & ~np.isnat(candles.open_time)
+    time = candles.close_time
+    margin = timedelta(seconds=2 * _INTERVAL_MAX)
+    inside = known & (time >= _stamp(start - margin)) & (time <= _stamp(end))
+    times = time[inside]
+    if not times.size or times.min() > _stamp(start) or times.max() < _stamp(end - margin):
+        return []
+    order = np.argsort(times, kind="stable")
+    stamps = times[order].astype(np.int64).tolist()
+    return list(zip(stamps, candles.close[inside][order].tolist(), strict=True))
 
 
 def _stamp(time: datetime) -> np.datetime64:

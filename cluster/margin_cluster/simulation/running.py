@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from margin_actors.clearing.house import Command, Decision
+from margin_actors.clearing.house import Command, Decision, HouseState
 from margin_actors.clearing.house.commands import FireTimers
+from margin_actors.clearing.house.schedule import timers_due
 from margin_actors.clearing.settlement import IndexTick
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import InvalidRequest, Problem
@@ -38,6 +39,8 @@ from margin_cluster.simulation.tally import CallTally, DayView, view_of
 MINUTE = timedelta(minutes=1)
 _SETTLING = timedelta(seconds=1)
 """Time from the beginning of a minute to settlement, so that the state at the minute is final."""
+_QUIET = timedelta(minutes=3)
+"""Time without an entry after which the clock is recorded, so that it does not appear to jump."""
 _COMMANDS_TOGETHER = 20
 
 
@@ -161,11 +164,7 @@ class DayRun:
         """
         self._clock.time = time
         reasons = self._is_cycle_due(time)
-        state = self._log.refresh().state
-        if state.clock is None or state.clock.now < time:
-            actions = due_actions(state, time, self._parts.plan.members)
-            timers = FireTimers(f"timers:{time.isoformat()}", ACTOR)
-            self._log.commit([*actions, timers])
+        self._act(self._log.refresh().state, time)
         if reasons:
             await self._cycle(time, reasons)
         self._clock.time = time + _SETTLING
@@ -174,6 +173,16 @@ class DayRun:
         self._tally.read(self._log)
         index = self._parts.market.index_at(time)
         return view_of(self._log, self._tally, time, index, self._start_usd)
+
+    def _act(self, state: HouseState, time: datetime) -> None:
+        """Let members act and timers fire, in one transaction; none if nothing is due."""
+        if state.clock is None or state.clock.now >= time:
+            return
+        actions = due_actions(state, time, self._parts.plan.members)
+        is_quiet = time - state.clock.now >= _QUIET
+        if actions or is_quiet or timers_due(state, time):
+            timers = FireTimers(f"timers:{time.isoformat()}", ACTOR)
+            self._log.commit([*actions, timers])
 
     def _is_cycle_due(self, time: datetime) -> tuple[Reason, ...]:
         """Return the reasons for a cycle at a minute; empty if none starts.

@@ -123,21 +123,25 @@ def view_of(
     opened = open_calls(state)
     required = 0 if cycle is None else sum(cycle.requirement_cents)
     excess = 0 if cycle is None else sum(map(cycle.excess_cents, range(len(cycle.accounts))))
+    issued, met, late, cancelled = (len(tally.calls[news]) for news in _COUNTED)
     return DayView(
-        time,
-        index_usd,
-        {name: price / start_usd[name] - 1.0 for name, price in index_usd.items()},
-        0 if cycle is None else cycle.number,
-        state.number,
-        len(state.accounts),
-        required,
-        required + excess,
-        short,
-        sum(one.deficit_cents for one in short),
-        *(len(tally.calls[news]) for news in _COUNTED),
-        len(opened),
-        sum(call.out_cents for call in opened),
-        tuple(tally.messages[-SHOWN:]),
+        time=time,
+        index_usd=index_usd,
+        change={name: price / start_usd[name] - 1.0 for name, price in index_usd.items()},
+        cycles=0 if cycle is None else cycle.number,
+        entries=state.number,
+        accounts=len(state.accounts),
+        requirement_cents=required,
+        resources_cents=required + excess,
+        short=short,
+        deficit_cents=sum(one.deficit_cents for one in short),
+        issued=issued,
+        met=met,
+        late=late,
+        cancelled=cancelled,
+        open=len(opened),
+        out_cents=sum(call.out_cents for call in opened),
+        messages=tuple(tally.messages[-SHOWN:]),
     )
 
 
