@@ -47,9 +47,11 @@ def screen(view: DayView, start: datetime, end: datetime, speed: float) -> Rende
         Text(f"{view.time:%a %Y-%m-%d %H:%M} UTC", style="bold"),
         Text(f"{speed:,.0f} × real time, {view.cycles:,} cycles, {view.entries:,} entries", "dim"),
     )
+    bar = Table.grid(expand=True)
+    bar.add_row(ProgressBar(total=1.0, completed=min(max(done, 0.0), 1.0)))
     return Group(
         head,
-        ProgressBar(total=1.0, completed=min(max(done, 0.0), 1.0)),
+        bar,
         _index(view),
         _figures(view),
         _short(view),

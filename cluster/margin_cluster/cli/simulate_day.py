@@ -19,7 +19,15 @@ from rich.table import Table
 from margin_actors.engine.parameters.presets import DEFAULT_PRESET
 from margin_actors.errors import InvalidParameters, InvalidRequest, Problem
 from margin_actors.progress import ProgressCallback
-from margin_cluster.cli.console import err, opened_workspace, out, print_json, print_plain, settings
+from margin_cluster.cli.console import (
+    err,
+    opened_workspace,
+    out,
+    print_json,
+    print_plain,
+    settings,
+    stages,
+)
 from margin_cluster.cli.day_screen import ShowView, day_screen, millions
 from margin_cluster.cli.errors import EXIT_INTERRUPTED, EXIT_INVALID, reporting_errors
 from margin_cluster.cli.options import AsJson, BookFile, CollateralFile, Data, Model
@@ -43,7 +51,7 @@ from margin_cluster.simulation import (
 from margin_cluster.simulation.inputs import DayRequest, opening_of
 from margin_cluster.simulation.plan import PLAN_FILE, DayPlan, read_plan
 from margin_cluster.simulation.running import DayParts
-from margin_cluster.wiring import Workspace, load_model, time_from_text
+from margin_cluster.wiring import load_model, time_from_text
 
 LEDGER_FILE, REPORT_FILE = "ledger.sqlite", "report.html"
 _UNITS = {"s": 1, "m": 60, "h": 3_600}
@@ -105,11 +113,11 @@ def simulate_day(
     request = _with_data(request)
     with opened_workspace(request.data, quiet=as_json) as (workspace, progress):
         inputs = prepare_day(workspace, request, progress=progress)
-        if resume:
-            _require_same(inputs.plan, read_plan(out_dir))
-        out_dir.mkdir(parents=True, exist_ok=True)
-        inputs.plan.write(out_dir)
-        done = _run(workspace, inputs, out_dir, pace, progress, as_json=as_json)
+    if resume:
+        _require_same(inputs.plan, read_plan(out_dir))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    inputs.plan.write(out_dir)
+    done = _run(inputs, out_dir, pace, quiet=as_json)
     if done is None:
         print_plain(
             f"\nInterrupted; the ledger is complete up to this minute. To continue:\n"
@@ -121,35 +129,30 @@ def simulate_day(
 
 
 def _run(
-    workspace: Workspace,
-    inputs: DayInputs,
-    folder: Path,
-    pace: float,
-    progress: ProgressCallback,
-    *,
-    as_json: bool,
+    inputs: DayInputs, folder: Path, pace: float, *, quiet: bool
 ) -> tuple[DayOutcome, float] | None:
     """Run the day; return its outcome and duration in seconds, or None if it was interrupted."""
     clock = VirtualClock(inputs.plan.start)
-    margining = EmbeddedMargining(inputs.model, threads=workspace.settings.threads)
+    margining = EmbeddedMargining(inputs.model, threads=inputs.workspace.settings.threads)
     url = sqlite_url((folder / LEDGER_FILE).resolve())
     with closing(Ledger(url)) as ledger, closing(clearing_log(ledger.database, clock)) as log:
         run = DayRun(
             DayParts(inputs.plan, log, clock, margining, inputs.market, inputs.scenarios_at)
         )
         began = time.perf_counter()
-        if not as_json:
-            for sentence in inputs.sentences():
-                err.print(sentence, highlight=False)
+        for sentence in () if quiet else inputs.sentences():
+            err.print(sentence, highlight=False)
         with _interruptible() as is_stopping:
             if run.resumes_at() == inputs.plan.start:
-                asyncio.run(_open(run, inputs, margining, progress))
-            with day_screen(inputs.plan.start, inputs.plan.end, quiet=as_json) as show:
+                with stages(quiet=quiet) as progress:
+                    asyncio.run(_open(run, inputs, margining, progress))
+            with day_screen(inputs.plan.start, inputs.plan.end, quiet=quiet) as show:
                 is_complete = asyncio.run(_follow(run, pace, show, is_stopping))
         if not is_complete:
             return None
-        progress("Verifying the ledger", 0, 0)
-        return day_outcome(log, ledger.database), time.perf_counter() - began
+        with stages(quiet=quiet) as progress:
+            progress("Verifying the ledger", 0, 0)
+            return day_outcome(log, ledger.database), time.perf_counter() - began
 
 
 async def _open(
@@ -243,7 +246,7 @@ def _show(outcome: DayOutcome, folder: Path, seconds: float) -> None:
     out.print(table)
     simulated = (outcome.timeline[-1].time - outcome.timeline[0].time).total_seconds()
     print_plain(
-        f"{simulated / 3600:g} hours in {seconds:,.0f} seconds, with opening and verification "
+        f"{simulated / 3600:.1f} hours in {seconds:,.0f} seconds, with opening and verification "
         f"({simulated / seconds:,.0f} × real time)."
     )
     print_plain(f"Last entry {outcome.head_sequence:,}:{outcome.head_hash}")

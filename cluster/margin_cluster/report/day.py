@@ -64,10 +64,17 @@ def verdict(outcome: DayOutcome) -> list[str]:
         f"(lowest {100 * (min(p.index_usd[name] for p in outcome.timeline) / price - 1):+.1f} %)"
         for name, price in sorted(first.index_usd.items())
     ).replace("-", "\N{MINUS SIGN}")
-    ending = (
-        f"At the end, {last.short:,} accounts are short, by {_usd(last.deficit_cents)}, and "
-        f"{len(unpaid):,} calls over {_usd(sum(call.out_cents for call in unpaid))} are unpaid."
+    short = (
+        f"At the end, {last.short:,} accounts are short, by {_usd(last.deficit_cents)}"
+        if last.short
+        else "At the end, no account is short"
     )
+    owed = (
+        f"{_calls_of(len(unpaid))} with {_usd(sum(call.out_cents for call in unpaid))} unpaid"
+        if unpaid
+        else "all calls are paid or cancelled"
+    )
+    ending = f"{short}; {owed}."
     sound = (
         "The hash chain of the ledger is intact, and no money or position was created or lost."
         if outcome.is_sound
@@ -273,6 +280,10 @@ def _stamp(time: datetime) -> str:
 
 def _words(status: CallStatus) -> str:
     return status.value.replace("_", " ")
+
+
+def _calls_of(count: int) -> str:
+    return "1 call is open," if count == 1 else f"{count:,} calls are open,"
 
 
 def _usd(cents: int) -> str:
