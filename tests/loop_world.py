@@ -1,6 +1,7 @@
 """A clearing house in a SQLite ledger with a small market, for tests of the loop."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -9,12 +10,13 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 from made import made_scenarios, model
 from margin_cluster.ledger import Ledger, sqlite_url
 from margin_cluster.operations.cycle import CycleInputs, CycleRunner
 from margin_cluster.operations.embedded import EmbeddedMargining
 from margin_cluster.operations.machine import HouseLog, clearing_log
-from small_chain import small_snapshot
+from small_chain import quotes_of, small_snapshot
 
 from margin_actors.clearing.amounts import ASSETS
 from margin_actors.clearing.house import Command, Decision, HouseState
@@ -55,18 +57,26 @@ def small_scenarios(seed: int = 0) -> ScenarioSet:
 def snapshot_at(time: datetime, *, index: float = 1.0) -> MarketSnapshot:
     """The small market at a time: all prices as they are, the index of all coins scaled."""
     base = small_snapshot()
+    kept = [k for k, e in enumerate(base.expiries) if e.expiry > time]
     expiries = tuple(
-        replace(e, forward_usd=index * e.forward_usd, tenor_years=years)
-        for e in base.expiries
-        if (years := (e.expiry - time).total_seconds() / (365.0 * 86_400.0)) > 0
+        replace(
+            base.expiries[k],
+            forward_usd=index * base.expiries[k].forward_usd,
+            tenor_years=(base.expiries[k].expiry - time).total_seconds() / (365.0 * 86_400.0),
+        )
+        for k in kept
     )
-    assert len(expiries) == len(base.expiries)
+    place = np.full(len(base.expiries), -1)
+    place[kept] = np.arange(len(kept))
+    options = quotes_of(base.options, np.flatnonzero(place[base.options.expiry_index] >= 0))
+    options = replace(options, expiry_index=place[options.expiry_index].astype(np.int32))
     return replace(
         base,
         time=time,
         index_usd={u: index * p for u, p in base.index_usd.items()},
         perpetual_usd={u: index * p for u, p in base.perpetual_usd.items()},
         expiries=expiries,
+        options=options,
     )
 
 
@@ -147,8 +157,25 @@ class World:
         return CycleRunner(self.log, self.margining)
 
 
+class WorldClock:
+    """The clock of a world: it moves when a test or the loop's sleep moves it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def time(self) -> float:
+        return self._world.now.timestamp()
+
+    def monotonic(self) -> float:
+        return self._world.now.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        self._world.now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+
 @contextmanager
-def opened_world(folder: Path, *, start: datetime | None = None) -> Iterator[World]:
+def opened_world(folder: Path, *, start: datetime | None = None) -> Generator[World]:
     first = start or small_snapshot().time
     url = sqlite_url(folder / "house.db")
     margining = EmbeddedMargining(small_model(), small_scenarios(), threads=2)

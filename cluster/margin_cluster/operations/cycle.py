@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 import structlog
@@ -48,6 +49,8 @@ class CycleInputs:
     """Factor on margins, at least 1; larger while data are old."""
     causes: tuple[str, ...] = ()
     """Why the cycle runs."""
+    valued_at: datetime | None = None
+    """Time of the market data, UTC, not in the future; None for the time of the snapshot."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,7 @@ def _command(
         snapshot_id=run.snapshot_id,
         generation_id=run.generation_id,
         model_id=run.model_id,
-        valued_at=inputs.snapshot.time,
+        valued_at=inputs.valued_at or inputs.snapshot.time,
         read_number=book.number,
         prices=dict(inputs.prices),
         marks=marks,

@@ -32,6 +32,9 @@ class Cause(StrEnum):
     """The last cycle failed."""
 
 
+_MOVES = (Cause.INDEX, Cause.VOLATILITY)
+
+
 class ScheduleParameters(ParameterSection):
     """When cycles run."""
 
@@ -45,6 +48,9 @@ class ScheduleParameters(ParameterSection):
     """The same for a volatility index, volatility points."""
     trade_usd: float = Field(default=10_000_000.0, gt=0.0)
     """Value of the underlying of a trade, or of trades since the last cycle, that triggers one."""
+    fresh_seconds: float = Field(default=10.0, ge=0.0)
+    """A cycle that only a move of the market has triggered waits up to this long for a snapshot
+    that contains the move."""
     retry_seconds: float = Field(default=5.0, gt=0.0)
     """Wait after a failed cycle; it doubles with each further failure."""
     retry_seconds_max: float = Field(default=60.0, gt=0.0)
@@ -58,6 +64,8 @@ class Reason:
     cause: Cause
     detail: str = ""
     """What was observed, or who asked."""
+    since: datetime = _EPOCH
+    """When it arose, UTC."""
 
     def __str__(self) -> str:
         return f"{self.cause.value}: {self.detail}" if self.detail else self.cause.value
@@ -86,6 +94,14 @@ class VolatilityObserved:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotUsed:
+    """A snapshot is in use, from the next cycle on."""
+
+    time: datetime
+    """Time of its data, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
 class TradeBooked:
     """A trade was booked in the clearing house."""
 
@@ -106,6 +122,11 @@ class MarketReady:
 
 
 @dataclass(frozen=True, slots=True)
+class MarketLost:
+    """The snapshot in use is too old for a cycle; reasons wait until `MarketReady`."""
+
+
+@dataclass(frozen=True, slots=True)
 class CycleFinished:
     """The running cycle has ended."""
 
@@ -121,9 +142,11 @@ ScheduleEvent: TypeAlias = (
     TimePassed
     | IndexObserved
     | VolatilityObserved
+    | SnapshotUsed
     | TradeBooked
     | CycleRequested
     | MarketReady
+    | MarketLost
     | CycleFinished
     | CycleElsewhere
 )
@@ -147,6 +170,8 @@ class ScheduleState:
     """Number of failures since the last success."""
     not_before: datetime = _EPOCH
     """Earliest time of the next start after a failure."""
+    snapshot_time: datetime = _EPOCH
+    """Time of the snapshot in use, UTC."""
     latest: Mapping[str, float] = field(default_factory=dict[str, float])
     """Last observation by ``index:BTC`` or ``volatility:BTC``."""
     anchors: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -203,6 +228,8 @@ def _observed(
             return _moved(state, Cause.INDEX, event.underlying, event.price_usd, parameters)
         case VolatilityObserved():
             return _moved(state, Cause.VOLATILITY, event.underlying, event.points, parameters)
+        case SnapshotUsed():
+            return replace(state, snapshot_time=max(event.time, state.snapshot_time))
         case TradeBooked():
             traded = state.traded_usd + event.usd
             state = replace(state, traded_usd=traded)
@@ -213,6 +240,8 @@ def _observed(
             return _with_reason(state, Reason(Cause.REQUEST, event.by))
         case MarketReady():
             return replace(state, is_ready=True)
+        case MarketLost():
+            return replace(state, is_ready=False)
         case CycleFinished():
             return _finished(state, event, parameters)
         case CycleElsewhere():
@@ -243,7 +272,7 @@ def _moved(
 def _with_reason(state: ScheduleState, reason: Reason) -> ScheduleState:
     if any(known.cause is reason.cause for known in state.waiting):
         return state
-    return replace(state, waiting=(*state.waiting, reason))
+    return replace(state, waiting=(*state.waiting, replace(reason, since=state.now)))
 
 
 def _finished(
@@ -288,10 +317,16 @@ def _started(state: ScheduleState, parameters: ScheduleParameters) -> ScheduleSt
 
 
 def _earliest_start(state: ScheduleState, parameters: ScheduleParameters) -> datetime:
-    if state.last_start is None:
-        return state.not_before
-    distance = timedelta(seconds=parameters.distance_seconds)
-    return max(state.not_before, state.last_start + distance)
+    earliest = state.not_before
+    if state.last_start is not None:
+        distance = timedelta(seconds=parameters.distance_seconds)
+        earliest = max(earliest, state.last_start + distance)
+    if state.waiting and all(reason.cause in _MOVES for reason in state.waiting):
+        since = state.waiting[0].since
+        if state.snapshot_time < since:
+            fresh = timedelta(seconds=parameters.fresh_seconds)
+            earliest = max(earliest, since + fresh)
+    return earliest
 
 
 def _wake_at(state: ScheduleState, parameters: ScheduleParameters) -> datetime:
@@ -308,11 +343,13 @@ __all__ = [
     "CycleFinished",
     "CycleRequested",
     "IndexObserved",
+    "MarketLost",
     "MarketReady",
     "Reason",
     "ScheduleEvent",
     "ScheduleParameters",
     "ScheduleState",
+    "SnapshotUsed",
     "Step",
     "TimePassed",
     "TradeBooked",

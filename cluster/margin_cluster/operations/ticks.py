@@ -7,6 +7,7 @@ crash is passed over, so that its time counts as missing.
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,7 +30,7 @@ class TickSource(Protocol):
 
 
 class TickFiles:
-    """Appends values of the index to files and reads them; `receive` belongs to one thread.
+    """Appends values of the index to files and reads them; for any thread.
 
     Parameters
     ----------
@@ -43,36 +44,43 @@ class TickFiles:
         self._folder, self._source = folder, source
         self._open: dict[Path, IO[bytes]] = {}
         self._last_ms: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def receive(self, tick: FeedTick) -> None:
         """Append a value; one that is not later than the last one of its underlying is ignored."""
-        if tick.source != self._source or tick.time_ms <= self._last_ms.get(tick.underlying, 0):
+        if tick.source != self._source:
             return
-        self._last_ms[tick.underlying] = tick.time_ms
-        path = self._path(tick.underlying, _time(tick.time_ms))
-        file = self._open.get(path)
-        if file is None:
-            self._close_others(tick.underlying)
-            file = self._open[path] = _opened(path)
-        file.write(json.dumps([tick.time_ms, repr(tick.price_usd)]).encode() + b"\n")
+        with self._lock:
+            if tick.time_ms <= self._last_ms.get(tick.underlying, 0):
+                return
+            self._last_ms[tick.underlying] = tick.time_ms
+            path = self._path(tick.underlying, _time(tick.time_ms))
+            file = self._open.get(path)
+            if file is None:
+                self._close_others(tick.underlying)
+                file = self._open[path] = _opened(path)
+            file.write(json.dumps([tick.time_ms, repr(tick.price_usd)]).encode() + b"\n")
 
     def flush(self) -> None:
         """Write what was received to the disk; raises OSError if that fails."""
-        for file in self._open.values():
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock:
+            for file in self._open.values():
+                file.flush()
+                os.fsync(file.fileno())
 
     def close(self) -> None:
         """Write what was received and close the files."""
         self.flush()
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
+        with self._lock:
+            for file in self._open.values():
+                file.close()
+            self._open.clear()
 
     def ticks(self, underlying: str, start: datetime, end: datetime) -> Sequence[IndexTick]:
         """Return recorded values; see `TickSource.ticks`."""
-        for file in self._open.values():
-            file.flush()
+        with self._lock:
+            for file in self._open.values():
+                file.flush()
         found: dict[datetime, Decimal] = {}
         day = start.date()
         while day <= end.date():
