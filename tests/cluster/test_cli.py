@@ -60,6 +60,7 @@ def test_the_report_needs_nothing_from_outside_and_says_synthetic(synthetic_run:
     body = body_of(html)
     assert "SYNTHETIC DATA" in body
     assert "src=" not in body
+    assert f"margin run --out {synthetic_run}" in body
     assert re.findall(r"<link[^>]*>", html[:3000]) == ['<link rel="icon" href="data:,">']
     for part in ("resources of the largest accounts", "Scenarios in the tails",
                  "volatility surface", "Data quality", "Profit and loss distribution"):  # fmt: skip

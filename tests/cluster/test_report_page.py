@@ -1,5 +1,6 @@
 """The report of a run: page one, charts, previous close, in a browser and on paper."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,9 +11,13 @@ import numpy as np
 import plotly.offline
 import pytest
 from browser import Browser, started_browser
+from margin_cluster import report
 from margin_cluster.cli.console import settings
 from margin_cluster.previous_close import read_previous_close
-from margin_cluster.report import ReportOrigin, page, report_html
+from margin_cluster.report import ReportOrigin, officer_html, page, report_html
+from margin_cluster.report.figures import component_colour
+from margin_cluster.report.from_run import officer_page as page_of_run
+from margin_cluster.report.panels import COLOURS
 from margin_cluster.report.scripts import PLOTLY, vendored
 from margin_cluster.results import CalculationOutput, write_tables
 from margin_cluster.runs import RunRequest, run_margin
@@ -60,6 +65,11 @@ def results(output: CalculationOutput, tmp_path: Path) -> Path:
     before = f"{day - timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"
     short.write_text(short.read_text().replace(written, before))
     return earlier
+
+
+def page_one(output: CalculationOutput) -> str:
+    """Return the text of the risk officer's page of a run, without the charts."""
+    return body_of(officer_html(page_of_run(output, ORIGIN)))
 
 
 def test_page_one_ranks_the_accounts_in_deficit(output: CalculationOutput, html: str) -> None:
@@ -120,14 +130,14 @@ def test_the_previous_close_gives_changes_and_since_when(
     margins = output.result.margins
     assert set(sums) == set(margins.components_used)
     assert sum(sums.values()) == pytest.approx(float(margins.initial_margin_usd.sum()))
-    body = body_of(report_html(replace(output, previous=previous), ORIGIN))
+    body = page_one(replace(output, previous=previous))
     since = output.snapshot.time - timedelta(days=3)
     assert f"short since {since:%Y-%m-%d %H:%M} UTC" in body
     assert "0 accounts became short since" in body
     assert previous.digest in body
     # An account that had enough resources at the previous close is new.
     none = replace(previous, short_since={}, excess_usd=dict.fromkeys(previous.members, 1.0))
-    body = body_of(report_html(replace(output, previous=none), ORIGIN))
+    body = page_one(replace(output, previous=none))
     assert "new since the previous close" in body
     assert "were 0 US dollars" in body
 
@@ -139,10 +149,10 @@ def test_without_a_previous_close_the_time_is_an_upper_bound(html: str) -> None:
 
 
 def test_without_collateral_resources_are_unknown(output: CalculationOutput) -> None:
-    page = body_of(report_html(replace(output, equity=None), ORIGIN))
-    assert "Resources are unknown: no collateral was given" in page
-    assert "<h2>Largest requirements</h2>" in page
-    assert "Shortfalls" not in page
+    shown = page_one(replace(output, equity=None))
+    assert "Resources are unknown: no collateral was given" in shown
+    assert "<h2>Largest requirements</h2>" in shown
+    assert "Shortfalls" not in shown
 
 
 def test_the_identity_names_time_data_model_software_and_command(
@@ -159,7 +169,40 @@ def test_the_identity_names_time_data_model_software_and_command(
         assert text in block, text
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "dark")])
+def test_no_report_can_be_written_without_an_identity() -> None:
+    writers = [name for name in report.__all__ if name.endswith("_html")]
+    assert len(writers) >= 8
+    for name in writers:
+        given = inspect.signature(getattr(report, name)).parameters
+        # The record of the risk officer's page contains its identity.
+        wanted = {"report_html": "origin", "officer_html": "page"}.get(name, "identity")
+        assert given[wanted].default is inspect.Parameter.empty, name
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of WCAG 2.1, "contrast ratio"."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_lines_and_bars_of_charts_have_a_contrast_of_at_least_3_in_both_schemes(html: str) -> None:
+    dark = dict(re.findall(r'"(#\w{6})":"(#\w{6})"', html))
+    assert len(dark) > 5
+    for colour in {*COLOURS, *(component_colour(k) for k in range(15)), "#8793a1"}:
+        assert contrast(colour, "#ffffff") >= 3.0, colour
+        assert contrast(dark.get(colour, colour), "#18212b") >= 3.0, colour
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(1440, "light"), pytest.param(1440, "dark", marks=pytest.mark.slow), (390, "dark")],
+)
 def test_the_report_draws_every_figure_and_fits(
     browser: Browser, html: str, tmp_path: Path, width: int, scheme: str
 ) -> None:

@@ -1,6 +1,7 @@
 """The full model and its studies from the command line, on the synthetic set and on real data."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +216,13 @@ def test_methods_side_by_side(tmp_path: Path) -> None:
     assert table.column("span.requirement_usd").to_numpy().sum() == pytest.approx(
         by["span"]["account_usd"]
     )
-    assert "Offsets recognised" in (out / "report.html").read_text()
+    body = body_of(out / "report.html")
+    assert "Offsets recognised" in body
+    block = body[body.index('id="identity"') :]
+    assert "margin compare" in block
+    assert load_model("span").id in block
+    assert len(re.findall(r"<code>[0-9a-f]{64}</code>", block)) >= 3
+    assert "SYNTHETIC" in block
 
 
 def test_a_backtest_of_some_days(tmp_path: Path, small: Path) -> None:

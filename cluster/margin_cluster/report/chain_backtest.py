@@ -184,7 +184,7 @@ def _portfolios(history: RequirementHistory) -> list[Panel]:
         required = history.requirement_usd[known, a]
         figure = go.Figure()
         for label, values, colour in (
-            ("loss", loss, "#c5ccd6"),
+            ("loss", loss, "#8793a1"),
             ("core", history.core_usd[known, a], figures.GREY),
             ("requirement", required, figures.BLUE),
         ):

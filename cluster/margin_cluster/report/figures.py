@@ -11,11 +11,11 @@ from margin_actors.numerics.black76 import black76_implied_deviation
 from margin_cluster.results import CalculationOutput
 
 INK, PAPER, GRID = "#1d2733", "rgba(0,0,0,0)", "#e4e8ee"
-BLUE, RED, AMBER, GREEN, GREY = "#2563a8", "#c0392b", "#d68a1c", "#2e8b6f", "#8b97a5"
+BLUE, RED, AMBER, GREEN, GREY = "#2563a8", "#c0392b", "#bd7710", "#2e8b6f", "#788593"
 _SCALE = [[0.0, "#173f6b"], [0.35, "#236a96"], [0.6, "#3b7f6b"], [0.8, "#966710"], [1.0, "#b0401c"]]
 """Colours of surfaces; white text has a contrast of at least 4.5 : 1 on each."""
 _COMPONENT_COLOURS = (
-    BLUE, GREY, "#6b4fa0", "#7cc0a5", "#b05a7a", "#9aa7b5", AMBER, GREEN, RED, "#c98bdb",
+    BLUE, GREY, "#6b4fa0", "#3a9476", "#b05a7a", "#66778a", AMBER, GREEN, RED, "#ab66c2",
     "#5c7f2b", "#a06a3c", "#3f8f9c", "#d4719a", "#55606d",
 )  # fmt: skip
 """Colours of the components in summation order; they repeat if a model has more components."""
@@ -80,7 +80,7 @@ def distribution(output: CalculationOutput, account: int) -> go.Figure | None:
             showarrow=False,
             xanchor="left",
             xshift=5,
-            font={"color": colour},
+            font={"color": INK},
             bgcolor="rgba(255,255,255,.85)",
         )
     figure.update_yaxes(type="log")
@@ -124,7 +124,7 @@ def tail_by_date(output: CalculationOutput) -> go.Figure:
                 "color": 100 * (np.exp(move) - 1),
                 "colorscale": [[0, RED], [0.5, "#d8dee6"], [1, BLUE]],
                 "cmid": 0,
-                "line": {"width": 1, "color": "white"},
+                "line": {"width": 1, "color": GREY},
                 "colorbar": {
                     "title": {
                         "text": f"{output.scenarios.underlyings[0]} move, %",
@@ -216,7 +216,7 @@ def components_of_accounts(output: CalculationOutput) -> go.Figure | None:
             x=names,
             y=r.margins.component_usd(name)[top].tolist(),
             name=shown,
-            marker_color=colour,
+            marker={"color": colour, "line": {"width": 1, "color": "white"}},
             hovertemplate=f"%{{x}} {shown} %{{y:$,.0f}}<extra></extra>",
         )
     figure.update_layout(barmode="stack")

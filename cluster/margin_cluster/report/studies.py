@@ -49,7 +49,7 @@ def backtest_html(
             y=losses.tolist(),
             name="loss",
             mode="lines",
-            line={"color": "#c5ccd6", "width": 1},
+            line={"color": "#8793a1", "width": 1},
         )
         for e, engine in enumerate(replay.engines):
             var = replay.var_usd[:, e, middle, p]
@@ -137,6 +137,17 @@ def _rejects(p_value: float, test: Any) -> bool:
     return p_value < 0.05 and test.exceptions > test.expected
 
 
+def _responsiveness_row(row: ResponsivenessRow) -> list[Cell]:
+    return [
+        Cell(row.tool),
+        Cell(f"{100 * row.mean:.2f} %"),
+        Cell(f"{row.peak_to_trough:.2f}"),
+        Cell(f"{100 * row.rise_1d:.0f} %"),
+        Cell(f"{100 * row.rise_5d:.0f} %"),
+        Cell(f"{100 * row.rise_30d:.0f} %"),
+    ]
+
+
 def procyclicality_html(
     series: Procyclicality,
     margins: Mapping[str, FloatArray],
@@ -170,24 +181,13 @@ def procyclicality_html(
                     "width": 2.2 if tool == "none" else 1.3,
                 },
             )
-        own = [r for r in rows if r.portfolio == portfolio]
         panels.append(
             Panel(
                 portfolio,
                 "Margin as a share of the index, day by day.",
                 figures.finish(figure, height=340, y="% of the index"),
                 ("tool", "mean", "peak to trough", "1 day", "5 days", "30 days"),
-                [
-                    [
-                        Cell(r.tool),
-                        Cell(f"{100 * r.mean:.2f} %"),
-                        Cell(f"{r.peak_to_trough:.2f}"),
-                        Cell(f"{100 * r.rise_1d:.0f} %"),
-                        Cell(f"{100 * r.rise_5d:.0f} %"),
-                        Cell(f"{100 * r.rise_30d:.0f} %"),
-                    ]
-                    for r in own
-                ],
+                [_responsiveness_row(r) for r in rows if r.portfolio == portfolio],
             )
         )
     levels = np.unique(np.round(series.stress_confidence, 4))
