@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from margin_cluster.cli.audit import audit
 from margin_cluster.cli.challenge import challenge
 from margin_cluster.cli.compare import compare
 from margin_cluster.cli.errors import JsonErrorGroup
@@ -22,6 +23,7 @@ from margin_cluster.cli.run import report, run
 from margin_cluster.cli.scenarios import scenarios_app
 from margin_cluster.cli.schema import schema_command
 from margin_cluster.cli.serve import serve_command
+from margin_cluster.cli.simulate_day import simulate_day
 from margin_cluster.cli.status import status_command
 from margin_cluster.cli.studies import backtest
 from margin_cluster.cli.surface import surface_app
@@ -66,6 +68,8 @@ app.command("compare")(compare)
 app.command("backtest")(backtest)
 app.command("procyclicality")(procyclicality)
 app.command("challenge")(challenge)
+app.command("audit")(audit)
+app.command("simulate-day")(simulate_day)
 app.command("serve")(serve_command)
 app.command("replay")(replay_command)
 app.command("status")(status_command)

@@ -28,6 +28,13 @@ from margin_cluster.cli.schemas.challenge import (
     ChallengeHistoryEntry,
     ChallengeSectionLoss,
 )
+from margin_cluster.cli.schemas.clearing import (
+    AuditDocument,
+    AuditLine,
+    AuditPosition,
+    AuditReference,
+    SimulateDayDocument,
+)
 from margin_cluster.cli.schemas.exports import (
     ArrayError,
     ExportDocument,
@@ -103,6 +110,8 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
     LedgerBackupDocument: ("ledger backup", "ledger restore"),
     LedgerVerifyDocument: ("ledger verify",),
     ReplayDocument: ("replay",),
+    AuditDocument: ("audit",),
+    SimulateDayDocument: ("simulate-day",),
     ErrorDocument: ("every command that fails",),
 }
 """All documents, with the commands that print them."""
@@ -110,6 +119,10 @@ COMMANDS: dict[type[Document], tuple[str, ...]] = {
 __all__ = [
     "COMMANDS",
     "ArrayError",
+    "AuditDocument",
+    "AuditLine",
+    "AuditPosition",
+    "AuditReference",
     "BacktestDocument",
     "BacktestTest",
     "ChallengeDocument",
@@ -160,6 +173,7 @@ __all__ = [
     "RunDocument",
     "ScenariosDocument",
     "ScenariosListDocument",
+    "SimulateDayDocument",
     "StatusDocument",
     "SurfaceDocument",
     "TailScenario",
