@@ -292,7 +292,7 @@ TestRandomDay.settings = settings(max_examples=25, stateful_step_count=30, deadl
 
 @pytest.mark.slow
 def test_many_random_days() -> None:
-    longer = settings(max_examples=500, stateful_step_count=60, deadline=None)
+    longer = settings(max_examples=150, stateful_step_count=50, deadline=None)
     run_state_machine_as_test(RandomDay, settings=longer)
 
 
