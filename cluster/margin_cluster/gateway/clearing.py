@@ -31,7 +31,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _THREADS = 3
 _ERRORS: dict[str, type[MarginError]] = {
-    HouseRule.INVALID.value: InvalidRequest,
     HouseRule.UNKNOWN_ACCOUNT.value: UnknownAccount,
     HouseRule.MISSING_DATA.value: MissingMarketData,
     HouseRule.NOT_READY.value: NotReady,
@@ -123,7 +122,7 @@ class Clearing:
 
         Raises
         ------
-        RefusedByRule, InvalidRequest, UnknownAccount, MissingMarketData, NotReady
+        RefusedByRule, UnknownAccount, MissingMarketData, NotReady
             If the clearing house refuses the command, with the rule and the reason.
         KeyReused, Overloaded, LedgerUnavailable
             As `decided`.
