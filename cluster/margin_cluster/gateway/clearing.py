@@ -148,7 +148,7 @@ def actor_of(call: Call, person: str, *, is_required: bool = False) -> str:
     """Return the identity that the log records as the actor of a command.
 
     With client certificates it is the name in the certificate. Without them it is what the caller
-    states, which nobody has verified, or the caller's address.
+    states, which is not verified, or the caller's address.
 
     Raises
     ------
