@@ -1,7 +1,7 @@
-"""Generates the blocking client `client.py` from the asyncio client `aio.py`.
+"""Generates the modules of the blocking client from those of the asyncio client.
 
-    python client/generate.py            write client.py
-    python client/generate.py --check    exit with 1 if client.py is not current
+    python client/generate.py            write the modules
+    python client/generate.py --check    exit with 1 if one of them is not current
 
 unasync removes `async` and `await` and replaces names. What is true of one client only (parameters,
 sentences of the documentation) is replaced here; each of these texts must occur exactly once.
@@ -16,12 +16,36 @@ from pathlib import Path
 import unasync
 
 FOLDER = Path(__file__).resolve().parent / "margin_client"
-SOURCE, TARGET = FOLDER / "aio.py", FOLDER / "client.py"
-NAMES = {"AsyncMarginClient": "MarginClient", "AsyncTransport": "Transport"}
-TEXTS = {
+NAMES = {
+    "AsyncMarginClient": "MarginClient",
+    "AsyncClearingClient": "ClearingClient",
+    "AsyncCaller": "Caller",
+    "AsyncTransport": "Transport",
+    "aio_calls": "blocking_calls",
+    "aio_clearing": "blocking_clearing",
+}
+GENERATED = "# Generated from {} by client/generate.py; do not edit.\n"
+CALLS = {
+    '''"""How the asyncio client makes calls; `blocking_calls.py` is generated from this module."""
+''': GENERATED.format("aio_calls.py")
+    + '''"""How the blocking client makes calls."""
+''',
+    """        in_flight_max: int = 32,
+""": "",
+    """compression=compression, in_flight_max=in_flight_max
+""": """compression=compression
+""",
+}
+CLEARING = {
+    '''"""Calls of the clearing day; `blocking_clearing.py` is generated from this module."""
+''': GENERATED.format("aio_clearing.py")
+    + '''"""Calls of the clearing day."""
+''',
+}
+CLIENT = {
     '''"""The asyncio client of the margin service; `client.py` is generated from this module."""
-''': '''# Generated from aio.py by client/generate.py; do not edit.
-"""The blocking client of the margin service."""
+''': GENERATED.format("aio.py")
+    + '''"""The blocking client of the margin service."""
 ''',
     '''    """Client of a margin service for one event loop.
 
@@ -40,46 +64,47 @@ TEXTS = {
     >>> with MarginClient("127.0.0.1:50051") as client:  # doctest: +SKIP
     ...     print(client.calculate_margin("A00001").margin.initial_margin_usd)
 """,
-    """        in_flight_max: int = 32,
-""": "",
-    """compression=compression, in_flight_max=in_flight_max
-""": """compression=compression
-""",
 }
+MODULES = {
+    "aio_calls.py": ("blocking_calls.py", CALLS),
+    "aio_clearing.py": ("blocking_clearing.py", CLEARING),
+    "aio.py": ("client.py", CLIENT),
+}
+"""Name of the generated module and texts to replace, by name of the source."""
 
 
-def blocking_client() -> str:
-    """Return the content of `client.py`.
+def blocking_module(source: Path, target: Path, texts: dict[str, str]) -> str:
+    """Return the content of a generated module.
 
     Raises
     ------
     ValueError
-        If a text of `TEXTS` does not occur exactly once.
+        If a text to replace does not occur exactly once.
     """
-    text = SOURCE.read_text()
-    for old, new in TEXTS.items():
+    text = source.read_text()
+    for old, new in texts.items():
         if text.count(old) != 1:
-            raise ValueError(f"{SOURCE}: expected once, found {text.count(old)} times:\n{old}")
+            raise ValueError(f"{source}: expected once, found {text.count(old)} times:\n{old}")
         text = text.replace(old, new)
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "asyncio" / TARGET.name, Path(folder) / "blocking"
-        source.parent.mkdir()
-        source.write_text(text)
-        rule = unasync.Rule(f"{source.parent}/", f"{target}/", NAMES)
-        unasync.unasync_files([str(source)], [rule])
-        text = (target / TARGET.name).read_text()
+        copied, made = Path(folder) / "asyncio" / target.name, Path(folder) / "blocking"
+        copied.parent.mkdir()
+        copied.write_text(text)
+        rule = unasync.Rule(f"{copied.parent}/", f"{made}/", NAMES)
+        unasync.unasync_files([str(copied)], [rule])
+        text = (made / target.name).read_text()
     for command in (["check", "--select", "I", "--fix"], ["format"]):
-        text = _ruff(command, text)
+        text = _ruff(command, text, target)
     return text
 
 
-def _ruff(command: list[str], text: str) -> str:
+def _ruff(command: list[str], text: str, target: Path) -> str:
     own = Path(sys.executable).with_name("ruff")
     program = str(own) if own.exists() else shutil.which("ruff")
     if program is None:
         raise FileNotFoundError("ruff is not installed; it is part of the extra dev")
     done = subprocess.run(  # noqa: S603
-        [program, *command, "--quiet", "--stdin-filename", str(TARGET), "-"],
+        [program, *command, "--quiet", "--stdin-filename", str(target), "-"],
         input=text,
         capture_output=True,
         text=True,
@@ -89,15 +114,17 @@ def _ruff(command: list[str], text: str) -> str:
 
 
 def main() -> int:
-    """Write or check `client.py`; return the exit code."""
-    text = blocking_client()
-    if sys.argv[1:] == ["--check"]:
-        if TARGET.read_text() == text:
-            return 0
-        sys.stderr.write(f"{TARGET} is not current: run `make client`\n")
-        return 1
-    TARGET.write_text(text)
-    return 0
+    """Write or check the modules; return the exit code."""
+    code = 0
+    for name, (target, texts) in MODULES.items():
+        path = FOLDER / target
+        text = blocking_module(FOLDER / name, path, texts)
+        if sys.argv[1:] != ["--check"]:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.stderr.write(f"{path} is not current: run `make client`\n")
+            code = 1
+    return code
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
@@ -17,6 +18,8 @@ from margin_client.results import (
     AccountFailure,
     BookResult,
     CalculationKind,
+    CallClass,
+    CallStatus,
     ExportedFiles,
     Generation,
     InputIds,
@@ -29,7 +32,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FieldReader: TypeAlias = Callable[[Message, str], object]
 """Reads the field of a message with a name."""
-_KINDS = {1: CalculationKind.ACCOUNT, 2: CalculationKind.BOOK}
+_ENUMS: dict[Any, dict[int, StrEnum]] = {
+    CalculationKind: {1: CalculationKind.ACCOUNT, 2: CalculationKind.BOOK},
+    CallClass: {1: CallClass.INITIAL, 2: CallClass.VARIATION, 3: CallClass.DEFAULT_FUND},
+    CallStatus: {
+        1: CallStatus.ISSUED,
+        2: CallStatus.ACKNOWLEDGED,
+        3: CallStatus.PARTLY_MET,
+        4: CallStatus.OVERDUE,
+        5: CallStatus.MET,
+        6: CallStatus.CANCELLED,
+        7: CallStatus.DEFAULT_DECLARED,
+    },
+}
+"""Values by their number in the contract; another number is UNKNOWN."""
 
 
 def read(kind: type[T], message: Message) -> T:
@@ -72,8 +88,9 @@ def _field_reader(hint: Any) -> FieldReader | None:
         return lambda message, name: getattr(message, name).ToDatetime(tzinfo=UTC)
     if hint in (str, float, int, bool):
         return None
-    if hint is CalculationKind:
-        return lambda message, name: _KINDS.get(getattr(message, name), CalculationKind.UNKNOWN)
+    if hint in _ENUMS:
+        values = _ENUMS[hint]
+        return lambda message, name: values.get(getattr(message, name), hint.UNKNOWN)
     nested = _reader(hint)
     return lambda message, name: nested(getattr(message, name))
 

@@ -18,12 +18,15 @@ from margin_client.errors import (
     NotFoundError,
     NotReadyError,
     Problem,
+    RefusedError,
     UnavailableError,
 )
 
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
+_REFUSED = "RefusedByRule"
+"""Reason of the errors by which the clearing house refuses a request."""
 TABLE: dict[grpc.StatusCode, type[MarginClientError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequestError,
     grpc.StatusCode.OUT_OF_RANGE: InvalidRequestError,
@@ -46,7 +49,9 @@ def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
     trailers: Iterable[tuple[str, str | bytes]] = fault.trailing_metadata() or ()  # pyright: ignore[reportAttributeAccessIssue, reportAssignmentType]
     problems: list[Problem] = []
     retry_seconds: float | None = None
+    reason = ""
     for detail in _details(trailers):
+        info = details.ErrorInfo()
         bad, missing, retry = (
             details.BadRequest(),
             details.PreconditionFailure(),
@@ -58,10 +63,14 @@ def error_of(fault: grpc.RpcError, *, request_id: str) -> MarginClientError:
             problems += [Problem(v.subject, v.description) for v in missing.violations]
         elif detail.Unpack(retry):
             retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
+        elif detail.Unpack(info):
+            reason = info.reason
     kind = TABLE.get(code, MarginClientError)
     if kind is BusyError and retry_seconds is None:
         # Without a suggested delay the cause is not load, but a message that exceeds a limit.
         kind = InvalidRequestError
+    if reason == _REFUSED:
+        kind = RefusedError
     return kind(
         message,
         code=code.name,

@@ -5,25 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
-
-import grpc
 
 from margin_client import _calls, results
-from margin_client._calls import OnProgress, PagedCall, StreamingCall, UnaryCall
-from margin_client._channels import Compression, Tls
-from margin_client._retries import Attempts, RetryPolicy
-from margin_client._status import error_of
-from margin_client._transport import Transport
+from margin_client._calls import OnProgress
+from margin_client._retries import Attempts
 from margin_client._write import AccountPositions, Quantities, Quotes, Trades
+from margin_client.blocking_clearing import ClearingClient
 from margin_client.results import CalculationKind
 from margin_client.values import Candidate, Snapshot
 
-T = TypeVar("T")
 PAGE_SIZE = 200
 
 
-class MarginClient:
+class MarginClient(ClearingClient):
     """Client of a margin service; safe to share between threads.
 
     Parameters
@@ -57,29 +51,8 @@ class MarginClient:
     ...     print(client.calculate_margin("A00001").margin.initial_margin_usd)
     """
 
-    def __init__(
-        self,
-        target: str,
-        *,
-        tls: Tls | None = None,
-        timeout_seconds: float = 30.0,
-        long_timeout_seconds: float = 3_600.0,
-        retries: RetryPolicy = RetryPolicy(),  # noqa: B008  (frozen)
-        compression: Compression = "none",
-    ) -> None:
-        self._transport = Transport(target, tls=tls, compression=compression)
-        self._seconds, self._long_seconds = timeout_seconds, long_timeout_seconds
-        self._retries = retries
-
-    def close(self) -> None:
-        """Close the connection and cancel the calls in progress."""
-        self._transport.close()
-
     def __enter__(self) -> MarginClient:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- margins -------------------------------------------------------------------------------
 
@@ -326,61 +299,3 @@ class MarginClient:
             if _calls.is_ready(status):
                 return status
             self._transport.sleep(attempts.wait_after(_calls.not_ready(status)))
-
-    # -- how calls are made --------------------------------------------------------------------
-
-    def _attempts(self, usual: float, limit: float | None, request_id: str | None) -> Attempts:
-        seconds = usual if limit is None else limit
-        return Attempts(self._retries, timeout_seconds=seconds, request_id=request_id)
-
-    def _send(self, call: UnaryCall[T], timeout_seconds: float | None, request_id: str | None) -> T:
-        method = self._transport.method(call.stub, call.method)
-        usual = self._long_seconds if call.is_long else self._seconds
-        attempts = self._attempts(usual, timeout_seconds, request_id)
-        while True:
-            try:
-                with self._transport.in_flight(attempts):
-                    response = method(
-                        call.request(), timeout=attempts.seconds_left, metadata=attempts.metadata
-                    )
-            except grpc.RpcError as fault:
-                error = error_of(fault, request_id=attempts.request_id)
-                self._transport.sleep(attempts.wait_or_raise(error, fault))
-            else:
-                return call.read(response)
-
-    def _stream(
-        self, call: StreamingCall[T], timeout_seconds: float | None, request_id: str | None
-    ) -> T:
-        method = self._transport.method(call.stub, call.method)
-        attempts = self._attempts(self._long_seconds, timeout_seconds, request_id)
-        while True:
-            reader = call.reader()
-            try:
-                with self._transport.in_flight(attempts):
-                    messages = method(
-                        call.request, timeout=attempts.seconds_left, metadata=attempts.metadata
-                    )
-                    try:
-                        for message in messages:
-                            reader.add(message)
-                    finally:
-                        messages.cancel()  # no effect if the call has ended
-            except grpc.RpcError as fault:
-                error = error_of(fault, request_id=attempts.request_id)
-                self._transport.sleep(attempts.wait_or_raise(error, fault))
-                continue
-            result = reader.result()
-            if result is not None:
-                return result
-            cut = _calls.cut_short(attempts.request_id)
-            self._transport.sleep(attempts.wait_after(cut))
-
-    def _pages(self, listing: PagedCall[T], timeout_seconds: float | None) -> Iterator[T]:
-        token = ""
-        while True:
-            items, token = self._send(listing.page(token), timeout_seconds, None)
-            for item in items:
-                yield item
-            if not token:
-                return

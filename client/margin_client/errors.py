@@ -65,6 +65,10 @@ class NotReadyError(MarginClientError):
     """The service lacks data for the answer, or rejected an outdated snapshot; see `problems`."""
 
 
+class RefusedError(NotReadyError):
+    """The clearing house refused the request; `problems` names the rule and gives the reason."""
+
+
 class ConflictError(MarginClientError):
     """The idempotency key was already used with other content. Use a new key for new content."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,41 @@ class Trade:
     """Change of the position, bought positive; unit as Position.quantity."""
     member_id: str = ""
     """Required for a new account only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedTrade:
+    """A trade between two clearing accounts."""
+
+    trade_id: str
+    """Used once."""
+    instrument_name: str
+    buyer_account_id: str
+    seller_account_id: str
+    quantity: str
+    """Decimal, positive, at most 9 decimals; unit as Position.quantity."""
+    price: str = ""
+    """Decimal: US dollars per coin; for options the premium per coin, in coins if they are inverse.
+    Empty for the price in the current snapshot."""
+    buyer_quote_id: str = ""
+    """Quote whose reservation of the buyer the trade uses."""
+    seller_quote_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallAction:
+    """An action on a margin call that requires two people."""
+
+    account_id: str
+    call_id: str
+    kind: Literal["hold", "extend", "cancel", "declare_default"]
+    reason: str
+    """Why; part of what is approved."""
+    tranche: int = 0
+    """Number of the tranche to extend."""
+    due_time: datetime | None = None
+    """New due time of the tranche to extend; must have a timezone."""
+    call_class: Literal["initial", "variation", "default_fund"] = "initial"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from margin_client import _tables
 from margin_client.results.types import (
     AccountFailure,
     AccountMargin,
+    AccountResources,
     Generation,
     InputIds,
     RequirementPart,
@@ -35,6 +36,9 @@ class MarginResult:
     margin: AccountMargin
     portfolio_version: int = 0
     """Version of the margined positions; 0 for a portfolio in the request."""
+    resources: AccountResources | None = None
+    """Resources against this margin; None if the account has no clearing account, or they cannot be
+    valued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class BookResult:
     """Sum of the requirements of all margined accounts."""
     columns: Mapping[str, Sequence[str] | Sequence[float]]
     """Columns by name, with one entry per margined account each: the fields of AccountMargin,
-    ``{name}_usd`` for each requirement component that the service sent, and expired_positions."""
+    ``{name}_usd`` for each requirement component that the service sent, expired_positions, and, if
+    any account has a clearing account, has_resources, resources_cents and excess_cents."""
     places: Mapping[str, int]
     """Index of each account in the columns, by account id."""
     failures: tuple[AccountFailure, ...] = ()
@@ -119,6 +124,10 @@ class SimulatedMargin:
     var_change_usd: float
     es_change_usd: float
     value_change_usd: float
+    can_carry: bool | None = None
+    """Whether the account can carry the trades; None if it has no clearing account."""
+    headroom_cents: int | None = None
+    """Resources less the requirement after the trades and less reserved margin, US cents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,8 @@ class Simulation:
     before: AccountMargin
     """Margin without any candidate."""
     candidates: tuple[SimulatedMargin, ...]
+    resources: AccountResources | None = None
+    """Resources against the margin before; None if the account has no clearing account."""
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row per candidate."""

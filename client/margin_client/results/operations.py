@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from margin_client.results.types import ChainFinding, Generation
+from margin_client.results.clearing import MarginCall
+from margin_client.results.types import ChainFinding, Generation, LogPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,9 @@ class ServiceStatus:
     """Sources of market data of this gateway; empty without a feed."""
     feed_margin_factor: float | None = None
     """Factor on margins that the age of the market data calls for; None without a feed."""
+    clearing_position: LogPosition | None = None
+    """The last event of the log of the clearing house that the gateway has read."""
+    open_calls: tuple[MarginCall, ...] = ()
+    """Open margin calls, by class and account; at most 1,000."""
+    open_calls_total: int = 0
+    """Number of all open margin calls."""

@@ -185,3 +185,49 @@ class AccountFailure:
     """The first 20 reasons, in the order of instrument names."""
     problems_total: int
     """Number of all reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPosition:
+    """Where in the log of the clearing house an answer was read."""
+
+    number: int
+    """Number of the last event that the answer includes; 0 before the first."""
+    time: datetime | None
+    """Time at which that event was recorded; None for a past state."""
+    token: str
+    """A watch continues after that event; empty for a past state."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollateralValue:
+    """What an asset contributes to the resources of an account."""
+
+    asset: str
+    units: int
+    """Smallest units of the asset; negative if owed."""
+    market_cents: int
+    counted_cents: int
+    """Value that counts, US cents."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountResources:
+    """Resources of a clearing account against its requirement, US cents."""
+
+    requirement_cents: int
+    resources_cents: int
+    """Collateral after haircut, net option value and unsettled variation."""
+    excess_cents: int
+    """Resources less requirement; negative for a deficit."""
+    reserved_cents: int
+    """Margin of open reservations, and of block trades that no cycle includes yet."""
+    free_cents: int
+    """Excess less reserved margin, at least 0."""
+    collateral: tuple[CollateralValue, ...]
+    option_cents: int
+    unsettled_cents: int
+    is_frozen: bool
+    """True if the account is frozen by a default."""
+    position: LogPosition
+    """The state from which the resources were computed."""

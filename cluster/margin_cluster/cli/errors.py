@@ -57,6 +57,7 @@ KINDS: Mapping[type[MarginError], ErrorKind] = {
     errors.UnknownScenarioSet: "unknown_scenario_set",
     errors.KeyReused: "key_reused",
     errors.NotReady: "not_ready",
+    errors.RefusedByRule: "refused_by_rule",
     errors.NotStarted: "not_started",
     errors.Overloaded: "overloaded",
     errors.ClusterUnavailable: "cluster_unavailable",

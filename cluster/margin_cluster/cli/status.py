@@ -52,6 +52,8 @@ def status_command(
     out.print(facts)
     if document.feeds:
         out.print(_feed_table(document))
+    if document.open_calls:
+        out.print(_call_table(document))
     out.print(_shard_table(document))
     show_findings(document.chain_findings)
 
@@ -69,6 +71,9 @@ def _facts(s: StatusDocument) -> dict[str, str]:
         "ledger": f"entry {s.ledger_sequence:,}, hash {s.ledger_hash[:16]}",
         "requests": f"{s.requests_active} active, {s.requests_rejected:,} rejected",
     }
+    if s.clearing_position is not None and s.clearing_position.number:
+        calls = count_of(s.open_calls_total, "open call")
+        rows["clearing"] = f"event {s.clearing_position.number:,}, {calls}"
     if s.problems:
         rows["problems"] = "; ".join(s.problems)
     g = s.generation
@@ -103,6 +108,29 @@ def _feed_table(status: StatusDocument) -> Table:
         )
     problems = [f"{s.source}: {s.last_problem}" for s in status.feeds if s.last_problem]
     table.caption = escape("\n".join(problems)) or None
+    return table
+
+
+def _call_table(status: StatusDocument) -> Table:
+    """Return the open calls, the next due time first."""
+    table = Table(title="Open margin calls", title_justify="left")
+    for name in ("account", "class", "status", "out, US dollars", "next due"):
+        table.add_column(name, justify="right" if name.startswith("out") else "left")
+    unpaid = {
+        call.call_id: [t.due_time for t in call.tranches if t.paid_cents < t.amount_cents]
+        for call in status.open_calls
+    }
+    for call in sorted(status.open_calls, key=lambda call: min(unpaid[call.call_id], default="")):
+        state = call.status.removeprefix("CALL_STATUS_").lower().replace("_", " ")
+        table.add_row(
+            escape(call.account_id),
+            call.call_class.removeprefix("CALL_CLASS_").lower().replace("_", " "),
+            f"{state}, held" if call.is_held else state,
+            f"{call.out_cents / 100:,.2f}",
+            min(unpaid[call.call_id], default=""),
+        )
+    left = status.open_calls_total - len(status.open_calls)
+    table.caption = f"and {left:,} more" if left else None
     return table
 
 

@@ -214,7 +214,7 @@ class ClearedPositions:
 
 def kept_accounts(state: HouseState) -> list[str]:
     """Return the accounts that have ever traded in the clearing house."""
-    return [name for name, change in state.last_changes.items() if change.quantities]
+    return [name for name, change in state.last_changes.items() if change.valuation]
 
 
 def booking(market: PreparedMarket, trade: AskedTrade, now: datetime) -> TradeBooking:

@@ -13,8 +13,8 @@ T = TypeVar("T", bound="Recorded")
 class Recorded:
     """An event or command with a kind, a canonical payload, and a hash of it."""
 
-    log_kind: ClassVar[str]
-    """The kind, for events that in the log."""
+    log_kind: str = ""
+    """The kind, for events that in the log; set by `recorded` for each class."""
     form: ClassVar[Form[Any]]
     """How it is written and read."""
 
@@ -23,9 +23,13 @@ class Recorded:
         """The content as canonical JSON."""
         return written(self.form, self)
 
-    @cached_property
+    @property
     def payload_hash(self) -> str:
         """Hash of the kind and the payload, 64 hexadecimal digits."""
+        return self._payload_hash
+
+    @cached_property
+    def _payload_hash(self) -> str:
         return content_hash(self.log_kind, {"payload": self.payload})
 
 

@@ -82,7 +82,7 @@ def _require_current(draft: HouseDraft, command: Reserve) -> None:
     basis = command.basis
     if basis is None:
         return
-    changed = draft.state.last_change(command.account).quantities
+    changed = draft.state.last_change(command.account).valuation
     if changed > basis.read_number:
         what = f"positions of {command.account} changed at entry {changed}"
         refuse(HouseRule.PRICE_OUTDATED, f"{what}, after {basis.read_number}")

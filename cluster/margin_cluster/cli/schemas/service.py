@@ -64,6 +64,41 @@ class FeedState(Record):
     """The last fault or the reason of the last rejection; empty if there was none."""
 
 
+class ClearingPosition(Record):
+    """A position in the log of the clearing house."""
+
+    number: int
+    """Number of the event; 0 before the first."""
+    time: str | None = None
+    """Time at which it was recorded, ISO 8601, UTC; null before the first."""
+    token: str
+    """Token from which a watch of margin calls continues."""
+
+
+class OpenTranche(Record):
+    """A part of a call with a due time of its own."""
+
+    number: int
+    amount_cents: int
+    paid_cents: int
+    due_time: str
+    """ISO 8601, UTC."""
+    is_late: bool
+
+
+class OpenCall(Record):
+    """An open margin call."""
+
+    call_id: str
+    account_id: str
+    call_class: str
+    status: str
+    out_cents: int
+    """Called and not paid, US cents."""
+    tranches: list[OpenTranche]
+    is_held: bool
+
+
 class StatusDocument(Document):
     """The state of a running service."""
 
@@ -108,6 +143,12 @@ class StatusDocument(Document):
     """Sources of market data of this gateway; empty without a feed."""
     feed_margin_factor: float | None = None
     """Factor on margins that the age of the market data calls for; null without a feed."""
+    clearing_position: ClearingPosition | None = None
+    """The last event of the log of the clearing house; null for services without one."""
+    open_calls: list[OpenCall] = Field(default_factory=list[OpenCall])
+    """Open margin calls, by class and account; at most 1,000."""
+    open_calls_total: int = 0
+    """Number of all open margin calls."""
 
 
 class LedgerBackupDocument(Document):
@@ -178,6 +219,7 @@ ErrorKind: TypeAlias = Literal[
     "unknown_scenario_set",
     "key_reused",
     "not_ready",
+    "refused_by_rule",
     "not_started",
     "overloaded",
     "cluster_unavailable",

@@ -336,12 +336,7 @@ def simulated_to_proto(
 
     `now` has the resources of the account; None if it has no clearing account.
     """
-    left = None
-    if now is not None:
-        left = now.headroom_after(requirement_units(after.initial_margin_usd))
-    return pb.SimulatedMargin(
-        can_carry=None if now is None or left is None else left >= 0 and not now.is_frozen,
-        headroom_cents=left,
+    message = pb.SimulatedMargin(
         candidate_id=candidate_id,
         after=margin_to_proto(after),
         initial_margin_change_usd=after.initial_margin_usd - before.initial_margin_usd,
@@ -349,3 +344,7 @@ def simulated_to_proto(
         es_change_usd=after.es_usd - before.es_usd,
         value_change_usd=after.value_usd - before.value_usd,
     )
+    if now is not None:
+        message.headroom_cents = now.headroom_after(requirement_units(after.initial_margin_usd))
+        message.can_carry = message.headroom_cents >= 0 and not now.is_frozen
+    return message
