@@ -129,7 +129,9 @@ def desk(running: Running, world: World, names: str = "ab", dollars: int = 0) ->
     with MarginClient(running.target) as client:
         found.open(client, dollars)
         version = client.get_status().portfolio_version
-        yield found
-        found.flatten(client)
-        if client.get_status().portfolio_version != version:
-            client.upload_positions(world.table.to_pandas())
+        try:
+            yield found
+        finally:
+            found.flatten(client)
+            if client.get_status().portfolio_version != version:
+                client.upload_positions(world.table.to_pandas())

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from contract_files import FILES, SAME
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
@@ -31,86 +32,7 @@ from margin_client.errors import (
     NotFoundError,
     UnavailableError,
 )
-from margin_protos.v1 import (
-    clearing_types_pb2,
-    collateral_service_pb2,
-    margin_call_service_pb2,
-    margin_service_pb2,
-    margin_types_pb2,
-    market_data_service_pb2,
-    operations_service_pb2,
-    portfolio_service_pb2,
-    reservation_service_pb2,
-    scenario_service_pb2,
-)
-
-FILES = (
-    clearing_types_pb2,
-    collateral_service_pb2,
-    margin_call_service_pb2,
-    reservation_service_pb2,
-    margin_service_pb2,
-    margin_types_pb2,
-    market_data_service_pb2,
-    operations_service_pb2,
-    portfolio_service_pb2,
-    scenario_service_pb2,
-)
-SAME = {
-    "AccountHoldings": "GetResourcesResponse",
-    "AccountResources": "AccountResources",
-    "AssetAmount": "AssetAmount",
-    "AssetBalance": "AssetBalance",
-    "AttestedDeposit": "AttestDepositResponse",
-    "AttestedPayment": "AttestedPayment",
-    "CallAnnouncement": "CallAnnouncement",
-    "CallApproval": "CallApproval",
-    "CallChange": "CallChange",
-    "CallReminder": "CallReminder",
-    "CallTranche": "CallTranche",
-    "CancelledReservation": "CancelReservationResponse",
-    "ClearedPosition": "ClearedPosition",
-    "CollateralValue": "CollateralValue",
-    "DecidedCall": "ApproveActionResponse",
-    "LogPosition": "LogPosition",
-    "MarginCall": "MarginCall",
-    "MarginCallList": "ListMarginCallsResponse",
-    "MarginReservation": "MarginReservation",
-    "Movement": "Movement",
-    "PositionLot": "PositionLot",
-    "ProposedAction": "ProposeActionResponse",
-    "ReceivedDeposit": "DepositResponse",
-    "Recorded": "BookTradesResponse",
-    "RequestedWithdrawal": "WithdrawResponse",
-    "ReservationList": "ListReservationsResponse",
-    "ReservedMargin": "ReserveMarginResponse",
-    "Simulation": "SimulateMarginResponse",
-    "WatchedCall": "WatchMarginCallsResponse",
-    "AccountFailure": "AccountFailure",
-    "AccountMargin": "AccountMargin",
-    "AccountProblem": "AccountProblem",
-    "ActivatedScenarioSet": "ActivateScenarioSetResponse",
-    "AppliedTrades": "ApplyTradesResponse",
-    "Calculation": "Calculation",
-    "CalculationDetail": "GetCalculationResponse",
-    "Generation": "Generation",
-    "InputIds": "InputIds",
-    "MarginResult": "CalculateMarginResponse",
-    "PartInput": "PartInput",
-    "Portfolio": "GetPortfolioResponse",
-    "PositionContribution": "PositionContribution",
-    "PublishedSnapshot": "PublishSnapshotResponse",
-    "RequirementPart": "RequirementPart",
-    "ScenarioSetSummary": "ScenarioSetSummary",
-    "ServiceStatus": "GetStatusResponse",
-    "ShardStatus": "ShardStatus",
-    "SimulatedMargin": "SimulatedMargin",
-    "SnapshotSummary": "SnapshotSummary",
-    "TailScenario": "TailScenario",
-    "UnderlyingMove": "UnderlyingMove",
-    "UploadedPositions": "UploadPositionsResponse",
-}
-"""Results and the messages all of whose fields they have."""
+from margin_protos.v1 import margin_service_pb2, margin_types_pb2, operations_service_pb2
 
 
 class Clock:

@@ -1,9 +1,10 @@
 """The loop: what happens when, on one log, whoever runs it and wherever it ends."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loop_world import (
@@ -17,7 +18,9 @@ from loop_world import (
     small_scenarios,
     snapshot_at,
 )
-from margin_cluster.feeds.events import IndexTick, VolatilityTick
+from margin_cluster.feeds import FeedBoard, FeedRunner, Intake, Quarantine, RunningFeed
+from margin_cluster.feeds.events import FeedEvent, IndexTick, SnapshotArrived, VolatilityTick
+from margin_cluster.operations.connection import LoopFeed, LoopPublish
 from margin_cluster.operations.embedded import EmbeddedMargining
 from margin_cluster.operations.loop import BuildScenarios, ClearingLoop, LoopOptions
 from margin_cluster.operations.margining import MarginRequest, MarginRun
@@ -147,8 +150,8 @@ def test_timers_fire_and_the_clock_is_read_in_quiet_times(world: World, tmp_path
     async def day() -> None:
         run = Day(world, tmp_path)
         await run.step()
-        for _ in range(33):
-            await run.step(120.0)
+        for _ in range(16):
+            await run.step(240.0)
 
     asyncio.run(day())
     state = world.state
@@ -156,6 +159,34 @@ def test_timers_fire_and_the_clock_is_read_in_quiet_times(world: World, tmp_path
     assert not state.clock.is_suspended
     assert state.blocked.get("b"), "the call of b is overdue after an hour"
     assert state.reminders
+
+
+def test_an_outage_of_the_loop_extends_deadlines_once_a_source_confirms_the_clock(
+    world: World, tmp_path: Path
+) -> None:
+    fill(world, deposit=1_000)
+
+    async def day() -> tuple[datetime, list[bool], datetime]:
+        run, suspended = Day(world, tmp_path), []
+        await run.step()
+        due = call_state(world.state, "b", CallClass.INITIAL).tranches[0].due
+        world.now += timedelta(minutes=20)  # no process runs
+        run = Day(world, tmp_path)
+        for seconds in (0.0, 2.0):
+            await run.step(seconds)
+            assert world.state.clock is not None
+            suspended.append(world.state.clock.is_suspended)
+            number = world.state.number
+            await run.step(1.0, index=None)
+            assert world.state.number == number, "an unconfirmed clock is recorded once"
+            tick = IndexTick(SOURCE, "BTC", round(world.now.timestamp() * 1_000), 60_000.0)
+            run.loop.receive(tick)
+        run.ticks.close()
+        return due, suspended, call_state(world.state, "b", CallClass.INITIAL).tranches[0].due
+
+    due, suspended, extended = asyncio.run(day())
+    assert suspended == [True, False]
+    assert timedelta(minutes=20) <= extended - due <= timedelta(minutes=21)
 
 
 def test_the_settlement_happens_at_eight_from_recorded_ticks(tmp_path: Path) -> None:
@@ -349,3 +380,63 @@ def test_an_account_that_cannot_be_margined_keeps_its_requirement_and_raises_an_
     assert after is not None
     assert after.requirement_cents == before.requirement_cents > 0
     assert after.cycle == before.cycle
+
+
+class _Feed:
+    """A feed with one tick and three snapshots: a good one, a bad one, and one that is older."""
+
+    source = SOURCE
+    is_historical = False
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def events(self) -> AsyncGenerator[FeedEvent]:
+        now = self._world.now
+        yield IndexTick(SOURCE, "BTC", round(now.timestamp() * 1_000), 60_000.0)
+        yield SnapshotArrived(SOURCE, snapshot_at(now))
+        yield SnapshotArrived(SOURCE, snapshot_at(now + timedelta(seconds=1), index=5.0))
+        yield SnapshotArrived(SOURCE, snapshot_at(now - timedelta(seconds=1)))
+
+
+def test_a_feed_reaches_the_loop_through_its_quality_gates(world: World, tmp_path: Path) -> None:
+    fill(world)
+
+    async def day() -> tuple[str, int]:
+        run = Day(world, tmp_path)
+
+        async def in_thread(work: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return await asyncio.to_thread(work, *args, **kwargs)
+
+        intake = Intake(
+            LoopPublish(run.loop, SOURCE),
+            Quarantine(tmp_path / "quarantine"),
+            threads=in_thread,
+            clock=WorldClock(world),
+        )
+        board = FeedBoard(clock=WorldClock(world))
+        runner = FeedRunner(
+            [RunningFeed(LoopFeed(_Feed(world), run.loop), intake)], board, clock=WorldClock(world)
+        )
+        runner.start()
+        while not board.states or not board.states[0].is_stopped:
+            await asyncio.sleep(0.01)
+        await runner.close()
+        await run.loop.advance()
+        await run.loop.drain()
+        run.ticks.close()
+        (report,) = board.reports()
+        assert (report.accepted, report.rejected) == (1, 1)
+        assert run.loop.market.snapshot is not None
+        return run.loop.market.snapshot.id, run.number
+
+    assert asyncio.run(day()) == (snapshot_at(world.now).id, 1)
+    assert (
+        len(
+            TickFiles(tmp_path / "ticks", SOURCE).ticks(
+                "BTC", world.now - timedelta(minutes=1), world.now + timedelta(minutes=1)
+            )
+        )
+        == 1
+    )
+    assert list((tmp_path / "quarantine").rglob("*")), "the bad snapshot is kept and not used"

@@ -183,7 +183,7 @@ def test_a_settlement_that_is_cut_off_anywhere_is_completed_to_the_same_cash(
         at = next(numbers)
         folder = tmp_path / str(at)
         folder.mkdir()
-        with opened_world(folder, start=EIGHT - timedelta(minutes=40)) as world:
+        with opened_world(folder, start=EIGHT - timedelta(minutes=9)) as world:
             fill(world)
             until_eight(world, step=270)
             cut: Any = _CutOff(world.log, at, after=after)

@@ -1,7 +1,10 @@
 """Margin calls, collateral and past states over gRPC, on SQLite and on PostgreSQL."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from clearing_desk import DOLLAR, Desk, desk
@@ -16,6 +19,8 @@ from margin_client import (
 )
 from postgres_server import PostgresServer
 from service_world import Running, World, served
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,33 @@ def test_the_life_of_a_call_from_the_cycle_to_the_payment(
         "payment_posted",
         "met",
     ]
+
+
+def test_the_example_of_a_member_pays_each_call_once(
+    funded: Desk, client: MarginClient, service: Running, tmp_path: Path
+) -> None:
+    account = funded.accounts[0]
+
+    def member(seconds: float) -> str:
+        program = ROOT / "examples" / "member_pays_calls.py"
+        token = tmp_path / "calls.token"
+        done = subprocess.run(
+            [sys.executable, program, account, "--address", service.target, "--token", token,
+             "--seconds", str(seconds)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )  # fmt: skip
+        return done.stdout
+
+    funded.cycle({account: 1_234_567})
+    said = member(1.5)
+    assert "issued" in said
+    assert "paid 240,000.00 US dollars" in said
+    assert client.list_margin_calls(account_id=account).calls[0].status is CallStatus.MET
+    assert "paid" not in member(0.8), "the next start continues after what was processed"
+    assert client.get_resources(account).balances[0].collateral == 1_240_000 * DOLLAR
 
 
 def test_a_withdrawal_below_the_requirement_is_refused_with_the_reason(

@@ -31,7 +31,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _THREADS = 3
 _ERRORS: dict[str, type[MarginError]] = {
-    HouseRule.INVALID.value: InvalidRequest,
     HouseRule.UNKNOWN_ACCOUNT.value: UnknownAccount,
     HouseRule.MISSING_DATA.value: MissingMarketData,
     HouseRule.NOT_READY.value: NotReady,
@@ -123,7 +122,7 @@ class Clearing:
 
         Raises
         ------
-        RefusedByRule, InvalidRequest, UnknownAccount, MissingMarketData, NotReady
+        RefusedByRule, UnknownAccount, MissingMarketData, NotReady
             If the clearing house refuses the command, with the rule and the reason.
         KeyReused, Overloaded, LedgerUnavailable
             As `decided`.
@@ -149,7 +148,7 @@ def actor_of(call: Call, person: str, *, is_required: bool = False) -> str:
     """Return the identity that the log records as the actor of a command.
 
     With client certificates it is the name in the certificate. Without them it is what the caller
-    states, which nobody has verified, or the caller's address.
+    states, which is not verified, or the caller's address.
 
     Raises
     ------

@@ -62,15 +62,7 @@ class Gateway:
         self._threads = GatewayThreads(computing=o.threads)
         self.metrics = Metrics()
         self.health = HealthMonitor()
-        self.admission = Admission(
-            o.unary_limits,
-            o.streaming_limits,
-            uploads_max=o.uploads_max,
-            caller_uploads_max=o.caller_uploads_max,
-            waiting_bytes_max=o.waiting_bytes_max,
-            watches_max=o.watches_max,
-            caller_watches_max=o.caller_watches_max,
-        )
+        self.admission = _admission(o)
         self._waits = CallerWaits(
             first_seconds_max=o.first_message_seconds_max,
             stall_seconds_max=o.stall_seconds_max,
@@ -245,6 +237,18 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._refresh.wait(), _WATCH_SECONDS)
             self._refresh.clear()
+
+
+def _admission(o: GatewayOptions) -> Admission:
+    return Admission(
+        o.unary_limits,
+        o.streaming_limits,
+        uploads_max=o.uploads_max,
+        caller_uploads_max=o.caller_uploads_max,
+        waiting_bytes_max=o.waiting_bytes_max,
+        watches_max=o.watches_max,
+        caller_watches_max=o.caller_watches_max,
+    )
 
 
 def _channel_options(options: GatewayOptions) -> list[tuple[str, int]]:

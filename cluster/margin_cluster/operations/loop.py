@@ -155,13 +155,20 @@ class ClearingLoop:
         elif isinstance(event, VolatilityTick):
             self._observed.append(VolatilityObserved(event.underlying, event.points))
 
-    def use_snapshot(self, snapshot: MarketSnapshot, source: str) -> None:
-        """Put a snapshot that passed its checks in use, from the next cycle on."""
-        self.market.use(snapshot, source, self.now)
+    def use_snapshot(
+        self, snapshot: MarketSnapshot, source: str, *, allow_older: bool = False
+    ) -> bool:
+        """Put a snapshot that passed its checks in use, from the next cycle on.
+
+        Returns False if a later one is in use, which stays unless `allow_older` is true.
+        """
+        if not self.market.use(snapshot, source, self.now, allow_older=allow_older):
+            return False
         for underlying, price in snapshot.index_usd.items():
             self._observed.append(IndexObserved(underlying, price))
         self._observed.append(SnapshotUsed(snapshot.time))
         self._wake.set()
+        return True
 
     def request(self, by: str) -> None:
         """Ask for a cycle now; `by` is the identity of the person or service."""

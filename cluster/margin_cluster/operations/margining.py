@@ -35,7 +35,7 @@ class MarginRequest:
     )
     """Open reservations by account, in the order in which they are open."""
     marked: tuple[str, ...] = ()
-    """Further instruments of which a mark is required, for example listed contracts that nobody
+    """Further instruments of which a mark is required, for example listed contracts that no account
     held when the book was read."""
 
 

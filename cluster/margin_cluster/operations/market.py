@@ -73,11 +73,15 @@ class LoopMarket:
             at = _EPOCH + timedelta(milliseconds=event.time_ms)
             self._offset = (now, at - now)
 
-    def use(self, snapshot: MarketSnapshot, source: str, now: datetime) -> None:
-        """Put an accepted snapshot in use, unless a later one is."""
+    def use(
+        self, snapshot: MarketSnapshot, source: str, now: datetime, *, allow_older: bool = False
+    ) -> bool:
+        """Put an accepted snapshot in use; return False if a later one is and stays in use."""
         self._heard[source] = now
-        if self.snapshot is None or snapshot.time >= self.snapshot.time:
+        is_later = self.snapshot is None or snapshot.time >= self.snapshot.time
+        if is_later or allow_older:
             self.snapshot, self._source = snapshot, source
+        return is_later or allow_older
 
     def age_seconds(self, now: datetime) -> float | None:
         """Return the age of the market data in use; None without any."""

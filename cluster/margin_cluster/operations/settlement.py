@@ -256,10 +256,10 @@ def corrected_settlement(
     Raises
     ------
     InvalidRequest
-        If nobody decided on the price.
+        If no decision on the price is recorded.
     """
     if price.decision is None:
-        problem = Problem(expiry.scope, "has a price that nobody decided")
+        problem = Problem(expiry.scope, "has a price without a decision")
         raise InvalidRequest("the expiry cannot be corrected", [problem])
     booked = expiry_settlement(state, expiry, former, entry_number)
     again = expiry_settlement(state, expiry, price, entry_number)
