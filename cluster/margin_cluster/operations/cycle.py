@@ -21,7 +21,7 @@ from margin_actors.clearing.house.commands import RaiseAlarm, RecordCycle
 from margin_actors.clearing.house.events import HouseAlarm
 from margin_actors.clearing.house.valuing import contract_of
 from margin_actors.clearing.journal.reservations import Reservation, open_reservations
-from margin_actors.clearing.settlement.exact import EXACT
+from margin_actors.clearing.settlement.exact import EXACT, canonical
 from margin_actors.engine.margin import AccountFailure, AccountProblem
 from margin_actors.errors import LedgerUnavailable, NotReady, Problem
 from margin_actors.market.identity import content_id
@@ -261,8 +261,9 @@ def _content(
             "run": run.calculation_id,
             "read": book.number,
             "factor": inputs.factor,
-            "prices": [f"{name} {price}" for name, price in sorted(inputs.prices.items())],
-            "marks": [f"{name} {mark}" for name, mark in sorted(marks.items())],
+            # A mark that was read from the log has lost its trailing zeros.
+            "prices": [f"{name} {canonical(p)}" for name, p in sorted(inputs.prices.items())],
+            "marks": [f"{name} {canonical(mark)}" for name, mark in sorted(marks.items())],
             "quoted": [f"{name} {margin}" for name, margin in sorted(run.cumulative_usd.items())],
         },
     )
