@@ -1,3 +1,4 @@
+# pyright: basic, reportMissingImports=false
 """Kill a small simulated day at random points, continue it, and compare with an undisturbed one.
 
 Each point is a ledger of its own: a process runs the day and is killed after a random time; another

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loop_days import SOURCE, Day, fill
 from loop_world import (
-    INVERSE,
     LINEAR,
     World,
     WorldClock,
     opened_world,
-    option_names,
     small_model,
     small_scenarios,
     snapshot_at,
@@ -22,10 +21,7 @@ from margin_cluster.feeds import FeedBoard, FeedRunner, Intake, Quarantine, Runn
 from margin_cluster.feeds.events import FeedEvent, IndexTick, SnapshotArrived, VolatilityTick
 from margin_cluster.operations.connection import LoopFeed, LoopPublish
 from margin_cluster.operations.embedded import EmbeddedMargining
-from margin_cluster.operations.loop import BuildScenarios, ClearingLoop, LoopOptions
 from margin_cluster.operations.margining import MarginRequest, MarginRun
-from margin_cluster.operations.procedures import ProcedureParameters
-from margin_cluster.operations.schedule import ScheduleParameters
 from margin_cluster.operations.settlement import settlement_id
 from margin_cluster.operations.ticks import TickFiles
 from small_chain import small_snapshot
@@ -35,60 +31,11 @@ from margin_actors.clearing.house.queries import call_state
 from margin_actors.engine.scenarios import ScenarioSet
 from margin_actors.errors import MissingMarketData, Problem
 
-SOURCE = "exchange"
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with opened_world(tmp_path) as opened:
         yield opened
-
-
-class Day:
-    """A loop on the log of a world, driven step by step."""
-
-    def __init__(
-        self,
-        world: World,
-        folder: Path,
-        *,
-        build: BuildScenarios | None = None,
-        close: datetime | None = None,
-    ) -> None:
-        self.world, self.ticks = world, TickFiles(folder / "ticks", SOURCE)
-        self.loop = ClearingLoop(
-            world.log,
-            world.margining,
-            clock=WorldClock(world),
-            ticks=self.ticks,
-            options=LoopOptions(
-                schedule=ScheduleParameters(interval_seconds=60),
-                procedures=ProcedureParameters(archive_hours=1.0),
-            ),
-            build=build,
-            scenarios_close=close,
-        )
-
-    async def step(self, seconds: float = 0.0, *, index: float | None = 1.0) -> None:
-        """Let time pass, deliver a snapshot unless `index` is None, and complete what starts."""
-        self.world.now += timedelta(seconds=seconds)
-        if index is not None:
-            self.loop.use_snapshot(snapshot_at(self.world.now, index=index), SOURCE)
-        await self.loop.advance()
-        await self.loop.drain()
-
-    @property
-    def number(self) -> int:
-        cycle = self.world.state.cycle
-        return 0 if cycle is None else cycle.number
-
-
-def fill(world: World, deposit: int = 5_000_000) -> None:
-    world.open("a", "b", deposit=deposit)
-    world.trade(LINEAR, "a", "b", "12.5", "60000")
-    world.trade(INVERSE, "b", "a", "250000", "60000")
-    for name in option_names(2):
-        world.trade(name, "a", "b", 3, "0.05")
 
 
 def test_cycles_run_every_minute_and_after_a_move(world: World, tmp_path: Path) -> None:

@@ -155,12 +155,11 @@ def _short_accounts(outcome: DayOutcome) -> Panel:
     cycle = outcome.state.cycle
     rows: list[list[Cell]] = []
     calls = {call.account: call for call in outcome.calls}
-    short = () if cycle is None else [a for a in outcome.short_since if a in cycle.rows]
-    for account in (
-        ()
-        if cycle is None
-        else sorted(short, key=lambda name: cycle.excess_cents(cycle.rows[name]))[:_SHORT_MAX]
-    ):
+    short = [] if cycle is None else [a for a in outcome.short_since if a in cycle.rows]
+    if cycle is not None:
+        short.sort(key=lambda name: cycle.excess_cents(cycle.rows[name]))
+    for account in short[:_SHORT_MAX]:
+        assert cycle is not None
         row = cycle.rows[account]
         call = calls.get(account)
         rows.append(
