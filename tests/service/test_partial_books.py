@@ -224,6 +224,10 @@ def test_every_component_is_a_column_of_full_length(service: Service) -> None:
     assert batches
     for batch in batches:
         names = {f.name for f in batch.DESCRIPTOR.fields} - {"other_components"}
+        # Empty, because no account is a clearing account.
+        of_clearing = {"has_resources", "resources_cents", "excess_cents"}
+        assert not any(len(getattr(batch, name)) for name in of_clearing)
+        names -= of_clearing
         lengths = {name: len(getattr(batch, name)) for name in names}
         assert not batch.other_components
         assert set(lengths.values()) == {len(batch.account_id)}, lengths
