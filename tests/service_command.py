@@ -36,6 +36,7 @@ def command(
     folder.mkdir(parents=True, exist_ok=True)
     store = store or folder / "store"
     environment = os.environ | {"MARGIN_STORE": str(store), "COLUMNS": "120"}
+    environment.pop("MARGIN_DATA", None)
     log = log or folder / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
