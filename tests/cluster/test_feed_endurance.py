@@ -117,6 +117,11 @@ def test_after_many_faults_no_minute_is_missing_wrong_or_double(tmp_path: Path, 
         for _ in range(3):
             await venue.send_trades(venue.trade(NAME, 95_000.0))
             await asyncio.sleep(0.25)
+        # The minute of the last trade is complete only with a later one; minutes can be empty.
+        *_, complete, _ = sorted(expected_bars(venue))
+        async with asyncio.timeout(20.0):
+            while (recorder.resume_ms("deribit", "trades", NAME) or 0) < (complete + 1) * 60_000:
+                await asyncio.sleep(0.05)
         await runner.close()
 
     async def run() -> None:
@@ -135,7 +140,7 @@ def test_after_many_faults_no_minute_is_missing_wrong_or_double(tmp_path: Path, 
     last = max(found)
     first = min(found)
     assert found == {m: bar for m, bar in expected.items() if first <= m <= last}
-    assert max(expected) - last <= 1
+    assert last >= sorted(expected)[-2]
     state = board.states[0]
     assert state.faults["disconnected"] > 5
     assert state.faults["gap"] > 0
