@@ -43,12 +43,12 @@ def story(house: House, account: str) -> Story:
     return account_story(EMPTY_HOUSE, account, entries(house))
 
 
-def titles(told: Story) -> list[str]:
-    return [line.told.title for line in told.lines]
+def titles(found: Story) -> list[str]:
+    return [line.statement.title for line in found.lines]
 
 
-def texts(told: Story, title: str) -> list[str]:
-    return [line.told.text for line in told.lines if line.told.title == title]
+def texts(found: Story, title: str) -> list[str]:
+    return [line.statement.text for line in found.lines if line.statement.title == title]
 
 
 def in_order(wanted: Sequence[str], found: Sequence[str]) -> bool:
@@ -57,49 +57,49 @@ def in_order(wanted: Sequence[str], found: Sequence[str]) -> bool:
 
 
 def test_a_call_is_told_from_its_issue_to_its_late_payment() -> None:
-    told = story(day(), "a")
+    found = story(day(), "a")
     assert in_order(
         ["Account opened", "Deposit received", "Account is short", "Margin call issued",
          "Call acknowledged", "Payment under way", "Call held", "Hold ended", "Deadline extended",
          "Margin call reduced", "Attestation expired", "Reminder sent", "Margin call overdue",
          "Margin call met late"],
-        titles(told),
+        titles(found),
     )  # fmt: skip
-    (issued, _) = texts(told, "Margin call issued")
+    (issued, _) = texts(found, "Margin call issued")
     assert issued == (
         "The requirement of USD 3,000,000.00 exceeds the resources of USD 2,000,000.00 by "
         "USD 1,000,000.00, and is above 110 % of the resources. USD 1,000,000.00 is due at "
         "2026-05-15 07:00:00 UTC, payable in USD, USDC, USDT, BTC and ETH. The amount is the "
         "deficit rounded up to a multiple of USD 10,000.00."
     )
-    (met,) = texts(told, "Margin call met late")
+    (met,) = texts(found, "Margin call met late")
     assert "USD 700,000.00 to tranche call/a/initial/1/1, after its deadline" in met
     assert "USD 2,300,000.00 remains a deposit" in met
 
 
 def test_a_default_names_the_two_people_who_declared_it() -> None:
-    told = story(day(), "b")
-    (line,) = [line for line in told.lines if line.told.title == "Default declared"]
-    assert line.told.people == ("proposed by A", "approved by B")
-    assert line.told.tone is Tone.BAD
-    assert "not paid" in line.told.text
-    assert in_order(["Margin call increased", "Margin call overdue"], titles(told))
-    assert "default declared" in told.closing.call
+    found = story(day(), "b")
+    (line,) = [line for line in found.lines if line.statement.title == "Default declared"]
+    assert line.statement.people == ("proposed by A", "approved by B")
+    assert line.statement.tone is Tone.BAD
+    assert "not paid" in line.statement.text
+    assert in_order(["Margin call increased", "Margin call overdue"], titles(found))
+    assert "default declared" in found.closing.call
 
 
 def test_withdrawals_trades_reservations_and_settlements_are_told_with_their_amounts() -> None:
-    told = story(day(), "a")
+    found = story(day(), "a")
     assert in_order(
         ["Withdrawal requested", "Withdrawal approved", "Withdrawal paid", "Margin reserved",
          "Trade cancelled", "Reservation ended", "Delivery price", "Expiry settled"],
-        titles(told),
+        titles(found),
     )  # fmt: skip
-    (approved,) = [line for line in told.lines if line.told.title == "Withdrawal approved"]
-    assert approved.told.people == ("requested by ann", "approved by bob")
-    assert texts(told, "Trade booked")[0] == "The account bought 4 BTC_USDC-15MAY26 at 50,000."
-    (expired,) = texts(told, "Expiry settled")
+    (approved,) = [line for line in found.lines if line.statement.title == "Withdrawal approved"]
+    assert approved.statement.people == ("requested by ann", "approved by bob")
+    assert texts(found, "Trade booked")[0] == "The account bought 4 BTC_USDC-15MAY26 at 50,000."
+    (expired,) = texts(found, "Expiry settled")
     assert "paid USDC 16,000.00 payoff" in expired
-    assert told.closing.balances == ("collateral USDC 4,983,999.00",)
+    assert found.closing.balances == ("collateral USDC 4,983,999.00",)
 
 
 def test_the_expiry_of_a_short_option_states_payoff_and_fees() -> None:
@@ -112,10 +112,10 @@ def test_the_expiry_of_a_short_option_states_payoff_and_fees() -> None:
 @pytest.mark.parametrize("account", ["a", "b", "c"])
 def test_every_line_names_the_entry_that_proves_it(account: str) -> None:
     house = day()
-    told = story(house, account)
-    numbers = [line.number for line in told.lines]
+    found = story(house, account)
+    numbers = [line.number for line in found.lines]
     assert numbers == sorted(numbers)
-    for line in told.lines:
+    for line in found.lines:
         assert line.event_id == house.events[line.number - 1].id
         assert line.entry_hash == f"hash-{line.number}"
         assert line.at == house.log[line.number - 1][2]
@@ -129,15 +129,15 @@ def test_every_change_of_a_call_of_the_account_has_a_line(account: str) -> None:
         for number, event in enumerate(house.events, 1)
         if isinstance(event, CallChanged) and event.account == account
     ]
-    told = Counter(line.number for line in story(house, account).lines)
-    assert set(changed) <= set(told)
+    found = Counter(line.number for line in story(house, account).lines)
+    assert set(changed) <= set(found)
     assert (account == "c") == (not changed)
 
 
 def test_a_story_does_not_mention_calls_of_other_accounts() -> None:
     for account, others in (("a", "bc"), ("b", "ac"), ("c", "ab")):
         for line in story(day(), account).lines:
-            named = set(re.findall(r"call/(\w)/", line.told.text))
+            named = set(re.findall(r"call/(\w)/", line.statement.text))
             assert not named & set(others), line
 
 
@@ -162,11 +162,14 @@ def test_a_quiet_cycle_has_no_line_and_a_change_of_the_index_has_one() -> None:
     for mark in (50_000, 50_100, 50_200, 48_900):
         house.cycle({"a": MILLION}, mark=mark)
         house.step(1)
-    told = story(house, "a")
-    assert told.cycles == 4
-    lines = [line for line in told.lines if line.told.topic == "requirement"]
-    assert [line.told.title for line in lines] == ["Requirement calculated", "Requirement changed"]
-    assert "BTC index −2.2 %, 50,000 to 48,900" in lines[1].told.text
+    found = story(house, "a")
+    assert found.cycles == 4
+    lines = [line for line in found.lines if line.statement.topic == "requirement"]
+    assert [line.statement.title for line in lines] == [
+        "Requirement calculated",
+        "Requirement changed",
+    ]
+    assert "BTC index −2.2 %, 50,000 to 48,900" in lines[1].statement.text
 
 
 def test_accounts_that_net_share_the_call_of_the_first() -> None:
@@ -175,9 +178,9 @@ def test_accounts_that_net_share_the_call_of_the_first() -> None:
     for name in ("h1", "h2"):
         house.open_account(name, kind=AccountType.HOUSE, nets=True)
     house.cycle({"h1": 0, "h2": 3 * MILLION})
-    told = story(house, "h2")
-    assert told.call_account == "h1"
-    assert texts(told, "Margin call issued")
+    found = story(house, "h2")
+    assert found.call_account == "h1"
+    assert texts(found, "Margin call issued")
 
 
 def test_a_payment_in_time_is_said_to_be_in_time() -> None:
@@ -187,8 +190,8 @@ def test_a_payment_in_time_is_said_to_be_in_time() -> None:
     house.deposit("a", MILLION)
     house.now += timedelta(seconds=30)
     house.deposit("a", MILLION)
-    told = story(house, "a")
-    (part,) = texts(told, "Part of the call paid")
+    found = story(house, "a")
+    (part,) = texts(found, "Part of the call paid")
     assert "in time" in part
     assert "USD 1,000,000.00 of USD 2,000,000.00 remains to be paid" in part
-    assert titles(told)[-1] == "Margin call met"
+    assert titles(found)[-1] == "Margin call met"

@@ -130,19 +130,20 @@ def _show(found: Audit) -> None:
 
 
 def _show_line(line: StoryLine) -> None:
-    told = line.told
+    statement = line.statement
     title = Text.assemble(
-        (f"{line.at:%H:%M:%S}  ", "dim"), (told.title, f"bold {_STYLES[told.tone]}".strip())
+        (f"{line.at:%H:%M:%S}  ", "dim"),
+        (statement.title, f"bold {_STYLES[statement.tone]}".strip()),
     )
     out.print(title)
-    out.print(Padding(Text(told.text), (0, 0, 0, 10), expand=False))
+    out.print(Padding(Text(statement.text), (0, 0, 0, 10), expand=False))
     out.print(Padding(Text(" · ".join(_proof(line)), style="dim"), (0, 0, 0, 10), expand=False))
 
 
 def _proof(line: StoryLine) -> Iterator[str]:
     yield f"entry {line.number:,} ({line.entry_hash[:_HASH_SHOWN]}) by {line.actor}"
-    yield from line.told.people
-    for what, name in line.told.references:
+    yield from line.statement.people
+    for what, name in line.statement.references:
         yield f"{what} {name}"
 
 
@@ -190,17 +191,17 @@ def _position(position: AccountPosition) -> AuditPosition:
 
 
 def _line(line: StoryLine) -> AuditLine:
-    told = line.told
+    statement = line.statement
     return AuditLine(
         at=line.at,
-        topic=told.topic.value,
-        tone=told.tone.value,
-        title=told.title,
-        text=told.text,
+        topic=statement.topic.value,
+        tone=statement.tone.value,
+        title=statement.title,
+        text=statement.text,
         actor=line.actor,
-        people=list(told.people),
+        people=list(statement.people),
         number=line.number,
         event_id=line.event_id,
         entry_hash=line.entry_hash,
-        references=[AuditReference(what=what, id=name) for what, name in told.references],
+        references=[AuditReference(what=what, id=name) for what, name in statement.references],
     )

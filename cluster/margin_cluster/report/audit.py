@@ -62,7 +62,7 @@ def audit_html(story: Story, *, period: str, identity: ReportIdentity) -> str:
 
 def verdict(story: Story) -> list[str]:
     """Return the story in a few sentences."""
-    titles = [line.told.title for line in story.lines]
+    titles = [line.statement.title for line in story.lines]
     issued, overdue = titles.count("Margin call issued"), titles.count("Margin call overdue")
     defaults = titles.count("Default declared")
     met = sum(title in ("Margin call met", "Margin call met late") for title in titles)
@@ -105,19 +105,19 @@ def _amount(cents: int | None) -> str:
 
 
 def _line(line: StoryLine) -> _Line:
-    told = line.told
-    who = "; ".join([f"recorded by {line.actor}", *told.people])
-    tone = "" if told.tone is Tone.PLAIN else told.tone.value
+    statement = line.statement
+    who = "; ".join([f"recorded by {line.actor}", *statement.people])
+    tone = "" if statement.tone is Tone.PLAIN else statement.tone.value
     return _Line(
         f"{line.at:%H:%M:%S}",
-        told.title,
-        told.text,
+        statement.title,
+        statement.text,
         who,
         tone,
         f"{line.number:,}",
         line.entry_hash,
         line.event_id,
-        told.references,
+        statement.references,
     )
 
 

@@ -32,14 +32,14 @@ from margin_actors.clearing.calls import (
 )
 from margin_actors.clearing.house.account_events import CallChanged, ReminderSent
 from margin_actors.clearing.house.parameters import HouseParameters
-from margin_actors.clearing.story.lines import Told, Tone, Topic, listed, moment, money
+from margin_actors.clearing.story.lines import Statement, Tone, Topic, listed, moment, money
 
 E = TypeVar("E")
 
 
 def call_lines(
     event: CallChanged, before: CallState, rules: HouseParameters, actions: dict[str, Action]
-) -> list[Told]:
+) -> list[Statement]:
     """Return the lines on a change of a call.
 
     Parameters
@@ -92,14 +92,14 @@ def call_lines(
             assert_never(cause)
 
 
-def reminder_line(event: ReminderSent) -> Told:
+def reminder_line(event: ReminderSent) -> Statement:
     """Return the line on a reminder."""
     text = (
         f"The member was reminded, {event.minutes} minutes before the deadline: "
         f"{money(event.unpaid_cents)} of tranche {event.tranche_id} is unpaid and due at "
         f"{moment(event.due)}."
     )
-    return Told(Topic.CALL, "Reminder sent", text, references=(("tranche", event.tranche_id),))
+    return Statement(Topic.CALL, "Reminder sent", text, references=(("tranche", event.tranche_id),))
 
 
 def call_in_words(call: CallState) -> str:
@@ -116,7 +116,7 @@ def call_in_words(call: CallState) -> str:
 
 def _on_cycle(
     event: CallChanged, before: CallState, cause: RequirementCycle, rules: HouseParameters
-) -> list[Told]:
+) -> list[Statement]:
     calls = rules.calls
     figures = (
         f"The requirement of {money(cause.requirement_cents)} exceeds the resources of "
@@ -151,7 +151,7 @@ def _on_cycle(
 
 def _on_release(
     event: CallChanged, before: CallState, cause: RequirementCycle, rules: HouseParameters
-) -> list[Told]:
+) -> list[Statement]:
     calls = rules.calls
     at = f"at or below {calls.release_basis_points / 100:g} % of the resources"
     figures = f"requirement {money(cause.requirement_cents)}, {money(cause.resources_cents)} held"
@@ -173,7 +173,7 @@ def _on_release(
     return []
 
 
-def _on_payment(event: CallChanged, before: CallState, cause: PaymentPosted) -> Told:
+def _on_payment(event: CallChanged, before: CallState, cause: PaymentPosted) -> Statement:
     after = event.after
     filled = [e for e in event.effects if isinstance(e, PaymentAllocated)]
     used = sum(one.amount_cents for one in filled)
@@ -202,7 +202,7 @@ def _on_payment(event: CallChanged, before: CallState, cause: PaymentPosted) -> 
     return _told(event, "Part of the call paid", text, tone, more=reference)
 
 
-def _on_timer(event: CallChanged, before: CallState, cause: TimerFired) -> list[Told]:
+def _on_timer(event: CallChanged, before: CallState, cause: TimerFired) -> list[Statement]:
     after = event.after
     if _news(event, News.ATTESTATION_EXPIRED):
         name = cause.timer.subject
@@ -227,7 +227,7 @@ def _on_timer(event: CallChanged, before: CallState, cause: TimerFired) -> list[
     return [_told(event, "Deadline passed under a hold", text, Tone.WARNING)]
 
 
-def _on_outage(event: CallChanged, cause: OutageEnded) -> Told:
+def _on_outage(event: CallChanged, cause: OutageEnded) -> Statement:
     text = (
         f"Members could not pay from {moment(cause.outage.began)} to {moment(cause.outage.ended)}. "
         f"{_dues(event.after)}"
@@ -235,7 +235,7 @@ def _on_outage(event: CallChanged, cause: OutageEnded) -> Told:
     return _told(event, "Deadline extended by an outage", text)
 
 
-def _on_action(event: CallChanged, before: CallState, action: Action) -> Told:
+def _on_action(event: CallChanged, before: CallState, action: Action) -> Statement:
     people = _people(before, action_hash(action))
     text = f"Decided by two people: {_action(action)}."
     match action:
@@ -289,10 +289,10 @@ def _told(
     *,
     people: tuple[str, ...] = (),
     more: Iterable[tuple[str, str]] = (),
-) -> Told:
+) -> Statement:
     call = event.after.call_id if event.after.number else ""
     references = (*((("call", call),) if call else ()), *more)
-    return Told(Topic.CALL, title, text, tone, people, references)
+    return Statement(Topic.CALL, title, text, tone, people, references)
 
 
 def _news(event: CallChanged, news: News) -> bool:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from margin_actors.clearing.house.book_events import CycleRecorded
 from margin_actors.clearing.house.state import HouseState
 from margin_actors.clearing.story.lines import (
-    Told,
+    Statement,
     Tone,
     Topic,
     listed,
@@ -79,7 +79,7 @@ def is_notable(
     )
 
 
-def cycle_line(now: CycleView, last: CycleView | None) -> Told:
+def cycle_line(now: CycleView, last: CycleView | None) -> Statement:
     """Return the line on a cycle; `last` is the cycle of the line before."""
     cycle = now.cycle
     resources = now.requirement + now.excess
@@ -101,11 +101,13 @@ def cycle_line(now: CycleView, last: CycleView | None) -> Told:
     )
     was_short = last is not None and last.excess < 0
     if now.excess < 0 and not was_short:
-        return Told(Topic.REQUIREMENT, "Account is short", text, Tone.WARNING, (), references)
+        return Statement(Topic.REQUIREMENT, "Account is short", text, Tone.WARNING, (), references)
     if was_short and now.excess >= 0:
-        return Told(Topic.REQUIREMENT, "Account is covered again", text, Tone.GOOD, (), references)
+        return Statement(
+            Topic.REQUIREMENT, "Account is covered again", text, Tone.GOOD, (), references
+        )
     title = "Requirement calculated" if last is None else "Requirement changed"
-    return Told(Topic.REQUIREMENT, title, text, Tone.PLAIN, (), references)
+    return Statement(Topic.REQUIREMENT, title, text, Tone.PLAIN, (), references)
 
 
 def _changes(now: CycleView, last: CycleView) -> str:

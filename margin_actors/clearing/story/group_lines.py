@@ -7,7 +7,7 @@ from decimal import Decimal
 from margin_actors.clearing.amounts import Asset
 from margin_actors.clearing.journal import Group, Phase, Transfer, TransferKind
 from margin_actors.clearing.journal.accounts import AccountKind
-from margin_actors.clearing.story.lines import Told, Tone, Topic, amount, listed, number
+from margin_actors.clearing.story.lines import Statement, Tone, Topic, amount, listed, number
 
 _CASH: dict[TransferKind, str] = {
     TransferKind.VARIATION: "variation",
@@ -42,7 +42,7 @@ class _Own:
         return [t for t in self.group.transfers if t.kind in kinds and self.credited(t)]
 
 
-def group_lines(group: Group, account: str) -> list[Told]:
+def group_lines(group: Group, account: str) -> list[Statement]:
     """Return the lines of one account on a group; none if the group does not concern it.
 
     Withdrawals have lines of their own, and changes of the limit of free margin have none.
@@ -55,7 +55,7 @@ def group_lines(group: Group, account: str) -> list[Told]:
     ]
 
 
-def _deposit(own: _Own) -> Told | None:
+def _deposit(own: _Own) -> Statement | None:
     found = own.of(TransferKind.DEPOSIT)
     if not found:
         return None
@@ -70,21 +70,23 @@ def _deposit(own: _Own) -> Told | None:
             f"{custodian} attests that {amount(first.amount, asset)} is under way "
             f"(reference {name}). It is not credited yet."
         )
-        return Told(Topic.PAYMENT, "Deposit announced", text, references=references)
+        return Statement(Topic.PAYMENT, "Deposit announced", text, references=references)
     if first.phase is Phase.EXPIRY:
         text = f"An announced deposit of {amount(first.amount, asset)} did not arrive."
-        return Told(Topic.PAYMENT, "Announced deposit expired", text, Tone.WARNING)
+        return Statement(Topic.PAYMENT, "Announced deposit expired", text, Tone.WARNING)
     if credited <= 0:
         text = f"{amount(-credited, asset)} of deposits was reversed."
-        return Told(Topic.PAYMENT, "Deposit reversed", text, Tone.WARNING, references=references)
+        return Statement(
+            Topic.PAYMENT, "Deposit reversed", text, Tone.WARNING, references=references
+        )
     text = (
         f"{amount(credited, asset)} was received by {custodian} (reference {name}) and credited "
         "as collateral."
     )
-    return Told(Topic.PAYMENT, "Deposit received", text, Tone.GOOD, references=references)
+    return Statement(Topic.PAYMENT, "Deposit received", text, Tone.GOOD, references=references)
 
 
-def _settlement(own: _Own) -> Told | None:
+def _settlement(own: _Own) -> Statement | None:
     """Return the line on variation, funding, premiums, payoffs, fees and changes of positions."""
     paid = _sums(own)
     changed = _quantities(own)
@@ -106,7 +108,7 @@ def _settlement(own: _Own) -> Told | None:
         parts.insert(0, f"{settled[0]} was settled for {settled[1]}.")
     title = _TITLES.get(purpose, "Settlement")
     topic = Topic.TRADE if is_trade else Topic.SETTLEMENT
-    return Told(topic, title, " ".join(parts), references=(("group", own.group.id),))
+    return Statement(topic, title, " ".join(parts), references=(("group", own.group.id),))
 
 
 def _traded(own: _Own, instrument: str, quantity: Decimal) -> str:
@@ -145,12 +147,12 @@ def _scope(group_id: str) -> list[str]:
     return [parts[1].replace("%2F", "/"), parts[2].replace("%3A", ":")]
 
 
-def _sweep(own: _Own) -> Told | None:
+def _sweep(own: _Own) -> Statement | None:
     found = own.of(TransferKind.SWEEP)
     if not found:
         return None
     parts = [_swept(transfer) for transfer in found]
-    return Told(Topic.SETTLEMENT, "Settled cash moved", " ".join(parts))
+    return Statement(Topic.SETTLEMENT, "Settled cash moved", " ".join(parts))
 
 
 def _swept(transfer: Transfer) -> str:
@@ -160,7 +162,7 @@ def _swept(transfer: Transfer) -> str:
     return f"{shown} of collateral was used for what the account owed after the settlement."
 
 
-def _reservation(own: _Own) -> Told | None:
+def _reservation(own: _Own) -> Statement | None:
     found = own.of(TransferKind.RESERVATION)
     pending = [t for t in found if t.phase is Phase.PENDING]
     ended = [t for t in found if t.phase in (Phase.VOID, Phase.EXPIRY)]
@@ -170,13 +172,13 @@ def _reservation(own: _Own) -> Told | None:
             f"{_total(pending)} of margin was set aside for quoted block trades; it is released "
             "when the quotes end."
         )
-        return Told(Topic.RESERVATION, "Margin reserved", text)
+        return Statement(Topic.RESERVATION, "Margin reserved", text)
     if posted:
         text = f"A quoted block trade was executed; its reserved margin of {_total(posted)} stays."
-        return Told(Topic.RESERVATION, "Reservation used", text)
+        return Statement(Topic.RESERVATION, "Reservation used", text)
     if ended and not pending:
         text = f"Reservations of {_total(ended)} ended, and the margin is free again."
-        return Told(Topic.RESERVATION, "Reservation ended", text)
+        return Statement(Topic.RESERVATION, "Reservation ended", text)
     return None
 
 

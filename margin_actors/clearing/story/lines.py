@@ -71,7 +71,7 @@ class Tone(StrEnum):
 
 
 @dataclass(frozen=True)
-class Told:
+class Statement:
     """What one event means for the account, without its place in the log."""
 
     topic: Topic
@@ -90,7 +90,7 @@ class Told:
 class StoryLine:
     """One line of a story, with the entry of the log that proves it."""
 
-    told: Told
+    statement: Statement
     at: datetime
     """Time of the ledger clock, UTC."""
     number: int

@@ -24,7 +24,7 @@ from margin_actors.clearing.house.events import (
 )
 from margin_actors.clearing.house.state import HouseState
 from margin_actors.clearing.story.lines import (
-    Told,
+    Statement,
     Tone,
     Topic,
     amount,
@@ -54,15 +54,15 @@ _GENERAL_ALARMS = frozenset(
 """Alarms that concern all accounts."""
 
 
-def opening_line(event: AccountOpened) -> Told:
+def opening_line(event: AccountOpened) -> Statement:
     """Return the line on the opening of the account."""
     account = event.account
     nets = "; its excess and deficit are added to those of the member" if account.nets else ""
     text = f"{account.name}, a {account.type.value} account of member {account.member}{nets}."
-    return Told(Topic.ACCOUNT, "Account opened", text)
+    return Statement(Topic.ACCOUNT, "Account opened", text)
 
 
-def rules_line(event: ParametersRecorded) -> Told:
+def rules_line(event: ParametersRecorded) -> Statement:
     """Return the line on the parameters that apply from now on."""
     calls = event.parameters.calls
     text = (
@@ -71,10 +71,10 @@ def rules_line(event: ParametersRecorded) -> Told:
         f"{money(calls.minimum_transfer_cents)}, due after {calls.payment_minutes} minutes."
     )
     references = (("rules", event.parameters.id),)
-    return Told(Topic.RULES, "Rules recorded", text, references=references)
+    return Statement(Topic.RULES, "Rules recorded", text, references=references)
 
 
-def withdrawal_line(event: WithdrawalChanged, state: HouseState) -> Told:
+def withdrawal_line(event: WithdrawalChanged, state: HouseState) -> Statement:
     """Return the line on a stage of a withdrawal."""
     request = event.request
     title, what = _STAGES[event.stage]
@@ -86,10 +86,10 @@ def withdrawal_line(event: WithdrawalChanged, state: HouseState) -> Told:
     tone = Tone.WARNING if event.stage is WithdrawalStage.CANCELLED else Tone.PLAIN
     references = (("withdrawal", request.id),)
     text = f"{shown} {what} {event.by}."
-    return Told(Topic.WITHDRAWAL, title, text, tone, people, references)
+    return Statement(Topic.WITHDRAWAL, title, text, tone, people, references)
 
 
-def approval_line(event: ApprovalChanged, account: str, state: HouseState) -> Told | None:
+def approval_line(event: ApprovalChanged, account: str, state: HouseState) -> Statement | None:
     """Return the line on an act of two people; None if it does not concern the account."""
     what = _act(event.act, account, state)
     if what is None:
@@ -99,7 +99,7 @@ def approval_line(event: ApprovalChanged, account: str, state: HouseState) -> To
     if approval.approver:
         people = (*people, f"approved by {approval.approver}")
     title, text = _STEPS[event.step]
-    return Told(
+    return Statement(
         Topic.DECISION,
         title,
         f"{text} {what} (reason: {event.act.reason}).",
@@ -140,7 +140,7 @@ def _is_party(trade: str, account: str, state: HouseState) -> bool:
     return booked is not None and any(e.account == account for e in booked.group.positions)
 
 
-def contract_line(event: ContractChanged, account: str, state: HouseState) -> Told | None:
+def contract_line(event: ContractChanged, account: str, state: HouseState) -> Statement | None:
     """Return the line on the delivery price of a contract that the account holds; else None."""
     life, former = event.life, state.contracts.get(event.instrument)
     if life is None or life.price is None or event.instrument not in state.held.get(account, ()):
@@ -158,10 +158,10 @@ def contract_line(event: ContractChanged, account: str, state: HouseState) -> To
         f"({float(life.price.missing_share):.1%} of the averaging window has no index)."
     )
     tone = Tone.WARNING if life.price.status == "provisional" else Tone.PLAIN
-    return Told(Topic.SETTLEMENT, "Delivery price", text, tone, people)
+    return Statement(Topic.SETTLEMENT, "Delivery price", text, tone, people)
 
 
-def exemption_line(event: ExemptionChanged, account: str) -> Told | None:
+def exemption_line(event: ExemptionChanged, account: str) -> Statement | None:
     """Return the line on an exemption of the account, or of a gate; None if of another account."""
     if event.kind is ExemptionKind.CALLS and event.subject != account:
         return None
@@ -172,16 +172,16 @@ def exemption_line(event: ExemptionChanged, account: str) -> Told | None:
         )
         roles = ("proposed by", "approved by")
         people = tuple(f"{role} {who}" for role, who in zip(roles, event.people, strict=False))
-        return Told(Topic.DECISION, "Exemption granted", text, Tone.WARNING, people)
+        return Statement(Topic.DECISION, "Exemption granted", text, Tone.WARNING, people)
     text = f"The exemption of {event.subject} from {event.kind.value} ended."
     people = tuple(f"ended by {who}" for who in event.people)
-    return Told(Topic.DECISION, "Exemption ended", text, people=people)
+    return Statement(Topic.DECISION, "Exemption ended", text, people=people)
 
 
-def alarm_line(event: AlarmRaised, account: str) -> Told | None:
+def alarm_line(event: AlarmRaised, account: str) -> Statement | None:
     """Return the line on an alarm of the account or of all accounts; None if of another one."""
     if event.subject != account and event.alarm not in _GENERAL_ALARMS:
         return None
     title = event.alarm.value.replace("_", " ").capitalize()
     text = f"{event.subject}: {event.what}."
-    return Told(Topic.ALARM, title, text, Tone.WARNING)
+    return Statement(Topic.ALARM, title, text, Tone.WARNING)

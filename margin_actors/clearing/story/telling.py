@@ -36,9 +36,9 @@ from margin_actors.clearing.story.group_lines import group_lines
 from margin_actors.clearing.story.lines import (
     AccountPosition,
     Logged,
+    Statement,
     Story,
     StoryLine,
-    Told,
     amount,
 )
 from margin_actors.clearing.story.other_lines import (
@@ -77,7 +77,7 @@ class _Teller:
     cycles: int = 0
     models: dict[str, None] = field(default_factory=dict[str, None])
 
-    def lines(self, event: HouseEvent) -> list[Told]:
+    def lines(self, event: HouseEvent) -> list[Statement]:
         """Return what an event means for the account; `state` is that before the event."""
         match event:
             case Group():
@@ -109,7 +109,7 @@ class _Teller:
             case _:
                 assert_never(event)
 
-    def _on_cycle(self, event: CycleRecorded) -> list[Told]:
+    def _on_cycle(self, event: CycleRecorded) -> list[Statement]:
         view = cycle_view(self.state, event, self.account)
         if view is None:
             return []
@@ -123,11 +123,11 @@ class _Teller:
             price_share=rules.price_share,
         ):
             return []
-        told = cycle_line(view, self.last)
+        statement = cycle_line(view, self.last)
         self.last = view
-        return [told]
+        return [statement]
 
-    def _on_call(self, event: CallChanged) -> list[Told]:
+    def _on_call(self, event: CallChanged) -> list[Statement]:
         if event.account != self.state.lead(self.account):
             return []
         before = stored_call(self.state, event.account, event.call_class)
@@ -159,8 +159,8 @@ def account_story(
     lines: list[StoryLine] = []
     for one in events:
         lines += [
-            StoryLine(told, one.recorded_at, one.number, one.event.id, one.hash, one.actor)
-            for told in teller.lines(one.event)
+            StoryLine(statement, one.recorded_at, one.number, one.event.id, one.hash, one.actor)
+            for statement in teller.lines(one.event)
         ]
         teller.state = fold(teller.state, one.event, one.recorded_at)
     after = teller.state
@@ -187,15 +187,15 @@ def _with_trades_joined(lines: Sequence[StoryLine]) -> Iterator[StoryLine]:
         first, last = some[0], some[-1]
         text = (
             f"{len(some):,} trades were booked, in entries {first.number:,} to {last.number:,}. "
-            f"The first: {first.told.text} The last: {last.told.text}"
+            f"The first: {first.statement.text} The last: {last.statement.text}"
         )
         references = (("first", first.event_id), ("last", last.event_id))
-        yield replace(last, told=replace(last.told, title="Trades booked", text=text,
+        yield replace(last, statement=replace(last.statement, title="Trades booked", text=text,
                                          references=references))  # fmt: skip
 
 
 def _trade_key(line: StoryLine) -> tuple[bool, datetime, str]:
-    return line.told.title == "Trade booked", line.at, line.actor
+    return line.statement.title == "Trade booked", line.at, line.actor
 
 
 def _position(state: HouseState, account: str) -> AccountPosition:
@@ -237,5 +237,5 @@ def _time(state: HouseState) -> datetime | None:
     return None if state.clock is None else state.clock.now
 
 
-def _some(told: Told | None) -> list[Told]:
-    return [] if told is None else [told]
+def _some(statement: Statement | None) -> list[Statement]:
+    return [] if statement is None else [statement]
